@@ -1,0 +1,23 @@
+"""energywh: an embedded analytics warehouse for hourly electric-grid data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["EnergywhError", "Warehouse", "__version__", "open"]
+
+if TYPE_CHECKING:
+    from energywh.errors import EnergywhError
+    from energywh.warehouse import Warehouse, open
+
+_LAZY = {"open": "energywh.warehouse", "Warehouse": "energywh.warehouse", "EnergywhError": "energywh.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public face on first use, so that starting the command line imports nothing heavy."""
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'energywh' has no attribute {name!r}")

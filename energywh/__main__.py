@@ -1,0 +1,5 @@
+"""`python -m energywh` is `energywh`."""
+
+from energywh.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""Open DuckDB files so that no user ever meets a lock error.
+
+DuckDB lets one process write a file or many read it (measured on 2.0.0). We hold files briefly, so
+whoever meets a lock waits and tries again, and only says who holds it when patience runs out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from energywh.errors import CorruptError, LockedError, StorageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+DEFAULT_WAIT_SECONDS = 600.0
+SAY_AFTER_SECONDS = 2.0
+
+OnWait = Callable[[str], None]
+GiveUp = Callable[[], bool]
+T = TypeVar("T")
+
+
+def connect(
+    path: Path,
+    *,
+    read_only: bool = True,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    on_wait: OnWait | None = None,
+    config: dict[str, str | bool | int | float | list[str]] | None = None,
+    give_up: GiveUp | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open the DuckDB file at ``path``, waiting while another process holds it.
+
+    Args:
+        on_wait: called once with a sentence for the user when the wait gets long.
+        config: DuckDB settings for this connection.
+        give_up: asked again and again while waiting; True ends the wait at once.
+
+    Raises:
+        LockedError: another process still held the file after ``wait_seconds``, or when ``give_up`` said so.
+        CorruptError: the file is not a DuckDB database.
+        StorageError: the file cannot be opened (missing, unreadable, disk full).
+    """
+    import duckdb
+
+    connection = retry_while_locked(
+        lambda: duckdb.connect(str(path), read_only=read_only, config=config or {}),
+        path,
+        wait_seconds,
+        on_wait,
+        give_up,
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def retry_while_locked(
+    action: Callable[[], T],
+    path: Path,
+    wait_seconds: float,
+    on_wait: OnWait | None = None,
+    give_up: GiveUp | None = None,
+) -> T:
+    """Return what ``action`` returns, which opens the DuckDB file at ``path``; try again while it is locked.
+
+    Arguments and errors are those of `connect`.
+    """
+    import duckdb
+
+    began = time.monotonic()
+    while True:
+        try:
+            return action()
+        except duckdb.Error as error:
+            holder = lock_holder(error)
+            if holder is None:
+                raise explain(error, path) from None
+        waited = time.monotonic() - began
+        if give_up is not None and give_up():
+            raise LockedError(f"{path} is held by {holder}; given up: interrupted")
+        if waited >= wait_seconds:
+            raise LockedError(
+                f"{path} is held by {holder} and was not released within {wait_seconds:.0f} s; "
+                "wait for it to end, or end it, and run this again"
+            )
+        if on_wait is not None and waited >= SAY_AFTER_SECONDS:
+            on_wait(f"waiting for {path.name}, held by {holder}")
+            on_wait = None
+        time.sleep(random.uniform(0.01, 0.06))  # noqa: S311 - jitter, not a secret
+
+
+def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
+    """Return the only row of a query, read to its end: DuckDB 2.0 refuses a query while another is half read."""
+    (row,) = connection.execute(query, parameters).fetchall()
+    found: tuple[Any, ...] = row
+    return found
+
+
+def lock_holder(error: Exception) -> str | None:
+    """Return who holds the file when ``error`` is DuckDB's lock error, else None."""
+    text = str(error)
+    if "could not set lock" not in text.lower():
+        return None
+    program = re.search(r"held in (\S+)", text)
+    pid = re.search(r"PID (\d+)", text)
+    return f"process {pid[1]}" + (f" ({Path(program[1]).name})" if program else "") if pid else "another process"
+
+
+_DAMAGE = (
+    "not a valid duckdb",
+    "corrupt",
+    "checksum",
+    "magic bytes",
+    "could not read enough bytes",
+    "failed to deserialize",
+)
+
+
+def explain(error: Exception, path: Path) -> StorageError:
+    """Turn a DuckDB error on ``path`` into one that says what to do."""
+    text = str(error).splitlines()[0]
+    lowered = text.lower()
+    if any(sign in lowered for sign in _DAMAGE):
+        return CorruptError(
+            f"{path} is not a DuckDB database, or is damaged ({text}); move it away: "
+            "a staging file is rebuilt by 'energywh replay' or 'energywh sync', a warehouse by 'energywh build'"
+        )
+    if "no space left" in lowered or "disk full" in lowered or "could not write" in lowered:
+        return StorageError(f"no room on the disk that holds {path}; free some and run this again ({text})")
+    return StorageError(f"cannot open {path}: {text}")

@@ -1,0 +1,63 @@
+"""Durations and hours as people type them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from energywh.errors import UsageError
+
+_UNIT_HOURS = {"h": 1, "d": 24, "w": 168}
+_LONGEST_HOURS = 36_500 * 24  # a century: further back there is no calendar to count in
+HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1)
+
+
+def parse_duration_hours(text: str, what: str = "duration") -> int:
+    """Return the hours of ``36h``, ``10d`` or ``2w``.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
+    match = re.fullmatch(r"(\d{1,6})([hdw])", text.strip())
+    if match is None:
+        raise UsageError(f"{what} must be a number and h, d or w, such as 36h, 10d or 2w, not '{text}'")
+    hours = int(match[1]) * _UNIT_HOURS[match[2]]
+    if hours > _LONGEST_HOURS:
+        raise UsageError(f"{what} must be at most {_LONGEST_HOURS // 24}d, not '{text}'")
+    return hours
+
+
+def parse_hour(text: str, *, end_of_day: bool = False, what: str = "time") -> datetime:
+    """Return the start of the UTC hour named by ``2024-03-01`` or ``2024-03-01T05``.
+
+    Args:
+        end_of_day: a bare day means its last hour (an inclusive end) and not its first.
+
+    Raises:
+        UsageError: the text is not a day or an hour.
+    """
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%d %H", "%Y-%m-%dT%H:00", "%Y-%m-%dT%H:00:00"):
+        try:
+            moment = datetime.strptime(text.strip().removesuffix("Z"), form)
+        except ValueError:
+            continue
+        if form == "%Y-%m-%d" and end_of_day:
+            return moment + timedelta(hours=23)
+        return moment
+    raise UsageError(f"{what} must be a UTC day or hour, such as 2024-03-01 or 2024-03-01T05, not '{text}'")
+
+
+def utc_now() -> datetime:
+    """Return the present moment as naive UTC, the form in which the warehouse stores all times."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def hour_number(moment: datetime) -> int:
+    """Return whole hours since 1970-01-01T00 UTC."""
+    return (moment - EPOCH) // HOUR
+
+
+def hour_time(number: int) -> datetime:
+    """Return the moment of an hour number; the inverse of `hour_number`."""
+    return EPOCH + number * HOUR

@@ -1,0 +1,56 @@
+"""Ctrl-C while DuckDB works, which on its own looks for signals between tasks only: many seconds apart."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_AGAIN_SECONDS = 0.05
+
+
+@contextmanager
+def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let Ctrl-C end at once whatever ``connection`` runs in this block, as a KeyboardInterrupt.
+
+    Python's handler runs in the main thread, which waits for DuckDB. So a second thread is woken by the signal itself
+    (`signal.set_wakeup_fd`) and interrupts the query. Outside of the main thread, which gets no signals, nothing is
+    changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    interrupted, done = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while signals := reader.recv(64):
+            if signal.SIGINT in signals:
+                interrupted.set()
+                break
+        while interrupted.is_set() and not done.is_set():  # again, as it may come just before a query begins
+            connection.interrupt()
+            done.wait(_AGAIN_SECONDS)
+
+    watcher = threading.Thread(target=watch, name="energywh-interrupt", daemon=True)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    watcher.start()
+    try:
+        yield
+    except Exception:
+        if interrupted.is_set():  # what DuckDB or Arrow made of it
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.set_wakeup_fd(before)
+        done.set()
+        writer.close()
+        watcher.join()
+        reader.close()
