@@ -1,0 +1,72 @@
+"""The regions of form EIA-930: authorities, aggregates and foreign neighbours, from `sql/seeds/`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+from energywh.errors import UnknownNameError, did_you_mean
+from energywh.home import sql_dir
+
+
+@dataclass(frozen=True)
+class Region:
+    """A row of `sql/seeds/region.csv`. Dates are UTC, None where unknown or still reporting."""
+
+    code: str
+    name: str
+    kind: str  # authority, aggregate or foreign
+    time_zone: str
+    region_group: str
+    first_date: date | None
+    last_date: date | None
+    generation_only: bool
+
+
+@cache
+def regions() -> dict[str, Region]:
+    """Return every region by its EIA code."""
+    with (sql_dir() / "seeds" / "region.csv").open(newline="", encoding="utf-8") as file:
+        return {
+            row["region"]: Region(
+                code=row["region"],
+                name=row["name"],
+                kind=row["kind"],
+                time_zone=row["time_zone"],
+                region_group=row["region_group"],
+                first_date=date.fromisoformat(row["first_date"]) if row["first_date"] else None,
+                last_date=date.fromisoformat(row["last_date"]) if row["last_date"] else None,
+                generation_only=row["generation_only"] == "true",
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+@cache
+def neighbors() -> dict[str, tuple[str, ...]]:
+    """Return the neighbours with which each region is known to exchange, from the seed."""
+    found: dict[str, list[str]] = {}
+    with (sql_dir() / "seeds" / "interchange_pair.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["region"], []).append(row["neighbor"])
+    return {region: tuple(names) for region, names in found.items()}
+
+
+def find_respondent(code: str) -> Region:
+    """Return the region that reports to EIA under ``code``, in any case of letters.
+
+    Raises:
+        UnknownNameError: EIA knows no such respondent. It would answer with no rows and no error.
+    """
+    region = regions().get(code.strip().upper())
+    if region is None:
+        respondents = [r.code for r in regions().values() if r.kind != "foreign"]
+        raise UnknownNameError(f"{code} is not a respondent{did_you_mean(code, respondents)}")
+    if region.kind == "foreign":
+        raise UnknownNameError(
+            f"{region.code} ({region.name}) is a neighbour abroad and reports nothing itself; "
+            "its exchanges are in the interchange of its neighbours"
+        )
+    return region

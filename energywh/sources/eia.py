@@ -1,0 +1,340 @@
+"""EIA's hourly electric-grid API, v2: form EIA-930, one row an hour, region and code.
+
+Facts, all recorded (see the tests): `period` is the END of the hour, UTC, `YYYY-MM-DDTHH`; `start` and `end`
+are inclusive; at most 5,000 rows a response, `total` counts the whole query; `value` and `total` are strings
+since API 2.1.6 and were numbers before; the key is echoed in every body; an unknown facet value is answered
+with no rows and no error; errors come in two shapes and an unknown route as HTTP 500 with code 404.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from energywh.durations import hour_number, hour_time
+from energywh.errors import (
+    KeyRefusedError,
+    PayloadError,
+    RefusedError,
+    SettingsError,
+    UnavailableError,
+)
+from energywh.regions import find_respondent, neighbors, regions
+from energywh.settings import Option
+from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source
+
+if TYPE_CHECKING:
+    from energywh.settings import Settings
+
+PAGE_ROWS = 5000
+REGISTER_URL = "https://www.eia.gov/opendata/register.php"
+
+# Dates in the seed say when an authority began and ended to report; the margin allows for a date that is off.
+SPAN_MARGIN = timedelta(days=31)
+
+
+Slice = TypeVar("Slice")  # the one code that was asked for: checked while decoding, which costs least
+
+
+class RegionRow(msgspec.Struct, Generic[Slice], gc=False):
+    """A row of region-data. Only the fields that are kept; labels change their case and are not."""
+
+    period: str
+    respondent: Slice
+    type: str
+    value: float | None = None
+
+
+class FuelTypeRow(msgspec.Struct, Generic[Slice], gc=False):
+    """A row of fuel-type-data."""
+
+    period: str
+    respondent: Slice
+    fueltype: str
+    value: float | None = None
+
+
+class InterchangeRow(msgspec.Struct, Generic[Slice], gc=False):
+    """A row of interchange-data; positive is export from `fromba`."""
+
+    period: str
+    fromba: Slice
+    toba: str
+    value: float | None = None
+
+
+Row = TypeVar("Row")
+
+
+class Result(msgspec.Struct, Generic[Row], gc=False):
+    """Rows of one page, and how many the whole query has."""
+
+    data: list[Row]
+    total: int | None = None
+
+
+class Body(msgspec.Struct, Generic[Row], gc=False):
+    """An answer with data. Fields that are not kept, such as warnings and the echoed request, may be anything."""
+
+    response: Result[Row]
+
+
+class GatewayError(msgspec.Struct):
+    """`{"error": {"code": "API_KEY_INVALID", "message": …}}`, from the gateway before the application."""
+
+    code: str = ""
+    message: str = ""
+
+
+class ErrorBody(msgspec.Struct):
+    """Either error shape: an object from the gateway, or text with a numeric `code` from the application."""
+
+    error: GatewayError | str
+    code: int | None = None
+
+
+@dataclass(frozen=True)
+class EiaDataset(Dataset):
+    """A route of EIA's v2 API."""
+
+    route: str = ""
+    code_key: str = ""  # the key that has one of several codes in each hour of a slice
+    codes: int = 0  # how many codes an hour can have; 0: from the neighbours of the slice
+    row: type[msgspec.Struct] = msgspec.Struct
+
+
+DATASETS = (
+    EiaDataset(
+        source="eia",
+        table="region_data",
+        keys=("respondent", "type"),
+        slice_key="respondent",
+        lead_hours=48,  # the day-ahead forecast (DF) runs ahead of the present
+        ahead=("type", "DF"),
+        route="electricity/rto/region-data",
+        code_key="type",
+        codes=4,  # D, DF, NG, TI
+        row=RegionRow,
+    ),
+    EiaDataset(
+        source="eia",
+        table="fuel_type_data",
+        keys=("respondent", "fueltype"),
+        slice_key="respondent",
+        route="electricity/rto/fuel-type-data",
+        code_key="fueltype",
+        codes=16,  # nine until mid-2024, seven more since
+        row=FuelTypeRow,
+    ),
+    EiaDataset(
+        source="eia",
+        table="interchange_data",
+        keys=("fromba", "toba"),
+        slice_key="fromba",
+        settling_hours=288,  # lags two days behind demand
+        route="electricity/rto/interchange-data",
+        code_key="toba",
+        row=InterchangeRow,
+    ),
+)
+
+_ERROR_DECODER = msgspec.json.Decoder(ErrorBody, strict=False)
+# The key as a body echoes it: as a JSON field, or in the address of the request (gateways' error pages do that).
+_ECHOED_KEY = re.compile(rb"""api_key(?:("\s*:\s*)"(?:[^"\\]|\\.)*"|=[^&\s"'<>\\]+)""")
+
+
+class Eia(Source):
+    """EIA API v2. Requests are plain GETs with the key among the query parameters, as EIA documents."""
+
+    name = "eia"
+    datasets = DATASETS
+    options = (
+        Option("eia.url", "https://api.eia.gov/v2", "Base address of EIA's API."),
+        Option("eia.api_key", "", f"Key of EIA's API, free at {REGISTER_URL}", secret=True, variables=("EIA_API_KEY",)),
+        Option("eia.requests_per_second", 5.0, "Limit shared by all processes with the key; 0: none.", minimum=0),
+        Option("eia.requests_per_hour", 9000, "Limit shared by all processes with the key; 0: none.", minimum=0),
+    )
+
+    def check_ready(self, settings: Settings) -> None:
+        if not settings.get("eia.api_key"):
+            raise SettingsError(
+                f"EIA's API needs a key: get one free at {REGISTER_URL}, then set EIA_API_KEY, or api_key under "
+                f"[eia] in {settings.home.settings_file}. Without a key, 'energywh demo' shows everything"
+            )
+        address = urlsplit(str(settings.get("eia.url")))
+        if "@" in address.netloc:
+            raise SettingsError("setting 'eia.url' must not hold a user name or password")
+        if address.scheme not in ("http", "https") or not address.netloc or address.query:
+            raise SettingsError(
+                f"setting 'eia.url' must be an http(s) address without parameters, not '{settings.get('eia.url')}'"
+            )
+
+    def identity(self, settings: Settings) -> str:
+        return f"{urlsplit(str(settings.get('eia.url'))).netloc}\n{settings.get('eia.api_key')}"
+
+    def default_slices(self, dataset: Dataset, *, aggregates: bool) -> Sequence[str]:
+        kinds = ("authority", "aggregate") if aggregates else ("authority",)
+        return [region.code for region in regions().values() if region.kind in kinds]
+
+    def check_slice(self, code: str) -> str:
+        return find_respondent(code).code
+
+    def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
+        assert isinstance(dataset, EiaDataset)
+        # Two neighbours more than are known: a new tie line must not overflow a page.
+        return dataset.codes or len(neighbors().get(slice_, ())) + 2
+
+    def chunk_hours(self, dataset: Dataset, slice_: str) -> int:
+        return PAGE_ROWS // self.rows_per_hour(dataset, slice_)
+
+    def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
+        region = regions()[slice_]
+        first = last = None
+        if region.first_date is not None:
+            first = hour_number(datetime.combine(region.first_date - SPAN_MARGIN, time()))
+        if region.last_date is not None:
+            last = hour_number(datetime.combine(region.last_date + SPAN_MARGIN, time()))
+        return first, last
+
+    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, EiaDataset)
+        rows = sum(len(page.rows) for page in pages)
+        if pages:
+            totals = {page.total for page in pages}
+            if len(totals) > 1:
+                raise PayloadError(f"{chunk}: the total changed between pages ({sorted(map(str, totals))})")
+            total = pages[0].total
+            if total is not None and rows > total:
+                raise PayloadError(f"{chunk}: {rows} rows came of {total} that EIA counts")
+            ended = len(pages[-1].rows) == 0
+            if total is None and (ended or len(pages[-1].rows) < PAGE_ROWS):
+                return None
+            if rows == total:
+                return None
+            if ended:
+                raise PayloadError(f"{chunk}: EIA counts {total} rows and gave {rows}")
+        offset = dataset.stamp_offset_hours
+        params = [
+            ("frequency", "hourly"),
+            ("data[0]", "value"),
+            (f"facets[{dataset.slice_key}][]", chunk.slice),
+            ("start", f"{hour_time(chunk.first + offset):%Y-%m-%dT%H}"),
+            ("end", f"{hour_time(chunk.last + offset):%Y-%m-%dT%H}"),
+        ]
+        # Sorted by the full key: without it, rows repeat and get lost between pages.
+        for place, column in enumerate((dataset.time_column, *dataset.keys)):
+            params += [(f"sort[{place}][column]", column), (f"sort[{place}][direction]", "asc")]
+        params += [("offset", str(rows)), ("length", str(PAGE_ROWS))]
+        url = f"{str(settings.get('eia.url')).rstrip('/')}/{dataset.route}/data/"
+        return Request(url, tuple(params), (("api_key", str(settings.get("eia.api_key"))),))
+
+    def read(self, chunk: Chunk, response: Response) -> Page:
+        import pyarrow as pa
+
+        from energywh.sources import columns
+
+        if response.status != 200:
+            raise _refusal(response)
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, EiaDataset)
+        try:
+            body: Any = _decoder(dataset, chunk.slice).decode(response.body)
+        except msgspec.ValidationError as error:
+            if f".{dataset.slice_key}`" in str(error):
+                raise PayloadError(
+                    f"rows of another {dataset.slice_key} than {chunk.slice} came ({error}): from {response.request}"
+                ) from None
+            raise _not_eia(error, response) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _not_eia(error, response) from None
+
+        rows = body.response.data
+        names = (dataset.time_column, *dataset.keys, "value")
+        if not rows:
+            return Page(_empty(dataset.name), body.response.total)
+        try:
+            hours = columns.hour_numbers([row.period for row in rows])
+            codes = columns.label_codes(list(map(attrgetter(dataset.code_key), rows)))
+            values = columns.value_array([row.value for row in rows])
+            offset = dataset.stamp_offset_hours
+            if hours.min() < chunk.first + offset or hours.max() > chunk.last + offset:
+                raise PayloadError(f"rows came from outside the hours asked for ({chunk})")
+            if columns.repeats(hours, codes[0]):
+                raise PayloadError("the same hour and code came twice")
+        except PayloadError as error:
+            raise PayloadError(f"{error}: from {response.request}") from None
+        slices = columns.one_label(chunk.slice, len(rows))
+        arrays = [columns.stamp_array(hours), slices, columns.label_array(*codes), values]
+        return Page(pa.table(arrays, names=list(names)), body.response.total)
+
+    def redact(self, body: bytes, secrets: Sequence[str]) -> bytes:
+        body = _ECHOED_KEY.sub(_hide_key, body)
+        # A real key is 40 characters. A short one, as simulators take, may be a word of the data itself.
+        return super().redact(body, [secret for secret in secrets if len(secret) >= 16])
+
+
+def _hide_key(echo: re.Match[bytes]) -> bytes:
+    return b"api_key" + (echo[1] + b'"REDACTED"' if echo[1] else b"=REDACTED")
+
+
+@cache
+def _decoder(dataset: EiaDataset, slice_: str) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a dataset's answers to a request for one slice."""
+    row: Any = dataset.row
+    return msgspec.json.Decoder(Body[row[Literal[slice_]]], strict=False)
+
+
+def _not_eia(error: Exception, response: Response) -> Exception:
+    """Return the error that a body without the documented fields stands for."""
+    if b'"error"' in response.body[:4096]:  # before October 2025 an error could come with HTTP 200
+        return _refusal(response)
+    return PayloadError(
+        f"not an EIA body ({error}): HTTP {response.status} from {response.request}, begins: {response.opening()}"
+    )
+
+
+def _refusal(response: Response) -> Exception:
+    """Return the error that a response without data stands for."""
+    try:
+        body = _ERROR_DECODER.decode(response.body)
+        gateway = body.error if isinstance(body.error, GatewayError) else GatewayError(message=str(body.error))
+        code, text = gateway.code, gateway.message
+        status = body.code or response.status
+        if status == 200:
+            status = 403 if code.startswith("API_KEY") else 429 if code == "OVER_RATE_LIMIT" else 500
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        code, text, status = "", f"begins: {response.opening()}", response.status
+    what = f"HTTP {response.status}{f' ({code})' if code else ''}: {text} [{response.request}]"
+    if code.startswith("API_KEY") or status in (401, 403):
+        return KeyRefusedError(
+            f"EIA rejects the API key. Check EIA_API_KEY, or api_key under [eia] in energywh.toml; "
+            f"a key is free at {REGISTER_URL}. {what}"
+        )
+    if status == 429:
+        return UnavailableError(f"EIA asks to slow down. {what}", response.retry_after_seconds)
+    if status >= 500:
+        return UnavailableError(f"EIA failed. {what}", response.retry_after_seconds)
+    return RefusedError(f"EIA refuses the request. {what}")
+
+
+@cache
+def _empty(name: str) -> Any:
+    """Return a table of no rows, in the columns of dataset ``name``."""
+    import pyarrow as pa
+
+    dataset = SOURCE.dataset(name)
+    fields = [pa.field(dataset.time_column, pa.timestamp("us"))]
+    fields += [pa.field(key, pa.dictionary(pa.uint8(), pa.string())) for key in dataset.keys]
+    return pa.schema([*fields, pa.field("value", pa.float64())]).empty_table()
+
+
+SOURCE = Eia()

@@ -1,0 +1,24 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    """The folder of recorded real payloads; tests that need it are skipped where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "recorded"
+    if not folder.is_dir():
+        pytest.skip("the recorded payloads (../shared/data/recorded) are not on this machine")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings, the key and the request limits of the person who runs the tests out of them."""
+    for name in ("ENERGYWH_HOME", "ENERGYWH_EIA_URL", "ENERGYWH_EIA_API_KEY", "EIA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENERGYWH_STATE_FOLDER", str(tmp_path / "state"))

@@ -1,0 +1,115 @@
+"""The seeds against the codes, names and dates of what was recorded from EIA."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.sql.model_files import build, load_seeds, warehouse
+from tests.sql.recorded_tables import wide_series
+
+ONE_DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def con() -> duckdb.DuckDBPyConnection:
+    con = warehouse()
+    load_seeds(con)
+    build(con, "normalized.region", "normalized.fuel")
+    return con
+
+
+@pytest.fixture(scope="module")
+def facets(recorded: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """{route: {facet: {code: name}}} as the API listed them in July 2024."""
+    path = recorded / "eia" / "gridemissions_facet-options_2024-07.json"
+    body = json.loads(path.read_text(encoding="utf-8"))
+    return {r: {f: {o["id"]: o["name"] for o in options} for f, options in fs.items()} for r, fs in body.items()}
+
+
+def codes(con: duckdb.DuckDBPyConnection, kinds: str) -> dict[str, str]:
+    return dict(con.execute(f"select region, name from normalized.region where kind in ({kinds})").fetchall())
+
+
+def test_every_recorded_respondent_is_a_region_under_the_name_eia_gives_it(
+    con: duckdb.DuckDBPyConnection, facets: dict[str, dict[str, dict[str, str]]]
+) -> None:
+    known = codes(con, "'authority', 'aggregate'")
+    recorded = facets["region-data"]["respondent"]
+    assert len(recorded) == 82
+    assert {c: known.get(c) for c in recorded} == recorded
+    assert known.keys() - recorded.keys() == {"BHBA", "SIKE", "SWPW"}  # newer than the recording
+
+
+def test_the_foreign_regions_are_the_neighbors_that_are_not_respondents(
+    con: duckdb.DuckDBPyConnection, facets: dict[str, dict[str, dict[str, str]]]
+) -> None:
+    neighbors = facets["interchange-data"]["toba"]
+    respondents = facets["region-data"]["respondent"]
+    assert codes(con, "'foreign'") == {c: n for c, n in neighbors.items() if c not in respondents}
+
+
+def test_there_are_fourteen_aggregates_and_every_known_group_is_one(con: duckdb.DuckDBPyConnection) -> None:
+    aggregates = codes(con, "'aggregate'")
+    assert len(aggregates) == 14
+    found = con.execute(
+        "select region, region_group from normalized.region where kind = 'authority' and region_group is not null"
+    ).fetchall()
+    assert {group for _, group in found} == aggregates.keys() - {"US48"}
+
+
+def test_every_recorded_fuel_code_has_a_family(
+    con: duckdb.DuckDBPyConnection, facets: dict[str, dict[str, dict[str, str]]]
+) -> None:
+    known = {row[0] for row in con.execute("select fuel from normalized.fuel").fetchall()}
+    assert facets["fuel-type-data"]["fueltype"].keys() <= known
+
+
+def test_no_recorded_value_lies_outside_the_dates_of_its_region(con: duckdb.DuckDBPyConnection, recorded: Path) -> None:
+    dates = {r[0]: r[1:] for r in con.execute("select region, first_date, last_date from normalized.region").fetchall()}
+    eia = recorded / "eia"
+    spans: list[tuple[str, date, date]] = con.execute(f"""
+        select respondent, cast(min(p) as date), cast(max(p) as date)
+        from (
+            select respondent, period_end_utc - interval 1 hour as p
+            from '{eia}/truggles_demand-and-forecast_*.parquet' where d is not null or df is not null
+            union all
+            select fromba, period_end_utc - interval 1 hour
+            from '{eia}/caisotrends_*.parquet' where value is not null
+        )
+        group by respondent
+    """).fetchall()
+    spans += [(s.region, s.first.date(), s.last.date()) for s in wide_series(eia)]
+    assert len({s[0] for s in spans}) > 80
+    outside = []
+    for region, first, last in spans:
+        known_first, known_last = dates[region]
+        # The last local hours of a day begin on the next UTC date.
+        if (known_first and first < known_first) or (known_last and last > known_last + ONE_DAY):
+            outside.append((region, first, last, known_first, known_last))
+    assert not outside
+
+
+def test_authorities_marked_as_generation_only_never_reported_a_demand(
+    con: duckdb.DuckDBPyConnection, recorded: Path
+) -> None:
+    demand = {s.region for s in wide_series(recorded / "eia") if s.code == "D"}
+    every = {s.region for s in wide_series(recorded / "eia") if s.code in {"D", "NG", "TI"}}
+    marked = {r[0] for r in con.execute("select region from normalized.region where generation_only").fetchall()}
+    assert every - demand == marked - {"GLHB"}  # GLHB is recorded as a neighbor only
+    assert not demand & marked
+
+
+def test_every_recorded_interchange_pair_is_a_pair_and_authorities_are_paired_both_ways(
+    con: duckdb.DuckDBPyConnection, recorded: Path
+) -> None:
+    pairs = set(con.execute("select region, neighbor from seeds.interchange_pair").fetchall())
+    seen = {(s.region, s.neighbor) for s in wide_series(recorded / "eia") if s.neighbor}
+    assert len(seen) > 300
+    assert seen <= pairs
+    authorities = codes(con, "'authority'")
+    assert {a for a, _ in pairs} <= authorities.keys()
+    assert {b for _, b in pairs} <= codes(con, "'authority', 'foreign'").keys()
+    assert not [(a, b) for a, b in pairs if b in authorities and (b, a) not in pairs]

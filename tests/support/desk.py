@@ -1,0 +1,90 @@
+"""A person's desk: a warehouse folder, the API it syncs from, and the environment of the commands typed there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from energywh.home import Home
+from energywh.settings import Settings, load
+from energywh.simulate.server import Simulator
+from energywh.sync.run import SyncResult, sync
+from energywh.sync.select import parse_selection
+
+KEY = "Zx81kT0pSecretKeyOfTheDesk0123456789abcd"  # as long as a real one, and not a word of the data
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where commands run. `limits` and patience are set for tests: no pace, short waits."""
+
+    folder: Path  # of the test: home and state lie in it
+    url: str
+    key: str = KEY
+    home_name: str = "warehouse"
+    settings_over: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / self.home_name)
+
+    @property
+    def staging(self) -> Path:
+        return self.home.staging
+
+    def another(self, home_name: str) -> Desk:
+        """Return the same desk with another warehouse: same key, same state folder."""
+        return replace(self, home_name=home_name)
+
+    def having(self, **variables: str) -> Desk:
+        """Return the desk with environment variables changed; their names without ENERGYWH_."""
+        return replace(self, settings_over=(*self.settings_over, *variables.items()))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The whole environment of a command."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENERGYWH_", "EIA_"))}
+        ours = {
+            "HOME": str(self.home.path),
+            "STATE_FOLDER": str(self.folder / "state"),
+            "EIA_URL": self.url,
+            "EIA_REQUESTS_PER_SECOND": "0",
+            "EIA_REQUESTS_PER_HOUR": "0",
+            "SYNC_TIMEOUT_SECONDS": "10",
+            **dict(self.settings_over),
+        }
+        return {**kept, **{f"ENERGYWH_{name}": value for name, value in ours.items()}, "EIA_API_KEY": self.key}
+
+    def settings(self) -> Settings:
+        return load(environment=self.environment)
+
+    def sync(self, *names: str, regions: Sequence[str] = (), **words: Any) -> SyncResult:
+        """Run sync in this process; the keywords are those of the command line."""
+        return sync(self.settings(), parse_selection(names, regions=regions, **words))
+
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `energywh` as a person types it."""
+        options = {"capture_output": True, "text": True, "timeout": 120, "env": self.environment, **options}
+        return subprocess.run(command(*words), check=False, **options)
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start `energywh` and let it run."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command(*words), env=self.environment, **{**pipes, **options})
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "energywh", *words]
+
+
+@contextmanager
+def desk_with_simulator(folder: Path, **simulator: Any) -> Iterator[tuple[Desk, Simulator]]:
+    """Serve a simulator and yield a desk that syncs from it."""
+    with Simulator(**{"now": "2026-01-01T00", "api_key": KEY, **simulator}) as sim:
+        yield Desk(folder, sim.url), sim
