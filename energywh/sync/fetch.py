@@ -1,0 +1,247 @@
+"""Fetch chunks: at the shared pace, with retries, and without ever showing a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import requests
+import tenacity
+import urllib3
+
+from energywh import __version__
+from energywh.durations import utc_now
+from energywh.errors import (
+    KeyRefusedError,
+    PassingError,
+    PayloadError,
+    RefusedError,
+    SourceError,
+    StorageError,
+    UnavailableError,
+)
+from energywh.sources.base import Chunk, Page, Request, Response, Source
+from energywh.sync.ledger import Outcome
+from energywh.sync.limit import RequestLimit, Stopped
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.provenance import Provenance
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from energywh.settings import Settings
+
+MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
+SIMULATOR_HEADER = "X-Energywh-Simulated"  # what `energywh simulate` says of itself
+LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answered or failed chunk, and its rows where it was answered."""
+
+    outcome: Outcome
+    rows: pa.Table | None
+
+
+class Fetcher:
+    """Fetches chunks of one source. Shared by the threads of a run."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        limit: RequestLimit,
+        store: PayloadStore | None,
+        stop: threading.Event,
+        provenance: Provenance,
+        on_request: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._limit = limit
+        self._store = store
+        self._stop = stop
+        self._on_request = on_request
+        self._provenance = provenance
+        self._timeout = float(settings.get("sync.timeout_seconds"))
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"energywh/{__version__}"
+        jobs = int(settings.get("sync.jobs"))
+        adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._quiet_until = 0.0  # after a 429, no thread asks before this (monotonic)
+        silence_url_logging()
+
+    def fetch(self, chunk: Chunk) -> Fetched:
+        """Fetch one chunk, trying again after passing faults.
+
+        Raises:
+            KeyRefusedError: the key is wrong; no other request will fare better.
+            SourceError: the source asks not to be asked again for long.
+            StorageError: a payload cannot be kept.
+            Stopped: the run is to stop.
+        """
+        attempts = 0
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PassingError),
+            stop=tenacity.stop_after_attempt(int(self._settings.get("sync.retries")) + 1),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            for attempt in retrying:
+                with attempt:
+                    attempts += 1
+                    return self._fetch_once(chunk, attempts)
+        except (KeyRefusedError, StorageError):
+            raise
+        except (PassingError, RefusedError) as error:
+            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error)), None)
+        raise AssertionError("unreachable")
+
+    def _fetch_once(self, chunk: Chunk, attempts: int) -> Fetched:
+        import pyarrow as pa
+
+        pages: list[Page] = []
+        bodies: list[bytes] = []
+        while (request := self._source.next_request(chunk, pages, self._settings)) is not None:
+            response = self._get(request)
+            pages.append(self._source.read(chunk, response))
+            bodies.append(response.body)
+        fetched_at = utc_now()
+        rows = pa.concat_tables([page.rows for page in pages])
+        keys = [name for name in rows.column_names if name not in self._source.dataset(chunk.dataset).values]
+        if len(pages) > 1 and _has_repeats(rows.select(keys)):
+            raise PayloadError(f"{chunk}: rows repeat between pages")
+        payloads: tuple[str, ...] = ()
+        if self._store is not None:
+            payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
+        return Fetched(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
+
+    def _get(self, request: Request) -> Response:
+        """Send one request, without retries."""
+        self._wait_for_turn()
+        self._on_request()
+        try:
+            answer = self._session.get(
+                request.url,
+                params=[*request.params, *request.secrets],
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+            with answer:
+                body = self._body(answer, request)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise UnavailableError(f"{_without_url(error)} [{request}]") from None
+        retry_after = _retry_after_seconds(answer.headers.get("Retry-After"))
+        if answer.status_code != 200 and retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
+            raise SourceError(
+                f"{self._source.name} asks not to be asked again for {retry_after:,.0f} s. What is done is kept; "
+                f"run this again after that. HTTP {answer.status_code} [{request}]"
+            )
+        if answer.status_code == 200:
+            self._provenance.check(SIMULATOR_HEADER in answer.headers)
+        if answer.status_code == 429 or (answer.status_code >= 500 and retry_after):
+            self._quiet_until = max(self._quiet_until, time.monotonic() + (retry_after or 1.0))
+        # Before anything reads it: what an error quotes from a body must not hold the key that the body echoes.
+        clean = self._source.redact(body, [secret for _, secret in request.secrets])
+        return Response(str(request), answer.status_code, clean, retry_after)
+
+    def _wait_for_turn(self) -> None:
+        """Return when a request may go: at the shared pace, and not while the source has asked for quiet."""
+        while True:
+            while (quiet := self._quiet_until - time.monotonic()) > 0:
+                self._sleep(quiet)
+            self._limit.wait(self._stop)
+            if time.monotonic() >= self._quiet_until:  # another thread may have been told meanwhile
+                return
+
+    def _body(self, answer: requests.Response, request: Request) -> bytes:
+        """Return the whole body, decompressed, within limits of size and time."""
+        deadline = time.monotonic() + 5 * self._timeout
+        pieces: list[bytes] = []
+        size = 0
+        # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
+        while piece := answer.raw.read1(2**18, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise PayloadError(f"more than {MOST_BYTES // 2**20} MiB came [{request}]")
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
+            if self._stop.is_set():
+                raise Stopped
+        return b"".join(pieces)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
+_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=60)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Jittered exponential back-off, and never shorter than the source asks."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_seconds if isinstance(error, UnavailableError) else None
+    return _BACK_OFF(state) + (asked or 0.0)
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110); None for anything else."""
+    if not header:
+        return None
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(int(header)))
+    with contextlib.suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(header)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _has_repeats(keys: pa.Table) -> bool:
+    """Say whether a row occurs twice. Each page has dictionaries of its own, which must be made one first."""
+    plain = keys.unify_dictionaries()
+    return bool(plain.group_by(plain.column_names).aggregate([]).num_rows != len(plain))
+
+
+def _without_url(error: Exception) -> str:
+    """Say what went wrong; the text of such an exception holds the URL, and the URL the key."""
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return "the answer broke off"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot connect, or the connection was lost"
+    return f"the request failed ({type(error).__name__})"
+
+
+class _DropUrls(logging.Filter):
+    """Drops urllib3's debug lines, which quote the path with the key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG and "api_key" not in record.getMessage()
+
+
+def silence_url_logging() -> None:
+    """Keep keys in URLs out of the log, whatever level the application logs at."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(existing, _DropUrls) for existing in logger.filters):
+        logger.addFilter(_DropUrls())

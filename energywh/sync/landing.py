@@ -1,0 +1,145 @@
+"""One landing: rows, ledger, journal and the record of what changed, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from energywh.database import one_row
+from energywh.durations import hour_time, utc_now
+from energywh.sources.base import Chunk, Dataset
+from energywh.sync import ledger
+from energywh.sync.fetch import Fetched
+from energywh.sync.merge import Arrival, Counts, merge, rows_held
+from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class LandingReport:
+    """What one landing did."""
+
+    outcomes: list[ledger.Outcome]
+    counts: dict[str, Counts]
+
+
+def land(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: dict[str, Dataset],
+    waiting: list[Fetched],
+    *,
+    store: PayloadStore | None,
+    believes: Callable[[Chunk], bool],
+) -> LandingReport:
+    """Land answers: rows, ledger, journal.
+
+    Args:
+        store: where the journal goes; None where payloads are not kept.
+        believes: says of a chunk whether an answer without rows withdraws the rows that staging holds of it.
+            Otherwise such an answer counts as a failure of the source: a passing fault must not empty the warehouse.
+    """
+    waiting = _doubt_empty(connection, datasets, waiting, believes)
+    outcomes = [fetched.outcome for fetched in waiting]
+    answered = [outcome for outcome in outcomes if outcome.error is None]
+    now = utc_now()
+    ledger.settle(connection, outcomes, now)
+    if not answered:
+        return LandingReport(outcomes, {})
+    (landing_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
+    counts = _merge_all(connection, datasets, waiting, landing_id)
+    journal = None if store is None else store.write_journal(Journal(landing_id, now, tuple(map(_entry, answered))))
+    _record(connection, landing_id, now, journal, len(answered), counts)
+    return LandingReport(outcomes, counts)
+
+
+def land_again(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: dict[str, Dataset],
+    answers: list[Fetched],
+    name: str,
+    journal: Journal,
+) -> LandingReport:
+    """Land the answers of a journal as they were landed then. All it lists was believed then."""
+    outcomes = [fetched.outcome for fetched in answers]
+    ledger.settle(connection, outcomes, journal.landed_at_utc)
+    (next_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
+    # The numbers are those of then, unless two staging files lived one after the other.
+    landing_id = max(next_id, journal.landing_id)
+    counts = _merge_all(connection, datasets, answers, landing_id)
+    _record(connection, landing_id, journal.landed_at_utc, name, len(answers), counts)
+    return LandingReport(outcomes, counts)
+
+
+def _merge_all(
+    connection: duckdb.DuckDBPyConnection, datasets: dict[str, Dataset], waiting: Sequence[Fetched], landing_id: int
+) -> dict[str, Counts]:
+    counts: dict[str, Counts] = {}
+    for name, dataset in datasets.items():
+        arrivals = [
+            Arrival(fetched.outcome.chunk, fetched.rows, fetched.outcome.fetched_at_utc)
+            for fetched in waiting
+            if fetched.outcome.chunk.dataset == name and fetched.rows is not None
+        ]
+        if arrivals:
+            counts[name] = merge(connection, dataset, arrivals, landing_id)
+    return counts
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection,
+    landing_id: int,
+    now: datetime,
+    journal: str | None,
+    chunks: int,
+    counts: dict[str, Counts],
+) -> None:
+    total = sum(counts.values(), Counts())
+    connection.execute(
+        "insert into sync.landing values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [landing_id, now, journal, chunks, total.rows, total.new, total.changed, total.withdrawn],
+    )
+
+
+def _entry(outcome: ledger.Outcome) -> JournalEntry:
+    return JournalEntry(
+        dataset=outcome.chunk.dataset,
+        slice=outcome.chunk.slice,
+        first_hour_utc=hour_time(outcome.chunk.first),
+        last_hour_utc=hour_time(outcome.chunk.last),
+        fetched_at_utc=outcome.fetched_at_utc,
+        attempts=outcome.attempts,
+        payloads=outcome.payloads,
+    )
+
+
+def _doubt_empty(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: dict[str, Dataset],
+    waiting: list[Fetched],
+    believes: Callable[[Chunk], bool],
+) -> list[Fetched]:
+    """Turn answers without rows into failures where staging holds rows of their hours."""
+    empty = [f.outcome.chunk for f in waiting if f.outcome.error is None and f.outcome.rows == 0]
+    doubtful = [chunk for chunk in empty if not believes(chunk)]
+    held: dict[Chunk, int] = {}
+    for name, dataset in datasets.items():
+        of_dataset = [chunk for chunk in doubtful if chunk.dataset == name]
+        if of_dataset:
+            held |= rows_held(connection, dataset, of_dataset)
+    return [
+        Fetched(replace(fetched.outcome, error=_doubt(held[fetched.outcome.chunk])), None)
+        if fetched.outcome.chunk in held
+        else fetched
+        for fetched in waiting
+    ]
+
+
+def _doubt(rows: int) -> str:
+    return (
+        f"the source now answers with no rows, where it gave {rows:,} before; these are kept. "
+        "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours believes it"
+    )

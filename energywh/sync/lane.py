@@ -1,0 +1,102 @@
+"""The threads that fetch from one source, at its own pace."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+
+from energywh.errors import EnergywhError, SourceError
+from energywh.settings import Settings
+from energywh.sources.base import Chunk, Source
+from energywh.sync.fetch import Fetched, Fetcher
+from energywh.sync.ledger import Outcome
+from energywh.sync.limit import RequestLimit, Stopped, state_folder
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.progress import Speed
+from energywh.sync.provenance import Provenance
+
+FAILURES_IN_A_ROW = 20  # so many chunks failing one after the other: the source is down
+FAILURES_AT_FIRST = 3  # and so many when it has not answered once in this run
+PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
+
+
+class Lane:
+    """The threads that fetch from one source."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        answers: queue.Queue[Fetched],
+        *,
+        store: PayloadStore | None,
+        provenance: Provenance,
+        speed: Speed,
+    ) -> None:
+        self.source = source
+        self.stop = threading.Event()
+        self.pending: deque[Chunk] = deque()  # due, not claimed
+        self.claimed: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self.outstanding = 0  # claimed, and not landed
+        self.fatal: EnergywhError | None = None
+        self._failures_in_a_row = 0
+        self._answered = False
+        self.jobs = int(settings.get("sync.jobs"))
+        self._answers = answers
+        folder = state_folder(settings.get("state.folder"))
+        self._limit = RequestLimit(folder, source.name, source.identity(settings), *source.pace(settings))
+        self._fetcher = Fetcher(
+            source, settings, self._limit, store, self.stop, provenance, lambda: speed.add(requests=1)
+        )
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)
+            for number in range(self.jobs)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while not self.stop.is_set():
+            try:
+                chunk = self.claimed.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            try:
+                self._answers.put(self._fetcher.fetch(chunk))
+            except Stopped:
+                return
+            except EnergywhError as error:
+                self.fatal = self.fatal or error
+                self.stop.set()
+            except Exception as error:
+                self.fatal = self.fatal or SourceError(f"{chunk}: unexpected {type(error).__name__}; please report it")
+                self.stop.set()
+                raise
+
+    def judge(self, outcome: Outcome) -> None:
+        """Take note of how a chunk ended; when too many fail one after the other, stop asking the source."""
+        if outcome.error is None:
+            self._failures_in_a_row = 0
+            self._answered = True
+            return
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
+            self.fatal = self.fatal or SourceError(
+                f"{self._failures_in_a_row} chunks of {self.source.name} failed in a row; stopped asking it. "
+                f"What is done is kept; run this again later. Last: {outcome.error}"
+            )
+            self.stop.set()
+
+    def close(self) -> None:
+        """End the threads. One that waits for an answer is left to itself; it writes nothing any more."""
+        self.stop.set()
+        deadline = time.monotonic() + PATIENCE_AT_END_SECONDS
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._fetcher.close()
+        self._limit.close()

@@ -1,0 +1,257 @@
+"""The ledger of chunks, in `staging.duckdb`: planned, claimed, settled.
+
+A process claims chunks before it fetches them, under a name whose lock file it holds as long as it lives; so
+another process shares the rest of the work, and takes up what a dead one left. Each function is one step of a
+transaction that the caller opens.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from energywh.durations import hour_number, hour_time
+from energywh.errors import StorageError
+from energywh.sources.base import Chunk, Dataset
+from energywh.sync.plan import Known, SlicePlan, settled
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Owner:
+    """A running sync, known by a lock file that the system releases when the process dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._folder = folder
+        self._lock = FileLock(folder / f"sync-{self.name}.lock", thread_local=False)
+
+    def __enter__(self) -> Owner:
+        try:
+            self._lock.acquire(timeout=10)  # another sync may be looking whether the owner of this file lives
+        except OSError as error:
+            raise StorageError(f"cannot write a lock file in {self._folder}: {error.strerror or error}") from None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+
+
+def living_owners(folder: Path) -> set[str]:
+    """Return the names of the running syncs, and clear away the lock files of dead ones."""
+    living = set()
+    for file in folder.glob("sync-*.lock"):
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            living.add(file.name.removeprefix("sync-").removesuffix(".lock"))
+        else:
+            file.unlink(missing_ok=True)
+            lock.release()
+    return living
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the fetching of a chunk ended; `error` is None when it was answered."""
+
+    chunk: Chunk
+    attempts: int
+    fetched_at_utc: datetime
+    rows: int = 0
+    error: str | None = None
+    payloads: tuple[str, ...] = ()
+
+
+def history(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    slices: Sequence[str],
+    living: set[str],
+    refresh_from: int | None,
+) -> dict[str, list[Known]]:
+    """Return what is known of each slice.
+
+    Args:
+        refresh_from: hour number; chunks that end at or after it count as unsettled.
+    """
+    found: dict[str, list[Known]] = {slice_: [] for slice_ in slices}
+    rows = connection.execute(
+        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner from sync.chunk "
+        "where dataset = ? and slice in (select unnest(?))",
+        [dataset.name, list(slices)],
+    ).fetchall()
+    for slice_, first_time, last_time, status, fetched_at, owner in rows:
+        first, last = hour_number(first_time), hour_number(last_time)
+        answered = status in ("done", "empty")
+        is_settled = (
+            answered
+            and settled(last, hour_number(fetched_at), dataset.settling_hours)
+            and (refresh_from is None or last < refresh_from)
+        )
+        found[slice_].append(Known(first, last, is_settled, status == "in progress" and owner in living))
+    return found
+
+
+def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan], now: datetime) -> None:
+    """Replace ledger rows by the chunks that are due in their place."""
+    import pyarrow as pa
+
+    replaced: list[dict[str, Any]] = []
+    due: list[dict[str, Any]] = []
+    for plan in plans:
+        due += [_key(chunk) for chunk in plan.chunks]
+        if plan.chunks:
+            dataset, slice_ = plan.chunks[0].dataset, plan.chunks[0].slice
+            replaced += [_key(Chunk(dataset, slice_, known.first, known.last)) for known in plan.replaced]
+    if not due:
+        return
+    schema = pa.schema(
+        {"dataset": pa.string(), "slice": pa.string(), "first": pa.timestamp("us"), "last": pa.timestamp("us")}
+    )
+    connection.register("replaced", pa.Table.from_pylist(replaced, schema))
+    connection.register("due", pa.Table.from_pylist(due, schema))
+    # What is asked for again keeps its count of attempts and its last error until the new answer is in.
+    connection.execute(
+        "create or replace temp table again as select c.* from sync.chunk c semi join replaced r "
+        "on c.dataset = r.dataset and c.slice = r.slice and c.first_hour_utc = r.first and c.last_hour_utc = r.last"
+    )
+    connection.execute(
+        "delete from sync.chunk c using replaced r "
+        "where c.dataset = r.dataset and c.slice = r.slice and c.first_hour_utc = r.first and c.last_hour_utc = r.last"
+    )
+    connection.execute(
+        "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, attempts, planned_at_utc, "
+        "error, rows, fetched_at_utc) "
+        "select d.dataset, d.slice, d.first, d.last, 'due', "
+        "case when a.status in ('done', 'empty') then 0 else coalesce(a.attempts, 0) end, ?, a.error, "
+        "a.rows, a.fetched_at_utc from due d left join again a "
+        "on d.dataset = a.dataset and d.slice = a.slice and d.first = a.first_hour_utc and d.last = a.last_hour_utc",
+        [now],
+    )
+    connection.execute("drop table again")
+    connection.unregister("replaced")
+    connection.unregister("due")
+
+
+def claim(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Chunk], owner: str, now: datetime) -> list[Chunk]:
+    """Take up those of the wanted chunks that are still due; another process may have taken some."""
+    import pyarrow as pa
+
+    if not wanted:
+        return []
+    connection.register("wanted", pa.Table.from_pylist([_key(chunk) for chunk in wanted]))
+    rows = connection.execute(
+        "update sync.chunk c set status = 'in progress', owner = ?, started_at_utc = ? from wanted w "
+        "where c.status = 'due' and c.dataset = w.dataset and c.slice = w.slice and c.first_hour_utc = w.first "
+        "and c.last_hour_utc = w.last returning c.dataset, c.slice, c.first_hour_utc, c.last_hour_utc",
+        [owner, now],
+    ).fetchall()
+    connection.unregister("wanted")
+    claimed = {Chunk(dataset, slice_, hour_number(first), hour_number(last)) for dataset, slice_, first, last in rows}
+    return [chunk for chunk in wanted if chunk in claimed]
+
+
+def still_mine(connection: duckdb.DuckDBPyConnection, owner: str) -> set[Chunk]:
+    """Return the chunks that ``owner`` holds."""
+    rows = connection.execute(
+        "select dataset, slice, first_hour_utc, last_hour_utc from sync.chunk "
+        "where status = 'in progress' and owner = ?",
+        [owner],
+    ).fetchall()
+    return {Chunk(dataset, slice_, hour_number(first), hour_number(last)) for dataset, slice_, first, last in rows}
+
+
+def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Write how the chunks ended: done, empty, or failed."""
+    import pyarrow as pa
+
+    if not outcomes:
+        return
+    table = pa.Table.from_pylist(
+        [
+            {
+                **_key(outcome.chunk),
+                "status": "failed" if outcome.error is not None else "done" if outcome.rows else "empty",
+                "rows": outcome.rows,
+                "attempts": outcome.attempts,
+                "fetched_at_utc": outcome.fetched_at_utc,
+                "error": outcome.error,
+                "payloads": list(outcome.payloads),
+            }
+            for outcome in outcomes
+        ],
+        pa.schema(
+            {
+                "dataset": pa.string(),
+                "slice": pa.string(),
+                "first": pa.timestamp("us"),
+                "last": pa.timestamp("us"),
+                "status": pa.string(),
+                "rows": pa.int64(),
+                "attempts": pa.int32(),
+                "fetched_at_utc": pa.timestamp("us"),
+                "error": pa.string(),
+                "payloads": pa.list_(pa.string()),
+            }
+        ),
+    )
+    connection.register("outcome", table)
+    # A failure keeps the rows and the fetch time of the answer before it: that answer still stands in staging.
+    connection.execute(
+        "update sync.chunk c set status = o.status, attempts = c.attempts + o.attempts, error = o.error, "
+        "rows = case when o.status = 'failed' then c.rows else o.rows end, "
+        "fetched_at_utc = case when o.status = 'failed' then c.fetched_at_utc else o.fetched_at_utc end, "
+        "landed_at_utc = case when o.status = 'failed' then c.landed_at_utc else ? end, "
+        "payloads = o.payloads, owner = null "
+        "from outcome o where c.dataset = o.dataset and c.slice = o.slice and c.first_hour_utc = o.first "
+        "and c.last_hour_utc = o.last",
+        [now],
+    )
+    connection.unregister("outcome")
+
+
+def release(connection: duckdb.DuckDBPyConnection, owner: str, left: Sequence[Chunk]) -> None:
+    """Give back what ``owner`` claimed and did not fetch, and what it planned and left.
+
+    A chunk that had been answered before it became due again goes back to how that answer left it.
+    """
+    import pyarrow as pa
+
+    connection.execute(
+        "update sync.chunk set status = 'due', owner = null where status = 'in progress' and owner = ? "
+        "returning dataset, slice, first_hour_utc as first, last_hour_utc as last",
+        [owner],
+    )
+    given_back = connection.fetchall()
+    schema = pa.schema(
+        {"dataset": pa.string(), "slice": pa.string(), "first": pa.timestamp("us"), "last": pa.timestamp("us")}
+    )
+    rows = [_key(chunk) for chunk in left]
+    rows += [dict(zip(schema.names, row, strict=True)) for row in given_back]
+    connection.register("left_chunk", pa.Table.from_pylist(rows, schema))
+    connection.execute(
+        "update sync.chunk c set status = case when error is not null then 'failed' when rows > 0 then 'done' "
+        "else 'empty' end from left_chunk l where c.status = 'due' and c.fetched_at_utc is not null "
+        "and c.dataset = l.dataset and c.slice = l.slice and c.first_hour_utc = l.first and c.last_hour_utc = l.last"
+    )
+    connection.unregister("left_chunk")
+
+
+def _key(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "dataset": chunk.dataset,
+        "slice": chunk.slice,
+        "first": hour_time(chunk.first),
+        "last": hour_time(chunk.last),
+    }

@@ -1,0 +1,178 @@
+"""The rows of answered chunks into a staging table: only what changed is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from energywh.database import one_row
+from energywh.durations import hour_time
+from energywh.sources.base import Chunk, Dataset
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """The rows of one answered chunk, in the staging column order, and when they were fetched."""
+
+    chunk: Chunk
+    rows: pa.Table
+    fetched_at_utc: datetime
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a landing did to the rows of a dataset."""
+
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.rows + other.rows,
+            self.new + other.new,
+            self.changed + other.changed,
+            self.withdrawn + other.withdrawn,
+        )
+
+
+def merge(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], landing_id: int
+) -> Counts:
+    """Bring the dataset's table to what the arrivals say of their chunks.
+
+    New rows are inserted. A row whose value differs takes the new value, and the old one goes to the revision
+    table with the time span in which it was known. A row of a chunk's hours that is no longer there was
+    withdrawn: it goes to the revision table alone. Rows that are equal are not touched.
+    """
+    connection.register("incoming", _numbered(arrivals))
+    fetched_at = pa.array([arrival.fetched_at_utc for arrival in arrivals], pa.timestamp("us"))
+    scope = _scope(dataset, [arrival.chunk for arrival in arrivals])
+    connection.register("scope", scope.append_column("fetched_at_utc", fetched_at))
+    if _holds_any(connection, dataset):
+        counts = _land_changes(connection, dataset, landing_id)
+    else:
+        counts = _land_new(connection, dataset, landing_id)
+    connection.unregister("incoming")
+    connection.unregister("scope")
+    return replace(counts, rows=sum(len(arrival.rows) for arrival in arrivals))
+
+
+def _holds_any(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> bool:
+    (found,) = one_row(connection, f"select exists (from {dataset.name} s join scope c on {_in_scope(dataset)})")
+    return bool(found)
+
+
+def _in_scope(dataset: Dataset) -> str:
+    stamp = f"s.{dataset.time_column}"
+    return f"s.{dataset.slice_key} = c.slice and {stamp} between c.first_stamp and c.last_stamp"
+
+
+def _land_new(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int) -> Counts:
+    """Insert everything: nothing is held of these chunks, as in the first fetch of history."""
+    names = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
+    (new,) = one_row(
+        connection,
+        f"insert into {dataset.name} ({names}, known_from_utc) "
+        f"select {names}, fetched_at_utc from incoming join scope using (arrival)",
+    )
+    _record_change(connection, dataset, landing_id, "incoming")
+    return Counts(new=new)
+
+
+def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int) -> Counts:
+    """Write only what differs from what is held."""
+    keys = [dataset.time_column, *dataset.keys]
+    same_key = " and ".join(f"i.{key} = h.{key}" for key in keys)
+    key_list = ", ".join(keys)
+    either_key = ", ".join(f"coalesce(i.{key}, h.{key}) as {key}" for key in keys)
+    values = ", ".join(dataset.values)
+    differs = " or ".join(f"i.{value} is distinct from h.{value}" for value in dataset.values)
+    connection.execute(f"""
+        create or replace temp table delta as
+        with held as (
+            select s.rowid as held_rowid, s.*, c.arrival from {dataset.name} s join scope c on {_in_scope(dataset)}
+        )
+        select coalesce(i.arrival, h.arrival) as arrival, h.held_rowid, i.arrival is null as withdrawn, {either_key},
+            {", ".join(f"i.{value}, h.{value} as held_{value}" for value in dataset.values)},
+            h.known_from_utc as held_from_utc
+        from incoming i full join held h on {same_key}
+        where h.held_rowid is null or i.arrival is null or {differs}
+    """)
+    new, changed, withdrawn = one_row(
+        connection,
+        "select count(*) filter (held_rowid is null), count(*) filter (held_rowid is not null and not withdrawn), "
+        "count(*) filter (withdrawn) from delta",
+    )
+    if changed or withdrawn:
+        connection.execute(f"""
+            insert into {dataset.name}_revision ({key_list}, {values}, known_from_utc, known_until_utc)
+            select {key_list}, {", ".join(f"held_{value}" for value in dataset.values)}, held_from_utc, fetched_at_utc
+            from delta join scope using (arrival) where held_rowid is not null
+        """)
+    if changed:
+        connection.execute(f"""
+            update {dataset.name} s
+            set {", ".join(f"{value} = d.{value}" for value in dataset.values)}, known_from_utc = d.fetched_at_utc
+            from (select * from delta join scope using (arrival) where held_rowid is not null and not withdrawn) d
+            where s.rowid = d.held_rowid
+        """)
+    if withdrawn:
+        connection.execute(f"delete from {dataset.name} where rowid in (select held_rowid from delta where withdrawn)")
+    if new:
+        connection.execute(f"""
+            insert into {dataset.name} ({key_list}, {values}, known_from_utc)
+            select {key_list}, {values}, fetched_at_utc from delta join scope using (arrival) where held_rowid is null
+        """)
+    if new or changed or withdrawn:
+        _record_change(connection, dataset, landing_id, "delta")
+    connection.execute("drop table delta")
+    return Counts(new=new, changed=changed, withdrawn=withdrawn)
+
+
+def _record_change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int, rows: str) -> None:
+    """Note the months whose rows changed: a build computes only these again."""
+    start = f"{dataset.time_column} - interval {int(dataset.stamp_offset_hours)} hour"
+    connection.execute(
+        f"insert into sync.change select distinct ?, ?, date_trunc('month', {start})::date from {rows}",
+        [landing_id, dataset.name],
+    )
+
+
+def rows_held(connection: duckdb.DuckDBPyConnection, dataset: Dataset, chunks: Sequence[Chunk]) -> dict[Chunk, int]:
+    """Return how many rows staging holds of each chunk; chunks of which it holds none are left out."""
+    connection.register("scope", _scope(dataset, chunks))
+    counted = connection.execute(
+        f"select arrival, count(*) from {dataset.name} s join scope c on {_in_scope(dataset)} group by arrival"
+    ).fetchall()
+    connection.unregister("scope")
+    return {chunks[arrival]: count for arrival, count in counted}
+
+
+def _numbered(arrivals: Sequence[Arrival]) -> pa.Table:
+    """Return all rows with the number of their arrival."""
+    return pa.concat_tables(
+        arrival.rows.append_column("arrival", pa.repeat(pa.scalar(number, pa.int32()), len(arrival.rows)))
+        for number, arrival in enumerate(arrivals)
+    )
+
+
+def _scope(dataset: Dataset, chunks: Sequence[Chunk]) -> pa.Table:
+    """Return what each chunk covers, in the source's own stamps."""
+    offset = dataset.stamp_offset_hours
+    return pa.table(
+        {
+            "arrival": pa.array(range(len(chunks)), pa.int32()),
+            "slice": pa.array([chunk.slice for chunk in chunks], pa.string()),
+            "first_stamp": pa.array([hour_time(chunk.first + offset) for chunk in chunks], pa.timestamp("us")),
+            "last_stamp": pa.array([hour_time(chunk.last + offset) for chunk in chunks], pa.timestamp("us")),
+        }
+    )

@@ -1,0 +1,303 @@
+"""Rebuild staging from the payloads that were kept, without a network.
+
+Where payloads have been pruned, the rebuild starts from what the present staging held before the oldest
+payload that is left; where staging is lost or damaged, from nothing. The new file takes the place of the old
+one in one step, once it is complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from energywh.database import one_row
+from energywh.durations import HOUR, hour_number, hour_time, utc_now
+from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.home import Home
+from energywh.settings import Settings
+from energywh.sources import sources
+from energywh.sources.base import Chunk, Response
+from energywh.sync.fetch import Fetched
+from energywh.sync.landing import land_again
+from energywh.sync.ledger import Outcome, living_owners, write_plan
+from energywh.sync.merge import Counts
+from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
+from energywh.sync.plan import Known, SlicePlan
+from energywh.sync.staging import all_datasets, columns, open_staging
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass
+class ReplayResult:
+    """What a replay did."""
+
+    landings: int = 0
+    payloads: int = 0
+    counts: Counts = field(default_factory=Counts)
+    carried_rows: int = 0  # from the old staging: their payloads are pruned
+    lost_chunks: int = 0  # neither payload nor old staging has them: sync fetches them again
+    seconds: float = 0.0
+
+
+def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None) -> ReplayResult:
+    """Rebuild `staging.duckdb` from payloads.
+
+    Raises:
+        StorageError: there are no payloads, or the new file cannot be written.
+        CorruptError: a payload or journal is damaged.
+        PayloadError: a payload cannot be read any more as it was then.
+        LockedError: a sync is running.
+    """
+    home = settings.home
+    started = time.monotonic()
+    store = PayloadStore(home.payloads)
+    journals = store.journals()
+    if not journals:
+        raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'")
+    home.create()
+    new_file = home.path / "staging.replay.duckdb"
+    with _alone(home):
+        _sweep(new_file)
+        try:
+            result = _rebuild(settings, new_file, journals, store, on_say)
+            _clear_the_way(settings, on_say)
+            new_file.replace(home.staging)
+        finally:
+            _sweep(new_file)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _sweep(new_file: Path) -> None:
+    """Delete what a replay that failed or was killed left behind."""
+    for leftover in new_file.parent.glob(f"*{new_file.name}*"):
+        leftover.unlink()
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Hold off syncs and other replays."""
+    lock = FileLock(home.locks / "replay.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError("another 'energywh replay' is running; wait for it to end") from None
+    try:
+        running = living_owners(home.locks)
+        if running:
+            pids = ", ".join(sorted(name.split("-")[0] for name in running))
+            raise LockedError(f"a sync is running (process {pids}); wait for it to end, and run this again")
+        yield
+    finally:
+        lock.release()
+
+
+def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
+    """See to it that the old file can be replaced by rename, and is whole until then."""
+    staging = settings.home.staging
+    log = staging.with_name(staging.name + ".wal")
+    if staging.exists() and _damaged(settings, on_say):
+        aside = staging.with_name(f"staging.damaged-{utc_now():%Y%m%dT%H%M%S}.duckdb")
+        staging.replace(aside)
+        if log.exists():
+            log.replace(aside.with_name(aside.name + ".wal"))
+        on_say(f"the damaged staging file was moved to {aside}")
+    elif log.exists():  # of a process that was killed: opening for writing takes it into the file
+        with _open(settings, staging, on_say):
+            pass
+        log.unlink(missing_ok=True)
+
+
+def _open(
+    settings: Settings, path: Path, on_say: Callable[[str], None], *, read_only: bool = False
+) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    wait_seconds = float(settings.get("lock.wait_seconds"))
+    return open_staging(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_say)
+
+
+def _damaged(settings: Settings, on_say: Callable[[str], None]) -> bool:
+    """Say whether the staging file is no database. Any other reason not to open it ends the replay."""
+    try:
+        with _open(settings, settings.home.staging, on_say, read_only=True):
+            return False
+    except CorruptError:
+        return True
+
+
+def _rebuild(
+    settings: Settings,
+    new_file: Path,
+    journals: dict[str, Journal],
+    store: PayloadStore,
+    on_say: Callable[[str], None],
+) -> ReplayResult:
+    result = ReplayResult()
+    old = settings.home.staging
+    with _open(settings, new_file, on_say) as connection:
+        todo = list(journals.items())
+        held = old.exists() and not _damaged(settings, on_say)
+        if held:
+            connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
+            todo = _carry_over(connection, journals, store, result)
+        elif old.exists():
+            on_say(f"{old} is damaged; rebuilding from payloads alone")
+        for name, journal in todo:
+            _land(connection, name, journal, store, result, with_ledger=not held)
+        if held:
+            _copy_ledger(connection)
+            connection.execute("detach old")
+        connection.execute("checkpoint")
+    return result
+
+
+def _carry_over(
+    connection: duckdb.DuckDBPyConnection,
+    by_name: dict[str, Journal],
+    store: PayloadStore,
+    result: ReplayResult,
+) -> list[tuple[str, Journal]]:
+    """Copy what cannot be replayed from the old staging, and return the journals that can.
+
+    A journal whose landing did not commit is left out: the old staging never held it.
+    """
+    landings = connection.execute("select landing_id, journal from old.sync.landing order by landing_id").fetchall()
+    first = len(landings)
+    while first > 0 and _complete(by_name.get(landings[first - 1][1]), store):
+        first -= 1
+    todo = [(name, by_name[name]) for _, name in landings[first:]]
+    connection.execute("begin")
+    connection.execute("delete from sync.meta")
+    connection.execute("insert into sync.meta from old.sync.meta")
+    if first:
+        watermark = landings[first - 1][0]
+        _copy_rows(connection, [entry for _, journal in todo for entry in journal.entries], result)
+        connection.execute("insert into sync.landing from old.sync.landing where landing_id <= ?", [watermark])
+        connection.execute("insert into sync.change from old.sync.change where landing_id <= ?", [watermark])
+    connection.execute("commit")
+    return todo
+
+
+def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due."""
+    connection.execute("begin")
+    connection.execute("delete from sync.chunk")
+    connection.execute(
+        "insert into sync.chunk by name select * replace "
+        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk"
+    )
+    connection.execute("commit")
+
+
+def _complete(journal: Journal | None, store: PayloadStore) -> bool:
+    return journal is not None and all(
+        entry.payloads and all(store.has(entry.dataset, payload) for payload in entry.payloads)
+        for entry in journal.entries
+    )
+
+
+def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry], result: ReplayResult) -> None:
+    """Copy the rows and revisions as they were before the entries that will land again.
+
+    A row carries the moment of the fetch that brought it, so what an entry brought or superseded can be told.
+    """
+    for dataset in all_datasets().values():
+        entries = [entry for entry in again if entry.dataset == dataset.name]
+        offset = dataset.stamp_offset_hours * HOUR
+        connection.register(
+            "again",
+            pa.table(
+                {
+                    "slice": pa.array([entry.slice for entry in entries], pa.string()),
+                    "first": pa.array([entry.first_hour_utc + offset for entry in entries], pa.timestamp("us")),
+                    "last": pa.array([entry.last_hour_utc + offset for entry in entries], pa.timestamp("us")),
+                    "fetched": pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us")),
+                }
+            ),
+        )
+        names = ", ".join(columns(dataset))
+        row = f"s.{dataset.slice_key} = a.slice and s.{dataset.time_column} between a.first and a.last"
+        brought = f"(select 1 from again a where {row} and s.known_from_utc = a.fetched)"
+        superseded = f"(select 1 from again a where {row} and s.known_until_utc = a.fetched)"
+        connection.execute(
+            f"insert into {dataset.name} ({names}) "
+            f"select {names} from old.{dataset.name} s where not exists {brought} union all "
+            f"select {names} from old.{dataset.name}_revision s where not exists {brought} and exists {superseded}"
+        )
+        connection.execute(
+            f"insert into {dataset.name}_revision select * from old.{dataset.name}_revision s "
+            f"where not exists {brought} and not exists {superseded}"
+        )
+        connection.unregister("again")
+        result.carried_rows += one_row(connection, f"select count(*) from {dataset.name}")[0]
+
+
+def _land(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    journal: Journal,
+    store: PayloadStore,
+    result: ReplayResult,
+    *,
+    with_ledger: bool,
+) -> None:
+    """Land the payloads of one journal as they were landed then.
+
+    Args:
+        with_ledger: write ledger rows too; not needed where the old ledger is taken over.
+    """
+    datasets = all_datasets()
+    fetched = []
+    for entry in journal.entries:
+        if entry.dataset not in datasets:
+            continue
+        answer = _read(entry, store)
+        if answer is None:
+            result.lost_chunks += 1
+            continue
+        fetched.append(answer)
+        result.payloads += len(entry.payloads)
+    connection.execute("begin")
+    if with_ledger:
+        write_plan(connection, [_ledger_row(connection, f.outcome.chunk) for f in fetched], journal.landed_at_utc)
+    report = land_again(connection, datasets, fetched, name, journal)
+    connection.execute("commit")
+    result.landings += 1
+    result.counts = sum(report.counts.values(), result.counts)
+
+
+def _read(entry: JournalEntry, store: PayloadStore) -> Fetched | None:
+    """Return the rows of a journal entry, or None when a payload of it is no longer there."""
+    chunk = Chunk(entry.dataset, entry.slice, hour_number(entry.first_hour_utc), hour_number(entry.last_hour_utc))
+    source = sources()[entry.dataset.split(".")[0]]
+    try:
+        bodies = [store.read(entry.dataset, payload) for payload in entry.payloads]
+    except FileNotFoundError:
+        return None
+    if not bodies:
+        return None
+    pages = [
+        source.read(chunk, Response(f"payload {name}", 200, body))
+        for name, body in zip(entry.payloads, bodies, strict=True)
+    ]
+    rows = pa.concat_tables([page.rows for page in pages])
+    outcome = Outcome(chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads)
+    return Fetched(outcome, rows)
+
+
+def _ledger_row(connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> SlicePlan:
+    """Return the plan that puts ``chunk`` into the ledger in the place of the rows that it overlaps."""
+    rows = connection.execute(
+        "select first_hour_utc, last_hour_utc from sync.chunk "
+        "where dataset = ? and slice = ? and first_hour_utc <= ? and last_hour_utc >= ?",
+        [chunk.dataset, chunk.slice, hour_time(chunk.last), hour_time(chunk.first)],
+    ).fetchall()
+    return SlicePlan((chunk,), tuple(Known(hour_number(first), hour_number(last)) for first, last in rows))

@@ -1,0 +1,285 @@
+"""A run of sync: plan, claim, fetch in threads, land from one, and leave a ledger that is always right.
+
+Each source has a lane: its own threads and pace. Only the thread that called `sync` opens staging, and holds it
+no longer than one transaction takes: it lands what came, and claims what comes next, in the same breath.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from energywh.database import one_row
+from energywh.durations import parse_duration_hours, utc_now
+from energywh.errors import EnergywhError, LockedError, UsageError
+from energywh.settings import Settings
+from energywh.sources.base import Chunk
+from energywh.sync import ledger
+from energywh.sync.due import Due, find_due, refresh_from
+from energywh.sync.fetch import Fetched
+from energywh.sync.landing import land
+from energywh.sync.lane import Lane
+from energywh.sync.ledger import Owner, living_owners
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.progress import Reporter, Silent, Speed, Tally
+from energywh.sync.provenance import Provenance
+from energywh.sync.select import Selection
+from energywh.sync.staging import open_staging
+
+if TYPE_CHECKING:
+    import duckdb
+
+LAND_EVERY_SECONDS = 1.0  # at most this long does an answer wait for its landing
+LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, so that they bypass the log
+CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
+
+
+@dataclass
+class SyncResult:
+    """What a run did."""
+
+    tallies: list[Tally]
+    seconds: float = 0.0
+    requests: int = 0
+    interrupted: bool = False
+    why_nothing: str = ""  # where nothing was due
+    errors: list[str] = field(default_factory=list)  # of failed chunks and lanes, without secrets
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors and not self.interrupted
+
+
+def sync(
+    settings: Settings,
+    selection: Selection,
+    *,
+    reporter: Reporter | None = None,
+    stop: threading.Event | None = None,
+) -> SyncResult:
+    """Fetch and land what is due.
+
+    Args:
+        stop: when set, the landing in hand is finished, the rest given back, and the run ends.
+
+    Raises:
+        SettingsError: a source lacks a setting, such as its key.
+        StorageError: staging or the payloads cannot be written.
+    """
+    home = settings.home
+    for source in selection.sources.values():
+        if home.simulated_mark.exists() and settings.items[f"{source.name}.url"].origin == "default":
+            raise UsageError(home.mixing(real=f"{source.name} would bring real ones"))
+        source.check_ready(settings)
+    home.create()
+    with Owner(home.locks) as owner:
+        wait_for_replay(settings, reporter or Silent())
+        return _Run(settings, selection, reporter or Silent(), stop or threading.Event(), owner).run()
+
+
+def wait_for_replay(settings: Settings, reporter: Reporter) -> None:
+    """Return when no replay is rebuilding staging."""
+    lock = FileLock(settings.home.locks / "replay.lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        reporter.say("waiting for 'energywh replay' to end")
+        try:
+            lock.acquire(timeout=float(settings.get("lock.wait_seconds")))
+        except Timeout:
+            raise LockedError(
+                "'energywh replay' is still rebuilding staging; run this again when it has ended"
+            ) from None
+    lock.release()
+
+
+class _Run:
+    """The state of one call of `sync`."""
+
+    def __init__(
+        self, settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event, owner: Owner
+    ) -> None:
+        self._settings = settings
+        self._selection = selection
+        self._reporter = reporter
+        self._stop = stop
+        self._owner = owner
+        self._speed = Speed()
+        # Bounded: while staging is held by a build, fetching waits instead of filling the memory.
+        self._answers: queue.Queue[Fetched] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
+        self._lanes: dict[str, Lane] = {}
+        self._due = Due((), 0, 0)
+        self._refresh_from = refresh_from(selection)
+        self._tallies: dict[str, Tally] = {}
+        self._datasets = {dataset.name: dataset for dataset in selection.datasets}
+        self._retention = parse_duration_hours(settings.get("payloads.retention"))
+        self._store = PayloadStore(settings.home.payloads) if self._retention else None
+        self._errors: list[str] = []
+
+    def _staging(self, *, patient: bool = True) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return open_staging(
+            self._settings.home.staging,
+            wait_seconds=float(self._settings.get("lock.wait_seconds")) if patient else 5.0,
+            on_wait=self._reporter.say,
+            give_up=self._stop.is_set if patient else None,
+        )
+
+    def run(self) -> SyncResult:
+        started = time.monotonic()
+        try:
+            self._plan()
+            self._reporter.start(list(self._tallies.values()))
+            for lane in self._lanes.values():
+                lane.start()
+            self._loop()
+        finally:
+            for lane in self._lanes.values():
+                lane.close()
+            self._release()
+            self._reporter.stop()
+        self._prune()
+        for lane in self._lanes.values():
+            if lane.fatal is not None:
+                self._errors.insert(0, str(lane.fatal))
+        result = SyncResult(
+            list(self._tallies.values()),
+            time.monotonic() - started,
+            self._speed.requests,
+            self._stop.is_set(),
+            "" if self._due.slices else self._due.why_nothing,
+            self._errors,
+        )
+        fatal = [lane.fatal for lane in self._lanes.values() if lane.fatal is not None]
+        if fatal and len(fatal) == len(self._lanes):
+            raise fatal[0]
+        return result
+
+    def _plan(self) -> None:
+        with self._staging() as connection:
+            living = living_owners(self._settings.home.locks)
+            due = self._due = find_due(connection, self._selection, living, self._refresh_from)
+            (holds_data,) = one_row(connection, "select exists (from sync.landing)")
+            provenance = Provenance(self._settings.home, holds_data)
+            for name, source in self._selection.sources.items():
+                self._lanes[name] = Lane(
+                    source, self._settings, self._answers, store=self._store, provenance=provenance, speed=self._speed
+                )
+            connection.execute("begin")
+            ledger.write_plan(connection, due.slices, utc_now())
+            self._tallies = {name: Tally(name) for name in self._datasets}
+            for chunk in due.chunks:
+                self._tallies[chunk.dataset].due += 1
+                self._lane(chunk).pending.append(chunk)
+            self._claim(connection)
+            connection.execute("commit")
+
+    def _loop(self) -> None:
+        last_landing = time.monotonic()
+        waiting: list[Fetched] = []
+        while True:
+            if self._stop.is_set():
+                for lane in self._lanes.values():
+                    lane.stop.set()
+            waiting += self._collect()
+            running = self._running()
+            here = sum(not self._lane(fetched.outcome.chunk).stop.is_set() for fetched in waiting)
+            ending = sum(lane.outstanding + len(lane.pending) for lane in running) == here
+            starving = any(lane.pending and lane.claimed.qsize() < lane.jobs for lane in running)
+            full = sum(fetched.outcome.rows for fetched in waiting) >= LAND_ROWS
+            overdue = time.monotonic() - last_landing >= LAND_EVERY_SECONDS
+            if starving or (waiting and (full or overdue or ending)):
+                self._land(waiting)
+                waiting = []
+                last_landing = time.monotonic()
+            self._reporter.update(list(self._tallies.values()), self._speed)
+            if ending and not waiting and self._answers.empty():
+                return
+
+    def _running(self) -> list[Lane]:
+        return [lane for lane in self._lanes.values() if not lane.stop.is_set()]
+
+    def _collect(self) -> list[Fetched]:
+        """Return the answers that came, waiting a moment for the first."""
+        arrived: list[Fetched] = []
+        try:
+            arrived.append(self._answers.get(timeout=0.1))
+            while len(arrived) < CLAIMS_AHEAD:
+                arrived.append(self._answers.get_nowait())
+        except queue.Empty:
+            pass
+        return arrived
+
+    def _lane(self, chunk: Chunk) -> Lane:
+        return self._lanes[self._datasets[chunk.dataset].source]
+
+    def _land(self, waiting: list[Fetched]) -> None:
+        """Land answers and ledger rows in one transaction, and claim the next chunks in the same."""
+        with self._staging() as connection:
+            connection.execute("begin")
+            mine = ledger.still_mine(connection, self._owner.name)
+            done = land(
+                connection,
+                self._datasets,
+                [fetched for fetched in waiting if fetched.outcome.chunk in mine],
+                store=self._store,
+                believes=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
+            )
+            self._claim(connection)
+            connection.execute("commit")
+        for fetched in waiting:
+            self._lane(fetched.outcome.chunk).outstanding -= 1
+            self._tallies[fetched.outcome.chunk.dataset].elsewhere += fetched.outcome.chunk not in mine
+        for outcome in done.outcomes:
+            self._count(outcome)
+        for name, counts in done.counts.items():
+            self._tallies[name].counts += counts
+            self._speed.add(rows=counts.rows)
+
+    def _count(self, outcome: ledger.Outcome) -> None:
+        tally = self._tallies[outcome.chunk.dataset]
+        if outcome.error is not None:
+            tally.failed += 1
+            self._errors.append(f"{outcome.chunk}: {outcome.error}")
+        elif outcome.rows:
+            tally.done += 1
+        else:
+            tally.empty += 1
+        self._lane(outcome.chunk).judge(outcome)
+
+    def _claim(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self._stop.is_set():
+            return
+        for lane in self._running():
+            room = lane.jobs + CLAIMS_AHEAD - lane.outstanding
+            wanted = [lane.pending.popleft() for _ in range(min(room, len(lane.pending)))]
+            claimed = ledger.claim(connection, wanted, self._owner.name, utc_now())
+            for chunk in claimed:
+                lane.claimed.put(chunk)
+            lane.outstanding += len(claimed)
+            for chunk in set(wanted) - set(claimed):
+                self._tallies[chunk.dataset].elsewhere += 1
+
+    def _release(self) -> None:
+        """Give back what was planned or claimed and not fetched. If even that fails, the next sync does it."""
+        left = [chunk for lane in self._lanes.values() for chunk in lane.pending]
+        if not left and not any(lane.outstanding for lane in self._lanes.values()):
+            return
+        try:
+            with self._staging(patient=False) as connection:
+                ledger.release(connection, self._owner.name, left)
+        except EnergywhError as error:
+            self._reporter.say(f"could not give back claimed chunks ({error}); the next sync takes them up")
+
+    def _prune(self) -> None:
+        """Delete payloads that are older than they are to be kept."""
+        try:
+            PayloadStore(self._settings.home.payloads).prune(utc_now() - timedelta(hours=self._retention))
+        except OSError as error:
+            self._reporter.say(f"could not delete old payloads: {error.strerror or error}")

@@ -1,0 +1,206 @@
+"""What goes wrong on the way: retried when that can help, never when it cannot, and never at a price in rows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from energywh.errors import KeyRefusedError, SourceError, StorageError
+from energywh.simulate.faults import KINDS, Faults
+from energywh.simulate.server import Simulator
+from energywh.sync import fetch
+from tests.support.desk import KEY, Desk, desk_with_simulator
+from tests.support.scripted import Answer, scripted
+from tests.support.staging import has_twins, query, statuses, values
+
+DAY = {"since": "2024-03-01", "until": "2024-03-01"}
+EMPTY = Answer(json.dumps({"response": {"total": "0", "data": []}}).encode())
+TOO_MANY = json.dumps({"error": {"code": "OVER_RATE_LIMIT", "message": "slower"}}).encode()
+
+
+def at(folder: Path, url: str, **variables: str) -> Desk:
+    return Desk(folder, url).having(**variables)
+
+
+def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(tmp_path: Path) -> None:
+    regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI,IPCO,AZPS,SRP,PJM,MISO,ERCO"]
+    days = {"since": "2024-03-12", "until": "2024-03-13"}
+    with desk_with_simulator(tmp_path, seed=37) as (desk, _):
+        assert desk.another("calm").sync(regions=regions, **days).ok
+        expected = values(desk.another("calm").staging)
+    faults = Faults(rate=0.2, hang_seconds=2.0)
+    with desk_with_simulator(tmp_path, seed=37, faults=faults) as (desk, sim):
+        result = desk.having(SYNC_TIMEOUT_SECONDS="0.7").another("stormy").sync(regions=regions, **days)
+    assert result.ok, result.errors
+    assert set(sim.counters.faults) == set(KINDS), "the storm was not a full one"
+    stormy = desk.another("stormy").staging
+    assert values(stormy) == expected
+    assert set(statuses(stormy)) == {"done"}
+    assert not has_twins(stormy)
+    assert query(stormy, "select max(attempts) > 1 from sync.chunk") == [(True,)]
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_after_a_429_no_request_leaves_before_the_time_that_it_names(tmp_path: Path, form: str) -> None:
+    def answer(number: int, path: str) -> Answer:
+        if number:
+            return EMPTY
+        later = datetime.now(UTC) + timedelta(seconds=3)
+        return Answer(TOO_MANY, 429, {"Retry-After": "2" if form == "seconds" else format_datetime(later, usegmt=True)})
+
+    # Slow enough that the other threads are still waiting for their turn when the 429 comes.
+    with scripted(answer) as server:
+        desk = at(tmp_path, server.url, EIA_REQUESTS_PER_SECOND="8")
+        assert desk.sync("eia.region_data", regions=["CISO,BPAT,PACW,AVA"], **DAY).ok
+    first, *rest = [moment for moment, _ in server.asked]
+    told = first + 0.1  # what had left before the answer came cannot be called back
+    assert [moment - first for moment in rest if told < moment < first + 1.9] == []
+    assert len(rest) == 4
+
+
+def test_a_source_that_asks_for_an_hour_of_quiet_is_left_alone_at_once(tmp_path: Path) -> None:
+    with scripted(lambda number, path: Answer(TOO_MANY, 429, {"Retry-After": "3600"})) as server:
+        began = time.monotonic()
+        with pytest.raises(SourceError, match=r"not to be asked again for 3,600 s.*run this again after"):
+            at(tmp_path, server.url, SYNC_JOBS="1").sync("eia.region_data", regions=["CISO,BPAT,PACW"], **DAY)
+    assert time.monotonic() - began < 5
+    assert len(server.asked) == 1
+    assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"due": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b'{"error":"Invalid facet \'None\' provided.","code":400}'),
+        (404, b'{"error":"Not found.","code":404}'),
+        (500, b'{"error":"Not found.","code":404}'),
+        (200, b'{"error":"Invalid frequency.","code":400}'),
+        (302, b""),
+    ],
+)
+def test_what_is_refused_is_not_asked_again(tmp_path: Path, status: int, body: bytes) -> None:
+    with scripted(lambda number, path: Answer(body, status)) as server:
+        result = at(tmp_path, server.url).sync("eia.region_data", regions=["CISO"], **DAY)
+    assert len(server.asked) == 1
+    assert not result.ok
+    (error,) = result.errors
+    assert "eia.region_data CISO 2024-03-01T00..2024-03-01T23: EIA refuses the request" in error
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_key_ends_the_run_with_what_to_do(tmp_path: Path, status: int) -> None:
+    body = json.dumps({"error": {"code": "API_KEY_INVALID", "message": f"An invalid api_key: {KEY}"}}).encode()
+    with scripted(lambda number, path: Answer(body, status)) as server:
+        regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI,IPCO,AZPS,SRP,PJM,MISO,ERCO,NYIS"]
+        with pytest.raises(KeyRefusedError, match=r"EIA rejects the API key\. Check EIA_API_KEY") as caught:
+            at(tmp_path, server.url, SYNC_JOBS="2").sync("eia.region_data", regions=regions, **DAY)
+    assert KEY not in str(caught.value)
+    assert len(server.asked) <= 2
+    assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"due": 13}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda whole: Answer(b"<html>We will be back</html>"),
+        lambda whole: Answer(whole[: len(whole) // 2]),
+        lambda whole: Answer(whole[:50], headers={"Content-Length": str(len(whole))}),
+        lambda whole: Answer(b"\x1f\x8bnot gzip", headers={"Content-Encoding": "gzip"}),
+        lambda whole: Answer(whole.replace(b'"CISO"', b'"PACW"')),
+        lambda whole: Answer(whole.replace(b'"2024-03-01T05"', b'"2023-03-01T05"')),
+        lambda whole: Answer(b"", 500),
+        lambda whole: Answer(b"<html>Bad Gateway</html>", 502),
+    ],
+)
+def test_a_bad_answer_is_asked_for_again(
+    tmp_path: Path, bad: Callable[[bytes], Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_BACK_OFF", lambda state: 0.0)
+    rows = [{"period": f"2024-03-01T{hour:02}", "respondent": "CISO", "type": "D", "value": "7"} for hour in (4, 5)]
+    whole = json.dumps({"response": {"total": "2", "data": rows}}).encode()
+    with scripted(lambda number, path: Answer(whole) if number else bad(whole)) as server:
+        desk = at(tmp_path, server.url, SYNC_TIMEOUT_SECONDS="1")
+        result = desk.sync("eia.region_data", regions=["CISO"], **DAY)
+    assert result.ok, result.errors
+    assert len(server.asked) == 2
+    assert query(tmp_path / "warehouse" / "staging.duckdb", "select count(*) from eia.region_data") == [(2,)]
+
+
+def pages(path: str, total: list[int], rows: list[dict[str, str]]) -> Answer:
+    """Answer a page of up to 5,000 of the rows; the total counts the request."""
+    offset = int(parse_qs(urlsplit(path).query)["offset"][0])
+    body = {"response": {"total": str(total.pop(0) if len(total) > 1 else total[0]), "data": rows[offset:][:3]}}
+    return Answer(json.dumps(body).encode())
+
+
+# Two codes an hour and three rows a page: pages begin with different codes, as real ones do.
+ROWS = [
+    {"period": f"2024-03-01T{hour:02}", "respondent": "CISO", "type": code, "value": "7"}
+    for hour in range(1, 5)
+    for code in ("D", "NG")
+]
+
+
+def test_pages_are_fetched_until_they_add_up_to_the_total(tmp_path: Path) -> None:
+    with scripted(lambda number, path: pages(path, [8], ROWS)) as server:
+        assert at(tmp_path, server.url).sync("eia.region_data", regions=["CISO"], **DAY).ok
+    assert [parse_qs(path)["offset"] for _, path in server.asked] == [["0"], ["3"], ["6"]]
+    assert query(tmp_path / "warehouse" / "staging.duckdb", "select count(*), sum(value) from eia.region_data") == [
+        (8, 56)
+    ]
+    assert query(tmp_path / "warehouse" / "staging.duckdb", "select len(payloads) from sync.chunk") == [(3,)]
+
+
+def test_a_total_that_changes_between_pages_starts_the_chunk_again(tmp_path: Path) -> None:
+    totals = [7, 8, 8]
+    with scripted(lambda number, path: pages(path, totals, ROWS)) as server:
+        assert at(tmp_path, server.url).sync("eia.region_data", regions=["CISO"], **DAY).ok
+    assert [parse_qs(path)["offset"][0] for _, path in server.asked] == ["0", "3", "0", "3", "6"]
+    assert query(tmp_path / "warehouse" / "staging.duckdb", "select count(*) from eia.region_data") == [(8,)]
+
+
+def test_rows_that_repeat_between_pages_start_the_chunk_again(tmp_path: Path) -> None:
+    shifted = [*ROWS[:3], *ROWS[2:7]]
+    with scripted(lambda number, path: pages(path, [8], shifted if number < 3 else ROWS)) as server:
+        assert at(tmp_path, server.url).sync("eia.region_data", regions=["CISO"], **DAY).ok
+    assert len(server.asked) == 6
+    assert not has_twins(tmp_path / "warehouse" / "staging.duckdb")
+
+
+def test_a_source_that_is_down_is_not_asked_for_every_chunk(tmp_path: Path) -> None:
+    with scripted(lambda number, path: Answer(b"", 503)) as server:
+        desk = at(tmp_path, server.url, SYNC_RETRIES="0", SYNC_JOBS="2")
+        with pytest.raises(SourceError, match=r"failed in a row; stopped asking it.*run this again later"):
+            desk.sync(since="2024-03-01", until="2024-03-01")
+    assert len(server.asked) < 100
+    counts = statuses(tmp_path / "warehouse" / "staging.duckdb")
+    assert set(counts) == {"due", "failed"}
+    assert counts["due"] > counts["failed"]
+
+
+def test_failures_among_answers_do_not_end_the_run(tmp_path: Path) -> None:
+    refused = Answer(b'{"error":"Invalid facet.","code":400}', 400)
+    with scripted(lambda number, path: refused if "=PACW" in path else EMPTY) as server:
+        regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI"]
+        result = at(tmp_path, server.url).sync("eia.region_data", regions=regions, **DAY)
+    assert len(server.asked) == 6
+    assert len(result.errors) == 1
+    assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"empty": 5, "failed": 1}
+
+
+def test_a_payload_that_cannot_be_kept_ends_the_run_and_gives_the_rest_back(tmp_path: Path, sim: Simulator) -> None:
+    desk = Desk(tmp_path, sim.url)
+    desk.home.create()
+    desk.home.payloads.write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"cannot write .*payloads.*run this again"):
+        desk.sync("eia.region_data", regions=["CISO,BPAT"], **DAY)
+    assert statuses(desk.staging) == {"due": 2}
+    desk.home.payloads.unlink()
+    assert desk.sync("eia.region_data", regions=["CISO,BPAT"], **DAY).ok

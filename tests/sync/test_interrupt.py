@@ -1,0 +1,101 @@
+"""Ctrl-C in the middle of a sync."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from energywh.simulate.server import Simulator
+from energywh.sync.run import SyncResult
+from tests.support.desk import Desk, desk_with_simulator
+from tests.support.staging import statuses, values
+
+WORDS = ("sync", "--region", "CISO,BPAT,PACW,AVA,NEVP,PSEI", "--since", "2024-03-12", "--until", "2024-03-14")
+CHUNKS = 18
+
+
+def finish(desk: Desk) -> SyncResult:
+    """Run the same sync to its end."""
+    return desk.sync(regions=[WORDS[2]], since=WORDS[4], until=WORDS[6])
+
+
+def started(desk: Desk, sim: Simulator, requests: int) -> subprocess.Popen[str]:
+    """Start a sync and return it when so many requests have come in."""
+    process = desk.start(*WORDS, "--jobs", "2")
+    deadline = time.monotonic() + 30
+    while len(sim.requests) < requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_keeps_what_is_done_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    with desk_with_simulator(tmp_path, latency_seconds=0.3) as (desk, sim):
+        process = started(desk, sim, 6)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert "stopping: finishing the landing in hand" in err
+        summary = re.search(r"sync interrupted: \d+ requests in [\d.]+ s; (\d+) chunks left, the next sync", out)
+        assert summary is not None, out
+        counts = statuses(desk.staging)
+        assert set(counts) == {"done", "due"}, "nothing stays claimed"
+        assert counts["due"] == int(summary[1])
+        assert counts["done"] == sum(map(int, re.findall(r"(\d+) of \d+ chunks", out)))
+        assert not list(desk.home.locks.glob("sync-*"))
+
+        assert finish(desk).ok
+        assert statuses(desk.staging) == {"done": CHUNKS}
+        undisturbed = desk.another("undisturbed")
+        assert finish(undisturbed).ok
+        assert values(desk.staging) == values(undisturbed.staging)
+
+
+def test_a_second_interrupt_ends_a_sync_that_waits_for_a_file(tmp_path: Path) -> None:
+    """The first cannot end it: it waits for staging, to land what has come."""
+    import duckdb
+
+    with desk_with_simulator(tmp_path, latency_seconds=0.1) as (desk, sim):
+        process = started(desk, sim, 3)
+        while True:
+            try:
+                holder = duckdb.connect(str(desk.staging))
+                break
+            except duckdb.IOException:
+                time.sleep(0.01)
+        with holder:
+            time.sleep(1.5)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)  # the claims cannot be given back either: our death does it
+            _, err = process.communicate(timeout=20)
+        assert process.returncode == 130, err
+        assert "interrupted" in err
+        assert "Traceback" not in err
+        assert finish(desk).ok
+        assert statuses(desk.staging) == {"done": CHUNKS}
+
+
+def test_a_refresh_that_is_interrupted_leaves_settled_chunks_settled(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path, latency_seconds=0.05) as (desk, sim):
+        assert finish(desk).ok
+        sim.requests.clear()
+        process = desk.start(*WORDS, "--jobs", "2", "--refresh", "9999d")
+        deadline = time.monotonic() + 30
+        while len(sim.requests) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert statuses(desk.staging) == {"done": CHUNKS}
+        sim.requests.clear()
+        assert finish(desk).ok
+        assert sim.requests == []

@@ -1,0 +1,107 @@
+"""The request limit that all processes share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from energywh.errors import StorageError
+from energywh.sync.limit import RequestLimit, Stopped, duration_seconds, state_folder
+
+
+def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
+    return RequestLimit(folder, "eia", identity, per_second, per_hour)
+
+
+def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
+    """Return the moments at which so many requests were let go, by threads that share the limits."""
+    moments: list[float] = []
+    lock = threading.Lock()
+
+    def work(each: RequestLimit) -> None:
+        while True:
+            with lock:
+                if len(moments) + 1 > requests:
+                    return
+                moments.append(0.0)
+                place = len(moments) - 1
+            each.wait(threading.Event())
+            moments[place] = time.monotonic()
+
+    workers = [threading.Thread(target=work, args=(limits[n % len(limits)],)) for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sorted(moments)
+
+
+def test_threads_and_openings_of_one_key_share_the_pace(tmp_path: Path) -> None:
+    one, two = limit(tmp_path, 20), limit(tmp_path, 20)
+    moments = let_go([one, two], 25)
+    assert moments[20] - moments[0] >= 1.0
+    assert moments[-1] - moments[0] < 3.0
+    one.close()
+    two.close()
+
+
+def test_another_key_has_a_pace_of_its_own(tmp_path: Path) -> None:
+    stop = threading.Event()
+    began = time.monotonic()
+    for name in ("a", "b", "c"):
+        with_key = limit(tmp_path, 0.1, identity=name)
+        with_key.wait(stop)
+        with_key.close()
+    assert time.monotonic() - began < 5
+    assert not any("key" in path.name for path in tmp_path.iterdir())
+
+
+def test_the_limit_of_an_hour_outlives_the_process(tmp_path: Path) -> None:
+    first = limit(tmp_path, per_hour=3)
+    for _ in range(3):
+        first.wait(threading.Event())
+    first.close()
+    second, stop = limit(tmp_path, per_hour=3), threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Stopped):
+        second.wait(stop)
+    second.close()
+
+
+@pytest.mark.parametrize("make", [limit, lambda folder: limit(folder, 0.001)])
+def test_waiting_ends_when_the_run_stops(tmp_path: Path, make: Callable[[Path], RequestLimit]) -> None:
+    stop = threading.Event()
+    stop.set()
+    made = make(tmp_path)
+    with pytest.raises(Stopped):
+        made.wait(stop)
+    made.close()
+
+
+def test_without_a_limit_nothing_is_counted(tmp_path: Path) -> None:
+    free = limit(tmp_path / "state")
+    free.wait(threading.Event())
+    free.close()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot keep the request limit of eia in .*ENERGYWH_STATE_FOLDER"):
+        limit(tmp_path / "file" / "state", 5)
+
+
+def test_the_time_at_the_limit_counts_the_hours_that_have_to_pass() -> None:
+    assert duration_seconds(50, 5, 9000) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
+    assert duration_seconds(9000, 5, 9000) == pytest.approx(2160)
+    assert duration_seconds(9005, 5, 9000) == pytest.approx(3601.2)
+    assert duration_seconds(20_000, 0, 0) == 0
+
+
+def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
+    assert state_folder(str(tmp_path)) == tmp_path
+    assert state_folder("").name == "energywh"

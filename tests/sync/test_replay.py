@@ -1,0 +1,261 @@
+"""Replay: the same staging again, from the payloads alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import UTC
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.simulate.server import Simulator
+from energywh.sync.ledger import Owner
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.replay import ReplayResult, replay
+from tests.support.desk import Desk
+from tests.support.staging import everything, has_twins, query, statuses, values
+from tests.sync.conftest import MovableClock
+
+REGIONS = ["CISO"]
+SINCE = {"since": "2025-06-12", "until": "2025-06-14"}
+
+
+def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock) -> Desk:
+    """Sync with a day between each: there are revisions, withdrawn rows and a chunk without rows."""
+    desk, sim = live
+    for _ in range(3):
+        assert desk.sync(regions=[*REGIONS, "GRMA"], **SINCE).ok
+        clock.advance(24)
+        sim.clock.advance(24)
+    revisions = query(desk.staging, "select count(*) from eia.region_data_revision")
+    assert revisions[0][0] > 0
+    return desk
+
+
+@pytest.mark.parametrize("state", ["whole", "deleted", "damaged"])
+def test_replay_gives_the_same_tables(live: tuple[Desk, Simulator], clock: MovableClock, state: str) -> None:
+    desk = sync_three_times(live, clock)
+    expected, ledger = everything(desk.staging), statuses(desk.staging)
+    asked = len(live[1].requests)
+    if state == "deleted":
+        desk.staging.unlink()
+    elif state == "damaged":
+        content = bytearray(desk.staging.read_bytes())
+        content[: len(content) // 2] = os.urandom(len(content) // 2)
+        desk.staging.write_bytes(content)
+    said: list[str] = []
+    result = replay(desk.settings(), said.append)
+    assert everything(desk.staging) == expected
+    assert statuses(desk.staging) == ledger
+    assert (result.landings, result.carried_rows, result.lost_chunks) == (len(expected["sync.landing"]), 0, 0)
+    assert len(live[1].requests) == asked
+    assert any("moved to" in text for text in said) == (state == "damaged")
+    # and once more, from the staging that the replay made
+    replay(desk.settings())
+    assert everything(desk.staging) == expected
+
+
+def test_the_ledger_stays_as_it_was_with_its_failures_and_what_is_due(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    desk = sync_three_times(live, clock)
+    broken = Desk(desk.folder, desk.url.replace("/v2", "/v1"))
+    assert not broken.sync("eia.region_data", regions=["CISO,PACW"], refresh="30d", **SINCE).ok
+    ledger = query(desk.staging, "select * from sync.chunk order by all")
+    assert set(statuses(desk.staging)) == {"done", "empty", "failed"}
+    replay(desk.settings())
+    assert query(desk.staging, "select * from sync.chunk order by all") == ledger
+
+
+def test_a_sync_goes_on_after_a_replay_as_if_there_had_been_none(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    desk = sync_three_times(live, clock)
+    replay(desk.settings())
+    assert desk.sync(regions=REGIONS, **SINCE).ok
+    assert not has_twins(desk.staging)
+    landings = query(desk.staging, "select landing_id from sync.landing order by landed_at_utc")
+    assert landings == [(number,) for number in range(1, len(landings) + 1)]
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_what_was_pruned_is_carried_over(live: tuple[Desk, Simulator], clock: MovableClock, gone: int) -> None:
+    desk = sync_three_times(live, clock)
+    expected = everything(desk.staging)
+    store = PayloadStore(desk.home.payloads)
+    journals = list(store.journals().items())
+    assert len(journals) == 3
+    kept = {payload for _, journal in journals[gone:] for entry in journal.entries for payload in entry.payloads}
+    for name, journal in journals[:gone]:
+        (desk.home.payloads / "journal" / name).unlink()
+        for entry in journal.entries:
+            for payload in set(entry.payloads) - kept:
+                file = desk.home.payloads / entry.dataset / payload[:2] / f"{payload}.zst"
+                file.unlink(missing_ok=True)
+    if gone == 3:
+        with pytest.raises(StorageError, match="no payloads"):
+            replay(desk.settings())
+    else:
+        result: ReplayResult = replay(desk.settings())
+        assert result.landings == 3 - gone
+        assert result.carried_rows > 0
+    assert everything(desk.staging) == expected
+
+
+def test_a_payload_that_is_gone_makes_its_landing_and_all_before_be_carried_over(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    desk = sync_three_times(live, clock)
+    expected = everything(desk.staging)
+    store = PayloadStore(desk.home.payloads)
+    _, middle, last = store.journals().values()
+    kept = {payload for entry in last.entries for payload in entry.payloads}
+    entry = next(entry for entry in middle.entries if not set(entry.payloads) & kept)
+    (desk.home.payloads / entry.dataset / entry.payloads[0][:2] / f"{entry.payloads[0]}.zst").unlink()
+    result = replay(desk.settings())
+    assert result.landings == 1
+    assert everything(desk.staging) == expected
+
+
+def test_payloads_lost_together_with_staging_are_counted_and_fetched_again(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    desk, _ = live
+    assert desk.sync(regions=REGIONS, **SINCE).ok
+    expected = values(desk.staging)
+    desk.staging.unlink()
+    (journal,) = PayloadStore(desk.home.payloads).journals().values()
+    for entry in journal.entries[:2]:
+        (desk.home.payloads / entry.dataset / entry.payloads[0][:2] / f"{entry.payloads[0]}.zst").unlink()
+    assert replay(desk.settings()).lost_chunks == 2
+    assert desk.sync(regions=REGIONS, **SINCE).ok
+    assert values(desk.staging) == expected
+
+
+def test_replay_after_two_lives_of_staging_keeps_the_order_of_time(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    """Staging deleted and fetched anew: landings are numbered from 1 again beside journals of the same numbers."""
+    desk = sync_three_times(live, clock)
+    desk.staging.unlink()
+    for _ in range(2):
+        clock.advance(24)
+        live[1].clock.advance(24)
+        assert desk.sync(regions=REGIONS, **SINCE).ok
+    newest = values(desk.staging)
+    desk.staging.unlink()
+    result = replay(desk.settings())
+    assert result.landings == 5
+    assert {table: [row for row in rows if row[1] != "GRMA"] for table, rows in values(desk.staging).items()} == newest
+    identities = query(desk.staging, "select count(distinct landing_id), count(*) from sync.landing")
+    assert identities == [(5, 5)]
+    ordered = query(desk.staging, "select landing_id from sync.landing order by landed_at_utc")
+    assert ordered == sorted(ordered)
+
+
+def test_rows_withdrawn_on_refresh_stay_withdrawn(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
+    desk, _ = live
+    day = {"since": "2025-06-12", "until": "2025-06-12"}
+    assert desk.sync("eia.region_data", regions=["CISO"], **day).ok
+    with Simulator(now="2019-01-02T00", api_key=desk.key) as before:
+        empty = Desk(desk.folder, before.url)
+        assert empty.sync("eia.region_data", regions=["CISO"], refresh="30d", **day).ok
+    expected = everything(desk.staging)
+    assert expected["eia.region_data"] == []
+    assert len(expected["eia.region_data_revision"]) > 0
+    desk.staging.unlink()
+    replay(desk.settings())
+    assert everything(desk.staging) == expected
+
+
+@pytest.mark.parametrize("damage", ["bytes", "other content"])
+def test_a_damaged_payload_is_named_and_nothing_is_replaced(desk: Desk, sim: Simulator, damage: str) -> None:
+    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
+    expected = everything(desk.staging)
+    (file,) = desk.home.payloads.glob("eia.region_data/*/*.zst")
+    file.write_bytes(b"nothing of zstd" if damage == "bytes" else bytes(pa.compress(b"{}", "zstd", asbytes=True)))
+    with pytest.raises(CorruptError, match=rf"payload {re.escape(str(file))} .*delete it, and sync its hours again"):
+        replay(desk.settings())
+    assert everything(desk.staging) == expected
+    assert [path.name for path in desk.home.path.glob("*staging*")] == ["staging.duckdb"]
+
+
+def test_a_damaged_journal_is_named(desk: Desk, sim: Simulator) -> None:
+    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
+    (file,) = (desk.home.payloads / "journal").iterdir()
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(CorruptError, match=rf"journal {re.escape(str(file))} is damaged"):
+        replay(desk.settings())
+
+
+def test_replay_does_not_start_beside_a_sync_or_a_replay(desk: Desk, sim: Simulator) -> None:
+    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
+    with Owner(desk.home.locks), pytest.raises(LockedError, match=rf"a sync is running \(process {os.getpid()}\)"):
+        replay(desk.settings())
+    from filelock import FileLock
+
+    with FileLock(desk.home.locks / "replay.lock"):
+        with pytest.raises(LockedError, match="another 'energywh replay' is running"):
+            replay(desk.settings())
+        impatient = desk.having(LOCK_WAIT_SECONDS="0")
+        with pytest.raises(LockedError, match="is still rebuilding staging"):
+            impatient.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
+
+
+def test_without_payloads_there_is_nothing_to_replay(desk: Desk, sim: Simulator) -> None:
+    with pytest.raises(StorageError, match=r"no payloads in .* to replay; run 'energywh sync'"):
+        replay(desk.settings())
+    keeps_none = desk.having(PAYLOADS_RETENTION="0h")
+    keeps_none.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
+    assert not desk.home.payloads.exists()
+    assert query(desk.staging, "select journal from sync.landing") == [(None,)]
+
+
+def test_payloads_are_kept_as_long_as_is_set_and_no_longer(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
+    desk, _ = live
+    week = desk.having(PAYLOADS_RETENTION="7d")
+    week.sync("eia.region_data", regions=["CISO"], since="2025-06-01", until="2025-06-01")
+    old = {path for path in desk.home.payloads.rglob("*") if path.suffix in (".zst", ".json")}
+    for file in old:
+        os.utime(file, (clock.now().replace(tzinfo=UTC).timestamp(),) * 2)
+    clock.advance(6 * 24)
+    week.sync("eia.region_data", regions=["BPAT"], since="2025-06-01", until="2025-06-01")
+    assert all(path.exists() for path in old)
+    clock.advance(2 * 24)
+    week.sync("eia.region_data", regions=["BPAT"], since="2025-06-02", until="2025-06-02")
+    assert len(old) == 2
+    assert not any(path.exists() for path in old)
+
+
+def test_payloads_kept_before_are_deleted_once_none_are_to_be_kept(desk: Desk, sim: Simulator) -> None:
+    day = {"since": "2024-03-01", "until": "2024-03-01"}
+    desk.sync("eia.region_data", regions=["CISO"], **day)
+    assert list(desk.home.payloads.rglob("*.zst"))
+    desk.having(PAYLOADS_RETENTION="0h").sync("eia.region_data", regions=["BPAT"], **day)
+    assert [path for path in desk.home.payloads.rglob("*") if path.is_file()] == []
+
+
+def test_an_answer_that_is_the_same_again_is_kept_once(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
+    desk, _ = live
+    day = {"since": "2025-06-14", "until": "2025-06-14"}
+    desk.sync("eia.region_data", regions=["CISO"], **day)
+    (payload,) = desk.home.payloads.glob("eia.*/*/*.zst")
+    os.utime(payload, (0, time.time() - 1000))
+    desk.sync("eia.region_data", regions=["CISO"], **day)
+    assert list(desk.home.payloads.glob("eia.*/*/*.zst")) == [payload]
+    assert time.time() - payload.stat().st_mtime < 900, "its retention did not start anew"
+    assert len(PayloadStore(desk.home.payloads).journals()) == 2
+
+
+def test_a_payload_is_the_body_but_for_the_key(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path)
+    body = b'{"response": {"data": []}}'
+    name = store.keep("eia.region_data", body)
+    assert store.read("eia.region_data", name) == body
+    assert store.keep("eia.region_data", body) == name
+    with pytest.raises(FileNotFoundError):
+        store.read("eia.region_data", "0" * 64)

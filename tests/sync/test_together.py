@@ -1,0 +1,67 @@
+"""Two syncs at once: together within the limit, each chunk once, and no lock error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from energywh.simulate.server import Served
+from tests.support.desk import Desk, desk_with_simulator
+from tests.support.staging import has_twins, query, statuses
+from tests.support.victims import start
+
+
+def busiest_second(requests: Sequence[Served]) -> int:
+    """Return the most requests that came within any one second."""
+    times = sorted(served.at for served in requests)
+    return max(sum(begin <= moment < begin + 1.0 for moment in times) for begin in times)
+
+
+@pytest.mark.parametrize(("limit", "days", "homes"), [(5, 2, 1), (20, 30, 1), (20, 30, 2)])
+def test_two_syncs_with_one_key_stay_within_its_limit(tmp_path: Path, limit: int, days: int, homes: int) -> None:
+    regions = ("CISO", "BPAT", "PACW", "AVA", "NEVP")
+    with desk_with_simulator(tmp_path) as (plain, sim):
+        desk = plain.having(EIA_REQUESTS_PER_SECOND=str(limit), EIA_REQUESTS_PER_HOUR="9000")
+        desks = [desk.another(f"home-{number % homes}") for number in range(2)]
+        words = ("sync", "--region", ",".join(regions), "--since", "2024-03-01", "--until", f"2024-03-{days:02}")
+        processes = [start(each.environment, *words) for each in desks]
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0, 0]
+    assert busiest_second(sim.requests) <= limit
+    chunks = query(desks[0].staging, "select count(*) from sync.chunk")[0][0]
+    assert len(sim.requests) == chunks * homes, "a chunk was fetched twice, or not at all"
+    assert len({served.path for served in sim.requests}) == chunks
+    for each in desks:
+        assert set(statuses(each.staging)) == {"done"}
+        assert query(each.staging, "select max(attempts) from sync.chunk") == [(1,)]
+        assert not has_twins(each.staging)
+
+
+def test_syncs_that_start_together_on_a_new_folder_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path) as (desk, sim):
+        regions = "CISO,BPAT,PACW,AVA,NEVP,PSEI,IPCO,AZPS,SRP,PJM"
+        words = ("sync", "--region", regions, "--since", "2024-03-01", "--until", "2024-03-01")
+        processes = [start(desk.environment, *words) for _ in range(4)]
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0] * 4
+    (chunks,) = query(desk.staging, "select count(*) from sync.chunk")[0]
+    assert len(sim.requests) == chunks
+    assert not has_twins(desk.staging)
+    assert not list(desk.home.locks.glob("sync-*"))
+
+
+def test_what_another_sync_is_at_work_on_is_named_as_such(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path, latency_seconds=0.1) as (desk, sim):
+        march = ("sync", "eia.region_data", "--region", "CISO,BPAT,PACW,AVA", "--since", "2024-03-01")
+        other = Desk.start(desk, *march, "--until", "2024-03-05", "--jobs", "1")
+        while not sim.requests:
+            pass
+        result = desk.sync("eia.region_data", regions=["CISO,BPAT,PACW,AVA"], since="2024-03-01", until="2024-03-05")
+        other.communicate()
+    assert other.returncode == 0
+    assert result.ok
+    assert len(sim.requests) == 4
