@@ -1,0 +1,1 @@
+"""The model runner: reads `sql/`, orders it, builds it, audits it, publishes it, and explains it."""

@@ -1,0 +1,409 @@
+"""Build the warehouse: a new version beside the published one, audited, then published in one step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect
+from energywh.durations import utc_now
+from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.home import Home, sql_dir
+from energywh.models import publish
+from energywh.models.audits import proven_before, run_audit
+from energywh.models.frontmatter import Audit, Model
+from energywh.models.graph import STAGING, Graph, link
+from energywh.models.materialize import Materializer, ModelResult
+from energywh.models.meta import AuditResult, Meta, compatible
+from energywh.models.project import Project, load_project
+from energywh.models.staging import Staging, attach_read_only
+from energywh.models.statements import disk_is_full
+
+if TYPE_CHECKING:
+    import duckdb
+
+DEFAULT_KEEP_VERSIONS = 3
+
+
+class Listener:
+    """Hears how a build goes on; this one does not care."""
+
+    def say(self, message: str) -> None:
+        """Take a sentence for the user, such as what the build waits for."""
+
+    def started(self, model: str, position: int, total: int) -> None:
+        """Hear that ``model``, number ``position`` of ``total``, is being built."""
+
+    def built(self, result: ModelResult) -> None:
+        """Hear what was done to a model."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build: versions kept, and what DuckDB may use (0 and empty: its own choice)."""
+
+    keep_versions: int = DEFAULT_KEEP_VERSIONS
+    threads: int = 0
+    memory_limit: str = ""
+    wait_seconds: float = DEFAULT_WAIT_SECONDS
+
+    @property
+    def config(self) -> dict[str, str | bool | int | float | list[str]]:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "preserve_insertion_order": False,  # models are sorted by what they say, and need less memory so
+            "checkpoint_threshold": "1TB",  # one checkpoint, at the end
+        }
+        if self.threads:
+            config["threads"] = self.threads
+        if self.memory_limit:
+            config["memory_limit"] = self.memory_limit
+        return config
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        version: name of the version that is now published.
+        path: its file.
+        published: False where there was nothing new.
+        base: how the new version came about: `fresh`, `cloned`, `recycled` or `copied`.
+        models: what was done to each model that was asked for, in build order.
+        warnings: audits of severity `warn` that found rows.
+    """
+
+    version: str
+    path: Path
+    published: bool
+    seconds: float
+    base: str = ""
+    models: list[ModelResult] = field(default_factory=list)
+    warnings: list[AuditResult] = field(default_factory=list)
+
+
+def build(
+    home: Home,
+    names: Iterable[str] = (),
+    *,
+    full: bool = False,
+    sql: Path | None = None,
+    options: BuildOptions | None = None,
+    listener: Listener | None = None,
+) -> BuildReport:
+    """Bring the warehouse up to date with staging and with the `sql/` folder, and publish it.
+
+    Only what changed is computed; the result equals that of a full build, row for row. Either all of it is
+    published or nothing: a failure, Ctrl-C or a killed process leaves what was published before.
+
+    Args:
+        names: models to build, with all they read; empty for all models.
+        full: compute everything anew.
+        sql: folder of seeds and models; the one that came with the package by default.
+
+    Raises:
+        UnknownNameError: a name in ``names`` is not a model.
+        ModelError: a model file is wrong, or fails.
+        AuditError: data broke a promise of severity `error`.
+        StorageError: nothing was synced yet, the disk is full, a file cannot be used, something that is not a link
+            stands at `energy.duckdb`, or DuckDB fails.
+        LockedError: another build or a sync held a file for too long.
+    """
+    options, listener = options or BuildOptions(), listener or Listener()
+    began = time.monotonic()
+    project = load_project(sql or sql_dir())
+    wanted = project.pick(names)
+    if not home.staging.is_file():
+        raise StorageError(
+            f"nothing has been synced into {home.path} yet; run 'energywh sync', or 'energywh demo' to see it all work"
+        )
+    publish.check_link(home)
+    home.create()
+    with _storage_errors(home), _build_lock(home, options, listener):
+        home.versions.mkdir(exist_ok=True)
+        publish.sweep(home)
+        publish.finish_publishing(home)
+        current = publish.current_version(home)
+        if current is not None and not full and _nothing_new(home, current, project, wanted, options, listener):
+            return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
+        return _Build(home, link(project), wanted, full, options, listener, began).run()
+
+
+class _Build:
+    """One build that has work to do; the caller holds the build lock."""
+
+    def __init__(
+        self,
+        home: Home,
+        graph: Graph,
+        wanted: list[str],
+        full: bool,
+        options: BuildOptions,
+        listener: Listener,
+        began: float,
+    ) -> None:
+        self._home = home
+        self._graph = graph
+        self._wanted = wanted
+        self._full = full
+        self._options = options
+        self._listener = listener
+        self._began = began
+        self._building = home.versions / f"{publish.BUILDING}{os.getpid()}.duckdb"
+        self._base: publish.Version | None = None
+        self._base_kind = "fresh"
+
+    def run(self) -> BuildReport:
+        try:
+            connection = self._open()
+            try:
+                results, warnings = self._fill(connection)
+                now = utc_now()
+                version = publish.version_path(self._home, now)
+                base = self._base.name if self._base else None
+                Meta(connection).save_version(version.stem, now, base, self._base_kind, self._landing)
+                connection.execute("CHECKPOINT")
+            finally:
+                connection.close()
+            publish.publish(self._home, self._building, version)
+        except BaseException:
+            publish.sweep(self._home)
+            raise
+        publish.prune(self._home, self._options.keep_versions)
+        return BuildReport(
+            version.stem, version, True, time.monotonic() - self._began, self._base_kind, results, warnings
+        )
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        """Open the new version for writing: based on an older one where that can be gone on from."""
+        has_base = bool(publish.list_versions(self._home)) and not (self._full and not self._wanted)
+        if has_base:
+            # Models that were not asked for stay as they are in the newest version, so it must be the base.
+            self._base, self._base_kind = publish.take_base(
+                self._home, self._building, self._options.keep_versions, may_recycle=not self._wanted
+            )
+            try:
+                connection = self._connect()
+                if compatible(connection):
+                    return connection
+                connection.close()
+            except CorruptError:
+                self._listener.say(f"{self._base.path.name} is damaged; building everything anew")
+            publish.sweep(self._home)
+            self._base, self._base_kind = None, "fresh"
+        connection = self._connect()
+        Meta(connection).create()
+        return connection
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        return connect(self._building, read_only=False, wait_seconds=0, config=self._options.config)
+
+    def _fill(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[ModelResult], list[AuditResult]]:
+        """Bring seeds and models up to date and audit them; return what was done and the warnings."""
+        home, graph, listener = self._home, self._graph, self._listener
+        attach_read_only(
+            connection, home.staging, "staging", wait_seconds=self._options.wait_seconds, on_wait=listener.say
+        )
+        staging = Staging(connection, home.staging)
+        self._landing = staging.landing
+        meta = Meta(connection)
+        known = meta.models()
+        names = self._selected(set(known))
+        works = Materializer(connection, graph, staging, full=self._full)
+        if not self._wanted:
+            for gone in [*(known.keys() - graph.models.keys()), *(meta.seeds().keys() - graph.seeds.keys())]:
+                works.drop(gone)
+        for seed in graph.seeds.values():
+            works.load_seed(seed)
+
+        readers = [name for name in names if graph.staging(name)]
+        results: dict[str, ModelResult] = {}
+        auditor = _Auditor(connection, graph, {name: model.file_hash for name, model in known.items()})
+        for position, name in enumerate(names, start=1):
+            listener.started(name, position, len(names))
+            results[name] = works.build(graph.models[name])
+            if not readers or name == readers[-1]:
+                readers = []
+                _detach(connection)
+            auditor.run_due(results)
+            listener.built(results[name])
+        _detach(connection)
+        auditor.run_due(results, at_end=True)
+        return list(results.values()), auditor.warnings
+
+    def _selected(self, known: set[str]) -> list[str]:
+        """Return the models to bring up to date, in order.
+
+        With some asked for: these, what they read, and the views that read any of those, because a view over a
+        table whose columns changed would fail.
+        """
+        if not self._wanted:
+            return list(self._graph.order)
+        names = self._graph.ancestors(self._wanted)
+        for view in self._graph.reading_views(names) & known:
+            names |= {view, *(self._graph.ancestors([view]) - known)}
+        return [name for name in self._graph.order if name in names]
+
+
+class _Auditor:
+    """Runs each audit as soon as all it reads is built, so that a broken promise ends the build early."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, graph: Graph, known_files: dict[str, str]) -> None:
+        self._connection = connection
+        self._graph = graph
+        self._known_files = known_files
+        self._meta = Meta(connection)
+        self._done: set[tuple[str, Audit]] = set()
+        self._forgotten: set[str] = set()
+        self.warnings: list[AuditResult] = []
+
+    def run_due(self, results: dict[str, ModelResult], *, at_end: bool = False) -> None:
+        """Run what can be run of the audits that concern the models built so far."""
+        for key, reads in self._graph.audits.items():
+            name, audit = key
+            if name not in results or key in self._done:
+                continue
+            if not at_end and not all(table in results or table in self._graph.seeds for table in reads):
+                continue
+            self._done.add(key)
+            model = self._graph.models[name]
+            rewritten = self._known_files.get(name) != model.file_hash
+            if rewritten or any(table in results and results[table].built for table in reads):
+                self._run(model, audit, results[name], rewritten)
+
+    def _run(self, model: Model, audit: Audit, result: ModelResult, rewritten: bool) -> None:
+        if rewritten and model.name not in self._forgotten:
+            self._forgotten.add(model.name)
+            self._meta.forget_audits(model.name)
+        months = None if rewritten or not proven_before(model, audit) else result.rebuilt_months
+        outcome = run_audit(self._connection, model, audit, months)
+        self._meta.save_audit(outcome)
+        if outcome.failures:
+            self.warnings.append(outcome)
+
+
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let go of staging, so that a sync can land; doing it twice does no harm."""
+    connection.execute("DETACH DATABASE IF EXISTS staging")
+
+
+def _nothing_new(
+    home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, listener: Listener
+) -> bool:
+    """Say whether the published version holds all that a build would give; cheap, and without parsing SQL."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=listener.say)
+        except CorruptError:
+            return False
+        if not compatible(connection, "published."):
+            return False
+        meta = Meta(connection, "published.")
+        known, reads = meta.models(), meta.dependencies()
+        if not wanted and known.keys() != project.models.keys():
+            return False
+        if {name: seed.file_hash for name, seed in project.seeds.items()} != meta.seeds():
+            return False
+        attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=listener.say)
+        staging = Staging(connection, home.staging)
+        waiting, seen = list(wanted or project.models), set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in project.models:
+                continue
+            seen.add(name)
+            if name not in known or known[name].file_hash != project.models[name].file_hash:
+                return False
+            upstream = reads.get(name, [])
+            tables = [table for table in upstream if table.startswith(STAGING)]
+            since = known[name].landing
+            if tables and not (staging.holds(since) and not staging.changed_months(tables, since)):
+                return False
+            if meta.changed_inputs(name, upstream):
+                return False
+            waiting += upstream
+    return True
+
+
+@contextmanager
+def _build_lock(home: Home, options: BuildOptions, listener: Listener) -> Iterator[None]:
+    """Hold the lock of the one build at a time; wait for another with a message."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(home.locks / "build.lock")
+    holder = home.locks / "build.pid"
+    try:
+        lock.acquire(timeout=min(SAY_AFTER_SECONDS, options.wait_seconds), poll_interval=0.05)
+    except Timeout:
+        listener.say(f"waiting for another build to end ({_process(holder)})")
+        try:
+            lock.acquire(timeout=max(options.wait_seconds - SAY_AFTER_SECONDS, 0), poll_interval=0.2)
+        except Timeout:
+            raise LockedError(
+                f"another build ({_process(holder)}) did not end within {options.wait_seconds:.0f} s; "
+                "wait for it to end, or end it, and run this again"
+            ) from None
+    try:
+        holder.write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+def _process(holder: Path) -> str:
+    try:
+        return f"process {holder.read_text().strip()}"
+    except OSError:
+        return "process unknown"
+
+
+@contextmanager
+def _storage_errors(home: Home) -> Iterator[None]:
+    """Turn what DuckDB and the system say outside of models' SQL into errors that say what to do."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if "Query interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
+    except duckdb.OutOfMemoryException as error:
+        raise StorageError(
+            f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
+            "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
+        ) from None
+    except (duckdb.Error, OSError) as error:
+        full = disk_is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if not full and not isinstance(error, duckdb.IOException | OSError):
+            raise StorageError(
+                f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
+                "Nothing was published; the warehouse is as it was before. Run 'energywh build --full', "
+                "which goes on from no older version; if that fails too, 'energywh replay' makes a new staging file"
+            ) from None
+        advice = "run this again"
+        if full:
+            free = shutil.disk_usage(home.path).free
+            advice = (
+                f"a new version needs more than the {free / 1e6:,.0f} MB that are free; make room and run this again"
+            )
+        raise StorageError(
+            f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
+            "What was published before is untouched"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,222 @@
+"""Version files and the link that people open.
+
+    versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; never written again
+    versions/.building-…                             a build under way, or what a dead one left
+    energy.duckdb -> versions/energy-…               the published one
+
+A version gets its name only when it is complete, and the link moves in one step, so a process may die at any
+instant. All functions but `current_version` and `list_versions` belong to the holder of the build lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from energywh.errors import StorageError
+from energywh.home import Home
+
+BUILDING = ".building-"
+_VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)\.duckdb")
+_FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file (btrfs, XFS)
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """One complete version; versions order by age, oldest first."""
+
+    number: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def list_versions(home: Home) -> list[Version]:
+    """Return all complete versions, oldest first."""
+    found = []
+    if home.versions.is_dir():
+        for path in home.versions.iterdir():
+            if match := _VERSION.fullmatch(path.name):
+                found.append(Version(int(match[2]), path))
+    return sorted(found)
+
+
+def current_version(home: Home) -> Path | None:
+    """Return the real path of the published version, or None where nothing is published.
+
+    Open this and not the link: DuckDB caches open files by path within a process, so the link could give an
+    older version than it points to.
+    """
+    try:
+        target = home.energy.resolve(strict=True)
+    except OSError:
+        return None
+    return target if target.is_file() else None
+
+
+def version_path(home: Home, moment: datetime) -> Path:
+    """Return the path of the next version, finished at ``moment`` (UTC)."""
+    versions = list_versions(home)
+    number = versions[-1].number + 1 if versions else 1
+    return home.versions / f"energy-{moment:%Y%m%dT%H%M%SZ}-{number:06d}.duckdb"
+
+
+def check_link(home: Home) -> None:
+    """Refuse to publish over something that a person put where the link belongs.
+
+    Raises:
+        StorageError: `energy.duckdb` is there and is not a link.
+    """
+    if home.energy.exists() and not home.energy.is_symlink():
+        raise StorageError(f"{home.energy} should be a link to a published version and is not; move it away")
+
+
+def finish_publishing(home: Home) -> None:
+    """Publish the newest complete version if a build died between naming it and moving the link."""
+    versions = list_versions(home)
+    current = current_version(home)
+    if versions and (current is None or current.name != versions[-1].path.name):
+        move_link(home, versions[-1].path)
+
+
+def publish(home: Home, building: Path, version: Path) -> None:
+    """Give the complete file ``building`` its name and let the link point to it.
+
+    Raises:
+        StorageError: something that is not a link stands where the link belongs.
+    """
+    check_link(home)
+    _sync_to_disk(building)
+    building.rename(version)
+    _sync_to_disk(home.versions)
+    move_link(home, version)
+
+
+def move_link(home: Home, version: Path) -> None:
+    """Point `energy.duckdb` to ``version``, in one step."""
+    temporary = home.path / f"{BUILDING}link-{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(version.relative_to(home.path))
+    temporary.replace(home.energy)
+    _sync_to_disk(home.path)
+
+
+def _sync_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(home: Home) -> None:
+    """Remove what builds left that died; the build lock says that none is alive."""
+    for folder in (home.versions, home.path):
+        for path in folder.glob(f"{BUILDING}*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def prune(home: Home, keep: int) -> list[Path]:
+    """Remove the oldest versions beyond ``keep``, never the newest two, and return what went.
+
+    Readers that have one open keep it until they close it.
+    """
+    old = list_versions(home)[: -max(keep, 2)]
+    for version in old:
+        version.path.unlink(missing_ok=True)
+    return [version.path for version in old]
+
+
+def take_base(home: Home, building: Path, keep: int, *, may_recycle: bool = True) -> tuple[Version, str]:
+    """Make ``building`` a copy of a published version, at the least cost.
+
+    Only a version that this build's own pruning would remove is recycled. A build that fails afterwards has lost
+    it all the same, so ``keep - 1`` versions (2 at least) stay until the next one that ends well, and
+    as there are then too few to recycle, a row of failures costs no more than that one.
+
+    Returns:
+        the version it is based on, and how it was made: `cloned` (blocks shared with the newest), `recycled`
+        (an old version that was about to be pruned and that nobody reads), or `copied` from the newest.
+    """
+    versions = list_versions(home)
+    newest = versions[-1]
+    if _clone(newest.path, building):
+        return newest, "cloned"
+    if may_recycle and len(versions) >= max(keep, 3) and _recycle(versions[0].path, building):
+        return versions[0], "recycled"
+    size = newest.path.stat().st_size
+    free = shutil.disk_usage(home.versions).free
+    if free < size:
+        raise StorageError(
+            f"no room on the disk that holds {home.versions}: a new version needs {size / 1e6:,.0f} MB "
+            f"and {free / 1e6:,.0f} MB are free; free some and run this again"
+        )
+    shutil.copyfile(newest.path, building)
+    return newest, "copied"
+
+
+def _recycle(old: Path, building: Path) -> bool:
+    """Turn the version ``old`` into ``building`` if nobody has it open.
+
+    Once renamed, nobody new can open it; DuckDB's lock then says whether another process still has it open,
+    and our own descriptors whether this one has (POSIX locks do not hold within a process).
+    """
+    import duckdb
+
+    if _open_here(old):
+        return False
+    old.rename(building)
+    try:
+        duckdb.connect(str(building)).close()
+    except duckdb.Error:
+        building.rename(old)
+        return False
+    return True
+
+
+def _open_here(path: Path) -> bool:
+    """Say whether this process has ``path`` open, under any name; True where that cannot be known."""
+    wanted = path.stat()
+    try:
+        descriptors = os.listdir("/dev/fd")  # noqa: PTH208 - not files of ours, only numbers
+    except OSError:
+        return True
+    for descriptor in descriptors:
+        try:
+            if os.path.samestat(os.fstat(int(descriptor)), wanted):
+                return True
+        except (OSError, ValueError):
+            continue  # closed since it was listed
+    return False
+
+
+def _clone(source: Path, target: Path) -> bool:
+    """Make ``target`` share the blocks of ``source`` where the file system can."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with source.open("rb") as original, target.open("wb") as copy:
+            try:
+                fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+            except OSError:
+                cloned = False
+            else:
+                return True
+        target.unlink()
+        return cloned
+    if sys.platform == "darwin":
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        return bool(libc.clonefile(os.fsencode(source), os.fsencode(target), 0) == 0)
+    return False

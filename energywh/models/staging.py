@@ -1,0 +1,120 @@
+"""The staging database, as a build sees it: attached read-only, for as short a time as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, retry_while_locked
+from energywh.errors import StorageError
+from energywh.models.statements import text
+
+if TYPE_CHECKING:
+    import duckdb
+
+_REVISION = "_revision"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The newest landing a build has seen; its time tells one staging file from another with the same numbers."""
+
+    number: int
+    landed_at_utc: datetime | None
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """How the rows of a dataset are placed in time: a column, and by how much it lies after the start of the hour."""
+
+    column: str
+    offset: timedelta
+
+
+def attach_read_only(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    name: str,
+    *,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    on_wait: OnWait | None = None,
+) -> None:
+    """Attach the DuckDB file at ``path`` as ``name``, waiting while another process writes it.
+
+    Raises:
+        LockedError: another process still held the file after ``wait_seconds``.
+        CorruptError: the file is not a DuckDB database.
+        StorageError: the file cannot be opened.
+    """
+    statement = f"ATTACH {text(str(path))} AS {name} (READ_ONLY)"
+    retry_while_locked(lambda: connection.execute(statement), path, wait_seconds, on_wait)
+
+
+class Staging:
+    """An attached staging database: its tables, its newest landing, and which months changed since an older one.
+
+    Raises:
+        StorageError: the file is not one that sync wrote, or an older energywh wrote it.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        import duckdb
+
+        self._connection = connection
+        self.tables = {
+            f"staging.{schema}.{table}"
+            for schema, table in connection.execute(
+                "SELECT DISTINCT schema_name, table_name FROM duckdb_columns() WHERE database_name = 'staging'"
+            ).fetchall()
+        }
+        try:
+            self.landing = self._newest_landing()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise StorageError(f"{path} is not a staging database of energywh: {error}") from None
+        if "staging.sync.dataset" not in self.tables:
+            raise StorageError(
+                f"{path} was written by an older energywh: it does not say how its datasets stamp their hours "
+                "(table sync.dataset); run 'energywh sync', which brings it up to date, and then this again"
+            )
+        self._stamps = {
+            name: Stamp(column, timedelta(hours=hours))
+            for name, column, hours in connection.execute(
+                "SELECT name, time_column, stamp_offset_hours FROM staging.sync.dataset"
+            ).fetchall()
+        }
+
+    def stamp(self, table: str) -> Stamp | None:
+        """Return how rows of ``table``, such as `staging.eia.region_data`, are stamped; None if it is no dataset."""
+        return self._stamps.get(_dataset(table))
+
+    def _newest_landing(self) -> Landing:
+        rows = self._connection.execute(
+            "SELECT landing_id, landed_at_utc FROM staging.sync.landing ORDER BY landing_id DESC LIMIT 1"
+        ).fetchall()
+        return Landing(*rows[0]) if rows else Landing(0, None)
+
+    def holds(self, landing: Landing) -> bool:
+        """Say whether this is the file, further on, in which ``landing`` happened."""
+        if landing.number == 0:
+            return True
+        rows = self._connection.execute(
+            "SELECT landed_at_utc FROM staging.sync.landing WHERE landing_id = ?", [landing.number]
+        ).fetchall()
+        return rows == [(landing.landed_at_utc,)]
+
+    def changed_months(self, tables: Iterable[str], since: Landing) -> set[date]:
+        """Return the months of ``tables`` in which a landing after ``since`` changed rows."""
+        datasets = sorted({_dataset(table) for table in tables})
+        rows = self._connection.execute(
+            "SELECT DISTINCT month FROM staging.sync.change WHERE landing_id > ? AND dataset IN (SELECT unnest(?))",
+            [since.number, datasets],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+
+def _dataset(table: str) -> str:
+    """Return the dataset of a staging table; revisions are stamped, and change, with the values they revise."""
+    return table.removeprefix("staging.").removesuffix(_REVISION)

@@ -1,0 +1,145 @@
+/*---
+description = """
+One row for every hour of every authority, without gaps (see normalized.span): demand, forecast, generation by fuel family,
+interchange and net load side by side. Authorities only: aggregates would count everything twice.
+Missing is NULL, never 0. A family's sum leaves out codes without a value and is NULL when none has one.
+Net load and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
+yet reported that one; once it has, a missing value makes them NULL. Codes that normalized.fuel does not know count as unknown.
+The identities of the form are soft; the residuals say how far each hour is from them.
+"""
+materialized = "table"
+grain = ["region", "hour_utc"]
+lookback = "0h"
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "Start of the hour, UTC."
+demand_mwh = "Demand as reported (type D), MWh."
+demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh."
+net_generation_mwh = "Net generation (type NG), MWh."
+total_interchange_mwh = "Net interchange with all neighbors (type TI), MWh; positive = export."
+coal_mwh = "Generation from coal, MWh."
+gas_mwh = "Generation from natural gas, MWh."
+nuclear_mwh = "Generation from nuclear, MWh."
+oil_mwh = "Generation from petroleum, MWh."
+hydro_mwh = "Generation from water, with pumped storage, MWh; may be negative while pumping."
+solar_mwh = "Generation from solar, with or without integrated battery, MWh."
+wind_mwh = "Generation from wind, with or without integrated battery, MWh."
+geothermal_mwh = "Generation from geothermal, MWh; NULL while it was still reported under other."
+storage_mwh = "Battery and other storage without pumped, MWh; positive = discharging; NULL while it was still reported under other."
+other_mwh = "Generation from other fuels, MWh; until the codes were split in 2024-25 with geothermal and storage."
+unknown_mwh = "Generation from unknown fuels and from codes that normalized.fuel does not know, MWh."
+other_combined_mwh = "other, geothermal and storage together, MWh: the same thing before and after the codes were split."
+fuel_sum_mwh = "Sum of all fuels, MWh."
+interchange_sum_mwh = "Sum of the interchange with each neighbor as the region reports it, MWh; positive = export."
+renewable_mwh = "Generation from solar, wind and hydro, MWh; without geothermal, which was within other before 2024-25."
+net_load_mwh = "Demand less solar and wind, MWh."
+balance_residual_mwh = "Demand less (net generation less total interchange), MWh."
+fuel_residual_mwh = "Net generation less the sum of all fuels, MWh."
+interchange_residual_mwh = "Total interchange less the sum over neighbors, MWh."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+with spine as (
+    select
+        region,
+        unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc,
+        solar_from_utc,
+        wind_from_utc,
+        hydro_from_utc
+    from normalized.span
+),
+
+fuels as (
+    select
+        g.region,
+        g.hour_utc,
+        sum(g.generation_mwh) filter (where f.family = 'coal') as coal_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'gas') as gas_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'nuclear') as nuclear_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'oil') as oil_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'hydro') as hydro_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'solar') as solar_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'wind') as wind_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'geothermal') as geothermal_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'storage') as storage_mwh,
+        sum(g.generation_mwh) filter (where f.family = 'other') as other_mwh,
+        sum(g.generation_mwh) filter (where coalesce(f.family, 'unknown') = 'unknown') as unknown_mwh,
+        sum(g.generation_mwh) as fuel_sum_mwh
+    from (
+        select region, hour_utc, fuel, round(generation_mwh, 4) as generation_mwh
+        from normalized.generation
+    ) as g
+    left join normalized.fuel as f on f.fuel = g.fuel
+    group by g.region, g.hour_utc
+),
+
+neighbors as (
+    select region, hour_utc, sum(round(interchange_mwh, 4)) as interchange_sum_mwh
+    from normalized.interchange
+    group by region, hour_utc
+),
+
+joined as (
+    select
+        s.region,
+        s.hour_utc,
+        s.solar_from_utc is not null and s.hour_utc >= s.solar_from_utc as has_solar,
+        s.wind_from_utc is not null and s.hour_utc >= s.wind_from_utc as has_wind,
+        s.hydro_from_utc is not null and s.hour_utc >= s.hydro_from_utc as has_hydro,
+        d.demand_mwh,
+        d.demand_forecast_mwh,
+        d.net_generation_mwh,
+        d.total_interchange_mwh,
+        f.* exclude (region, hour_utc),
+        n.interchange_sum_mwh
+    from spine as s
+    left join normalized.demand as d on d.region = s.region and d.hour_utc = s.hour_utc
+    left join fuels as f on f.region = s.region and f.hour_utc = s.hour_utc
+    left join neighbors as n on n.region = s.region and n.hour_utc = s.hour_utc
+)
+
+-- Values are rounded to 0.0001 MWh, the finest that is reported (by LGEE), before they are added and after: so the order
+-- of addition leaves no trace, and a month built on its own equals that month of a full build to the bit.
+select
+    region,
+    hour_utc,
+    demand_mwh,
+    demand_forecast_mwh,
+    net_generation_mwh,
+    total_interchange_mwh,
+    round(coal_mwh, 4) as coal_mwh,
+    round(gas_mwh, 4) as gas_mwh,
+    round(nuclear_mwh, 4) as nuclear_mwh,
+    round(oil_mwh, 4) as oil_mwh,
+    round(hydro_mwh, 4) as hydro_mwh,
+    round(solar_mwh, 4) as solar_mwh,
+    round(wind_mwh, 4) as wind_mwh,
+    round(geothermal_mwh, 4) as geothermal_mwh,
+    round(storage_mwh, 4) as storage_mwh,
+    round(other_mwh, 4) as other_mwh,
+    round(unknown_mwh, 4) as unknown_mwh,
+    case
+        when coalesce(other_mwh, geothermal_mwh, storage_mwh) is not null
+            then round(coalesce(other_mwh, 0) + coalesce(geothermal_mwh, 0) + coalesce(storage_mwh, 0), 4)
+    end as other_combined_mwh,
+    round(fuel_sum_mwh, 4) as fuel_sum_mwh,
+    round(interchange_sum_mwh, 4) as interchange_sum_mwh,
+    case
+        when fuel_sum_mwh is not null
+            and (solar_mwh is not null or not has_solar)
+            and (wind_mwh is not null or not has_wind)
+            and (hydro_mwh is not null or not has_hydro)
+            then round(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0) + coalesce(hydro_mwh, 0), 4)
+    end as renewable_mwh,
+    case
+        when fuel_sum_mwh is not null and (solar_mwh is not null or not has_solar) and (wind_mwh is not null or not has_wind)
+            then round(demand_mwh - coalesce(solar_mwh, 0) - coalesce(wind_mwh, 0), 4)
+    end as net_load_mwh,
+    round(demand_mwh - (net_generation_mwh - total_interchange_mwh), 4) as balance_residual_mwh,
+    round(net_generation_mwh - fuel_sum_mwh, 4) as fuel_residual_mwh,
+    round(total_interchange_mwh - interchange_sum_mwh, 4) as interchange_residual_mwh
+from joined

@@ -1,0 +1,125 @@
+"""A model file is read whole or refused with file and line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from energywh.errors import ModelError
+from energywh.models.frontmatter import read_model
+from tests.models.folder import write_models
+
+GOOD = '''/*---
+description = """
+Hourly demand,
+one row an hour.
+"""
+grain = ["region", "hour_utc"]
+lookback = "2d"
+
+[columns]
+region = "Authority."
+hour_utc = "Hour."
+demand_mwh = "Demand, MWh."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+accepted_values = { column = "region", values = ["CISO", "BPAT"] }
+[[audits]]
+range = { column = "demand_mwh", min = 0 }
+severity = "warn"
+[[audits]]
+sql = "select * from normalized.demand where demand_mwh > 200000;"
+description = "No authority is that large."
+---*/
+select 1 as region -- the end
+;
+'''
+
+
+def read(tmp_path: Path, text: str, name: str = "normalized/demand.sql"):
+    return read_model(write_models(tmp_path, {name: text}) / name)
+
+
+def test_a_model_file_is_read(tmp_path: Path) -> None:
+    model = read(tmp_path, GOOD)
+    assert model.name == "normalized.demand"
+    assert model.description == "Hourly demand, one row an hour."
+    assert (model.materialized, model.refresh, model.time_column) == ("table", "incremental", "hour_utc")
+    assert model.lookback == timedelta(hours=48)
+    assert list(model.columns) == ["region", "hour_utc", "demand_mwh"]
+    assert model.sql == "select 1 as region -- the end"
+    assert model.sql_line == 25
+    assert [(audit.name, audit.severity, audit.line) for audit in model.audits] == [
+        ("unique(region, hour_utc)", "error", 15),
+        ("accepted_values(region)", "error", 17),
+        ("range(demand_mwh)", "warn", 19),
+        ("sql 4", "error", 22),
+    ]
+    assert model.audits[3].sql.endswith("200000")
+
+
+def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -> None:
+    model = read(tmp_path, GOOD)
+    worded = read(tmp_path, GOOD.replace("Demand, MWh.", "Demand as reported, MWh."))
+    queried = read(tmp_path, GOOD.replace("select 1", "select 2"))
+    looking = read(tmp_path, GOOD.replace('"2d"', '"3d"'))
+    assert worded.sql_hash == model.sql_hash
+    assert worded.file_hash != model.file_hash
+    assert len({model.sql_hash, queried.sql_hash, looking.sql_hash}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "message"),
+    [
+        (("lookback", "lookbak"), 7, "unknown key 'lookbak'; did you mean lookback?"),
+        (('"2d"', '"2 moons"'), 7, "'lookback' must be a number and h, d or w"),
+        (('grain = ["region", "hour_utc"]', 'grain = ["region", "hour"]'), 6, "'grain' names 'hour'"),
+        (("grain", "materialised"), 6, "unknown key 'materialised'; did you mean materialized?"),
+        (("lookback", 'materialized = "tabel"\nlookback'), 7, "'materialized' must be table or view, not 'tabel'"),
+        (("lookback", 'refresh = "never"\nlookback'), 7, "'refresh' must be incremental or full"),
+        (("lookback", 'time_column = "houre_utc"\nlookback'), 7, "did you mean hour_utc?"),
+        (('"Hour."', '""'), 11, "'hour_utc' must be a text that is not empty"),
+        (('unique = ["region"', 'uniqe = ["region"'), 15, "unknown key 'uniqe' in an audit; did you mean unique?"),
+        (('unique = ["region"', 'unique = ["regio"'), 15, "'unique' names 'regio'"),
+        (
+            ('severity = "warn"', 'severity = "wran"'),
+            20,
+            "'severity' must be error or warn, not 'wran'; did you",
+        ),
+        (('range = { column = "demand_mwh", min = 0 }', 'range = { column = "demand_mwh" }'), 19, "'range' needs"),
+        (('values = ["CISO", "BPAT"]', "values = []"), 17, "'accepted_values' needs a list"),
+        (("min = 0", "mini = 0"), 19, "unknown key 'mini' in 'range'; did you mean min?"),
+        (('severity = "warn"', 'unique = ["region"]'), 18, "an audit has exactly one of"),
+        (('"Authority."', "Authority."), 10, "not valid TOML"),
+        (('"Authority."', '"*/"'), 10, "'*/' inside the front matter"),
+        (("---*/", "--*/"), 1, "not closed"),
+        (("/*---", "/*--"), 1, "a model begins with its front matter"),
+        (("select 1 as region -- the end", ""), 26, "no SELECT"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_line(
+    tmp_path: Path, change: tuple[str, str], line: int, message: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        read(tmp_path, GOOD.replace(*change, 1))
+    assert str(caught.value).startswith(f"{tmp_path}/normalized/demand.sql:{line}: ")
+    assert message in str(caught.value)
+
+
+def test_columns_description_and_grain_are_required(tmp_path: Path) -> None:
+    for missing in ("description", "grain", "columns"):
+        lines = {
+            "description": 'description = "D."',
+            "grain": 'grain = ["a"]',
+            "columns": '[columns]\na = "A."',
+        }
+        del lines[missing]
+        with pytest.raises(ModelError, match=f"{missing}"):
+            read(tmp_path, "/*---\n" + "\n".join(lines.values()) + "\n---*/\nselect 1 as a")
+
+
+def test_a_file_name_that_cannot_name_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"'Demand-2' cannot name a table"):
+        read(tmp_path, GOOD, "normalized/Demand-2.sql")

@@ -1,0 +1,79 @@
+"""The models that ship with the package, built by the runner: month by month as in one piece."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from energywh.durations import utc_now
+from energywh.home import Home, sql_dir
+from energywh.models.build import BuildOptions, BuildReport, build
+from energywh.models.project import load_project
+from energywh.sync.staging import open_staging
+from tests.models.folder import Desk
+
+MONTHS = [date(2024, month, 1) for month in range(1, 7)]
+TABLES = {
+    "region_data": ("respondent", "type", ["D", "DF", "NG", "TI"]),
+    "fuel_type_data": ("respondent", "fueltype", ["COL", "NG", "SUN", "WND", "OTH", "BAT", "GEO"]),
+    "interchange_data": ("fromba", "toba", ["AZPS", "IESO"]),
+}
+
+
+def shipped(desk: Desk, *, full: bool = False) -> BuildReport:
+    return build(desk.home, sql=sql_dir(), full=full, options=BuildOptions(keep_versions=9, threads=2))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """Half a year of three authorities, with fractions (as many digits as are reported), nulls and holes."""
+    desk = Desk(tmp_path, {})
+    statements = [
+        f"INSERT INTO eia.{table} SELECT TIMESTAMP '2024-01-01' + to_hours(h::INTEGER), region, code, "
+        "CASE WHEN hash(h, region, code) % 41 <> 0 THEN round(1000 + hash(region, code, h) % 100000 / 7.0, 3) END, "
+        "TIMESTAMP '2025-01-01' "
+        f"FROM range(1, 4369) t(h), (SELECT unnest(['CISO', 'LGEE', 'NYIS']) AS region), "
+        f"(SELECT unnest({codes}) AS code) WHERE hash(code, h, region) % 53 <> 0"
+        for table, (_, _, codes) in TABLES.items()
+    ]
+    desk.land(*statements, changes={f"eia.{table}": MONTHS for table in TABLES})
+    return desk
+
+
+def test_shipped_models_built_by_month_equal_those_built_whole(desk: Desk) -> None:
+    tables = tuple(load_project(sql_dir()).models)
+    shipped(desk)
+    for number, (table, (who, _, _)) in enumerate(TABLES.items()):
+        month = MONTHS[1 + number]
+        desk.land(
+            f"UPDATE eia.{table} SET value = round(value * 1.01, 3) WHERE {who} = 'CISO' AND "
+            f"period > '{month}' AND period < TIMESTAMP '{month}' + interval 9 day",
+            f"DELETE FROM eia.{table} WHERE {who} = 'NYIS' AND period > '{month + timedelta(days=20)}' "
+            f"AND period < '{month + timedelta(days=22)}'",
+            changes={f"eia.{table}": [month]},
+        )
+        report = shipped(desk)
+        grid = next(result for result in report.models if result.name == "normalized.grid")
+        assert (grid.months, grid.changed) == (1, 1)
+    by_month = desk.contents(tables)
+    shipped(desk, full=True)
+    assert by_month == desk.contents(tables)
+
+
+def test_shipped_models_build_from_a_staging_without_rows(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, {})
+    began = utc_now()
+    report = shipped(desk)
+    assert report.published
+    assert {result.rows for result in report.models if result.name not in ("normalized.region", "normalized.fuel")} == {
+        0
+    }
+    assert desk.query("SELECT built_at_utc FROM energywh.version")[0][0] >= began.replace(microsecond=0)
+
+
+def test_one_model_can_be_built_first_with_what_its_audits_read(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with open_staging(home.staging):
+        pass
+    report = build(home, ["normalized.demand"])
+    assert {result.name for result in report.models} == {"normalized.demand", "normalized.region"}
