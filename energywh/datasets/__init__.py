@@ -1,0 +1,1 @@
+"""What leaves the warehouse: windows for training, the latest hours for inference, Parquet files."""

@@ -1,0 +1,106 @@
+"""The latest hours of some regions, for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.datasets.arrays import DType, Kind, arrays
+from energywh.datasets.frame import Frame, Request, load
+from energywh.datasets.source import bind
+from energywh.datasets.windows import named_regions
+from energywh.durations import HOUR, hour_time, utc_now
+from energywh.errors import UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# In how many of a region's newest rows its last complete hour is looked for, and what it reports "of late": a week
+# of values that are late, after the three days that rows may run ahead with nothing but the day-ahead forecast.
+LATE_HOURS = 168 + 72
+
+
+@dataclass(frozen=True)
+class Context:
+    """The latest complete hours of R regions, H hours and F features.
+
+    Attributes:
+        inputs: (R, H, F), missing values 0.
+        mask: (R, H, F) booleans, True where the source has the value; hours before a region's history are False.
+        regions: (R,) codes, in the order asked for.
+        columns: (F,) features.
+        hours: (R,) last hour of each region, UTC (datetime64[h], start of the hour).
+        age_hours: (R,) hours from the end of that hour to now.
+    """
+
+    inputs: Any
+    mask: Any
+    regions: tuple[str, ...]
+    columns: tuple[str, ...]
+    hours: NDArray[np.datetime64]
+    age_hours: NDArray[np.float64]
+
+
+def latest(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    *,
+    hours: int,
+    regions: Sequence[str] | str | None,
+    features: Sequence[str] | str | None,
+    dtype: DType,
+    as_: Kind,
+    now: datetime | None,
+) -> Context:
+    """Take the context; `energywh.Warehouse.context` documents the arguments and errors."""
+    if isinstance(hours, bool) or hours < 1:
+        raise UsageError(f"hours must be 1 or more, not {hours!r}")
+    library = arrays(as_, dtype)
+    bound = bind(connection, source)
+    request = Request(named_regions(regions), bound.features(features), newest=LATE_HOURS + hours)
+    # Loaded into NumPy: the rows are few, and each region is cut at another hour.
+    frame = load(connection, bound, request, arrays("numpy", "float32"))
+    count = len(frame.axis.regions)
+    width = len(frame.features.columns)
+    shape = (count, hours, width)
+    inputs, view = library.allocate(shape)
+    present = np.zeros(shape, np.bool_)
+    last = np.empty(count, np.int64)
+    for region in range(count):
+        start, end = int(frame.axis.offset[region]), _complete(frame, region)
+        first = max(end - hours, start)
+        view[region, hours - (end - first) :] = frame.features.values[first:end]
+        present[region, hours - (end - first) :] = frame.features.missing.present([first], end - first)[0]
+        last[region] = frame.axis.first_hour[region] + end - 1 - start
+    moment = now if now is not None else utc_now()
+    age = [(moment - hour_time(int(hour) + 1)) / HOUR for hour in last]
+    return Context(
+        library.settle(inputs),
+        library.mask(present, shape),
+        frame.axis.regions,
+        frame.features.columns,
+        last.view("datetime64[h]"),
+        np.array(age, np.float64),
+    )
+
+
+def _complete(frame: Frame, region: int) -> int:
+    """Return the row after a region's last complete hour.
+
+    Complete is the newest hour up to which every feature has arrived that the region reported at all in its newest
+    `LATE_HOURS` rows: sources are late by different delays, and what a region never reports must not hold it up.
+    """
+    start, end = int(frame.axis.offset[region]), int(frame.axis.offset[region + 1])
+    first = max(end - LATE_HOURS, start)
+    there = frame.features.missing.present([first], end - first)[0]
+    reported = there.any(axis=0)
+    if not reported.any():
+        return end
+    newest = (end - first) - np.argmax(there[::-1], axis=0)  # row after each feature's newest value
+    return first + int(newest[reported].min())

@@ -1,0 +1,187 @@
+"""What a window or a context is cut from: a model of the warehouse, or any SQL query with region and hour_utc."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from energywh.asking import ask
+from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
+from energywh.models.project import SEEDS, pick_name
+from energywh.models.statements import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+REGION = "region"
+HOUR = "hour_utc"
+_SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+_NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "double", "decimal", "boolean"))
+_MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model or query, bound but not yet run."""
+
+    name: str  # for messages
+    sql: str  # what stands after FROM
+    columns: tuple[str, ...]
+    numeric: tuple[str, ...]  # numeric and boolean columns, in the source's order, without region and hour_utc
+    model: str | None  # name of the model, None for a query
+
+    def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
+        """Return the columns to use as features; all numeric ones for None.
+
+        Raises:
+            UnknownNameError: a column that the source does not have.
+            UsageError: a column that is not numeric, or given twice.
+        """
+        if wanted is None:
+            return self.numeric
+        return self.pick(wanted, "feature")
+
+    def pick(self, wanted: Sequence[str] | str, what: str) -> tuple[str, ...]:
+        """Return ``wanted`` as column names of this source, checked; see `features` for the errors."""
+        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        if not names:
+            raise UsageError(f"no {what} was named; {self.name} has {', '.join(self.numeric)}")
+        for name in names:
+            if name not in self.columns:
+                near = did_you_mean(name, self.numeric) or f"; it has {', '.join(self.numeric)}"
+                raise UnknownNameError(f"{self.name} has no column '{name}' to use as {what}{near}")
+            if name not in self.numeric:
+                raise UsageError(f"column '{name}' of {self.name} cannot be a {what}: it is not numeric")
+        if len(set(names)) < len(names):
+            raise UsageError(f"a {what} is named twice: {', '.join(names)}")
+        return names
+
+
+def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Source:
+    """Find the model or bind the query ``source``; nothing is computed yet.
+
+    Raises:
+        UnknownNameError: no model has that name.
+        UsageError: wrong SQL, or no region and hour_utc in it.
+    """
+    if _MODEL_NAME.fullmatch(source):
+        name = pick_model(source.strip(), models(connection))
+        described, sql, model = name, quoted(name), name
+    else:
+        described, sql, model = "the query", f"({source.strip().rstrip(';')}\n)", None
+    relation = ask(connection, f"SELECT * FROM {sql} AS source")
+    columns = tuple(relation.columns)
+    types = {name: str(kind.id) for name, kind in zip(columns, relation.types, strict=True)}
+    for needed, kinds in ((REGION, ("varchar", "enum")), (HOUR, ("timestamp", "timestamp with time zone"))):
+        if needed not in types:
+            raise UsageError(f"{described} has no column '{needed}'; windows need region and hour_utc, one row an hour")
+        if not types[needed].startswith(kinds):
+            raise UsageError(
+                f"column {needed} of {described} is {types[needed].upper()}, not {kinds[0].upper()}; cast it"
+            )
+    numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
+    return Source(described, sql, columns, numeric, model)
+
+
+def models(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names, ``schema.table``, of all tables and views that people query."""
+    return [
+        name
+        for (name,) in ask(
+            connection,
+            """
+            SELECT table_schema || '.' || table_name FROM information_schema.tables
+            WHERE table_catalog = current_database() AND table_schema NOT IN ('energywh', 'information_schema')
+            ORDER BY 1
+            """,
+        ).fetchall()
+    ]
+
+
+def pick_model(name: str, known: Iterable[str]) -> str:
+    """Return the model that a person called ``name``; a seed only where its schema is given.
+
+    Raises:
+        UnknownNameError: no model or more than one is meant; the message names the nearest.
+    """
+    seeds = name.lower().startswith(f"{SEEDS}.")
+    return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
+
+
+def lookback(connection: duckdb.DuckDBPyConnection, source: Source) -> int:
+    """Return how many hours before its own a row of the source reads, as models declare it.
+
+    That of a model adds to the greatest among the models that it reads; of a query, it is the greatest among its
+    models. What a query itself looks back, nobody declares.
+    """
+    names = [source.model] if source.model is not None else _tables(connection, source.sql)
+    rows = ask(
+        connection,
+        """
+        WITH RECURSIVE reads (name, hours) AS (
+            SELECT name, lookback_hours FROM energywh.model WHERE list_contains($names, name)
+            UNION
+            SELECT model.name, reads.hours + model.lookback_hours
+            FROM reads
+            JOIN energywh.dependency ON dependency.model = reads.name
+            JOIN energywh.model ON model.name = dependency.upstream
+        )
+        SELECT coalesce(max(hours), 0) FROM reads
+        """,
+        {"names": names},
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """Return the names, ``schema.table``, of what a query reads; of all models where that cannot be found out.
+
+    sqlglot names what is written. DuckDB (2.0.0) names the tables below a view but not the view, whose own look-back
+    counts too, and stumbles over JOIN ... USING; it adds what table functions such as query_table read.
+    """
+    import duckdb
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(query, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        return models(connection)
+    names = {tuple(part.name for part in table.parts) for table in tree.find_all(exp.Table)}
+    with contextlib.suppress(duckdb.Error):
+        names |= {tuple(name.replace('"', "").split(".")) for name in connection.get_table_names(query, qualified=True)}
+    full = {".".join(name[-2:]).lower() for name in names}
+    return sorted(full | {model for model in models(connection) if model.split(".")[1] in full})
+
+
+def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the codes that are sums of authorities (US48, CAL, ...); none where the dimension is not built."""
+    for table in ("normalized.region", "seeds.region"):
+        if table in models(connection):
+            rows = ask(connection, f"SELECT region FROM {table} WHERE kind = 'aggregate' ORDER BY 1").fetchall()
+            return [region for (region,) in rows]
+    return []
+
+
+def regions_of(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
+    """Return all regions of the source, sorted."""
+    sql = f"SELECT DISTINCT {REGION} FROM {source.sql} AS source WHERE {REGION} IS NOT NULL ORDER BY 1"
+    return [region for (region,) in ask(connection, sql).fetchall()]
+
+
+def unknown_region(connection: duckdb.DuckDBPyConnection, wrong: str, source: Source) -> UnknownNameError | WindowError:
+    """Return the error for a region that the source has no row of, at all or in the time asked for."""
+    known = regions_of(connection, source)
+    if wrong in known:
+        first, last = ask(
+            connection, f"SELECT min({HOUR}), max({HOUR}) FROM {source.sql} AS source WHERE {REGION} = $1", [wrong]
+        ).fetchall()[0]
+        return WindowError(
+            f"{source.name} has no rows of region '{wrong}' in the time asked for; "
+            f"its rows go from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}"
+        )
+    near = did_you_mean(wrong, known) or f"; it has {', '.join(known) or 'no rows'}"
+    return UnknownNameError(f"{source.name} has no rows of region '{wrong}'{near}")

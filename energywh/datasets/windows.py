@@ -1,0 +1,441 @@
+"""Windows: slices of consecutive hours of one region, as training samples over one resident array.
+
+Shapes: B windows, L = length, F features, T targets, h = horizon.
+
+    inputs   (B, L, F)      mask         (B, L, F)     True where the source has the value; elsewhere inputs are 0
+    targets  (B, L[, T])    target_mask  like targets  horizon=0: targets[:, i] is the hour after inputs[:, i]
+             (B, h[, T])                               horizon=h: the h hours after the last input
+
+T is there when `target` was given as a list. By default the features are all numeric columns of the source, and so
+hold the target's own past: inputs[:, i] knows the target up to hour i, never the hours that are to be forecast.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh import regions as eia
+from energywh.datasets import splits as cutting
+from energywh.datasets.arrays import Arrays, DType, Kind, arrays
+from energywh.datasets.frame import Frame, Matrix, Request, load, missing_by_region
+from energywh.datasets.source import Source, bind, lookback
+from energywh.durations import hour_number, parse_hour
+from energywh.errors import UsageError, WindowError
+
+if TYPE_CHECKING:
+    import duckdb
+
+Gaps = Literal["mask", "drop"]
+Overlap = Literal["none", "inputs"]
+Moment = str | date | datetime
+
+
+class Options(TypedDict, total=False):
+    """What may be left out of a call of `energywh.Warehouse.windows`; `cut_windows` has the defaults."""
+
+    regions: Sequence[str] | str | None
+    horizon: int
+    features: Sequence[str] | str | None
+    overlap: Overlap
+    purge: int | None
+    gaps: Gaps
+    dtype: DType
+    as_: Kind
+    since: Moment | None
+    until: Moment | None
+
+
+class _Cut:
+    """What a batch and a single window share: arrays cut from the frame, the masks on demand."""
+
+    def __init__(self, windows: Windows, rows: list[int], batched: bool) -> None:
+        self._windows = windows
+        self._rows = rows
+        self._batched = batched
+        shape = windows.shape
+        self.inputs = self._values(windows.frame.features, 0, shape.length)
+        self.targets = self._values(windows.frame.targets, shape.target_offset, shape.target_length)
+
+    @cached_property
+    def mask(self) -> Any:
+        """Booleans like ``inputs``; False where a value is missing (and 0). ``mask.all(-1)`` tells whole hours."""
+        return self._present(self._windows.frame.features, 0, self._windows.shape.length)
+
+    @cached_property
+    def target_mask(self) -> Any:
+        """Booleans like ``targets``; False where a value is missing (and 0)."""
+        shape = self._windows.shape
+        return self._present(self._windows.frame.targets, shape.target_offset, shape.target_length)
+
+    def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
+        library = self._windows.library
+        if self._batched:
+            values = library.stack(matrix.values, [row + offset for row in self._rows], length)
+        else:
+            values = library.slice(matrix.values, self._rows[0] + offset, length)
+        return values[..., 0] if self._squeezed(matrix) else values
+
+    def _present(self, matrix: Matrix, offset: int, length: int) -> Any:
+        rows = [row + offset for row in self._rows]
+        shape: tuple[int, ...] = (len(rows), length, len(matrix.columns))
+        present = matrix.missing.present(rows, length) if matrix.missing.any_in(rows, length) else None
+        if self._squeezed(matrix):
+            shape, present = shape[:-1], None if present is None else present[..., 0]
+        if not self._batched:
+            shape, present = shape[1:], None if present is None else present[0]
+        return self._windows.library.mask(present, shape)
+
+    def _squeezed(self, matrix: Matrix) -> bool:
+        return self._windows.one_target and matrix is self._windows.frame.targets
+
+
+class Batch(_Cut):
+    """B windows. ``inputs``, ``targets``, ``mask``, ``target_mask`` as the module says; and which they are."""
+
+    def __init__(self, windows: Windows, indices: NDArray[np.int64]) -> None:
+        super().__init__(windows, windows.rows[indices].tolist(), batched=True)
+        self.indices = indices
+        which = windows.starts[indices]
+        self.regions: NDArray[np.str_] = which["region"]
+        self.hours: NDArray[np.datetime64] = which["hour_utc"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        regions = _few(tuple(dict.fromkeys(self.regions.tolist())))
+        return f"<Batch of {len(self)}: inputs {self.inputs.shape}, targets {self.targets.shape}, of {regions}>"
+
+
+class Window(_Cut):
+    """One window, shapes as the module says without B. Arrays are views of the resident array."""
+
+    def __init__(self, windows: Windows, index: int) -> None:
+        super().__init__(windows, [int(windows.rows[index])], batched=False)
+        which = windows.starts[index]
+        self.region = str(which["region"])
+        self.hour: np.datetime64 = which["hour_utc"]
+
+    def __repr__(self) -> str:
+        return f"<Window {self.region} {self.hour}: inputs {self.inputs.shape}, targets {self.targets.shape}>"
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one epoch; its length is known beforehand, and it can be gone through again."""
+
+    windows: Windows
+    size: int
+    order: NDArray[np.int64] | None  # None: as they come
+    drop_last: bool
+
+    def __len__(self) -> int:
+        count = len(self.windows)
+        return count // self.size if self.drop_last else math.ceil(count / self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in range(len(self)):
+            stop = min((number + 1) * self.size, len(self.windows))
+            indices = np.arange(number * self.size, stop)
+            yield Batch(self.windows, indices if self.order is None else self.order[indices])
+
+
+class Windows:
+    """Training windows over one resident array. Made by `energywh.Warehouse.windows`.
+
+    Attributes:
+        regions: regions, in the order in which they are stacked.
+        columns: features, in the order of the last axis of inputs.
+        targets: target columns.
+        name: "train", "valid", "test"; "all" without splits.
+        rows: (len,) row of the array at which each window starts.
+        frame: the array itself, with the record of what is missing.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        shape: cutting.Shape,
+        starts: Sequence[NDArray[np.int64]],
+        library: Arrays,
+        *,
+        one_target: bool,
+        name: str,
+    ) -> None:
+        self.frame = frame
+        self.shape = shape
+        self.library = library
+        self.one_target = one_target
+        self.name = name
+        self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
+        self._counts = [len(rows) for rows in starts]
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return self.frame.axis.regions
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.frame.features.columns
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.frame.targets.columns
+
+    @property
+    def length(self) -> int:
+        return self.shape.length
+
+    @property
+    def stride(self) -> int:
+        return self.shape.stride
+
+    @property
+    def horizon(self) -> int:
+        return self.shape.horizon
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and masks held, shared by all splits of one call; a window adds 8 for its place."""
+        return self.frame.nbytes
+
+    @cached_property
+    def starts(self) -> NDArray[np.void]:
+        """Region and first hour of each window: (len,) with fields ``region`` and ``hour_utc`` (UTC)."""
+        axis = self.frame.axis
+        width = max(map(len, axis.regions))
+        table = np.empty(len(self), np.dtype([("region", f"U{width}"), ("hour_utc", "datetime64[h]")]))
+        region = np.repeat(np.arange(len(axis.regions)), self._counts)
+        table["region"] = np.array(axis.regions)[region]
+        table["hour_utc"] = (self.rows - axis.offset[region] + axis.first_hour[region]).view("datetime64[h]")
+        return table
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Windows {self.name}: {len(self):,} of {self.length:,} hours x {len(self.columns)} features, "
+            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({_few(self.regions)}), "
+            f"{self.nbytes / 1e6:,.1f} MB>"
+        )
+
+    def __getitem__(self, index: int) -> Window:
+        return self.window(index)
+
+    def window(self, index: int) -> Window:
+        """Return window number ``index``, as views.
+
+        Raises:
+            IndexError: there are not so many windows.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        return Window(self, index % len(self))
+
+    def batches(
+        self, size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0, drop_last: bool = False
+    ) -> Batches:
+        """Return the batches of one epoch, each window once.
+
+        Args:
+            size: windows a batch; the last may be smaller, unless ``drop_last``.
+            shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
+
+        Raises:
+            UsageError: ``size`` is less than 1, or ``seed`` or ``epoch`` is not a whole number.
+        """
+        for name, value in (("seed", seed), ("epoch", epoch)):
+            if not isinstance(value, int | np.integer):
+                raise UsageError(f"{name} must be a whole number, from which the order follows, not {value!r}")
+        if size < 1:
+            raise UsageError(f"a batch holds at least 1 window, not {size}")
+        return Batches(self, size, permutation(len(self), seed, epoch) if shuffle else None, drop_last)
+
+
+def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return 0 to ``count`` shuffled by ``seed`` and ``epoch``.
+
+    Sorted by splitmix64 of the index: NumPy does not promise the same shuffle in its next release.
+    """
+    with np.errstate(over="ignore"):
+        state = _splitmix64(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64))
+        state = _splitmix64(state ^ np.array([epoch & 0xFFFF_FFFF_FFFF_FFFF], np.uint64))
+        keys = _splitmix64(state + np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+def _splitmix64(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    value = value + np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def cut_windows(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    *,
+    regions: Sequence[str] | str | None = None,
+    target: str | Sequence[str],
+    length: int,
+    stride: int,
+    horizon: int = 0,
+    features: Sequence[str] | str | None = None,
+    splits: Moment | Sequence[Moment] | None = None,
+    overlap: Overlap = "none",
+    purge: int | None = None,
+    gaps: Gaps = "mask",
+    dtype: DType = "float32",
+    as_: Kind = "mlx",
+    since: Moment | None = None,
+    until: Moment | None = None,
+) -> Windows | tuple[Windows, ...]:
+    """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors."""
+    shape = _shape(length, stride, horizon)
+    if gaps not in ("mask", "drop"):
+        raise UsageError(f"gaps must be 'mask' or 'drop', not {gaps!r}")
+    library = arrays(as_, dtype)
+    bound = bind(connection, source)
+    request = Request(
+        regions=named_regions(regions),
+        features=bound.features(features),
+        targets=bound.pick(target, "target"),
+        first_hour=None if since is None else as_hour(since, "since"),
+        last_hour=None if until is None else as_hour(until, "until", end_of_day=True),
+    )
+    if not request.features:
+        raise UsageError(f"{bound.name} has no numeric column to use as feature")
+    points = (splits,) if isinstance(splits, str | date) else splits or ()
+    cuts = [as_hour(moment, "a split") for moment in points]
+    if purge is None:
+        purge = lookback(connection, bound) if cuts and overlap == "none" else 0
+    frame = load(connection, bound, request, library)
+    _report_empty(frame, bound, drop=gaps == "drop")
+
+    whole = cutting.usable(frame) if gaps == "drop" else None
+    told = cutting.targets_before(frame)
+    if not any(map(len, cutting.starts(frame, shape, cutting.whole_time(frame.axis), whole, told))):
+        runs = cutting.longest_runs(frame.axis, whole)
+        if max(runs) >= shape.span:
+            raise WindowError(
+                f"of the windows of {shape.span:,} hours that {bound.name} has, a stride of {shape.stride:,} apart, "
+                f"none holds a value of {' or '.join(request.targets)} to learn from; take a smaller stride"
+            )
+        shown = ", ".join(f"{name} {run:,}" for name, run in zip(frame.axis.regions, runs, strict=True))
+        unbroken = "unbroken " if gaps == "drop" else ""
+        advice = "take a shorter length" + (", fewer features, or gaps='mask'" if gaps == "drop" else "")
+        raise WindowError(
+            f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
+            f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
+        )
+    made = tuple(
+        Windows(
+            frame,
+            shape,
+            cutting.starts(frame, shape, part, whole, told),
+            library,
+            one_target=isinstance(target, str),
+            name=part.name,
+        )
+        for part in cutting.parts(frame.axis, shape, cuts, overlap, purge)
+    )
+    for windows in made:
+        if not len(windows):
+            raise WindowError(
+                f"the {windows.name} part holds no window of {shape.span:,} "
+                f"{'unbroken ' if whole is not None else ''}hours with a target in any region; move the cuts, take a "
+                f"shorter length{', or gaps=' + repr('mask') if whole is not None else ''}"
+            )
+    return made if splits is not None else made[0]
+
+
+def _shape(length: int, stride: int, horizon: int) -> cutting.Shape:
+    """Return the shape of a window, its numbers checked."""
+    for name, value, least in (("length", length, 1), ("stride", stride, 1), ("horizon", horizon, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise UsageError(f"{name} must be a whole number of hours, {least} or more, not {value!r}")
+    return cutting.Shape(int(length), int(stride), int(horizon))
+
+
+def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """Return the regions asked for, each once; None for all authorities.
+
+    The codes of form EIA-930 are taken in any case of letters; other regions, which a query may make, as they are.
+    """
+    if regions is None:
+        return None
+    codes = {code.casefold(): code for code in eia.regions()}
+    given = (regions,) if isinstance(regions, str) else regions
+    named = tuple(dict.fromkeys(codes.get(region.strip().casefold(), region) for region in given))
+    if not named:
+        raise UsageError("regions is empty; name at least one, or leave it out for all authorities")
+    return named
+
+
+def as_hour(moment: Moment, what: str, *, end_of_day: bool = False) -> int:
+    """Return the number of the UTC hour that ``moment`` names.
+
+    Args:
+        end_of_day: a bare day means its last hour.
+
+    Raises:
+        UsageError: not a day or an hour.
+    """
+    if isinstance(moment, datetime):
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        if moment != moment.replace(minute=0, second=0, microsecond=0):
+            raise UsageError(f"{what} must be a whole hour, not {moment}")
+        return hour_number(moment)
+    if isinstance(moment, date):
+        moment = moment.isoformat()
+    return hour_number(parse_hour(str(moment), end_of_day=end_of_day, what=what))
+
+
+def _report_empty(frame: Frame, source: Source, *, drop: bool) -> None:
+    """Refuse a target, and point out a feature or a region left out, without a single value.
+
+    Raises:
+        WindowError: a target that a region named, or every region, never reports; with gaps='drop' also a feature
+            that none reports.
+    """
+    names = frame.axis.regions
+    if frame.silent:
+        warnings.warn(
+            f"{', '.join(frame.silent)} left out: no value at all of {' or '.join(frame.targets.columns)} "
+            f"in the time asked for; name the regions wanted to be without this warning",
+            UserWarning,
+            stacklevel=4,
+        )
+    silent = [(names[region], column) for region, column in missing_by_region(frame, frame.targets)]
+    if silent:
+        shown = ", ".join(f"{column} of {region}" for region, column in silent)
+        raise WindowError(
+            f"{source.name} has no value at all of {shown} in the time asked for; "
+            "leave such regions out, or choose another target"
+        )
+    by_column: dict[str, list[str]] = {}
+    for region, column in missing_by_region(frame, frame.features):
+        by_column.setdefault(column, []).append(names[region])
+    for column, regions in by_column.items():
+        everywhere = len(regions) == len(names)
+        text = f"feature '{column}' has no value at all in {'any region' if everywhere else ', '.join(regions)}"
+        if drop and everywhere:
+            raise WindowError(f"{text}, and gaps='drop' drops every window that misses one; leave it out")
+        if drop or everywhere:
+            effect = "no window of such a region is kept" if drop else "it is 0 and masked throughout"
+            warnings.warn(f"{text}: {effect}", UserWarning, stacklevel=4)

@@ -1,0 +1,275 @@
+"""The published warehouse, opened for reading: SQL, training windows, the latest hours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from energywh.asking import ask, identifier
+from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
+from energywh.errors import StorageError
+from energywh.home import Home
+from energywh.models.project import SEEDS
+from energywh.models.statements import text
+from energywh.settings import resolve_home
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from energywh.datasets.arrays import DType, Kind
+    from energywh.datasets.context import Context
+    from energywh.datasets.windows import Moment, Options, Windows
+
+
+def open(path: str | os.PathLike[str] | None = None) -> Warehouse:
+    """Open the newest published version of the warehouse in folder ``path``, read-only.
+
+    Args:
+        path: home folder; by default `ENERGYWH_HOME`, else `./warehouse`.
+
+    Raises:
+        StorageError: nothing is published there yet, or the file cannot be read.
+    """
+    home, _ = resolve_home(None if path is None else Path(path))
+    return Warehouse(home)
+
+
+class Warehouse:
+    """One published version, which stays the same while it is open, whatever is built meanwhile.
+
+    A context manager: ``with energywh.open() as warehouse: ...``. One thread at a time.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._path, self._connection = _open_current(home)
+
+    @property
+    def version(self) -> str:
+        """Name of the version that is open, such as ``energy-20261101T060000Z-1``."""
+        return self._path.stem
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file of the version that is open."""
+        return self._path
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The read-only DuckDB connection.
+
+        Raises:
+            StorageError: the warehouse was closed.
+        """
+        if self._connection is None:
+            raise StorageError(f"the warehouse {self.home.path} is closed; open it again with energywh.open()")
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file. Relations of `sql` cannot be read any more; windows hold their own data and go on."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Warehouse {self.home.path}, {self.version}{' (closed)' if self._connection is None else ''}>"
+
+    def refresh(self) -> bool:
+        """Go over to the newest version if another was published since; say whether it was."""
+        if _current(self.home) == self._path and self._connection is not None:
+            return False
+        path, connection = _open_current(self.home)
+        self.close()
+        self._path, self._connection = path, connection
+        return True
+
+    def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL; time zone UTC.
+
+        Args:
+            params: values of ``?`` or ``$name`` in the query, as a list or a dict.
+
+        Returns:
+            A DuckDB relation: ``.fetchall()``, ``.to_arrow_table()``, ``.fetchnumpy()``, ``.df()``, ...
+
+        Raises:
+            UsageError: wrong SQL, an unknown table or column, an attempt to write, or more than one statement.
+            CorruptError: the version is damaged.
+        """
+        return ask(self.connection, query, params)
+
+    def attach_staging(self, wait_seconds: float = DEFAULT_WAIT_SECONDS, on_wait: OnWait | None = None) -> None:
+        """Make the staging tables readable as ``staging.<source>.<dataset>``; sync waits until `close`.
+
+        Raises:
+            StorageError: there is no staging database, or it cannot be read.
+            LockedError: another process still held it after ``wait_seconds``.
+        """
+        from energywh.models.staging import attach_read_only
+
+        file = self.home.staging
+        if not file.exists():
+            raise StorageError(f"there is no staging database at {file}: run 'energywh sync' first")
+        attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
+
+    @overload
+    def windows(
+        self,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        splits: None = None,
+        **options: Unpack[Options],
+    ) -> Windows: ...
+
+    @overload
+    def windows(
+        self,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        splits: Moment | Sequence[Moment],
+        **options: Unpack[Options],
+    ) -> tuple[Windows, ...]: ...
+
+    def windows(
+        self,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        splits: Moment | Sequence[Moment] | None = None,
+        **options: Unpack[Options],
+    ) -> Windows | tuple[Windows, ...]:
+        """Cut training windows: slices of consecutive hours of one region, over one array held in memory.
+
+        One query loads (hours x features) float32 of all regions; memory grows with the data, not with the number
+        of windows. No window crosses from one region to another. Shapes of a batch are told in
+        `energywh.datasets.windows`.
+
+        Args:
+            source: a model, such as "features.hourly", or an SQL query with columns ``region`` and ``hour_utc``.
+            target: column to forecast; a list adds a last axis to the targets.
+            length: hours of input in a window.
+            stride: hours from the start of one window to the next.
+            splits: points in time that part the windows, ("2023-01-01", "2024-01-01") for (train, valid, test); one
+                alone for (train, test).
+                No hour, as input or target, is in windows of two parts; a part shorter than a window takes the
+                hours of input that it needs from the end of the part before.
+            regions: codes, in the order wanted; by default every authority of the source, aggregates left out, and
+                with a warning those without a value of the target (some generate only).
+            horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
+                step).
+            features: columns of the input; by default all numeric ones, the target's own past among them.
+            gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
+                windows without a single target value; "drop" leaves out every window that misses a value of a
+                feature or target it uses.
+            dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
+            as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
+            since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
+            overlap: "inputs" lets the inputs of later parts reach back into earlier ones; targets never do.
+            purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
+                one; by default the look-back that the model, or of a query the models that it reads, declare (what
+                the query itself looks back is for you to add), and 0 with overlap="inputs".
+
+        Returns:
+            `Windows`, or with splits a tuple with one for each part.
+
+        Raises:
+            UnknownNameError: no such model, column or region.
+            UsageError: wrong SQL or arguments.
+            WindowError: histories too short, duplicate hours, a column without values, MLX missing.
+        """
+        from energywh.datasets.windows import cut_windows
+
+        return cut_windows(
+            self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
+        )
+
+    def context(
+        self,
+        hours: int = 168,
+        regions: Sequence[str] | str | None = None,
+        source: str = "features.hourly",
+        features: Sequence[str] | str | None = None,
+        *,
+        dtype: DType = "float32",
+        as_: Kind = "mlx",
+        now: datetime | None = None,
+    ) -> Context:
+        """Return the latest ``hours`` complete hours of each region, for inference.
+
+        An hour is complete once every feature has arrived that the region reported at all of late, in its newest
+        240 hours.
+
+        Args:
+            now: naive UTC moment from which the age is counted; by default the present.
+
+        Raises:
+            UnknownNameError: no such model, column or region.
+            WindowError: duplicate hours, or MLX missing.
+        """
+        from energywh.datasets.context import latest
+
+        return latest(
+            self.connection, source, hours=hours, regions=regions, features=features, dtype=dtype, as_=as_, now=now
+        )
+
+
+def _current(home: Home) -> Path | None:
+    """Return the real file of the newest published version, None before the first."""
+    from energywh.models.publish import current_version
+
+    return current_version(home)
+
+
+def _open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
+    """Open the newest version by its real path: by that of the link, DuckDB gives this process the old file.
+
+    Looked up again when it was pruned between being found and being opened.
+    """
+    for _ in range(5):
+        path = _current(home)
+        if path is None:
+            break
+        try:
+            connection = connect(path)
+        except StorageError:
+            if path.exists():
+                raise
+            continue
+        _search_models(connection)
+        return path, connection
+    raise StorageError(
+        f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
+    )
+
+
+def _search_models(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let SHOW TABLES list the models, and SQL name them without their schema; seeds stay apart, as everywhere."""
+    schemas = connection.execute(
+        """
+        SELECT schema_name FROM duckdb_schemas()
+        WHERE database_name = current_database() AND NOT internal AND schema_name NOT IN ('energywh', 'main', $seeds)
+        ORDER BY 1
+        """,
+        {"seeds": SEEDS},
+    ).fetchall()
+    connection.execute(f"SET search_path = {text(','.join([*(identifier(name) for (name,) in schemas), 'main']))}")

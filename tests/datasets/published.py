@@ -1,0 +1,71 @@
+"""A small published warehouse, made by hand: what a build leaves, without building."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from energywh.home import Home
+
+META = """
+CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;
+CREATE TABLE energywh.model (
+    name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookback_hours BIGINT);
+CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
+CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
+"""
+
+DEMO = """
+CREATE TABLE normalized.region AS
+    SELECT * FROM (VALUES ('BPAT', 'authority'), ('CISO', 'authority'), ('US48', 'aggregate')) AS seed (region, kind);
+COMMENT ON TABLE normalized.region IS 'Every balancing authority and aggregate.';
+
+CREATE TABLE features.hourly AS
+SELECT
+    region, hour_utc,
+    CASE region WHEN 'CISO' THEN 20000 WHEN 'BPAT' THEN 6000 ELSE 400000 END + hour AS demand_mwh,
+    sin(hour * pi() / 12) AS hour_sin,
+    hour % 24 = 0 AS is_midnight,
+    'text' AS note
+FROM (SELECT i AS hour, TIMESTAMP '2023-01-01' + to_hours(i::INTEGER) AS hour_utc FROM range({hours}) AS t (i))
+CROSS JOIN (VALUES ('BPAT'), ('CISO'), ('US48')) AS r (region)
+ORDER BY region, hour_utc;
+COMMENT ON TABLE features.hourly IS 'One row an hour and region.';
+COMMENT ON COLUMN features.hourly.demand_mwh IS 'Demand, MWh.';
+
+CREATE VIEW features.evening AS SELECT * FROM features.hourly WHERE hour(hour_utc) >= 18;
+INSERT INTO energywh.model VALUES
+    ('normalized.region', 'table', ['region'], NULL, 0),
+    ('features.hourly', 'table', ['region', 'hour_utc'], 'hour_utc', 24),
+    ('features.evening', 'view', ['region', 'hour_utc'], 'hour_utc', 5);
+INSERT INTO energywh.dependency VALUES
+    ('features.evening', 'features.hourly'), ('features.hourly', 'staging.eia.region_data');
+"""
+
+DIGESTS = """
+DELETE FROM energywh.month;
+INSERT INTO energywh.month
+SELECT 'features.hourly', date_trunc('month', hour_utc)::DATE, count(*), sum(hash(source))::VARCHAR
+FROM features.hourly AS source GROUP BY 2;
+"""
+
+
+def publish(home: Home, statements: Sequence[str], number: int = 1) -> Path:
+    """Write version ``number`` by ``statements`` and move the link to it."""
+    home.create()
+    home.versions.mkdir(exist_ok=True)
+    file = home.versions / f"energy-20240101T000000Z-{number}.duckdb"
+    with duckdb.connect(file) as connection:
+        for statement in (META, *statements):
+            connection.execute(statement)
+    link = home.energy.with_suffix(".next")
+    link.symlink_to(file.relative_to(home.path))
+    link.replace(home.energy)
+    return file
+
+
+def publish_demo(home: Home, hours: int = 24 * 90, number: int = 1, then: Sequence[str] = ()) -> Path:
+    """Publish three regions (one of them an aggregate) from 2023-01-01, changed by the statements ``then``."""
+    return publish(home, [DEMO.format(hours=hours), *then, DIGESTS], number)

@@ -1,0 +1,189 @@
+"""Answers of `energywh sql`, and the command itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet
+import pytest
+
+from energywh.datasets import answers
+from energywh.datasets.answers import format_of, write_file, write_stream
+from energywh.errors import StorageError, UsageError
+from energywh.home import Home
+from tests.datasets.published import publish_demo
+
+ODD = """
+SELECT * FROM (VALUES
+    (1, 1.5::DOUBLE, 'a,b "c"', TIMESTAMP '2024-01-01 05:00', [1, 2], NULL),
+    (2, 'nan'::DOUBLE, 'line
+break', NULL, [], 'é')
+) AS odd (i, x, text, moment, list, last)
+"""
+
+
+def answer(query: str, form: str, max_rows: int = 0) -> str:
+    stream = io.BytesIO()
+    with duckdb.connect() as connection:
+        write_stream(connection.sql(query), form, stream, max_rows)
+    return stream.getvalue().decode()
+
+
+def test_csv_is_complete_and_quotes_what_needs_it() -> None:
+    rows = list(csv.reader(io.StringIO(answer(ODD, "csv"))))
+    assert rows[0] == ["i", "x", "text", "moment", "list", "last"]
+    assert rows[1] == ["1", "1.5", 'a,b "c"', "2024-01-01 05:00:00", "[1, 2]", ""]
+    assert rows[2] == ["2", "nan", "line\nbreak", "", "[]", "é"]
+    assert len(answer("SELECT * FROM range(50000)", "csv").splitlines()) == 50001
+
+
+def test_json_is_one_array_with_null_for_what_json_cannot_say() -> None:
+    first, second = json.loads(answer(ODD, "json"))
+    assert first["list"] == [1, 2]
+    assert first["moment"] == "2024-01-01 05:00:00"
+    assert first["last"] is None
+    assert second["x"] is None
+    assert json.loads(answer("SELECT 1 AS a WHERE false", "json")) == []
+    assert len(json.loads(answer("SELECT * FROM range(50000)", "json"))) == 50000
+    assert list(json.loads(answer("SELECT 1 AS a, 2 AS a", "json"))[0].values()) == [1, 2]
+
+
+def test_a_table_shows_null_and_says_how_many_rows_there_are() -> None:
+    assert answer("SELECT 7 AS n, NULL AS missing, 'x' AS text", "table").splitlines() == [
+        "┌───┬─────────┬──────┐",
+        "│ n │ missing │ text │",
+        "├───┼─────────┼──────┤",
+        "│ 7 │ NULL    │ x    │",
+        "└───┴─────────┴──────┘",
+        "1 row",
+    ]
+    lines = answer("SELECT * FROM range(30000)", "table", max_rows=10).splitlines()
+    assert len(lines) == 4 + 10 + 1
+    assert lines[-1] == "30,000 rows, the first 10 shown; --max-rows 0 shows all"
+    assert len(answer("SELECT * FROM range(30000)", "table").splitlines()) == 30005
+    assert "line\\nbreak" in answer(ODD, "table")
+    assert answer("SELECT 1 AS a WHERE false", "table").splitlines()[-1] == "0 rows"
+
+
+def test_rows_that_a_table_does_not_show_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    text_rows = answers._text_rows
+
+    def counting(relation: duckdb.DuckDBPyRelation) -> Iterator[list[tuple[str | None, ...]]]:
+        nonlocal read
+        for rows in text_rows(relation):
+            read += len(rows)
+            yield rows
+
+    monkeypatch.setattr(answers, "_text_rows", counting)
+    lines = answer(
+        "SELECT range AS n, 'a' AS text FROM range(200000) ORDER BY n DESC", "table", max_rows=3
+    ).splitlines()
+    assert lines[3] == "│ 199999 │ a    │"
+    assert lines[-1] == "200,000 rows, the first 3 shown; --max-rows 0 shows all"
+    assert read == 4
+    assert answer("SELECT * FROM range(3)", "table", max_rows=3).splitlines()[-1] == "3 rows"
+    assert answer("DESCRIBE SELECT 1 AS a, 2 AS b", "table", max_rows=1).splitlines()[-1].startswith("2 rows")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_a_query_that_fails_while_it_runs_is_a_usage_error(form: str) -> None:
+    query = "SELECT (CASE WHEN range = 250000 THEN 'a' ELSE '1' END)::INTEGER AS x FROM range(300000)"
+    with pytest.raises(UsageError, match="Could not convert string 'a'"):
+        answer(query, form)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "answer.parquet"
+    with duckdb.connect() as connection:
+        write_file(connection.sql("SELECT 1 AS a"), "parquet", file)
+        assert pyarrow.parquet.read_table(file).to_pylist() == [{"a": 1}]
+        with pytest.raises(UsageError):
+            write_file(connection.sql("SELECT range::VARCHAR || 'x' AS t, t::INTEGER FROM range(9)"), "parquet", file)
+        with pytest.raises(StorageError, match="cannot write"):
+            write_file(connection.sql("SELECT 1"), "csv", tmp_path / "no" / "folder.csv")
+    assert list(tmp_path.iterdir()) == [file]
+    assert format_of(Path("a.CSV")) == "csv"
+    with pytest.raises(UsageError, match="cannot tell the format"):
+        format_of(Path("a.xlsx"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("cli"))
+    publish_demo(home, hours=24 * 60)
+    return home
+
+
+def run(home: Home, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "energywh", "--home", str(home.path), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_sql_command_answers_from_argument_and_from_standard_input(home: Home, tmp_path: Path) -> None:
+    count = "SELECT count(*) AS n FROM features.hourly"
+    assert run(home, "sql", "--format", "csv", count).stdout == "n\n4320\n"
+    assert run(home, "sql", "--format", "json", stdin=count).stdout == '[\n{"n":4320}\n]\n'
+    assert "│ 4320 │" in run(home, "sql", "-", stdin=count).stdout
+    file = tmp_path / "answer.parquet"
+    done = run(home, "sql", count, "--output", str(file))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert pyarrow.parquet.read_table(file).to_pylist() == [{"n": 4320}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("SELECT * FROM features.hourl",), 2, 'Did you mean "hourly"'),
+        (("DELETE FROM features.hourly",), 2, "read-only"),
+        (("",), 2, "the query is empty"),
+        (("--staging", "SELECT 1"), 1, "no staging database"),
+        (("SELECT 1", "--output", "a.xlsx"), 2, "cannot tell the format"),
+    ],
+)
+def test_sql_command_refuses_with_a_reason(home: Home, arguments: tuple[str, ...], status: int, says: str) -> None:
+    done = run(home, "sql", *arguments)
+    assert done.returncode == status
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_sql_command_reads_staging_when_asked(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    publish_demo(other, hours=24)
+    with duckdb.connect(other.staging) as connection:
+        connection.execute("CREATE SCHEMA eia; CREATE TABLE eia.region_data AS SELECT 42 AS value")
+    assert run(other, "sql", "--staging", "--format", "csv", "FROM staging.eia.region_data").stdout == "value\n42\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_sql_command_is_quiet_when_its_reader_leaves(home: Home) -> None:
+    command = f"'{sys.executable}' -m energywh --home '{home.path}' sql --format csv 'FROM range(2000000)' | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True, env=os.environ)
+    assert (done.stdout, done.stderr) == ("range\n", "")
+
+
+def test_export_command_reports_and_refuses(home: Home, tmp_path: Path) -> None:
+    done = run(home, "export", "--all", "--to", str(tmp_path / "out"))
+    assert done.returncode == 0
+    assert "features.hourly: 3 written, 0 unchanged; 4,320 rows" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("exported 7 files, 5,403 rows")
+    again = run(home, "export", "features.hourly", "--to", str(tmp_path / "out"))
+    assert "0 written, 3 unchanged" in again.stdout
+    assert run(home, "export").returncode == 2
+    assert "did you mean features.hourly" in run(home, "export", "features.hourl").stderr
