@@ -1,0 +1,204 @@
+"""The demonstration: a simulated EIA API, and the whole way from it to a training batch.
+
+The data are simulated, and the home folder is marked as such, so that real and simulated data never mix.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from energywh.errors import EnergywhError, UsageError
+from energywh.home import Home
+from energywh.settings import Settings, load
+
+REGIONS = ("CISO", "ERCO", "MISO", "NYIS", "BPAT", "PJM")
+SINCE, UNTIL = "2024-01-01", "2025-12-31"
+KEY = "simulated-key"
+_NOW = "2026-01-15T00"  # of the simulated clock: past the settling time, so that a second demo finds all settled
+
+# Medians, because the simulated data hold absurd values now and then, as the real ones do.
+QUESTIONS = (
+    (
+        "How much power does each authority use, and how much of it comes from sun and wind?",
+        "select region, round(median(demand_mwh)) as median_mwh, round(quantile_cont(demand_mwh, 0.999)) as peak_mwh, "
+        "round(100 * median((solar_mwh + wind_mwh) / fuel_sum_mwh), 1) as sun_wind_percent "
+        "from normalized.grid group by region order by median_mwh desc",
+    ),
+    (
+        "At which local hours does California's net load climb fastest?",
+        "select hour_of_day, median(net_load_ramp_3h_mwh) as median_3h_ramp_mwh from features.hourly "
+        "where region = 'CISO' group by hour_of_day order by median_3h_ramp_mwh desc limit 3",
+    ),
+    (
+        "How good is the day-ahead forecast?",
+        "select region, round(100 * median(abs(demand_forecast_mwh - demand_mwh) / demand_mwh), 2) "
+        "as median_error_percent from normalized.demand where demand_mwh > 0 "
+        "group by region order by median_error_percent",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of the demonstration: what was done, what came of it, and how long it took."""
+
+    title: str
+    lines: list[str]
+    seconds: float
+
+
+def mark(home: Home) -> None:
+    """Mark a home folder as holding simulated data.
+
+    Raises:
+        UsageError: the folder holds data already that are not simulated.
+    """
+    if home.simulated_mark.exists():
+        return
+    if any(path.exists() for path in (home.staging, home.payloads, home.versions, home.energy)):
+        raise UsageError(
+            f"{home.path} holds a warehouse of real data; the demo does not mix simulated data into it. "
+            "Give it another folder: energywh --home demo demo"
+        )
+    home.mark_simulated()
+
+
+@contextmanager
+def simulator() -> Iterator[str]:
+    """Serve the simulated API from a process of its own, and yield its address."""
+    command = [sys.executable, "-m", "energywh", "simulate", "--port", "0", "--now", _NOW, "--time-scale", "0"]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [*command, "--api-key", KEY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        first_line = process.stdout.readline()
+        address = re.search(r"http://\S+", first_line)
+        if address is None:
+            _, errors = process.communicate(timeout=10)
+            raise EnergywhError(f"the simulator did not start: {errors.strip() or first_line.strip()}")
+        yield address[0]
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def run_demo(home: Home, on_step: Callable[[Step], None]) -> None:
+    """Run the demonstration into ``home``, telling of each step as it ends.
+
+    Raises:
+        UsageError: the folder holds real data.
+        EnergywhError: a step failed.
+    """
+    mark(home)
+    with simulator() as address:
+        settings = load(
+            home.path,
+            {
+                "eia.url": address,
+                "eia.api_key": KEY,
+                "eia.requests_per_second": 0.0,
+                "eia.requests_per_hour": 0,
+            },
+        )
+        _timed(on_step, "sync", lambda: _sync(settings))
+    _timed(on_step, "build", lambda: _build(settings))
+    _timed(on_step, "export", lambda: _export(home))
+    _timed(on_step, "sql", lambda: _ask(home))
+    _timed(on_step, "windows", lambda: _windows(home))
+
+
+def _timed(on_step: Callable[[Step], None], title: str, work: Callable[[], list[str]]) -> None:
+    started = time.monotonic()
+    lines = work()
+    on_step(Step(title, lines, time.monotonic() - started))
+
+
+def _sync(settings: Settings) -> list[str]:
+    from energywh.sync.run import sync
+    from energywh.sync.select import parse_selection
+
+    selection = parse_selection(["eia"], since=SINCE, until=UNTIL, regions=REGIONS)
+    result = sync(settings, selection)
+    if not result.ok:
+        raise EnergywhError(f"the demo's sync failed: {result.errors[0]}")
+    if not result.requests:
+        return ["nothing was due: an earlier demo left all of it settled"]
+    return [
+        f"{tally.dataset}: {tally.due:,} chunks, {tally.counts.rows:,} rows, {tally.counts.new:,} new"
+        for tally in result.tallies
+        if tally.due
+    ]
+
+
+def _build(settings: Settings) -> list[str]:
+    from energywh.models.build import BuildOptions, build
+    from energywh.models.catalog import read_catalog
+
+    report = build(settings.home, options=BuildOptions(keep_versions=settings.get("build.keep_versions")))
+    lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
+    return lines + [
+        f"{model.name:<24} {model.rows or 0:>10,} rows  {len(model.columns):>3} columns"
+        for model in read_catalog(settings.home)
+    ]
+
+
+def _export(home: Home) -> list[str]:
+    from energywh.datasets.export import export_models
+    from energywh.warehouse import Warehouse
+
+    with Warehouse(home) as warehouse:
+        done = list(export_models(warehouse.connection, home, None))
+    files = sum(export.written + export.skipped for export in done)
+    written = sum(export.written for export in done)
+    size = sum(export.total_bytes for export in done) / 1e6
+    return [f"{files} Parquet files, {size:.1f} MB, {written} of them written now, in {home.parquet}"]
+
+
+def _ask(home: Home) -> list[str]:
+    from energywh.warehouse import Warehouse
+
+    lines: list[str] = []
+    with Warehouse(home) as warehouse:
+        for question, query in QUESTIONS:
+            lines += ["", question, *str(warehouse.sql(query)).rstrip().splitlines()]
+    return lines
+
+
+def _windows(home: Home) -> list[str]:
+    from energywh.warehouse import Warehouse
+
+    try:
+        import mlx.core  # noqa: F401 - only whether it can be imported
+
+        kind, name = "mlx", "mx.array"
+    except ImportError:
+        kind, name = "numpy", "numpy.ndarray (MLX is not to be had here)"
+    with Warehouse(home) as warehouse:
+        train, test = warehouse.windows(
+            "features.hourly",
+            regions=list(REGIONS),
+            target="demand_mwh",
+            length=2160,
+            stride=24,
+            horizon=24,
+            splits=("2025-07-01",),
+            as_=kind,  # type: ignore[call-overload]
+        )
+    batch = next(iter(train.batches(8, shuffle=True, seed=0)))
+    return [
+        f"train {len(train):,} and test {len(test):,} windows of {train.length:,} hours, {len(train.columns)} features",
+        f"one batch, as {name}: inputs {tuple(batch.inputs.shape)}, targets {tuple(batch.targets.shape)}, "
+        f"mask {tuple(batch.mask.shape)}",
+        f"{train.nbytes / 1e6:.1f} MB held for all of them; "
+        f"copied out one by one they would be {len(train) * train.length * len(train.columns) * 4 / 1e9:.1f} GB",
+    ]

@@ -1,0 +1,395 @@
+"""EIA's API v2 as a protocol: a request target in, status and body out. Rows come from any ``Backend``.
+
+What is answered follows recorded bodies of version 2.1.8; see ``tests/simulate/test_recorded_bodies.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import parse_qsl, urlsplit
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.simulate.hours import parse_period
+from energywh.simulate.noise import Floats, Hours, mix
+
+PAGE_ROWS = 5000
+API_VERSION = "2.1.8"
+PREFIX = "/v2/electricity/rto/"
+
+Facets = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A data route: the two facets that are the key of its rows, with the period, and the names beside them."""
+
+    id: str
+    facets: tuple[str, str]
+    name_columns: tuple[str, str]
+    description: str
+
+
+_SOURCE = "  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
+ROUTES = {
+    route.id: route
+    for route in (
+        Route(
+            "region-data",
+            ("respondent", "type"),
+            ("respondent-name", "type-name"),
+            "Hourly demand, day-ahead demand forecast, net generation, and interchange by balancing "
+            "authority." + _SOURCE,
+        ),
+        Route(
+            "fuel-type-data",
+            ("respondent", "fueltype"),
+            ("respondent-name", "type-name"),
+            "Hourly net generation by balancing authority and energy source." + _SOURCE,
+        ),
+        Route(
+            "interchange-data",
+            ("fromba", "toba"),
+            ("fromba-name", "toba-name"),
+            "Daily interchange between neighboring balancing authorities." + _SOURCE,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Label:
+    """One series of an answer: its two codes, in the order of the route's facets, and their names."""
+
+    codes: tuple[str, str]
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All rows of a query, sorted by period and codes.
+
+    Attributes:
+        labels: the series.
+        period: hours since 1970 of each row (end of the hour), shape (rows,).
+        series: position in ``labels`` of each row, shape (rows,).
+        value: megawatthours, NaN for null, shape (rows,).
+    """
+
+    labels: Sequence[Label]
+    period: Hours
+    series: NDArray[np.int64]
+    value: Floats
+
+    @classmethod
+    def empty(cls) -> Answer:
+        return cls([], np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
+
+
+class Backend(Protocol):
+    """Where rows come from: the simulated grid, or recorded tables in tests."""
+
+    def query(self, route: str, facets: Facets, first: int | None, last: int | None) -> Answer:
+        """Return the rows whose codes are among those of each facet given, both periods included."""
+
+    def options(self, route: str, facet: str) -> Mapping[str, str]:
+        """Return the codes and names that a facet of a route can take."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status and body of a response, and how many rows it holds."""
+
+    status: int
+    body: bytes
+    rows: int = 0
+    content_type: str = "application/json"
+
+
+class _BadRequest(Exception):
+    """The application refuses a request; the text goes into the body."""
+
+
+@dataclass
+class _Request:
+    """The parameters of a data request, and their echo."""
+
+    route: Route
+    facets: dict[str, list[str]] = field(default_factory=dict)
+    sort: list[tuple[str, str]] = field(default_factory=list)
+    first: int | None = None
+    last: int | None = None
+    offset: int = 0
+    length: int = PAGE_ROWS
+    with_value: bool = False
+    echo: dict[str, object] = field(default_factory=dict)
+
+
+def gateway_error(status: int, code: str, message: str) -> Reply:
+    """Return an error as the gateway in front of the API words it."""
+    body = json.dumps({"error": {"code": code, "message": message}}, indent=2)
+    return Reply(status, body.encode())
+
+
+def application_error(status: int, message: str, code: int | None = None) -> Reply:
+    """Return an error as the API itself words it; the code in the body need not be the HTTP status."""
+    return Reply(status, json.dumps({"error": message, "code": code or status}, separators=(",", ":")).encode())
+
+
+NOT_FOUND = application_error(500, "Not found.", 404)
+OVER_RATE_LIMIT = gateway_error(
+    429,
+    "OVER_RATE_LIMIT",
+    "You have exceeded your rate limit. Try again later or contact us at https://api.eia.gov:443 for assistance",
+)
+
+
+class EiaProtocol:
+    """Answers requests as EIA does.
+
+    Args:
+        backend: where rows come from.
+        api_keys: the keys that are let in; None lets any key in.
+    """
+
+    def __init__(self, backend: Backend, api_keys: Collection[str] | None) -> None:
+        self.backend = backend
+        self.api_keys = api_keys
+
+    def answer(self, target: str, header_key: str | None = None, total_error: int = 0) -> Reply:
+        """Answer one GET.
+
+        Args:
+            target: path and query as they stand in the request line.
+            header_key: value of the X-Api-Key header.
+            total_error: added to ``response.total``, to make a body that contradicts itself.
+        """
+        url = urlsplit(target)
+        params = parse_qsl(url.query, keep_blank_values=True)
+        key = next((value for name, value in params if name == "api_key" and value), header_key)
+        if not key:
+            return gateway_error(
+                403,
+                "API_KEY_MISSING",
+                "No api_key was supplied. Please register for one at https://www.eia.gov/opendata/",
+            )
+        if self.api_keys is not None and key not in self.api_keys:
+            return gateway_error(
+                403, "API_KEY_INVALID", "An invalid api_key was supplied. Get one at https://api.eia.gov:443"
+            )
+        if not url.path.startswith(PREFIX):
+            return NOT_FOUND
+        match url.path.removeprefix(PREFIX).rstrip("/").split("/"):
+            case [route, "data"] if route in ROUTES:
+                try:
+                    request = _parse(ROUTES[route], params)
+                except _BadRequest as error:
+                    return application_error(400, str(error))
+                return self._data(request, url.path, target, total_error)
+            case [route, "facet", facet] if route in ROUTES and facet in ROUTES[route].facets:
+                options = [{"id": code, "name": name} for code, name in self.backend.options(route, facet).items()]
+                return _small({"totalFacets": len(options), "facets": options}, url.path, params)
+            case [route] if route in ROUTES:
+                return _small(_metadata(ROUTES[route]), url.path, params)
+            case _:
+                return NOT_FOUND
+
+    def _data(self, request: _Request, path: str, target: str, total_error: int) -> Reply:
+        answer = self.backend.query(request.route.id, request.facets, request.first, request.last)
+        order = _order(answer, request, target)
+        page = slice(request.offset, request.offset + request.length)
+        chosen = page if order is None else order[page]
+        total = len(answer.period)
+        shown = Answer(answer.labels, answer.period[chosen], answer.series[chosen], answer.value[chosen])
+        rows = _rows(request, shown)
+        warnings = _WARNINGS if len(shown.period) < total else ""
+        description = json.dumps(request.route.description)
+        command = json.dumps(path if path.endswith("/") else path + "/").replace("/", "\\/")
+        body = (
+            f'{{{warnings}"response":{{"total":"{total + total_error}","dateFormat":"YYYY-MM-DD\\"T\\"HH24",'
+            f'"frequency":"hourly","data":[{rows}],"description":{description}}},"request":{{"command":{command},'
+            f'"params":{json.dumps(request.echo, separators=(",", ":"))}}},'
+            f'"apiVersion":"{API_VERSION}","ExcelAddInVersion":"2.1.0"}}'
+        )
+        return Reply(200, body.encode(), len(shown.period))
+
+
+_WARNINGS = (
+    '"warnings":[{"warning":"incomplete return","description":"The API can only return 5000 rows in JSON '
+    "format.  Please consider constraining your request with facet, start, or end, or using offset to "
+    'paginate results."}],'
+)
+
+_NAME = re.compile(r"([a-z_]+)((?:\[[^\]]*\])*)", re.IGNORECASE)
+
+
+def _parse(route: Route, params: Sequence[tuple[str, str]]) -> _Request:
+    """Read the query parameters of a data request.
+
+    Raises:
+        _BadRequest: a facet, frequency, column, period or number that the API would not take.
+    """
+    request = _Request(route)
+    sort: dict[str, dict[str, str]] = {}
+    for full_name, value in params:
+        match = _NAME.fullmatch(full_name)
+        if match is None:
+            continue
+        name, inner = match[1], re.findall(r"\[([^\]]*)\]", match[2])
+        if name == "facets" and inner:
+            facet = inner[0]
+            if facet not in route.facets:
+                valid = " and ".join(f"'{known}'" for known in route.facets)
+                raise _BadRequest(f"Invalid facet '{facet}' provided. The only valid facets are {valid}.")
+            request.facets.setdefault(facet, []).append(value)
+            request.echo["facets"] = request.facets
+        elif name == "data":
+            if value != "value":
+                raise _BadRequest(f"Invalid data '{value}' provided. The only valid data are 'value'.")
+            request.with_value = True
+            request.echo["data"] = ["value"]
+        elif name == "sort" and len(inner) == 2:
+            sort.setdefault(inner[0], {})[inner[1]] = value
+            request.echo["sort"] = list(sort.values())
+        elif name == "frequency":
+            if value != "hourly":
+                raise _BadRequest(f"Invalid frequency '{value}' provided. The only valid frequencies are 'hourly'.")
+            request.echo[name] = value
+        elif name in {"start", "end", "offset", "length", "api_key"}:
+            request.echo[name] = value
+    request.sort = [_sort(route, part) for part in sort.values()]
+    request.first, request.last = _period(request.echo, "start"), _period(request.echo, "end")
+    request.offset = _number(request.echo, "offset", 0)
+    request.length = min(PAGE_ROWS, _number(request.echo, "length", PAGE_ROWS))
+    return request
+
+
+def _sort(route: Route, part: Mapping[str, str]) -> tuple[str, str]:
+    column, direction = part.get("column", ""), part.get("direction", "asc").lower()
+    known = ("period", *route.facets, "value")
+    if column not in known:
+        raise _BadRequest(f"Invalid sort column '{column}' provided. The only valid columns are {', '.join(known)}.")
+    if direction not in {"asc", "desc"}:
+        raise _BadRequest(f"Invalid sort direction '{direction}' provided. The only valid directions are asc, desc.")
+    return column, direction
+
+
+def _period(echo: Mapping[str, object], name: str) -> int | None:
+    text = echo.get(name)
+    if not text:
+        return None
+    try:
+        return parse_period(str(text))
+    except ValueError:
+        raise _BadRequest(f"Invalid {name} '{text}' provided. Use the form YYYY-MM-DDTHH.") from None
+
+
+def _number(echo: Mapping[str, object], name: str, default: int) -> int:
+    text = str(echo.get(name, default))
+    if not (text.isascii() and text.isdigit()):
+        raise _BadRequest(f"Invalid {name} '{text}' provided. It must be a whole number.")
+    return int(text)
+
+
+def _order(answer: Answer, request: _Request, target: str) -> NDArray[np.intp] | None:
+    """Return the order of the rows as asked, or None for the order they have.
+
+    Where the sort leaves ties, their order depends on the request, as in the real API: pages then overlap.
+    """
+    columns = [column for column, _ in request.sort]
+    full = {"period", *request.route.facets} <= set(columns)
+    natural = columns[:3] == ["period", *request.route.facets]
+    if natural and all(direction == "asc" for _, direction in request.sort):
+        return None
+    keys: list[NDArray[np.float64] | NDArray[np.int64] | NDArray[np.uint64]] = []
+    for column, direction in request.sort:
+        sign = 1 if direction == "asc" else -1
+        if column == "period":
+            keys.append(sign * answer.period)
+        elif column == "value":
+            keys.append(sign * answer.value)
+        else:
+            keys.append(sign * _ranks(answer.labels, request.route.facets.index(column))[answer.series])
+    if not full:
+        salt = np.uint64(crc32(target.encode()))
+        keys.append(mix((answer.period * 4099 + answer.series).astype(np.uint64) ^ (salt << np.uint64(24))))
+    return np.lexsort(keys[::-1])
+
+
+def _ranks(labels: Sequence[Label], which: int) -> NDArray[np.int64]:
+    codes = sorted({label.codes[which] for label in labels})
+    rank = {code: i for i, code in enumerate(codes)}
+    return np.array([rank[label.codes[which]] for label in labels], dtype=np.int64)
+
+
+# The openings of rows, by period: '{"period":"2024-01-01T00",'. A decade of hours takes about 10 MB.
+_OPENINGS: dict[int, str] = {}
+
+
+def _opened(first: int, last: int) -> dict[int, str]:
+    """Return the openings, with those of periods ``first`` to ``last`` among them."""
+    missing = [hour for hour in range(first, last + 1) if hour not in _OPENINGS]
+    texts = np.datetime_as_string(np.array(missing, dtype="datetime64[h]"))
+    _OPENINGS.update(zip(missing, [f'{{"period":"{text}",' for text in texts.tolist()], strict=True))
+    return _OPENINGS
+
+
+def _rows(request: _Request, page: Answer) -> str:
+    """Return the rows of a page as JSON text, joined by commas."""
+    period, value = page.period, page.value
+    if not len(period):
+        return ""
+    openings = _opened(int(period.min()), int(period.max()))
+    middles = [_middle(request.route, label) for label in page.labels]
+    hours, which = period.tolist(), page.series.tolist()
+    if not request.with_value:
+        return ",".join([f"{openings[h]}{middles[s]}}}" for h, s in zip(hours, which, strict=True)])
+    null = np.isnan(value)
+    whole = np.where(null, 0.0, value).astype(np.int64)
+    texts: list[int | str] = [*whole.tolist()]
+    for at in np.flatnonzero(~null & (whole != value)).tolist():
+        texts[at] = repr(float(value[at]))
+    starts = [f'{middle},"value":"' for middle in middles]
+    end = '","value-units":"megawatthours"}'
+    rows = [f"{openings[h]}{starts[s]}{text}{end}" for h, s, text in zip(hours, which, texts, strict=True)]
+    for at in np.flatnonzero(null).tolist():
+        rows[at] = f'{openings[hours[at]]}{middles[which[at]]},"value":null,"value-units":"megawatthours"}}'
+    return ",".join(rows)
+
+
+def _middle(route: Route, label: Label) -> str:
+    pairs = zip(route.facets, route.name_columns, label.codes, label.names, strict=True)
+    return ",".join(
+        f'"{facet}":{json.dumps(code)},"{column}":{json.dumps(name)}' for facet, column, code, name in pairs
+    )
+
+
+def _metadata(route: Route) -> dict[str, object]:
+    return {
+        "id": route.id,
+        "name": route.id.replace("-", " "),
+        "description": route.description,
+        "frequency": [
+            {"id": "hourly", "description": "hourly data in UTC", "query": "H", "format": 'YYYY-MM-DD"T"HH24'}
+        ],
+        "facets": [{"id": facet, "description": facet} for facet in route.facets],
+        "data": {"value": {"aggregation-method": "SUM", "alias": "value", "units": "megawatthours"}},
+        "defaultDateFormat": 'YYYY-MM-DD"T"HH24',
+        "defaultFrequency": "hourly",
+    }
+
+
+def _small(response: Mapping[str, object], path: str, params: Sequence[tuple[str, str]]) -> Reply:
+    body = {
+        "response": response,
+        "request": {"command": path, "params": dict(params)},
+        "apiVersion": API_VERSION,
+        "ExcelAddInVersion": "2.1.0",
+    }
+    return Reply(200, json.dumps(body, separators=(",", ":")).encode())

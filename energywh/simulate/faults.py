@@ -1,0 +1,62 @@
+"""What goes wrong on purpose: which request meets which fault, by hash, so that a run can be repeated."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from energywh.simulate.noise import key_of
+
+KINDS = ("429", "500", "503", "hang", "truncated", "html", "wrong-total")
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often what goes wrong.
+
+    Attributes:
+        rate: share of requests that meet a fault.
+        kinds: which faults, each as likely as the others; out of KINDS.
+        hang_seconds: how long a ``hang`` holds the connection before closing it without an answer.
+        retry_after: seconds in the Retry-After header of every other 429; None sends none.
+        most_in_a_row: the next try of a URL after this many faults succeeds.
+    """
+
+    rate: float = 0.0
+    kinds: Sequence[str] = KINDS
+    hang_seconds: float = 30.0
+    retry_after: int | None = 1
+    most_in_a_row: int = 5
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.rate <= 1.0:
+            raise ValueError(f"a fault rate is between 0 and 1, not {self.rate}")
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown or not self.kinds:
+            raise ValueError(f"unknown faults {', '.join(unknown) or '(none given)'}; known are {', '.join(KINDS)}")
+
+
+class FaultDraw:
+    """Draws the fault, if any, of each request. Safe to share between threads.
+
+    The draw depends on the seed, the URL and how often that URL was asked before, not on the order in which
+    different URLs arrive: so clients with several connections meet the same faults in every run.
+    """
+
+    def __init__(self, faults: Faults, seed: int) -> None:
+        self.faults, self.seed = faults, seed
+        self._asked: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def next(self, url: str) -> tuple[str | None, int]:
+        """Return the fault, if any, of the next request for a URL, and a number for the fault to vary by."""
+        if self.faults.rate <= 0:
+            return None, 0
+        with self._lock:
+            asked, in_a_row = self._asked.get(url, (0, 0))
+            word = key_of(self.seed, "fault", url, str(asked))
+            hit = word % 2**32 < self.faults.rate * 2**32 and in_a_row < self.faults.most_in_a_row
+            self._asked[url] = (asked + 1, in_a_row + 1 if hit else 0)
+        which = word >> 32
+        return (self.faults.kinds[which % len(self.faults.kinds)] if hit else None), which // len(self.faults.kinds)
