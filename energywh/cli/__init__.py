@@ -1,0 +1,124 @@
+"""The command line. Each command is one small module, imported only when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from energywh.errors import EnergywhError, did_you_mean
+
+if TYPE_CHECKING:
+    from energywh.home import Home
+    from energywh.settings import Settings
+
+# In the order of use, as the help lists them. The summary stands here so that the help imports no command.
+COMMANDS = {
+    "demo": "Everything, offline, in under a minute, on simulated data.",
+    "sync": "Fetch what is due from the sources into staging.",
+    "build": "Build the models and publish the warehouse.",
+    "sql": "Ask the warehouse a question in SQL.",
+    "export": "Write models as Parquet, a file a month.",
+    "models": "Print the catalog of tables, columns and units.",
+    "status": "Say what is fresh, late or failed.",
+    "config": "Print the settings that hold and where they came from.",
+    "replay": "Rebuild staging from the payloads kept, without a network.",
+    "simulate": "Serve a simulated EIA API on this machine.",
+}
+
+
+class Session:
+    """What every command needs: the settings that hold, loaded on first use."""
+
+    def __init__(self, home_option: str | None) -> None:
+        self._home_option = home_option
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            self._settings = self.load()
+        return self._settings
+
+    @property
+    def home(self) -> Home:
+        return self.settings.home
+
+    def load(self, overrides: dict[str, Any] | None = None) -> Settings:
+        """Load the settings with command-line options laid over them."""
+        from energywh.settings import load
+
+        self._settings = load(self._home_option, overrides)
+        return self._settings
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package, imported when invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"energywh.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command is named '{args[0]}'{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted.",
+)
+@click.option("--home", metavar="FOLDER", help="Folder of the warehouse [ENERGYWH_HOME, else ./warehouse].")
+@click.version_option(package_name="energywh", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None) -> None:
+    """An embedded warehouse for hourly electric-grid data.
+
+    Sync public APIs into DuckDB, build clean tables with SQL, query them, export Parquet, and cut training
+    windows for MLX.
+    """
+    ctx.obj = Session(home)
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected error becomes one message and an exit status."""
+    try:
+        result = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: say nothing, and keep Python from trying again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except EnergywhError as error:
+        click.echo(f"energywh: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        where = f" at {Path(os.fsdecode(error.filename))}" if error.filename else ""
+        click.echo(f"energywh: the system refused: {error.strerror or error}{where}", err=True)
+        sys.exit(1)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,25 @@
+"""`energywh config`: the settings that hold."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from energywh.cli import Session
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def config(session: Session, as_json: bool) -> None:
+    """Print every setting, its value, and where it came from. Secrets are masked."""
+    from energywh.settings import describe
+
+    rows = list(describe(session.settings))
+    if as_json:
+        click.echo(json.dumps([dict(zip(("name", "value", "origin", "help"), row, strict=True)) for row in rows]))
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, value, origin, text in rows:
+        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {text}")

@@ -1,0 +1,60 @@
+"""`energywh export`: models as Parquet files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from energywh.cli import Session
+from energywh.errors import UsageError
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--all", "everything", is_flag=True, help="Every model, the seeds left out.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Write here [the home's parquet/].")
+@click.pass_obj
+def export(session: Session, models: tuple[str, ...], everything: bool, to: Path | None) -> None:
+    """Write models as Parquet (zstd), a file a month: FOLDER/MODEL/year=YYYY/YYYY-MM.parquet.
+
+    MODEL is named with or without its schema. Only months that changed since the last export are written; each
+    file is replaced in one step.
+    """
+    if everything and models:
+        raise UsageError("name the models or give --all, not both")
+    if not everything and not models:
+        raise UsageError("name the models to export, or give --all")
+    from energywh.datasets.export import export_models
+    from energywh.interrupt import interruptible
+    from energywh.warehouse import Warehouse
+
+    terminal = sys.stderr.isatty()
+
+    def progress(model: str, done: int, due: int) -> None:
+        if terminal:
+            click.echo(f"\r\x1b[K{model}: {done}/{due} files" if done < due else "\r\x1b[K", err=True, nl=False)
+
+    written = rows = size = 0
+    seconds = 0.0
+    with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+        for result in export_models(
+            warehouse.connection,
+            session.home,
+            None if everything else list(models),
+            to,
+            wait_seconds=session.settings.get("lock.wait_seconds"),
+            on_wait=lambda text: click.echo(text, err=True),
+            on_file=progress,
+        ):
+            removed = f", {result.removed} removed" if result.removed else ""
+            click.echo(
+                f"{result.model}: {result.written} written, {result.skipped} unchanged{removed}; "
+                f"{result.total_rows:,} rows, {result.total_bytes / 1e6:,.1f} MB in {result.folder}"
+            )
+            written += result.written
+            rows += result.rows
+            size += result.bytes
+            seconds += result.seconds
+    click.echo(f"exported {written} files, {rows:,} rows, {size / 1e6:,.1f} MB in {seconds:.1f} s")

@@ -1,0 +1,68 @@
+"""`energywh sql`: a question in SQL, an answer as table, CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from energywh.cli import Session
+from energywh.errors import UsageError
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    help="Form of the answer [table, or what the name of --output says].",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to FILE.")
+@click.option("--staging", is_flag=True, help="Attach the staging database too, as 'staging'.")
+@click.option(
+    "--max-rows", type=click.IntRange(min=0), default=40, show_default=True, help="Rows a table shows; 0 for all."
+)
+@click.pass_obj
+def sql(
+    session: Session, query: str | None, form: str | None, output: Path | None, staging: bool, max_rows: int
+) -> None:
+    """Ask the published warehouse in SQL. QUERY may also come from standard input ('-', or a pipe).
+
+    csv has a header and leaves NULL empty; json is one array of objects, a line each. Both, and parquet, are
+    always complete. The warehouse is opened for reading only.
+    """
+    if query is None and sys.stdin.isatty():
+        raise UsageError("no query: energywh sql \"select ...\", or '-' to read it from standard input")
+    if query is None or query == "-":
+        query = sys.stdin.read()
+    if not query.strip():
+        raise UsageError("the query is empty")
+    from energywh.datasets.answers import form_for, write_file, write_stream
+    from energywh.interrupt import interruptible
+    from energywh.warehouse import Warehouse
+
+    chosen = form_for(form, output)
+    if chosen == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal: give --output FILE, or pipe it")
+    with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+        if staging:
+            warehouse.attach_staging(
+                session.settings.get("lock.wait_seconds"), on_wait=lambda text: click.echo(text, err=True)
+            )
+        relation = warehouse.sql(query)
+        if output is not None:
+            rows = write_file(relation, chosen, output, max_rows)
+            click.echo(f"wrote {rows:,} row{'' if rows == 1 else 's'} to {output}", err=True)
+            return
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        try:
+            write_stream(relation, chosen, sys.stdout.buffer, max_rows, width)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has enough. Taken here, as click would make exit status 1 of it; what Python still
+            # holds must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,95 @@
+"""`energywh status`: what is fresh, late or failed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from energywh.cli import Session
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from energywh.sync.status import SliceStatus
+
+
+@click.command()
+@click.option("--region", "regions", multiple=True, metavar="CODE", help="Only these; repeat, or separate by commas.")
+@click.option("--failed", is_flag=True, help="Only where chunks failed, with the error.")
+@click.option("--max-behind", metavar="DURATION", help="Fail when a region is further behind, such as 48h.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a dataset and region.")
+@click.pass_obj
+def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind: str | None, as_json: bool) -> int:
+    """Print for each dataset and region: first and last hour, missing values, chunks due and failed, last sync.
+
+    The last hour is the last with a value, forecasts left out. The exit status is 1, for cron, when a chunk has
+    failed, or with --max-behind when a region that still reports is further behind.
+    """
+    from energywh.durations import parse_duration_hours
+    from energywh.regions import find_respondent
+    from energywh.sync.staging import all_datasets, open_staging
+    from energywh.sync.status import is_late, slice_statuses
+
+    limit = None if max_behind is None else parse_duration_hours(max_behind, "--max-behind")
+    wanted = {find_respondent(code).code for item in regions for code in item.split(",") if code.strip()}
+    with open_staging(
+        session.home.staging,
+        read_only=True,
+        wait_seconds=session.settings.get("lock.wait_seconds"),
+        on_wait=lambda text: click.echo(text, err=True),
+    ) as connection:
+        lines = [line for dataset in all_datasets().values() for line in slice_statuses(connection, dataset)]
+    lines = [line for line in lines if (not wanted or line.region in wanted) and (line.failed_chunks or not failed)]
+    if as_json:
+        click.echo(json.dumps([_as_json(line) for line in lines]))
+    else:
+        _print(lines, failed)
+    late = [line for line in lines if limit is not None and is_late(line, limit)]
+    if late:
+        click.echo(
+            f"further behind than {max_behind}: {', '.join(f'{line.dataset} {line.region}' for line in late)}", err=True
+        )
+    return 1 if late or any(line.failed_chunks for line in lines) else 0
+
+
+def _print(lines: list[SliceStatus], with_error: bool) -> None:
+    if not lines:
+        click.echo("nothing to show" if with_error else "nothing is synced of what was asked for")
+        return
+    row = "{:<22} {:<7} {:<14} {:<14} {:>8} {:>12} {:>9} {:>8} {:>6} {:>7}  {}"
+    hours = ("first hour", "last hour", "behind", "rows", "missing")
+    click.echo(row.format("dataset", "region", *hours, "chunks", "due", "failed", "last sync (UTC)"))
+    for line in lines:
+        click.echo(
+            row.format(
+                line.dataset,
+                line.region,
+                _hour(line.first_hour_utc),
+                _hour(line.last_hour_utc),
+                "-" if line.behind_hours is None else f"{line.behind_hours:,} h",
+                f"{line.rows:,}",
+                f"{line.missing:,}",
+                f"{line.chunks:,}",
+                f"{line.due_chunks:,}",
+                f"{line.failed_chunks:,}",
+                f"{line.last_sync_utc:%Y-%m-%d %H:%M}" if line.last_sync_utc else "-",
+            )
+        )
+        if with_error and line.error:
+            click.echo(f"    {line.error}")
+    click.echo(
+        f"{len(lines):,} series, {sum(line.rows for line in lines):,} rows, "
+        f"{sum(line.due_chunks for line in lines):,} chunks due, {sum(line.failed_chunks for line in lines):,} failed"
+    )
+
+
+def _hour(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H}" if moment else "-"
+
+
+def _as_json(line: SliceStatus) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in asdict(line).items()}

@@ -1,0 +1,132 @@
+"""`energywh sync`: fetch what is due."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from energywh.cli import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from energywh.sync.due import PlanLine
+    from energywh.sync.run import SyncResult
+
+ERRORS_SHOWN = 5
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[SOURCE|DATASET]...")
+@click.option("--since", metavar="TIME", help="First UTC day or hour (its start), inclusive.")
+@click.option("--until", metavar="TIME", help="Last UTC day or hour (its start), inclusive.")
+@click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
+@click.option("--aggregates", is_flag=True, help="Take the aggregates (US48, CAL, ...) too, beside the authorities.")
+@click.option("--refresh", metavar="DURATION", help="Fetch the last DURATION (36h, 10d) again, settled or not.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Requests under way at once [sync.jobs].")
+@click.option("--dry-run", is_flag=True, help="Print what would be fetched, and fetch nothing.")
+@click.pass_obj
+def sync(
+    session: Session,
+    what: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    regions: tuple[str, ...],
+    aggregates: bool,
+    refresh: str | None,
+    jobs: int | None,
+    dry_run: bool,
+) -> int:
+    """Fetch what is due into staging: all sources, or the SOURCEs (eia) and DATASETs (eia.region_data) named.
+
+    What is settled is skipped; what the source may still revise is fetched again; what failed is tried again.
+    Interrupt it when you like: what is done is kept, and the next sync goes on from there.
+    """
+    from energywh.sync.due import dry_run as plan_only
+    from energywh.sync.progress import reporter
+    from energywh.sync.run import sync as run_sync
+    from energywh.sync.select import parse_selection
+
+    selection = parse_selection(what, since=since, until=until, regions=regions, refresh=refresh, aggregates=aggregates)
+    settings = session.load({"sync.jobs": jobs})
+    if dry_run:
+        print_plan(*plan_only(settings, selection))
+        return 0
+    with stop_on_signal() as stop:
+        result = run_sync(settings, selection, reporter=reporter(), stop=stop)
+    print_result(result)
+    return 130 if result.interrupted else 0 if result.ok else 1
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a request to stop; a second one interrupts at once."""
+    stop = threading.Event()
+    before: dict[int, signal.Handlers | object] = {}
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
+        click.echo("stopping: finishing the landing in hand; press Ctrl-C again to stop at once", err=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]
+
+
+def print_plan(lines: list[PlanLine], total: PlanLine) -> None:
+    """Print a dry run: a line a dataset and their total. Each chunk is one request."""
+    row = "{:<24} {:>10} {:>10} {:>16} {:>14}"
+    click.echo(row.format("dataset", "chunks", "requests", "rows (at most)", "time at limit"))
+    for line in (*lines, total):
+        numbers = (f"{number:,}" for number in (line.chunks, line.chunks, line.rows_at_most))
+        click.echo(row.format(line.dataset, *numbers, span(line.seconds_at_limit)))
+
+
+def print_result(result: SyncResult) -> None:
+    """Print what a sync did, in numbers; its failures on standard error."""
+    if result.why_nothing:
+        click.echo(f"sync: {result.why_nothing}")
+        return
+    for tally in result.tallies:
+        if not tally.due:
+            continue
+        counts = tally.counts
+        parts = [f"{tally.done + tally.empty:,} of {tally.due:,} chunks"]
+        parts += [f"{number:,} {word}" for number, word in ((tally.empty, "empty"), (tally.failed, "failed")) if number]
+        if tally.elsewhere:
+            parts.append(f"{tally.elsewhere:,} by another sync")
+        click.echo(
+            f"{tally.dataset}: {', '.join(parts)}; {counts.rows:,} rows: {counts.new:,} new, "
+            f"{counts.changed:,} changed, {counts.withdrawn:,} withdrawn"
+        )
+    for error in result.errors[:ERRORS_SHOWN]:
+        click.echo(f"failed: {error}", err=True)
+    if len(result.errors) > ERRORS_SHOWN:
+        click.echo(f"... and {len(result.errors) - ERRORS_SHOWN} more; 'energywh status' lists them", err=True)
+    word = "interrupted" if result.interrupted else "done" if result.ok else "incomplete"
+    left = sum(tally.due - tally.finished for tally in result.tallies)
+    click.echo(
+        f"sync {word}: {result.requests:,} requests in {span(result.seconds)}"
+        + (f"; {left:,} chunks left, the next sync goes on from here" if left else "")
+    )
+
+
+def span(seconds: float) -> str:
+    """Return a duration as people read it: 42 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

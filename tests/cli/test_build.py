@@ -1,0 +1,99 @@
+"""`energywh build` and `energywh models`, as typed."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from energywh.cli import cli
+from energywh.errors import StorageError, UnknownNameError
+from tests.models.folder import Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A home whose commands take the small models of the tests."""
+    desk = Desk(tmp_path)
+    desk.land_demand(date(2024, 1, 1), 10)
+    monkeypatch.setattr("energywh.models.build.sql_dir", lambda: desk.sql)
+    monkeypatch.setattr("energywh.models.catalog.sql_dir", lambda: desk.sql)
+    return desk
+
+
+def run(desk: Desk, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["--home", str(desk.home.path), *arguments])
+
+
+def test_build_prints_a_line_a_model_and_what_it_published(desk: Desk) -> None:
+    result = run(desk, "build")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 9
+    assert lines[-1].startswith("published energy-")
+    assert "8 models built, 0 up to date" in lines[-1]
+    assert any(line.startswith("normalized.demand") and "48 rows  built whole" in line for line in lines)
+    assert run(desk, "build").output.startswith("nothing new; energy-")
+    desk.land_demand(date(2024, 3, 1), 10)
+    output = run(desk, "build", "demand").output
+    assert ": 1 model built, 0 up to date, 1 month changed" in output
+
+
+def test_build_counts_one_row_as_one(desk: Desk) -> None:
+    desk.land_demand(date(2024, 1, 1), 10, regions="'B'", hours=0)
+    desk.land("DELETE FROM eia.region_data WHERE respondent = 'B'", changes={"eia.region_data": [date(2024, 1, 1)]})
+    total = next(line for line in run(desk, "build").output.splitlines() if line.startswith("features.total"))
+    assert " 1 row   built" in total
+
+
+def test_build_prints_warnings_with_a_sample(desk: Desk) -> None:
+    demand = (desk.sql / "normalized" / "demand.sql").read_text()
+    audit = '[[audits]]\nsql = "select * from normalized.demand where demand_mwh > 30"\nseverity = "warn"\n---*/'
+    desk.write("normalized/demand.sql", demand.replace("---*/", audit))
+    result = run(desk, "build", "normalized.demand")
+    assert result.exit_code == 0, result.output
+    assert "warning: normalized.demand: audit sql 3 fails (8 rows), such as\n  region = " in result.output
+
+
+def test_build_of_an_unknown_model_and_of_nothing_synced_are_refused(desk: Desk) -> None:
+    assert isinstance(run(desk, "build", "demnad").exception, UnknownNameError)
+    desk.home.staging.unlink()
+    assert isinstance(run(desk, "build").exception, StorageError)
+
+
+def test_models_lists_the_catalog(desk: Desk) -> None:
+    before = run(desk, "models")
+    assert before.exit_code == 0, before.output
+    assert "features.rolling" in before.output
+    run(desk, "build")
+    listed = json.loads(run(desk, "models", "--json").output)
+    assert {model["name"]: model["rows"] for model in listed}["normalized.demand"] == 48
+    assert "normalized.demand      table  region, hour_utc " in run(desk, "models").output
+
+
+def test_models_prints_one_model_with_columns_units_and_audits(desk: Desk) -> None:
+    run(desk, "build")
+    output = run(desk, "models", "demand").output
+    assert "48 rows from 2024-01 to 2024-01" in output
+    assert "demand_mwh  DOUBLE     MWh   Demand, MWh." in output
+    assert "unique(region, hour_utc)" in output
+    assert json.loads(run(desk, "models", "demand", "--json").output)["name"] == "normalized.demand"
+    assert isinstance(run(desk, "models", "demnad").exception, UnknownNameError)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["build", "nonsense"], 2), (["build"], 1), (["models", "x"], 2)])
+def test_exit_status(tmp_path: Path, arguments: list[str], status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "energywh", "--home", str(tmp_path / "none"), *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith("energywh: ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,79 @@
+"""`energywh demo`, typed as a new user types it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def energywh(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in ``folder`` without a key, with its default home there."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENERGYWH", "EIA"))}
+    return subprocess.run(
+        [sys.executable, "-m", "energywh", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which the demo has run, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    answer = energywh(folder, "demo")
+    assert answer.returncode == 0, answer.stderr
+    return folder, answer.stdout
+
+
+def test_the_demo_says_that_its_data_are_simulated_and_shows_every_step(demo: tuple[Path, str]) -> None:
+    _, printed = demo
+    assert "SIMULATED" in printed.splitlines()[0]
+    assert re.findall(r"^== (\w+)", printed, re.MULTILINE) == ["sync", "build", "export", "sql", "windows"]
+    assert "inputs (8, 2160, " in printed
+    assert "Traceback" not in printed
+
+
+def test_the_demo_leaves_a_warehouse_to_query(demo: tuple[Path, str]) -> None:
+    answer = energywh(
+        demo[0],
+        "sql",
+        "--format",
+        "csv",
+        "select region, count(*) n, min(hour_utc), max(hour_utc) from normalized.demand group by 1 order by 1",
+    )
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert len(lines) == 7
+    assert lines[1] == "BPAT,17544,2024-01-01 00:00:00,2025-12-31 23:00:00"
+
+
+def test_a_second_demo_finds_everything_in_place(demo: tuple[Path, str]) -> None:
+    answer = energywh(demo[0], "demo")
+    assert answer.returncode == 0, answer.stderr
+    assert "nothing was due" in answer.stdout
+    assert "nothing new" in answer.stdout
+    assert "0 of them written now" in answer.stdout
+
+
+def test_real_data_do_not_go_into_the_demo_folder(demo: tuple[Path, str]) -> None:
+    answer = energywh(demo[0], "sync")
+    assert answer.returncode == 2
+    assert "simulated data" in answer.stderr
+
+
+def test_the_demo_does_not_go_into_a_folder_of_real_data(tmp_path: Path) -> None:
+    home = tmp_path / "warehouse"
+    home.mkdir()
+    (home / "staging.duckdb").touch()
+    answer = energywh(tmp_path, "demo")
+    assert answer.returncode == 2
+    assert "real data" in answer.stderr
