@@ -5,6 +5,7 @@ The data are simulated, and the home folder is marked as such, so that real and 
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -26,13 +27,13 @@ _NOW = "2026-01-15T00"  # of the simulated clock: past the settling time, so tha
 QUESTIONS = (
     (
         "How much power does each authority use, and how much of it comes from sun and wind?",
-        "select region, round(median(demand_mwh)) as median_mwh, round(quantile_cont(demand_mwh, 0.999)) as peak_mwh, "
+        "select region, median(demand_mwh)::int as median_mwh, quantile_cont(demand_mwh, 0.999)::int as peak_mwh, "
         "round(100 * median((solar_mwh + wind_mwh) / fuel_sum_mwh), 1) as sun_wind_percent "
         "from normalized.grid group by region order by median_mwh desc",
     ),
     (
         "At which local hours does California's net load climb fastest?",
-        "select hour_of_day, median(net_load_ramp_3h_mwh) as median_3h_ramp_mwh from features.hourly "
+        "select hour_of_day, median(net_load_ramp_3h_mwh)::int as median_3h_ramp_mwh from features.hourly "
         "where region = 'CISO' group by hour_of_day order by median_3h_ramp_mwh desc limit 3",
     ),
     (
@@ -165,12 +166,15 @@ def _export(home: Home) -> list[str]:
 
 
 def _ask(home: Home) -> list[str]:
+    from energywh.datasets.answers import write_stream
     from energywh.warehouse import Warehouse
 
     lines: list[str] = []
     with Warehouse(home) as warehouse:
         for question, query in QUESTIONS:
-            lines += ["", question, *str(warehouse.sql(query)).rstrip().splitlines()]
+            answer = io.BytesIO()
+            write_stream(warehouse.sql(query), "table", answer)
+            lines += ["", question, *answer.getvalue().decode().splitlines()]
     return lines
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".txt": "table"}
-_RIGHT = ("int", "float", "double", "decimal", "hugeint")
+_RIGHT = ("int", "integer", "float", "double", "decimal")
 _BATCH_ROWS = 20_000
 _LONGEST = 40  # characters of a value, in a table too wide for the terminal
 

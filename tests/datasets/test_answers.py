@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,10 +31,10 @@ break', NULL, [], 'é')
 """
 
 
-def answer(query: str, form: str, max_rows: int = 0) -> str:
+def answer(query: str, form: str, max_rows: int = 0, width: int | None = None) -> str:
     stream = io.BytesIO()
     with duckdb.connect() as connection:
-        write_stream(connection.sql(query), form, stream, max_rows)
+        write_stream(connection.sql(query), form, stream, max_rows, width)
     return stream.getvalue().decode()
 
 
@@ -71,6 +72,26 @@ def test_a_table_shows_null_and_says_how_many_rows_there_are() -> None:
     assert len(answer("SELECT * FROM range(30000)", "table").splitlines()) == 30005
     assert "line\\nbreak" in answer(ODD, "table")
     assert answer("SELECT 1 AS a WHERE false", "table").splitlines()[-1] == "0 rows"
+
+
+@pytest.mark.parametrize("kind", ["TINYINT", "INTEGER", "UINTEGER", "BIGINT", "HUGEINT", "DOUBLE", "DECIMAL(4,1)"])
+def test_numbers_of_every_type_stand_to_the_right(kind: str) -> None:
+    lines = answer(f"SELECT 'x' AS text, 7::{kind} AS number", "table").splitlines()
+    assert re.fullmatch(r"│ x    │ +7(\.0)? │", lines[3])
+
+
+def test_a_table_gives_way_to_a_narrow_terminal_and_says_what_it_left_out() -> None:
+    many = "SELECT " + ", ".join(f"{number} AS column_{number}" for number in range(30))
+    lines = answer(many, "table", width=80).splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    assert "column_0" in lines[1]
+    assert "column_29" in lines[1]
+    assert re.fullmatch(r"1 row; \d of 30 columns fit, --format csv has all", lines[-1])
+    long = answer("SELECT repeat('x', 500) AS text, 1 AS n", "table", width=60).splitlines()
+    assert max(map(len, long)) <= 60
+    assert "x…" in long[3]
+    assert long[-1] == "1 row"
+    assert len(answer(many, "table").splitlines()[0]) > 80
 
 
 def test_rows_that_a_table_does_not_show_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
