@@ -10,6 +10,7 @@
     ├── SourceError               an outside system did not give what was asked
     │   ├── RefusedError          the source rejects the request: no retry helps
     │   │   └── KeyRefusedError   the source rejects the key: no other request will fare better
+    │   ├── NotReadyError         the source will have it later
     │   └── PassingError          asking again may help
     │       ├── PayloadError      a response is not what the source documents
     │       └── UnavailableError  the source failed, could not be reached, or asks to slow down
@@ -68,6 +69,10 @@ class RefusedError(SourceError):
 
 class KeyRefusedError(RefusedError):
     """The source rejects the key: no other request will fare better."""
+
+
+class NotReadyError(SourceError):
+    """The source does not have it yet: the next sync asks again."""
 
 
 class PassingError(SourceError):

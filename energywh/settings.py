@@ -41,6 +41,7 @@ class Option:
 
 
 CORE_OPTIONS = (
+    Option("sync.sources", "", "Sources that a plain sync takes, by commas; empty for all that can run."),
     Option("sync.jobs", 8, "Requests under way at once, per source.", minimum=1, maximum=64),
     Option("sync.timeout_seconds", 60.0, "How long to wait for a source to answer.", minimum=0.1),
     Option("sync.retries", 6, "How often a request is tried again after a passing fault.", minimum=0),

@@ -50,14 +50,14 @@ def simulate(
     served.
     """
     from energywh.errors import UsageError
-    from energywh.simulate.faults import KINDS, Faults
+    from energywh.simulate.faults import ALL_KINDS, Faults
     from energywh.simulate.hours import parse_period
     from energywh.simulate.reporting import Reporting
     from energywh.simulate.server import Simulator
 
     rates = {name: value for name, value in reporting.items() if value is not None}
     try:
-        kinds = KINDS if faults is None else tuple(kind.strip() for kind in faults.split(",") if kind.strip())
+        kinds = ALL_KINDS if faults is None else tuple(kind.strip() for kind in faults.split(",") if kind.strip())
         begin = {} if first_period is None else {"first_period": parse_period(first_period)}
         start: datetime | str = datetime.now(UTC) if now is None else now
         simulator = Simulator(

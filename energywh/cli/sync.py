@@ -46,14 +46,18 @@ def sync(
     What is settled is skipped; what the source may still revise is fetched again; what failed is tried again.
     Interrupt it when you like: what is done is kept, and the next sync goes on from there.
     """
+    from energywh.durations import hour_number, utc_now
     from energywh.sync.due import dry_run as plan_only
     from energywh.sync.progress import reporter
     from energywh.sync.run import sync as run_sync
-    from energywh.sync.select import parse_selection
+    from energywh.sync.select import parse_selection, resolve
 
     selection = parse_selection(what, since=since, until=until, regions=regions, refresh=refresh, aggregates=aggregates)
     settings = session.load({"sync.jobs": jobs})
     if dry_run:
+        selection = resolve(selection, settings, hour_number(utc_now()))
+        for note in selection.notes:
+            click.echo(note)
         print_plan(*plan_only(settings, selection))
         return 0
     with stop_on_signal() as stop:
@@ -102,7 +106,11 @@ def print_result(result: SyncResult) -> None:
             continue
         counts = tally.counts
         parts = [f"{tally.done + tally.empty:,} of {tally.due:,} chunks"]
-        parts += [f"{number:,} {word}" for number, word in ((tally.empty, "empty"), (tally.failed, "failed")) if number]
+        parts += [
+            f"{number:,} {word}"
+            for number, word in ((tally.empty, "empty"), (tally.later, "not ready yet"), (tally.failed, "failed"))
+            if number
+        ]
         if tally.elsewhere:
             parts.append(f"{tally.elsewhere:,} by another sync")
         click.echo(

@@ -2,7 +2,8 @@
 
 grid.py          what the simulated grid does: demand, fuels, interchange of any hour, from the seed alone
 reporting.py     what of it is public at a given time: gaps, nulls, absurd values, revisions
-eia.py           EIA's API v2 as a protocol: query strings to bodies, whatever backend holds the rows
-backend.py       the simulated grid behind that protocol, and in bulk as Arrow tables
-server.py        the protocol over HTTP, with a clock, a rate limit and faults
+page.py          what a page is: the routes of one source; a module with a function `page` adds one
+eia.py           EIA's API v2: query strings to bodies, whatever backend holds the rows
+backend.py       the simulated grid behind that page, and in bulk as Arrow tables
+server.py        all pages over HTTP, with a clock, rate limits and faults
 """

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from energywh.simulate.atlas import FUELS
-from energywh.simulate.eia import ROUTES, Answer, Facets, Label
+from energywh.simulate.eia import ROUTES, Answer, EiaPage, Facets, Label
 from energywh.simulate.grid import TYPES, Grid, Mask
 from energywh.simulate.hours import Calendar
 from energywh.simulate.noise import Floats, Hours
+from energywh.simulate.page import World
 from energywh.simulate.reporting import Reporting, report
 
 TYPE_NAMES = {
@@ -284,3 +285,8 @@ def _stacked(
     if not kept:
         return _nothing(hours)
     return [one[0] for one in kept], np.stack([one[1] for one in kept]), np.stack([one[2] for one in kept])
+
+
+def page(world: World) -> EiaPage:
+    """Return EIA's API over the simulated grid."""
+    return EiaPage(SimulatedBackend(world.grid, world.now, world.reporting), world.api_key)

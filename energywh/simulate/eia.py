@@ -1,4 +1,4 @@
-"""EIA's API v2 as a protocol: a request target in, status and body out. Rows come from any ``Backend``.
+"""EIA's API v2: a request target in, status and body out. Rows come from any ``Backend``.
 
 What is answered follows recorded bodies of version 2.1.8; see ``tests/simulate/test_recorded_bodies.py``.
 """
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from energywh.simulate.hours import parse_period
 from energywh.simulate.noise import Floats, Hours, mix
+from energywh.simulate.page import Headers, Page, Reply
 
 PAGE_ROWS = 5000
 API_VERSION = "2.1.8"
@@ -102,16 +103,6 @@ class Backend(Protocol):
         """Return the codes and names that a facet of a route can take."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """Status and body of a response, and how many rows it holds."""
-
-    status: int
-    body: bytes
-    rows: int = 0
-    content_type: str = "application/json"
-
-
 class _BadRequest(Exception):
     """The application refuses a request; the text goes into the body."""
 
@@ -150,36 +141,51 @@ OVER_RATE_LIMIT = gateway_error(
 )
 
 
-class EiaProtocol:
-    """Answers requests as EIA does.
+class EiaPage(Page):
+    """EIA's API v2.
 
     Args:
         backend: where rows come from.
-        api_keys: the keys that are let in; None lets any key in.
+        api_key: the key that is let in; None lets any key in.
     """
 
-    def __init__(self, backend: Backend, api_keys: Collection[str] | None) -> None:
-        self.backend = backend
-        self.api_keys = api_keys
+    source = "eia"
+    prefix = "/v2"
+    kinds = ("wrong-total",)
 
-    def answer(self, target: str, header_key: str | None = None, total_error: int = 0) -> Reply:
+    def __init__(self, backend: Backend, api_key: str | None) -> None:
+        self.backend = backend
+        self.api_key = api_key
+
+    def key_of(self, target: str, headers: Headers) -> str:
+        params = parse_qsl(urlsplit(target).query, keep_blank_values=True)
+        return next((value for name, value in params if name == "api_key" and value), headers.get("X-Api-Key") or "")
+
+    def too_fast(self) -> Reply:
+        return OVER_RATE_LIMIT
+
+    def failed(self) -> Reply:
+        return application_error(500, "Internal server error.")
+
+    def flawed(self, kind: str, target: str, headers: Headers, salt: int) -> Reply:
+        return self.answer(target, headers, total_error=1 + salt % 9)
+
+    def answer(self, target: str, headers: Headers, total_error: int = 0) -> Reply:
         """Answer one GET.
 
         Args:
-            target: path and query as they stand in the request line.
-            header_key: value of the X-Api-Key header.
             total_error: added to ``response.total``, to make a body that contradicts itself.
         """
         url = urlsplit(target)
         params = parse_qsl(url.query, keep_blank_values=True)
-        key = next((value for name, value in params if name == "api_key" and value), header_key)
+        key = self.key_of(target, headers)
         if not key:
             return gateway_error(
                 403,
                 "API_KEY_MISSING",
                 "No api_key was supplied. Please register for one at https://www.eia.gov/opendata/",
             )
-        if self.api_keys is not None and key not in self.api_keys:
+        if self.api_key is not None and key != self.api_key:
             return gateway_error(
                 403, "API_KEY_INVALID", "An invalid api_key was supplied. Get one at https://api.eia.gov:443"
             )

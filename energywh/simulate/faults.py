@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from energywh.simulate.noise import key_of
 
-KINDS = ("429", "500", "503", "hang", "truncated", "html", "wrong-total")
+KINDS = ("429", "500", "503", "hang", "truncated", "html")  # of every page
+OWN_KINDS = ("wrong-total",)  # of single pages, see `Page.kinds`; elsewhere such a fault is none
+ALL_KINDS = (*KINDS, *OWN_KINDS)
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,14 @@ class Faults:
 
     Attributes:
         rate: share of requests that meet a fault.
-        kinds: which faults, each as likely as the others; out of KINDS.
+        kinds: which faults, each as likely as the others; out of ALL_KINDS.
         hang_seconds: how long a ``hang`` holds the connection before closing it without an answer.
         retry_after: seconds in the Retry-After header of every other 429; None sends none.
         most_in_a_row: the next try of a URL after this many faults succeeds.
     """
 
     rate: float = 0.0
-    kinds: Sequence[str] = KINDS
+    kinds: Sequence[str] = ALL_KINDS
     hang_seconds: float = 30.0
     retry_after: int | None = 1
     most_in_a_row: int = 5
@@ -32,9 +34,9 @@ class Faults:
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate <= 1.0:
             raise ValueError(f"a fault rate is between 0 and 1, not {self.rate}")
-        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        unknown = [kind for kind in self.kinds if kind not in ALL_KINDS]
         if unknown or not self.kinds:
-            raise ValueError(f"unknown faults {', '.join(unknown) or '(none given)'}; known are {', '.join(KINDS)}")
+            raise ValueError(f"unknown faults {', '.join(unknown) or '(none given)'}; known are {', '.join(ALL_KINDS)}")
 
 
 class FaultDraw:
@@ -49,8 +51,12 @@ class FaultDraw:
         self._asked: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
-    def next(self, url: str) -> tuple[str | None, int]:
-        """Return the fault, if any, of the next request for a URL, and a number for the fault to vary by."""
+    def next(self, url: str, own_kinds: Sequence[str] = OWN_KINDS) -> tuple[str | None, int]:
+        """Return the fault, if any, of the next request for a URL, and a number for the fault to vary by.
+
+        Args:
+            own_kinds: faults beside those of every page that the page asked for has.
+        """
         if self.faults.rate <= 0:
             return None, 0
         with self._lock:
@@ -58,5 +64,8 @@ class FaultDraw:
             word = key_of(self.seed, "fault", url, str(asked))
             hit = word % 2**32 < self.faults.rate * 2**32 and in_a_row < self.faults.most_in_a_row
             self._asked[url] = (asked + 1, in_a_row + 1 if hit else 0)
+        kinds = [kind for kind in self.faults.kinds if kind in KINDS or kind in own_kinds]
         which = word >> 32
-        return (self.faults.kinds[which % len(self.faults.kinds)] if hit else None), which // len(self.faults.kinds)
+        if not hit or not kinds:
+            return None, which
+        return kinds[which % len(kinds)], which // len(kinds)

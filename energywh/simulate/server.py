@@ -1,4 +1,4 @@
-"""The simulator over HTTP: a server on a thread, with its own clock, a rate limit by key, and faults."""
+"""The simulator over HTTP: all pages on one port, served from a thread, with a clock, rate limits and faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +21,11 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from energywh.errors import EnergywhError
 from energywh.simulate.atlas import Atlas
-from energywh.simulate.backend import SimulatedBackend
-from energywh.simulate.eia import OVER_RATE_LIMIT, Backend, EiaProtocol, Reply, application_error
+from energywh.simulate.eia import Backend, EiaPage, application_error
 from energywh.simulate.faults import FaultDraw, Faults
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import EPOCH, hour_number, parse_period, period_text
+from energywh.simulate.page import Page, Reply, World, pages
 from energywh.simulate.reporting import Reporting
 
 DEFAULT_KEY = "simulated-key"
@@ -65,11 +66,12 @@ class Clock:
 
 
 class Served(NamedTuple):
-    """One request that came in: when (``time.monotonic()``), with which key, for what (without the key)."""
+    """One request that came in: when (``time.monotonic()``), with which key, for what (without the key), of whom."""
 
     at: float
     api_key: str
     path: str
+    source: str
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Counters:
     bytes_sent: int = 0
     over_rate: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -108,7 +111,7 @@ class _RateLimit:
 
 
 class Simulator:
-    """EIA's API v2 on a local port, served from a thread while the context is open.
+    """Every page on a local port, served from a thread while the context is open.
 
         with Simulator(seed=0, now="2026-01-01T00", api_key="k") as sim:
             requests.get(f"{sim.url}/electricity/rto/region-data/data/", params={"api_key": "k", ...})
@@ -117,17 +120,18 @@ class Simulator:
     Args:
         seed: picks the simulated world.
         now: where the clock starts: a datetime (naive: UTC) or YYYY-MM-DD[THH].
-        api_key: the key that is let in; None lets any key in.
+        api_key: the key that EIA's page lets in; None lets any key in.
         port: 0 takes any that is free.
         time_scale: simulated seconds in a real one; 0 stands still.
         reporting: rates of gaps, nulls, absurd values and revisions.
         faults: what goes wrong with requests, and how often.
         latency_seconds: added to every answer.
-        requests_per_second, requests_per_hour: limits by key, beyond them 429; None: no limit.
+        requests_per_second, requests_per_hour: EIA's limits by key, beyond them 429; None: no limit.
+        paces: such limits of further sources, requests a second and an hour.
         retry_after: seconds in the Retry-After header of such a 429; None, as EIA, sends none.
         compress: gzip bodies for clients that accept it, as EIA does.
         atlas: regions and neighbours, by default those of the seeds.
-        backend: serve these rows instead of simulated ones.
+        backend: serve these rows as EIA's instead of simulated ones.
 
     Raises:
         EnergywhError: the port is taken (from ``start`` and on entering the context).
@@ -150,6 +154,7 @@ class Simulator:
         compress: bool = True,
         atlas: Atlas | None = None,
         backend: Backend | None = None,
+        paces: Mapping[str, tuple[float | None, float | None]] | None = None,
     ) -> None:
         start = EPOCH + timedelta(hours=parse_period(now)) if isinstance(now, str) else now
         if start.tzinfo is not None:
@@ -157,14 +162,17 @@ class Simulator:
         self.clock = Clock(start, time_scale)
         self.seed, self.api_key, self.port = seed, api_key, port
         self._simulated = backend is None  # not where a test serves recorded rows
-        self.backend = backend or SimulatedBackend(Grid(seed, atlas), self.clock.hour, reporting)
-        self.protocol = EiaProtocol(self.backend, None if api_key is None else {api_key})
+        self.world = World(Grid(seed, atlas), self.clock.hour, reporting or Reporting(), api_key)
+        self.pages = {page.source: page for page in pages(self.world)}
+        if backend is not None:
+            self.pages[EiaPage.source] = EiaPage(backend, api_key)
         self.faults = faults or Faults()
         self.latency_seconds, self.retry_after, self.compress = latency_seconds, retry_after, compress
         self.requests: list[Served] = []
         self.counters = Counters()
         self._draw = FaultDraw(self.faults, seed)
-        self._rate = _RateLimit(requests_per_second, requests_per_hour)
+        limits = {EiaPage.source: (requests_per_second, requests_per_hour), **(paces or {})}
+        self._rates = {source: _RateLimit(*limit) for source, limit in limits.items()}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server: _Server | None = None
@@ -172,8 +180,18 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Base URL, to stand in for https://api.eia.gov/v2."""
-        return f"http://{_HOST}:{self.port}/v2"
+        """Base URL of EIA's API, to stand in for https://api.eia.gov/v2."""
+        return self.urls[EiaPage.source]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Base URL by source, to stand in for its own."""
+        return {source: f"http://{_HOST}:{self.port}{page.prefix}" for source, page in self.pages.items()}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that turn every source of energywh to this simulator."""
+        return {f"ENERGYWH_{source.upper()}_URL": url for source, url in self.urls.items()}
 
     @property
     def control_url(self) -> str:
@@ -226,6 +244,7 @@ class Simulator:
                 "rows": counters.rows,
                 "bytes_sent": counters.bytes_sent,
                 "over_rate": counters.over_rate,
+                "sources": dict(sorted(counters.sources.items())),
                 "statuses": {str(status): count for status, count in sorted(counters.statuses.items())},
                 "faults": dict(sorted(counters.faults.items())),
             }
@@ -233,47 +252,57 @@ class Simulator:
     def _serve(self, handler: _Handler) -> None:
         """Answer one GET of a client."""
         at = time.monotonic()
-        header_key = handler.headers.get("X-Api-Key")
-        api_key, path = _split_key(handler.path, header_key)
-        fault, salt = self._draw.next(path)
-        admitted = self._rate.admits(api_key, at)
+        target, headers = handler.path, handler.headers
+        page = self._page(target)
+        api_key = page.key_of(target, headers)
+        path = _without_key(target)
+        fault, salt = self._draw.next(path, page.kinds)
+        rate = self._rates.get(page.source)
+        admitted = rate is None or rate.admits(api_key, at)
         with self._lock:
             if len(self.requests) >= 2 * _REMEMBERED:
                 del self.requests[:_REMEMBERED]
-            self.requests.append(Served(at, api_key, path))
+            self.requests.append(Served(at, api_key, path, page.source))
             self.counters.requests += 1
+            self.counters.sources[page.source] += 1
             self.counters.over_rate += not admitted
             if admitted and fault:
                 self.counters.faults[fault] += 1
         if self.latency_seconds:
             self._closing.wait(self.latency_seconds)
         if not admitted:
-            self._send(handler, OVER_RATE_LIMIT, _retry_after(self.retry_after))
+            self._send(handler, page.too_fast(), _retry_after(self.retry_after))
             return
         match fault:
+            case None:
+                self._send(handler, page.answer(target, headers))
             case "hang":
                 self._closing.wait(self.faults.hang_seconds)
                 handler.close_connection = True
             case "429":
-                self._send(handler, OVER_RATE_LIMIT, _retry_after(self.faults.retry_after if salt % 2 else None))
+                self._send(handler, page.too_fast(), _retry_after(self.faults.retry_after if salt % 2 else None))
             case "500":
-                self._send(handler, application_error(500, "Internal server error."))
+                self._send(handler, page.failed())
             case "503":
                 self._send(handler, Reply(503, b"<html><body>Service Unavailable</body></html>", 0, "text/html"))
             case "html":
                 self._send(handler, Reply(200, _MAINTENANCE, 0, "text/html"))
-            case "wrong-total":
-                self._send(handler, self.protocol.answer(handler.path, header_key, total_error=1 + salt % 9))
             case "truncated":
-                self._send(handler, self.protocol.answer(handler.path, header_key), cut_short=True)
+                self._send(handler, page.answer(target, headers), cut_short=True)
             case _:
-                self._send(handler, self.protocol.answer(handler.path, header_key))
+                self._send(handler, page.flawed(fault, target, headers, salt))
+
+    def _page(self, target: str) -> Page:
+        """Return the page that an address belongs to; EIA's, whose errors are the plainest, for any other."""
+        path = target.partition("?")[0]
+        found = [page for page in self.pages.values() if path == page.prefix or path.startswith(page.prefix + "/")]
+        return found[0] if found else self.pages[EiaPage.source]
 
     def _send(
         self, handler: _Handler, reply: Reply, headers: dict[str, str] | None = None, cut_short: bool = False
     ) -> None:
         body = reply.body
-        headers = {"Content-Type": reply.content_type, "Cache-Control": "no-store", **(headers or {})}
+        headers = {"Content-Type": reply.content_type, "Cache-Control": "no-store", **reply.headers, **(headers or {})}
         if self._simulated:
             headers[SIMULATOR_HEADER] = "yes"
         if self.compress and len(body) > 1000 and "gzip" in handler.headers.get("Accept-Encoding", ""):
@@ -322,13 +351,12 @@ def _retry_after(seconds: int | None) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
-def _split_key(target: str, header_key: str | None) -> tuple[str, str]:
-    """Return the key of a request, and its path and query without it."""
+def _without_key(target: str) -> str:
+    """Return path and query of a request without its key."""
     path, _, query = target.partition("?")
     params = parse_qsl(query, keep_blank_values=True)
-    key = next((value for name, value in params if name == "api_key"), header_key or "")
     rest = urlencode([(name, value) for name, value in params if name != "api_key"])
-    return key, f"{path}?{rest}" if rest else path
+    return f"{path}?{rest}" if rest else path
 
 
 class _Handler(BaseHTTPRequestHandler):

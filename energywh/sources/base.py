@@ -9,14 +9,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from energywh.errors import UsageError, did_you_mean
+from energywh.errors import SettingsError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from energywh.settings import Option, Settings
+
+EVERY = "*"  # the slice that holds every value of the slice key
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Dataset:
     lead_hours: int = 0  # how far past the present hour the source publishes (forecasts)
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
     settling_hours: int = 240  # how long after an hour the source still revises it
+    kept_hours: int | None = None  # how long the source keeps what it published; None: for good
+    interval_minutes: int = 60  # from one stamp to the next
+    whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
+    is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
 
     @property
     def name(self) -> str:
@@ -72,15 +80,17 @@ class Request:
     """A GET request. `secrets` are parameters that belong to it and must never be shown or kept."""
 
     url: str
-    params: tuple[tuple[str, str], ...]
+    params: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    cost: int = 1  # what the source counts it as, against its limits of an hour and a day
 
     def __str__(self) -> str:
         """The URL as it may be printed."""
         from urllib.parse import urlencode
 
         hidden = tuple((name, "REDACTED") for name, _ in self.secrets)
-        return f"{self.url}?{urlencode(self.params + hidden, safe='[]:')}"
+        query = urlencode(self.params + hidden, safe="[]:,")
+        return f"{self.url}?{query}" if query else self.url
 
 
 @dataclass(frozen=True)
@@ -106,12 +116,30 @@ class Page:
     total: int | None  # of the whole query, not of this page; None where the source does not say
 
 
+def even_cell(hour: int, length: int) -> tuple[int, int]:
+    """Return the cell of ``length`` hours that holds ``hour``, on the grid of the multiples since 1970."""
+    first = hour - hour % length
+    return first, first + length - 1
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a source allows in a second, an hour and a day; 0 for no limit. Hours and days count costs."""
+
+    requests_per_second: float = 0.0
+    requests_per_hour: int = 0
+    requests_per_day: int = 0
+
+
 class Source(ABC):
     """One outside system. Subclass it in one file of this package and assign an instance to `SOURCE`."""
 
     name: str
     datasets: tuple[Dataset, ...]
     options: tuple[Option, ...]
+    most_jobs: int = 64  # requests under way at once, whatever the settings allow
+    history_source: str | None = None  # a source that has the same history in far fewer requests
+    newest_hours: int = 0  # and how much of the present is to be had from this one all the same
 
     def dataset(self, name: str) -> Dataset:
         """Return the dataset ``source.table``."""
@@ -120,34 +148,53 @@ class Source(ABC):
                 return dataset
         raise UsageError(f"no dataset is named '{name}'{did_you_mean(name, [d.name for d in self.datasets])}")
 
-    @abstractmethod
     def check_ready(self, settings: Settings) -> None:
-        """Raise `UsageError`, saying what to do, when a setting that every request needs is missing."""
+        """Raise `SettingsError`, saying what to do, when a setting that every request needs is missing or wrong."""
+        self.check_url(settings, f"{self.name}.url")
 
-    @abstractmethod
+    @staticmethod
+    def check_url(settings: Settings, name: str) -> None:
+        """Refuse an address that no request can be sent to, or that holds a secret."""
+        address = urlsplit(str(settings.get(name)))
+        if "@" in address.netloc:
+            raise SettingsError(f"setting '{name}' must not hold a user name or password")
+        if address.scheme not in ("http", "https") or not address.netloc or address.query:
+            raise SettingsError(
+                f"setting '{name}' must be an http(s) address without parameters, not '{settings.get(name)}'"
+            )
+
     def identity(self, settings: Settings) -> str:
-        """Return what shares one request limit: the host and the key. It is hashed, never stored."""
+        """Return what shares one request limit: the host, and the key where there is one. Hashed, never stored."""
+        return urlsplit(str(settings.get(f"{self.name}.url"))).netloc
 
-    def pace(self, settings: Settings) -> tuple[float, int]:
-        """Return the requests a second and an hour that the source allows; 0 for no limit."""
-        per_second = float(settings.get(f"{self.name}.requests_per_second"))
-        return per_second, int(settings.get(f"{self.name}.requests_per_hour"))
+    def pace(self, settings: Settings) -> Pace:
+        """Return what the source allows, from those of its settings that are named like the fields of `Pace`."""
+        names = {option.name for option in self.options}
+
+        def limit(field_name: str) -> float:
+            name = f"{self.name}.{field_name}"
+            return float(settings.get(name)) if name in names else 0.0
+
+        return Pace(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
 
     @abstractmethod
-    def default_slices(self, dataset: Dataset, *, aggregates: bool) -> Sequence[str]:
-        """Return the slices that a sync takes when none is named."""
+    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+        """Return the slices that a sync takes when no region is named."""
 
-    @abstractmethod
-    def check_slice(self, code: str) -> str:
-        """Return the slice code in its own spelling, or raise `UnknownNameError` with the nearest codes."""
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+        """Return the slices that hold ``region``; none where the dataset has nothing of it."""
+        return (region,)
 
     @abstractmethod
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         """Return the most rows an hour of this slice can have."""
 
     @abstractmethod
-    def chunk_hours(self, dataset: Dataset, slice_: str) -> int:
-        """Return how many hours one request answers."""
+    def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
+        """Return the first and last hour of the cell that holds ``hour``: the most that one chunk may cover.
+
+        Cells tile time and stay the same from one sync to the next.
+        """
 
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
         """Return the first and last hour for which the slice can have rows, where known."""
@@ -163,13 +210,23 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, chunk: Chunk, response: Response) -> Page:
-        """Return the rows of a response.
+        """Return the rows of a response. Of a dataset `is_file`, only answers of another status than 200 come here.
 
         Raises:
             UnavailableError: the source failed or asks to slow down; ask again later.
             PayloadError: the body is not what the source documents; ask again later.
+            NotReadyError: the source will have it later; the next sync asks again.
             RefusedError: asking again cannot help.
         """
+
+    def read_file(self, chunk: Chunk, file: Path) -> Page:
+        """Return the rows of a payload file (zstd), of a dataset `is_file`.
+
+        Raises:
+            PayloadError: the file is not what the source documents; ask again later.
+            RefusedError: it holds a column that is not known.
+        """
+        raise TypeError(f"{self.name} has no datasets that are files")
 
     def redact(self, body: bytes, secrets: Sequence[str]) -> bytes:
         """Return the body without anything secret, else verbatim."""

@@ -27,9 +27,9 @@ from energywh.errors import (
     SettingsError,
     UnavailableError,
 )
-from energywh.regions import find_respondent, neighbors, regions
+from energywh.regions import neighbors, regions
 from energywh.settings import Option
-from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source
+from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source, even_cell
 
 if TYPE_CHECKING:
     from energywh.settings import Settings
@@ -169,31 +169,22 @@ class Eia(Source):
                 f"EIA's API needs a key: get one free at {REGISTER_URL}, then set EIA_API_KEY, or api_key under "
                 f"[eia] in {settings.home.settings_file}. Without a key, 'energywh demo' shows everything"
             )
-        address = urlsplit(str(settings.get("eia.url")))
-        if "@" in address.netloc:
-            raise SettingsError("setting 'eia.url' must not hold a user name or password")
-        if address.scheme not in ("http", "https") or not address.netloc or address.query:
-            raise SettingsError(
-                f"setting 'eia.url' must be an http(s) address without parameters, not '{settings.get('eia.url')}'"
-            )
+        super().check_ready(settings)
 
     def identity(self, settings: Settings) -> str:
         return f"{urlsplit(str(settings.get('eia.url'))).netloc}\n{settings.get('eia.api_key')}"
 
-    def default_slices(self, dataset: Dataset, *, aggregates: bool) -> Sequence[str]:
+    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
         kinds = ("authority", "aggregate") if aggregates else ("authority",)
         return [region.code for region in regions().values() if region.kind in kinds]
-
-    def check_slice(self, code: str) -> str:
-        return find_respondent(code).code
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, EiaDataset)
         # Two neighbours more than are known: a new tie line must not overflow a page.
         return dataset.codes or len(neighbors().get(slice_, ())) + 2
 
-    def chunk_hours(self, dataset: Dataset, slice_: str) -> int:
-        return PAGE_ROWS // self.rows_per_hour(dataset, slice_)
+    def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
+        return even_cell(hour, PAGE_ROWS // self.rows_per_hour(dataset, slice_))
 
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
         region = regions()[slice_]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from energywh.durations import hour_number, utc_now
@@ -58,7 +59,11 @@ class PlanLine:
 
 
 def find_due(
-    connection: duckdb.DuckDBPyConnection | None, selection: Selection, living: set[str], refresh_from: int | None
+    connection: duckdb.DuckDBPyConnection | None,
+    selection: Selection,
+    settings: Settings,
+    living: set[str],
+    refresh_from: int | None,
 ) -> Due:
     """Return what is due.
 
@@ -71,12 +76,13 @@ def find_due(
     plans, asked, busy = [], 0, 0
     for dataset in selection.datasets:
         source = selection.sources[dataset.source]
-        slices = slices_of(selection, dataset)
+        slices = slices_of(selection, dataset, settings)
         known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
         for slice_ in slices:
             first, last = range_of(selection, dataset, slice_, present)
             history = known.get(slice_, ())
-            plan = plan_slice(dataset.name, slice_, first, last, source.chunk_hours(dataset, slice_), history)
+            cell = partial(source.cell, dataset, slice_)
+            plan = plan_slice(dataset.name, slice_, first, last, cell, history)
             asked += max(0, last - first + 1)
             busy += sum(row.busy and row.first <= last and row.last >= first for row in history)
             if plan.chunks:
@@ -90,13 +96,13 @@ def refresh_from(selection: Selection) -> int | None:
 
 
 def dry_run(settings: Settings, selection: Selection) -> tuple[list[PlanLine], PlanLine]:
-    """Return what is due, a line a dataset, and the total; nothing is fetched or written."""
+    """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written."""
     path = settings.home.staging
     if path.exists():
         with open_staging(path, read_only=True, wait_seconds=settings.get("lock.wait_seconds")) as connection:
-            due = find_due(connection, selection, living_owners(settings.home.locks), refresh_from(selection))
+            due = find_due(connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection))
     else:
-        due = find_due(None, selection, set(), None)
+        due = find_due(None, selection, settings, set(), None)
     lines, seconds = [], []
     for source in selection.sources.values():
         chunks_of_source = 0
@@ -107,9 +113,9 @@ def dry_run(settings: Settings, selection: Selection) -> tuple[list[PlanLine], P
             rows = sum(chunk.hours * source.rows_per_hour(dataset, chunk.slice) for chunk in chunks)
             chunks_of_source += len(chunks)
             lines.append(
-                PlanLine(dataset.name, len(chunks), rows, duration_seconds(len(chunks), *source.pace(settings)))
+                PlanLine(dataset.name, len(chunks), rows, duration_seconds(len(chunks), source.pace(settings)))
             )
-        seconds.append(duration_seconds(chunks_of_source, *source.pace(settings)))
+        seconds.append(duration_seconds(chunks_of_source, source.pace(settings)))
     total = PlanLine(
         "total",
         sum(line.chunks for line in lines),

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ from energywh import __version__
 from energywh.durations import utc_now
 from energywh.errors import (
     KeyRefusedError,
+    NotReadyError,
     PassingError,
     PayloadError,
     RefusedError,
@@ -68,13 +69,14 @@ class Fetcher:
         self._settings = settings
         self._limit = limit
         self._store = store
+        self._files = PayloadStore(settings.home.payloads)  # files are kept while they are read, whatever the retention
         self._stop = stop
         self._on_request = on_request
         self._provenance = provenance
         self._timeout = float(settings.get("sync.timeout_seconds"))
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"energywh/{__version__}"
-        jobs = int(settings.get("sync.jobs"))
+        jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
         adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -105,6 +107,8 @@ class Fetcher:
                     return self._fetch_once(chunk, attempts)
         except (KeyRefusedError, StorageError):
             raise
+        except NotReadyError as error:
+            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
         except (PassingError, RefusedError) as error:
             return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error)), None)
         raise AssertionError("unreachable")
@@ -112,6 +116,8 @@ class Fetcher:
     def _fetch_once(self, chunk: Chunk, attempts: int) -> Fetched:
         import pyarrow as pa
 
+        if self._source.dataset(chunk.dataset).is_file:
+            return self._fetch_file(chunk, attempts)
         pages: list[Page] = []
         bodies: list[bytes] = []
         while (request := self._source.next_request(chunk, pages, self._settings)) is not None:
@@ -128,61 +134,91 @@ class Fetcher:
             payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
         return Fetched(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
 
+    def _fetch_file(self, chunk: Chunk, attempts: int) -> Fetched:
+        """Stream the one file of a chunk to disk, and read it there."""
+        request = self._source.next_request(chunk, [], self._settings)
+        assert request is not None
+        with self._send(request) as answer:
+            if answer.status_code != 200:
+                self._source.read(chunk, self._response(answer, request, self._body(answer, request)))
+                raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
+            payload, file = self._files.keep_stream(chunk.dataset, self._pieces(answer, request, most_bytes=None))
+        page = self._source.read_file(chunk, file)
+        return Fetched(Outcome(chunk, attempts, utc_now(), len(page.rows), None, (payload,)), page.rows)
+
     def _get(self, request: Request) -> Response:
-        """Send one request, without retries."""
-        self._wait_for_turn()
+        """Send one request, without retries, and return the whole answer."""
+        with self._send(request) as answer:
+            return self._response(answer, request, self._body(answer, request))
+
+    @contextlib.contextmanager
+    def _send(self, request: Request) -> Iterator[requests.Response]:
+        """Send one request when its turn comes; whatever breaks while its answer is read may pass."""
+        self._wait_for_turn(request.cost)
         self._on_request()
         try:
-            answer = self._session.get(
+            with self._session.get(
                 request.url,
                 params=[*request.params, *request.secrets],
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-            )
-            with answer:
-                body = self._body(answer, request)
+            ) as answer:
+                if answer.status_code == 200:
+                    self._provenance.check(SIMULATOR_HEADER in answer.headers)
+                yield answer
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise UnavailableError(f"{_without_url(error)} [{request}]") from None
+
+    def _response(self, answer: requests.Response, request: Request, body: bytes) -> Response:
+        """Return what came back, without secrets, and take note of a source that asks for quiet."""
         retry_after = _retry_after_seconds(answer.headers.get("Retry-After"))
         if answer.status_code != 200 and retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
             raise SourceError(
                 f"{self._source.name} asks not to be asked again for {retry_after:,.0f} s. What is done is kept; "
                 f"run this again after that. HTTP {answer.status_code} [{request}]"
             )
-        if answer.status_code == 200:
-            self._provenance.check(SIMULATOR_HEADER in answer.headers)
         if answer.status_code == 429 or (answer.status_code >= 500 and retry_after):
             self._quiet_until = max(self._quiet_until, time.monotonic() + (retry_after or 1.0))
         # Before anything reads it: what an error quotes from a body must not hold the key that the body echoes.
         clean = self._source.redact(body, [secret for _, secret in request.secrets])
         return Response(str(request), answer.status_code, clean, retry_after)
 
-    def _wait_for_turn(self) -> None:
+    def _wait_for_turn(self, cost: int) -> None:
         """Return when a request may go: at the shared pace, and not while the source has asked for quiet."""
         while True:
             while (quiet := self._quiet_until - time.monotonic()) > 0:
                 self._sleep(quiet)
-            self._limit.wait(self._stop)
+            self._limit.wait(self._stop, cost)
             if time.monotonic() >= self._quiet_until:  # another thread may have been told meanwhile
                 return
 
     def _body(self, answer: requests.Response, request: Request) -> bytes:
         """Return the whole body, decompressed, within limits of size and time."""
+        return b"".join(self._pieces(answer, request, most_bytes=MOST_BYTES))
+
+    def _pieces(self, answer: requests.Response, request: Request, most_bytes: int | None) -> Iterator[bytes]:
+        """Yield the body as it comes, decompressed.
+
+        Args:
+            most_bytes: a longer body is refused, and so is one that takes long; None for one as large as it likes,
+                as long as it keeps coming.
+        """
         deadline = time.monotonic() + 5 * self._timeout
-        pieces: list[bytes] = []
         size = 0
-        # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
-        while piece := answer.raw.read1(2**18, decode_content=True):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                raise PayloadError(f"more than {MOST_BYTES // 2**20} MiB came [{request}]")
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
-            if self._stop.is_set():
-                raise Stopped
-        return b"".join(pieces)
+        try:
+            # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
+            while piece := answer.raw.read1(2**18, decode_content=True):
+                yield piece
+                size += len(piece)
+                if most_bytes is not None and size > most_bytes:
+                    raise PayloadError(f"more than {most_bytes // 2**20} MiB came [{request}]")
+                if most_bytes is not None and time.monotonic() > deadline:
+                    raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
+                if self._stop.is_set():
+                    raise Stopped
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # OSErrors, to who writes the pieces
+            raise UnavailableError(f"{_without_url(error)} [{request}]") from None
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):

@@ -17,6 +17,7 @@ from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Speed
 from energywh.sync.provenance import Provenance
 
+CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
 FAILURES_IN_A_ROW = 20  # so many chunks failing one after the other: the source is down
 FAILURES_AT_FIRST = 3  # and so many when it has not answered once in this run
 PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
@@ -43,10 +44,12 @@ class Lane:
         self.fatal: EnergywhError | None = None
         self._failures_in_a_row = 0
         self._answered = False
-        self.jobs = int(settings.get("sync.jobs"))
+        self.jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
+        # Files are large: as many are in memory as are being read, and no more.
+        self.claims_ahead = 0 if any(dataset.is_file for dataset in source.datasets) else CLAIMS_AHEAD
         self._answers = answers
         folder = state_folder(settings.get("state.folder"))
-        self._limit = RequestLimit(folder, source.name, source.identity(settings), *source.pace(settings))
+        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings))
         self._fetcher = Fetcher(
             source, settings, self._limit, store, self.stop, provenance, lambda: speed.add(requests=1)
         )
@@ -54,6 +57,12 @@ class Lane:
             threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)
             for number in range(self.jobs)
         ]
+
+    @property
+    def starving(self) -> bool:
+        """Whether threads will soon have nothing to do, though chunks are pending."""
+        room = self.jobs + self.claims_ahead - self.outstanding
+        return bool(self.pending) and room > 0 and self.claimed.qsize() < self.jobs
 
     def start(self) -> None:
         for thread in self._threads:
@@ -79,7 +88,7 @@ class Lane:
 
     def judge(self, outcome: Outcome) -> None:
         """Take note of how a chunk ended; when too many fail one after the other, stop asking the source."""
-        if outcome.error is None:
+        if outcome.error is None or outcome.later:
             self._failures_in_a_row = 0
             self._answered = True
             return

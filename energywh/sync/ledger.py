@@ -71,6 +71,14 @@ class Outcome:
     rows: int = 0
     error: str | None = None
     payloads: tuple[str, ...] = ()
+    later: bool = False  # the source does not have it yet, and `error` is what it said
+
+    @property
+    def status(self) -> str:
+        """What the ledger says of the chunk from now on."""
+        if self.later:
+            return "due"
+        return "failed" if self.error is not None else "done" if self.rows else "empty"
 
 
 def history(
@@ -173,7 +181,7 @@ def still_mine(connection: duckdb.DuckDBPyConnection, owner: str) -> set[Chunk]:
 
 
 def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Write how the chunks ended: done, empty, or failed."""
+    """Write how the chunks ended: done, empty or failed; or still due, where the source has nothing yet."""
     import pyarrow as pa
 
     if not outcomes:
@@ -182,7 +190,7 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
         [
             {
                 **_key(outcome.chunk),
-                "status": "failed" if outcome.error is not None else "done" if outcome.rows else "empty",
+                "status": outcome.status,
                 "rows": outcome.rows,
                 "attempts": outcome.attempts,
                 "fetched_at_utc": outcome.fetched_at_utc,
@@ -207,12 +215,12 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
         ),
     )
     connection.register("outcome", table)
-    # A failure keeps the rows and the fetch time of the answer before it: that answer still stands in staging.
+    # No answer keeps the rows and the fetch time of the answer before it: that answer still stands in staging.
     connection.execute(
         "update sync.chunk c set status = o.status, attempts = c.attempts + o.attempts, error = o.error, "
-        "rows = case when o.status = 'failed' then c.rows else o.rows end, "
-        "fetched_at_utc = case when o.status = 'failed' then c.fetched_at_utc else o.fetched_at_utc end, "
-        "landed_at_utc = case when o.status = 'failed' then c.landed_at_utc else ? end, "
+        "rows = case when o.status in ('failed', 'due') then c.rows else o.rows end, "
+        "fetched_at_utc = case when o.status in ('failed', 'due') then c.fetched_at_utc else o.fetched_at_utc end, "
+        "landed_at_utc = case when o.status in ('failed', 'due') then c.landed_at_utc else ? end, "
         "payloads = o.payloads, owner = null "
         "from outcome o where c.dataset = o.dataset and c.slice = o.slice and c.first_hour_utc = o.first "
         "and c.last_hour_utc = o.last",

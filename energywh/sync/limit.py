@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.errors import StorageError
+from energywh.sources.base import Pace
 
 if TYPE_CHECKING:
-    from pyrate_limiter import SQLiteBucket
+    from pyrate_limiter import Rate, SQLiteBucket
 
 # Requests are counted when they leave, and the source counts them when they arrive. So they leave one by one: of a
 # burst, the first may be held up (a new connection, a busy machine) and arrive together with the next burst. The
 # margin is how much longer one may take than another without the source seeing more than its limit in a second.
 MARGIN_MS = 200
-HOUR_MS = 3_600_000
+HOUR_SECONDS = 3600
+DAY_SECONDS = 86_400
 
 
 class Stopped(Exception):
@@ -32,50 +34,59 @@ class Stopped(Exception):
 class RequestLimit:
     """Lets requests go at the pace that all processes share. Thread-safe."""
 
-    def __init__(
-        self, folder: Path, source: str, identity: str, requests_per_second: float, requests_per_hour: int
-    ) -> None:
-        """Open the shared count.
+    def __init__(self, folder: Path, source: str, identity: str, pace: Pace) -> None:
+        """Open the shared counts.
 
         Args:
             identity: what shares the limit (address and key); only its hash is used, as the file's name.
-            requests_per_second, requests_per_hour: 0 for no limit.
 
         Raises:
             StorageError: the folder cannot be written to.
         """
-        from pyrate_limiter import Rate, SQLiteBucket
+        from pyrate_limiter import Rate
 
-        rates = []
-        if requests_per_second:
-            rates.append(Rate(1, math.ceil(_apart_seconds(requests_per_second) * 1000)))
-        if requests_per_hour:
-            rates.append(Rate(requests_per_hour, HOUR_MS))
         self._source, self._folder = source, folder
         self._lock = threading.Lock()
-        self._bucket: SQLiteBucket | None = None
-        if not rates:
-            return
-        name = f"{source}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
+        self._pace = self._budget = None
+        name = f"{source}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        if pace.requests_per_second:
+            apart_ms = math.ceil(_apart_seconds(pace.requests_per_second) * 1000)
+            self._pace = self._open(f"{name}.sqlite", [Rate(1, apart_ms)])
+        spans = ((pace.requests_per_hour, HOUR_SECONDS), (pace.requests_per_day, DAY_SECONDS))
+        self._most = min((most for most, _ in spans if most), default=0)
+        if self._most:
+            rates = [Rate(most, seconds * 1000) for most, seconds in spans if most]
+            self._budget = self._open(f"{name}-budget.sqlite", rates)
+
+    def _open(self, name: str, rates: list[Rate]) -> SQLiteBucket:
+        from pyrate_limiter import SQLiteBucket
+
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._bucket = SQLiteBucket.init_from_file(rates, db_path=str(folder / name), use_file_lock=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            bucket = SQLiteBucket.init_from_file(rates, db_path=str(self._folder / name), use_file_lock=True)
         except Exception as error:
             raise self._cannot_keep(error) from None
-        self._bucket.leak(int(self._bucket.now()))  # type: ignore[no-untyped-call]
+        bucket.leak(int(bucket.now()))  # type: ignore[no-untyped-call]
+        return bucket
 
-    def wait(self, stop: threading.Event) -> None:
-        """Return when the next request may go.
+    def wait(self, stop: threading.Event, cost: int = 1) -> None:
+        """Return when the next request, which the source counts as ``cost``, may go.
 
         Raises:
             Stopped: ``stop`` was set meanwhile.
             StorageError: the shared count cannot be written.
         """
+        if self._budget is not None:
+            self._wait(self._budget, min(cost, self._most), stop)
+        if self._pace is not None:
+            self._wait(self._pace, 1, stop)
+        if stop.is_set():
+            raise Stopped
+
+    def _wait(self, bucket: SQLiteBucket, weight: int, stop: threading.Event) -> None:
         while not stop.is_set():
-            if self._bucket is None:
-                return
             try:
-                pause_ms = self._ask(self._bucket)
+                pause_ms = self._ask(bucket, weight)
             except (sqlite3.Error, OSError) as error:
                 raise self._cannot_keep(error) from None
             if pause_ms is None:
@@ -83,12 +94,12 @@ class RequestLimit:
             stop.wait(max(pause_ms, 5) / 1000)
         raise Stopped
 
-    def _ask(self, bucket: SQLiteBucket) -> int | None:
+    def _ask(self, bucket: SQLiteBucket, weight: int) -> int | None:
         """Count a request and return None, or return how many milliseconds to wait before asking again."""
         from pyrate_limiter import RateItem
 
         with self._lock, bucket.lock:
-            item = RateItem("request", int(bucket.now()))  # type: ignore[no-untyped-call]
+            item = RateItem("request", int(bucket.now()), weight)  # type: ignore[no-untyped-call]
             if bucket.put(item):
                 return None
             pause_ms = bucket.waiting(item)
@@ -102,23 +113,25 @@ class RequestLimit:
         )
 
     def close(self) -> None:
-        """Close the shared count."""
-        if self._bucket is not None:
-            self._bucket.close()  # type: ignore[no-untyped-call]
+        """Close the shared counts."""
+        for bucket in (self._pace, self._budget):
+            if bucket is not None:
+                bucket.close()  # type: ignore[no-untyped-call]
 
 
-def duration_seconds(requests: int, requests_per_second: float, requests_per_hour: int) -> float:
-    """Return how long ``requests`` take at the limit, at the least."""
+def duration_seconds(requests: int, pace: Pace) -> float:
+    """Return how long ``requests`` of cost 1 take at the limit, at the least."""
     seconds = 0.0
-    if requests_per_hour and requests > requests_per_hour:
-        full_hours = (requests - 1) // requests_per_hour
-        seconds, requests = full_hours * 3600.0, requests - full_hours * requests_per_hour
-    return seconds + (requests * _apart_seconds(requests_per_second) if requests_per_second else 0.0)
+    for most, span in ((pace.requests_per_day, DAY_SECONDS), (pace.requests_per_hour, HOUR_SECONDS)):
+        if most and requests > most:
+            full = (requests - 1) // most
+            seconds, requests = seconds + full * float(span), requests - full * most
+    return seconds + (requests * _apart_seconds(pace.requests_per_second) if pace.requests_per_second else 0.0)
 
 
 def _apart_seconds(requests_per_second: float) -> float:
-    """Return how long after one request the next may leave."""
-    return (1 + MARGIN_MS / 1000) / requests_per_second
+    """Return how long after one request the next may leave: the limit is so many in a second, or one in longer."""
+    return (max(1.0, 1.0 / requests_per_second) + MARGIN_MS / 1000) / max(1.0, requests_per_second)
 
 
 def state_folder(setting: str) -> Path:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 from energywh.errors import CorruptError, StorageError
 
 _JOURNAL = "journal"
+PART = ".part-"  # begins the name of a file that is being written
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -67,6 +69,46 @@ class PayloadStore:
         except OSError as error:
             raise _cannot_write(file, error) from None
         return payload_id
+
+    def keep_stream(self, dataset: str, pieces: Iterable[bytes]) -> tuple[str, Path]:
+        """Write a body too large for memory as it comes in; return its id and file. A broken stream leaves nothing.
+
+        Raises:
+            StorageError: the file cannot be written (disk full, read-only).
+        """
+        folder = self.folder / dataset
+        digest = hashlib.sha256()
+        temporary: Path | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=PART)
+            os.close(handle)
+            temporary = Path(name)
+            with pa.OSFile(name, "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as stream:
+                for piece in pieces:
+                    digest.update(piece)
+                    stream.write(piece)
+            _to_disk(temporary)
+            file = self._file(dataset, digest.hexdigest())
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(file)
+        except OSError as error:
+            raise _cannot_write(folder, error) from None
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+        return digest.hexdigest(), file
+
+    def file(self, dataset: str, payload_id: str) -> Path:
+        """Return the file of a payload, zstd.
+
+        Raises:
+            FileNotFoundError: it was pruned, or never kept.
+        """
+        file = self._file(dataset, payload_id)
+        if not file.exists():
+            raise FileNotFoundError(file)
+        return file
 
     def read(self, dataset: str, payload_id: str) -> bytes:
         """Return the body.
@@ -116,7 +158,7 @@ class PayloadStore:
         """Delete payloads and journals older than ``before`` (naive UTC), and return how many files went."""
         limit = (before - datetime(1970, 1, 1)).total_seconds()
         gone = 0
-        for pattern in ("*/??/*", f"{_JOURNAL}/*"):
+        for pattern in ("*/??/*", f"*/{PART}*", f"{_JOURNAL}/*"):
             for file in self.folder.glob(pattern):
                 with contextlib.suppress(FileNotFoundError):  # another process prunes too
                     if file.stat().st_mtime < limit:
@@ -138,17 +180,22 @@ def _write_whole(file: Path, content: bytes) -> None:
     temporary: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".part-")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=PART)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())  # a rename that outlives its content would leave a file nobody mends
+        _to_disk(temporary)
         temporary.replace(file)
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise _cannot_write(file, error) from None
+
+
+def _to_disk(file: Path) -> None:
+    """See to it that a rename does not outlive the content: that would leave a file nobody mends."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _cannot_write(file: Path, error: OSError) -> StorageError:

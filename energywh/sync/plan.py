@@ -1,17 +1,19 @@
 """Which chunks are due. Pure functions over hour numbers; no clock, file or network.
 
-The hours of a slice are cut on a fixed grid (multiples of the dataset's chunk length since 1970), so that
-chunks stay the same from one sync to the next. Hours that the ledger holds as settled, and hours that a
+The hours of a slice are cut on a fixed grid (the cells of its source, `Source.cell`), so that chunks stay the
+same from one sync to the next. Hours that the ledger holds as settled, and hours that a
 running process is at work on, are left out. An unsettled chunk that the range touches is fetched again whole:
 one request answers it either way, and the ledger does not splinter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from energywh.sources.base import Chunk
+
+Cell = Callable[[int], tuple[int, int]]  # first and last hour of the cell that holds an hour
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,12 @@ def settled(last: int, fetched_hour: int | None, settling_hours: int) -> bool:
     return fetched_hour is not None and fetched_hour >= last + 1 + settling_hours
 
 
-def plan_slice(
-    dataset: str, slice_: str, first: int, last: int, chunk_hours: int, history: Sequence[Known]
-) -> SlicePlan:
+def plan_slice(dataset: str, slice_: str, first: int, last: int, cell: Cell, history: Sequence[Known]) -> SlicePlan:
     """Return what to fetch so that every hour from ``first`` to ``last`` is known.
 
     Args:
         first, last: hour numbers, both inclusive; an empty range (last < first) plans nothing.
-        chunk_hours: the most hours that one chunk may have.
+        cell: the grid on which chunks are cut.
         history: disjoint ledger rows of this slice, in any order.
     """
     if last < first:
@@ -54,7 +54,7 @@ def plan_slice(
     replaced = tuple(known for known in touching if not (known.settled or known.busy))
     wanted = _merge([(first, last), *((known.first, known.last) for known in replaced)])
     pieces = _subtract(wanted, sorted((known.first, known.last) for known in kept))
-    chunks = tuple(Chunk(dataset, slice_, low, high) for piece in pieces for low, high in _cut(*piece, chunk_hours))
+    chunks = tuple(Chunk(dataset, slice_, low, high) for piece in pieces for low, high in _cut(*piece, cell))
     return SlicePlan(chunks, replaced)
 
 
@@ -83,9 +83,9 @@ def _subtract(intervals: list[tuple[int, int]], holes: list[tuple[int, int]]) ->
     return left
 
 
-def _cut(low: int, high: int, length: int) -> Iterable[tuple[int, int]]:
-    """Cut at the multiples of ``length``."""
+def _cut(low: int, high: int, cell: Cell) -> Iterable[tuple[int, int]]:
+    """Cut where one cell ends and the next begins."""
     while low <= high:
-        end = min(high, low - low % length + length - 1)
+        end = min(high, cell(low)[1])
         yield low, end
         low = end + 1

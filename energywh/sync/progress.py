@@ -26,12 +26,13 @@ class Tally:
     done: int = 0  # answered with rows
     empty: int = 0
     failed: int = 0
+    later: int = 0  # the source does not have them yet
     elsewhere: int = 0  # taken up by another process
     counts: Counts = field(default_factory=Counts)
 
     @property
     def finished(self) -> int:
-        return self.done + self.empty + self.failed + self.elsewhere
+        return self.done + self.empty + self.failed + self.later + self.elsewhere
 
 
 class Speed:

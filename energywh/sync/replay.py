@@ -23,7 +23,7 @@ from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.home import Home
 from energywh.settings import Settings
 from energywh.sources import sources
-from energywh.sources.base import Chunk, Response
+from energywh.sources.base import EVERY, Chunk, Response
 from energywh.sync.fetch import Fetched
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import Outcome, living_owners, write_plan
@@ -218,13 +218,16 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
                 {
                     "slice": pa.array([entry.slice for entry in entries], pa.string()),
                     "first": pa.array([entry.first_hour_utc + offset for entry in entries], pa.timestamp("us")),
-                    "last": pa.array([entry.last_hour_utc + offset for entry in entries], pa.timestamp("us")),
+                    "end": pa.array([entry.last_hour_utc + offset + HOUR for entry in entries], pa.timestamp("us")),
                     "fetched": pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us")),
                 }
             ),
         )
         names = ", ".join(columns(dataset))
-        row = f"s.{dataset.slice_key} = a.slice and s.{dataset.time_column} between a.first and a.last"
+        row = (
+            f"(a.slice = '{EVERY}' or s.{dataset.slice_key} = a.slice) "
+            f"and s.{dataset.time_column} >= a.first and s.{dataset.time_column} < a.end"
+        )
         brought = f"(select 1 from again a where {row} and s.known_from_utc = a.fetched)"
         superseded = f"(select 1 from again a where {row} and s.known_until_utc = a.fetched)"
         connection.execute(
@@ -278,16 +281,16 @@ def _read(entry: JournalEntry, store: PayloadStore) -> Fetched | None:
     """Return the rows of a journal entry, or None when a payload of it is no longer there."""
     chunk = Chunk(entry.dataset, entry.slice, hour_number(entry.first_hour_utc), hour_number(entry.last_hour_utc))
     source = sources()[entry.dataset.split(".")[0]]
+    if not entry.payloads:
+        return None
     try:
-        bodies = [store.read(entry.dataset, payload) for payload in entry.payloads]
+        if source.dataset(entry.dataset).is_file:
+            pages = [source.read_file(chunk, store.file(entry.dataset, name)) for name in entry.payloads]
+        else:
+            bodies = [(name, store.read(entry.dataset, name)) for name in entry.payloads]
+            pages = [source.read(chunk, Response(f"payload {name}", 200, body)) for name, body in bodies]
     except FileNotFoundError:
         return None
-    if not bodies:
-        return None
-    pages = [
-        source.read(chunk, Response(f"payload {name}", 200, body))
-        for name, body in zip(entry.payloads, bodies, strict=True)
-    ]
     rows = pa.concat_tables([page.rows for page in pages])
     outcome = Outcome(chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads)
     return Fetched(outcome, rows)

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from energywh.database import one_row
-from energywh.durations import parse_duration_hours, utc_now
-from energywh.errors import EnergywhError, LockedError, UsageError
+from energywh.durations import hour_number, parse_duration_hours, utc_now
+from energywh.errors import EnergywhError, LockedError
 from energywh.settings import Settings
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
 from energywh.sync.due import Due, find_due, refresh_from
 from energywh.sync.fetch import Fetched
 from energywh.sync.landing import land
-from energywh.sync.lane import Lane
+from energywh.sync.lane import CLAIMS_AHEAD, Lane
 from energywh.sync.ledger import Owner, living_owners
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Reporter, Silent, Speed, Tally
 from energywh.sync.provenance import Provenance
-from energywh.sync.select import Selection
+from energywh.sync.select import Selection, check_source, resolve
 from energywh.sync.staging import open_staging
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 LAND_EVERY_SECONDS = 1.0  # at most this long does an answer wait for its landing
 LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, so that they bypass the log
-CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
 
 
 @dataclass
@@ -73,15 +72,17 @@ def sync(
         SettingsError: a source lacks a setting, such as its key.
         StorageError: staging or the payloads cannot be written.
     """
-    home = settings.home
+    reporter = reporter or Silent()
+    selection = resolve(selection, settings, hour_number(utc_now()))
     for source in selection.sources.values():
-        if home.simulated_mark.exists() and settings.items[f"{source.name}.url"].origin == "default":
-            raise UsageError(home.mixing(real=f"{source.name} would bring real ones"))
-        source.check_ready(settings)
+        check_source(source, settings)
+    for note in selection.notes:
+        reporter.say(note)
+    home = settings.home
     home.create()
     with Owner(home.locks) as owner:
-        wait_for_replay(settings, reporter or Silent())
-        return _Run(settings, selection, reporter or Silent(), stop or threading.Event(), owner).run()
+        wait_for_replay(settings, reporter)
+        return _Run(settings, selection, reporter, stop or threading.Event(), owner).run()
 
 
 def wait_for_replay(settings: Settings, reporter: Reporter) -> None:
@@ -164,7 +165,7 @@ class _Run:
     def _plan(self) -> None:
         with self._staging() as connection:
             living = living_owners(self._settings.home.locks)
-            due = self._due = find_due(connection, self._selection, living, self._refresh_from)
+            due = self._due = find_due(connection, self._selection, self._settings, living, self._refresh_from)
             (holds_data,) = one_row(connection, "select exists (from sync.landing)")
             provenance = Provenance(self._settings.home, holds_data)
             for name, source in self._selection.sources.items():
@@ -191,7 +192,7 @@ class _Run:
             running = self._running()
             here = sum(not self._lane(fetched.outcome.chunk).stop.is_set() for fetched in waiting)
             ending = sum(lane.outstanding + len(lane.pending) for lane in running) == here
-            starving = any(lane.pending and lane.claimed.qsize() < lane.jobs for lane in running)
+            starving = any(lane.starving for lane in running)
             full = sum(fetched.outcome.rows for fetched in waiting) >= LAND_ROWS
             overdue = time.monotonic() - last_landing >= LAND_EVERY_SECONDS
             if starving or (waiting and (full or overdue or ending)):
@@ -244,7 +245,9 @@ class _Run:
 
     def _count(self, outcome: ledger.Outcome) -> None:
         tally = self._tallies[outcome.chunk.dataset]
-        if outcome.error is not None:
+        if outcome.later:
+            tally.later += 1
+        elif outcome.error is not None:
             tally.failed += 1
             self._errors.append(f"{outcome.chunk}: {outcome.error}")
         elif outcome.rows:
@@ -257,7 +260,7 @@ class _Run:
         if self._stop.is_set():
             return
         for lane in self._running():
-            room = lane.jobs + CLAIMS_AHEAD - lane.outstanding
+            room = lane.jobs + lane.claims_ahead - lane.outstanding
             wanted = [lane.pending.popleft() for _ in range(min(room, len(lane.pending)))]
             claimed = ledger.claim(connection, wanted, self._owner.name, utc_now())
             for chunk in claimed:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
-from energywh.durations import hour_number, parse_duration_hours, parse_hour
-from energywh.errors import UnknownNameError, UsageError, did_you_mean
+from energywh.durations import hour_number, hour_time, parse_duration_hours, parse_hour
+from energywh.errors import SettingsError, UnknownNameError, UsageError, did_you_mean
+from energywh.regions import find_respondent
 from energywh.sources import sources
 from energywh.sources.base import Dataset, Source
+
+if TYPE_CHECKING:
+    from energywh.settings import Settings
+
+Way = Literal["best", "api", "files"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +24,16 @@ class Selection:
     """What to sync. `since` and `until` are hour numbers, inclusive; None means all there is."""
 
     datasets: tuple[Dataset, ...]
-    slices: tuple[str, ...] = ()  # empty: the default ones of each source
+    regions: tuple[str, ...] = ()  # empty: the default slices of each source
     since: int | None = None
     until: int | None = None
     refresh_hours: int | None = None
     aggregates: bool = False
     sources: dict[str, Source] = field(default_factory=dict)
+    named: bool = False  # sources or datasets were named: these and no others
+    way: Way = "best"
+    begins: dict[str, int] = field(default_factory=dict)  # by source, the first hour to take of it
+    notes: tuple[str, ...] = ()  # what is left out or cut short, and why
 
 
 def parse_selection(
@@ -33,6 +44,7 @@ def parse_selection(
     regions: Sequence[str] = (),
     refresh: str | None = None,
     aggregates: bool = False,
+    way: Way = "best",
 ) -> Selection:
     """Return the selection that command-line words stand for.
 
@@ -41,6 +53,7 @@ def parse_selection(
         since, until: UTC days or hours, both inclusive, counted by the start of the hour.
         regions: region codes, each item one or several separated by commas.
         refresh: fetch the last DURATION again, such as `10d`, settled or not.
+        way: how to take what a source gives both by its API and as files: what suits best, or only the one.
 
     Raises:
         UsageError: a name or time is wrong; the message says which and what is near.
@@ -59,64 +72,136 @@ def parse_selection(
                 f"Known: {', '.join([*known, *by_name])}"
             )
     used = {name: known[name] for name in dict.fromkeys(dataset.source for dataset in chosen.values())}
+    if names and way != "best":
+        raise UsageError(f"--{way} chooses among all sources; name sources or datasets, or give --{way}, not both")
     codes = [code.strip() for item in regions for code in item.split(",") if code.strip()]
     if regions and not codes:
         raise UsageError("--region names no region")
-    slices = tuple(dict.fromkeys(_check_slice(code, used) for code in codes))
     first = parse_hour(since, what="--since") if since is not None else None
     last = parse_hour(until, end_of_day=True, what="--until") if until is not None else None
     if first and last and first > last:
         raise UsageError(f"--since {since} is after --until {until}")
     return Selection(
         datasets=tuple(chosen.values()),
-        slices=slices,
+        regions=tuple(dict.fromkeys(find_respondent(code).code for code in codes)),
         since=_hour(first),
         until=_hour(last),
         refresh_hours=parse_duration_hours(refresh, "--refresh") if refresh is not None else None,
         aggregates=aggregates,
         sources=used,
+        named=bool(names),
+        way=way,
     )
-
-
-def _check_slice(code: str, used: dict[str, Source]) -> str:
-    """Return the slice as the first source that knows it spells it."""
-    refusal: UnknownNameError | None = None
-    for source in used.values():
-        try:
-            return source.check_slice(code)
-        except UnknownNameError as error:
-            refusal = refusal or error
-    assert refusal is not None
-    raise refusal
 
 
 def _hour(moment: datetime | None) -> int | None:
     return None if moment is None else hour_number(moment)
 
 
-def slices_of(selection: Selection, dataset: Dataset) -> Sequence[str]:
+def resolve(selection: Selection, settings: Settings, present_hour: int) -> Selection:
+    """Return the selection without what cannot or need not be fetched here, and with notes that say why.
+
+    A source that was named is kept, ready or not. Of the others, one that lacks a setting is left out; and one whose
+    history comes more cheaply as files (`Source.history_source`) takes only its newest weeks.
+
+    Raises:
+        SettingsError: no source is left.
+    """
+    if selection.named:
+        return selection
+    chosen = _chosen(settings)
+    kept, notes, refusals = dict(selection.sources), [], []
+    for name, source in selection.sources.items():
+        if name not in chosen or not _wanted(source, selection.way):
+            del kept[name]
+            continue
+        try:
+            check_source(source, settings)
+        except UsageError as error:
+            refusals.append(error)
+            notes.append(f"{name} is left out: {error}")
+            del kept[name]
+    if not kept:
+        raise refusals[0] if refusals else SettingsError("no source is left to sync")
+    begins: dict[str, int] = {}
+    for name, source in list(kept.items()):
+        history = source.history_source
+        if history not in kept or selection.way == "api":
+            continue
+        if selection.regions:
+            del kept[history]
+            notes.append(f"{history} is left out: of the regions named, {name} has the history in fewer bytes")
+            continue
+        newest = present_hour - source.newest_hours
+        if selection.since is None or selection.since < newest:
+            begins[name] = newest
+            notes.append(f"{name} is asked from {hour_time(newest):%Y-%m-%d} on: {history} has all before it")
+    datasets = tuple(dataset for dataset in selection.datasets if dataset.source in kept)
+    return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=tuple(notes))
+
+
+def _chosen(settings: Settings) -> set[str]:
+    """Return the sources that a plain sync may take, as set."""
+    known = sources()
+    named = [name.strip() for name in str(settings.get("sync.sources")).split(",") if name.strip()]
+    for name in named:
+        if name not in known:
+            origin = settings.items["sync.sources"].origin
+            raise SettingsError(
+                f"setting 'sync.sources' (from {origin}) names '{name}', which is no source{did_you_mean(name, known)}"
+            )
+    return set(named or known)
+
+
+def _wanted(source: Source, way: Way) -> bool:
+    """Say whether a source takes part where all its data are wanted one way only."""
+    if way == "files":
+        return source.history_source is None
+    return way == "best" or not any(source.name == other.history_source for other in sources().values())
+
+
+def check_source(source: Source, settings: Settings) -> None:
+    """Refuse a source that lacks a setting, or that would bring real data to simulated ones.
+
+    Raises:
+        UsageError: what to do about it.
+    """
+    home = settings.home
+    if home.simulated_mark.exists() and settings.items[f"{source.name}.url"].origin == "default":
+        raise UsageError(home.mixing(real=f"{source.name} would bring real ones"))
+    source.check_ready(settings)
+
+
+def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Sequence[str]:
     """Return the slices of one dataset that the selection asks for."""
     source = selection.sources[dataset.source]
-    if selection.slices:
-        return selection.slices
-    return source.default_slices(dataset, aggregates=selection.aggregates)
+    if not selection.regions:
+        return source.default_slices(dataset, settings, aggregates=selection.aggregates)
+    named = (source.slices_of(dataset, settings, region) for region in selection.regions)
+    return tuple(dict.fromkeys(slice_ for slices in named for slice_ in slices))
 
 
 def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> tuple[int, int]:
     """Return the first and last hour to know of one slice; empty (last < first) where it has none.
 
-    Hours that a source cannot have yet are never asked for. A slice named by hand is asked for the whole range;
-    a default one only for the time in which it is known to report.
+    Hours that a source cannot have yet, or has no longer, are never asked for. A region named by hand is asked for
+    the whole range; a default slice only for the time in which it is known to report.
 
     Args:
         present_hour: number of the hour that is running now; the last complete one is before it.
     """
+    source = selection.sources[dataset.source]
     first = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
+    first = max(first, selection.begins.get(dataset.source, first))
+    if dataset.kept_hours is not None:
+        first = max(first, present_hour - dataset.kept_hours)
     last = present_hour - 1 + dataset.lead_hours
     if selection.until is not None:
         last = min(last, selection.until)
-    if not selection.slices:
-        begins, ends = selection.sources[dataset.source].span(dataset, slice_)
+    begins, ends = source.span(dataset, slice_)
+    if not selection.regions or dataset.whole_cells:
         first = first if begins is None else max(first, begins)
         last = last if ends is None else min(last, ends)
+    if dataset.whole_cells and first <= last:
+        first, last = source.cell(dataset, slice_, first)[0], source.cell(dataset, slice_, last)[1]
     return first, last

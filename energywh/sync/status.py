@@ -45,7 +45,7 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
             from {dataset.name} group by {codes}
         )
         select {dataset.slice_key}, min(first), max(last) filter (not ({ahead})), sum(rows),
-            coalesce(sum(date_diff('hour', begins, last) + 1 - reported_values), 0)
+            coalesce(sum(date_diff('minute', begins, last) // {dataset.interval_minutes} + 1 - reported_values), 0)
         from code group by {dataset.slice_key}
     """).fetchall()
     by_slice = {

@@ -78,7 +78,9 @@ def test_on_a_terminal_there_are_bars(desk: Desk) -> None:
 
 def test_a_dry_run_needs_no_key_and_prints_what_would_be_asked(desk: Desk, sim: Simulator) -> None:
     keyless = Desk(desk.folder, desk.url, key="").having(EIA_REQUESTS_PER_SECOND="5")
-    done = keyless.run("sync", "--region", "CISO,PACW", "--since", "2024-01-01", "--until", "2024-12-31", "--dry-run")
+    done = keyless.run(
+        "sync", "eia", "--region", "CISO,PACW", "--since", "2024-01-01", "--until", "2024-12-31", "--dry-run"
+    )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0][:3] == ["dataset", "chunks", "requests"]

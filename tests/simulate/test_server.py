@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from energywh.errors import EnergywhError
-from energywh.simulate.faults import KINDS, FaultDraw, Faults
+from energywh.simulate.faults import ALL_KINDS, FaultDraw, Faults
 from energywh.simulate.server import Clock, Simulator
 from tests.simulate.conftest import KEY, asker
 
@@ -69,7 +69,7 @@ def test_faults_come_at_about_the_set_rate_and_in_the_same_places() -> None:
     assert faults[0] == faults[1]
     hits = [fault for fault in faults[0] if fault]
     assert 0.18 < len(hits) / 5000 < 0.22
-    assert set(hits) == set(KINDS)
+    assert set(hits) == set(ALL_KINDS)
 
 
 def test_a_url_gets_through_after_five_faults_in_a_row() -> None:
@@ -77,7 +77,7 @@ def test_a_url_gets_through_after_five_faults_in_a_row() -> None:
     assert [draw.next("/x")[0] is None for _ in range(12)] == ([False] * 5 + [True]) * 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_each_fault_is_what_its_name_says(kind: str) -> None:
     with Simulator(api_key=KEY, faults=Faults(rate=1.0, kinds=[kind], hang_seconds=0.2)) as sim:
         ask = asker(sim)

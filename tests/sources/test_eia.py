@@ -18,7 +18,7 @@ from energywh.errors import (
     UnavailableError,
     UnknownNameError,
 )
-from energywh.regions import regions
+from energywh.regions import find_respondent, regions
 from energywh.settings import Settings, load
 from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.eia import DATASETS, SOURCE, EiaDataset
@@ -278,9 +278,10 @@ def test_without_a_key_the_person_is_told_where_to_get_one(tmp_path: Path) -> No
     SOURCE.check_ready(settings(tmp_path))
 
 
-def test_authorities_are_the_default_and_aggregates_are_added_on_demand() -> None:
+def test_authorities_are_the_default_and_aggregates_are_added_on_demand(tmp_path: Path) -> None:
     dataset = DATASETS[0]
-    plain, all_of_them = (set(SOURCE.default_slices(dataset, aggregates=flag)) for flag in (False, True))
+    held = settings(tmp_path)
+    plain, all_of_them = (set(SOURCE.default_slices(dataset, held, aggregates=flag)) for flag in (False, True))
     kinds = {region.code: region.kind for region in regions().values()}
     assert {kinds[code] for code in plain} == {"authority"}
     assert {"CISO", "BPAT", "SWPP"} <= plain
@@ -291,13 +292,13 @@ def test_authorities_are_the_default_and_aggregates_are_added_on_demand() -> Non
 @pytest.mark.parametrize(("typed", "near"), [("SPP", "SWPP"), ("CAISO", "CISO"), ("ERCOT", "ERCO")])
 def test_a_misspelt_region_is_told_the_nearest(typed: str, near: str) -> None:
     with pytest.raises(UnknownNameError, match=f"{typed} is not a respondent; did you mean .*{near}"):
-        SOURCE.check_slice(typed)
+        find_respondent(typed)
 
 
 def test_a_region_may_be_typed_in_any_case_and_a_neighbor_abroad_is_explained() -> None:
-    assert SOURCE.check_slice(" pacw ") == "PACW"
+    assert find_respondent(" pacw ").code == "PACW"
     with pytest.raises(UnknownNameError, match=r"BCHA .* reports nothing itself"):
-        SOURCE.check_slice("BCHA")
+        find_respondent("BCHA")
 
 
 def test_a_retired_authority_is_asked_for_the_time_in_which_it_reported() -> None:
@@ -306,3 +307,11 @@ def test_a_retired_authority_is_asked_for_the_time_in_which_it_reported() -> Non
     assert hour_time(last) - datetime(2018, 5, 3) < timedelta(days=40)
     assert first is None or first < last
     assert SOURCE.span(DATASETS[0], "CISO")[1] is None
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_a_chunk_of_any_region_fits_one_page(dataset: EiaDataset, tmp_path: Path) -> None:
+    for region in SOURCE.default_slices(dataset, settings(tmp_path), aggregates=True):
+        first, last = SOURCE.cell(dataset, region, 473_352)
+        assert last - first >= 23
+        assert SOURCE.rows_per_hour(dataset, region) * (last - first + 1) <= 5000

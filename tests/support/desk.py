@@ -22,7 +22,7 @@ KEY = "Zx81kT0pSecretKeyOfTheDesk0123456789abcd"  # as long as a real one, and n
 
 @dataclass(frozen=True)
 class Desk:
-    """Where commands run. `limits` and patience are set for tests: no pace, short waits."""
+    """Where commands run. Set for tests: no pace, short waits, and of all sources EIA's API alone."""
 
     folder: Path  # of the test: home and state lie in it
     url: str
@@ -57,6 +57,7 @@ class Desk:
             "EIA_REQUESTS_PER_SECOND": "0",
             "EIA_REQUESTS_PER_HOUR": "0",
             "SYNC_TIMEOUT_SECONDS": "10",
+            "SYNC_SOURCES": "eia",
             **dict(self.settings_over),
         }
         return {**kept, **{f"ENERGYWH_{name}": value for name, value in ours.items()}, "EIA_API_KEY": self.key}
@@ -81,6 +82,12 @@ class Desk:
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "energywh", *words]
+
+    def facing(self, simulator: Simulator, *sources: str) -> Desk:
+        """Return the desk with these sources turned to the simulator, without a pace, and taken by a plain sync."""
+        urls = {f"{name.upper()}_URL": simulator.urls[name] for name in sources}
+        pace = {f"{name.upper()}_REQUESTS_PER_SECOND": "0" for name in sources if name != "eia"}
+        return self.having(**urls, **pace, SYNC_SOURCES=",".join(sources))
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from energywh.database import connect
+from energywh.sync.staging import all_datasets
 
-TABLES = ("eia.region_data", "eia.fuel_type_data", "eia.interchange_data")
+TABLES = tuple(all_datasets())
 Rows = list[tuple[Any, ...]]
 
 
@@ -38,8 +39,8 @@ def statuses(staging: Path) -> dict[str, int]:
 
 def has_twins(staging: Path) -> bool:
     """Say whether any hour and key occurs twice."""
-    keys = "* exclude (value, known_from_utc)"
     return any(
-        query(staging, f"select {keys}, count(*) as times from {table} group by all having times > 1")
-        for table in TABLES
+        query(staging, f"select {time_and_keys}, count(*) as times from {table} group by all having times > 1")
+        for table, dataset in all_datasets().items()
+        for time_and_keys in [", ".join((dataset.time_column, *dataset.keys))]
     )

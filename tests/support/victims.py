@@ -37,7 +37,7 @@ def start(environment: Mapping[str, str], *words: str, hasty: bool = True) -> Ba
 
 def _run(environment: dict[str, str], words: tuple[str, ...], hasty: bool) -> None:
     from energywh.cli import main
-    from energywh.sync import run
+    from energywh.sync import lane, run
 
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -45,6 +45,6 @@ def _run(environment: dict[str, str], words: tuple[str, ...], hasty: bool) -> No
     os.environ.clear()
     os.environ.update(environment)
     if hasty:
-        run.LAND_EVERY_SECONDS, run.CLAIMS_AHEAD = 0.02, 3
+        run.LAND_EVERY_SECONDS, lane.CLAIMS_AHEAD = 0.02, 3
     sys.argv = ["energywh", *words]
     main()

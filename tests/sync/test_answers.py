@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from energywh.durations import hour_number, parse_hour
-from energywh.sources.base import Chunk
+from energywh.sources.base import Chunk, Pace
 from energywh.sources.eia import SOURCE
 from energywh.sync import fetch
 from energywh.sync.fetch import Fetcher, _retry_after_seconds
@@ -58,7 +58,7 @@ def test_a_body_that_drips_is_given_up_at_the_deadline(tmp_path: Path, monkeypat
         fetcher = Fetcher(
             SOURCE,
             settings,
-            RequestLimit(tmp_path, "eia", "", 0, 0),
+            RequestLimit(tmp_path, "eia", "", Pace()),
             None,
             threading.Event(),
             Provenance(home, holds_data=False),

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from energywh.errors import SettingsError
 from energywh.simulate.server import Simulator
 from energywh.sync.due import dry_run
-from energywh.sync.select import parse_selection
+from energywh.sync.select import parse_selection, resolve
 from tests.support.desk import Desk
 from tests.support.staging import has_twins, query, statuses, values
 from tests.sync.conftest import MovableClock
@@ -208,3 +209,15 @@ def test_a_new_staging_file_appears_whole(desk: Desk, monkeypatch: pytest.Monkey
     assert (str(desk.staging), True) in opened
     assert (str(desk.staging), False) not in opened
     assert [path.name for path in desk.home.path.glob("*staging*")] == ["staging.duckdb"]
+
+
+def test_a_plain_sync_takes_the_sources_that_are_set_and_refuses_one_that_is_not(desk: Desk) -> None:
+    plain = parse_selection(regions=["CISO"])
+    chosen = resolve(plain, desk.settings(), 473_352)
+    assert set(chosen.sources) == {"eia"}
+    assert {dataset.source for dataset in chosen.datasets} == {"eia"}
+    with pytest.raises(SettingsError, match=r"'sync.sources' .* names 'eai', .* did you mean eia"):
+        resolve(plain, desk.having(SYNC_SOURCES="eai").settings(), 473_352)
+    keyless = Desk(desk.folder, desk.url, key="")
+    with pytest.raises(SettingsError, match="EIA's API needs a key"):
+        resolve(plain, keyless.settings(), 473_352)

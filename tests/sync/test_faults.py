@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from energywh.errors import KeyRefusedError, SourceError, StorageError
-from energywh.simulate.faults import KINDS, Faults
+from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.server import Simulator
 from energywh.sync import fetch
 from tests.support.desk import KEY, Desk, desk_with_simulator
@@ -39,7 +39,7 @@ def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(tmp_pat
     with desk_with_simulator(tmp_path, seed=37, faults=faults) as (desk, sim):
         result = desk.having(SYNC_TIMEOUT_SECONDS="0.7").another("stormy").sync(regions=regions, **days)
     assert result.ok, result.errors
-    assert set(sim.counters.faults) == set(KINDS), "the storm was not a full one"
+    assert set(sim.counters.faults) == set(ALL_KINDS), "the storm was not a full one"
     stormy = desk.another("stormy").staging
     assert values(stormy) == expected
     assert set(statuses(stormy)) == {"done"}

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import StorageError
+from energywh.sources.base import Pace
 from energywh.sync.limit import RequestLimit, Stopped, duration_seconds, state_folder
 
 
 def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
-    return RequestLimit(folder, "eia", identity, per_second, per_hour)
+    return RequestLimit(folder, "eia", identity, Pace(per_second, per_hour))
 
 
 def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
@@ -72,6 +73,20 @@ def test_the_limit_of_an_hour_outlives_the_process(tmp_path: Path) -> None:
     second.close()
 
 
+def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_all_of_it(tmp_path: Path) -> None:
+    made = RequestLimit(tmp_path, "open_meteo", "host", Pace(requests_per_hour=10))
+    made.wait(threading.Event(), cost=7)
+    made.wait(threading.Event(), cost=3)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Stopped):
+        made.wait(stop)
+    made.close()
+    other = RequestLimit(tmp_path, "open_meteo", "another host", Pace(requests_per_hour=10))
+    other.wait(threading.Event(), cost=50)
+    other.close()
+
+
 @pytest.mark.parametrize("make", [limit, lambda folder: limit(folder, 0.001)])
 def test_waiting_ends_when_the_run_stops(tmp_path: Path, make: Callable[[Path], RequestLimit]) -> None:
     stop = threading.Event()
@@ -96,10 +111,12 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_the_time_at_the_limit_counts_the_hours_that_have_to_pass() -> None:
-    assert duration_seconds(50, 5, 9000) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
-    assert duration_seconds(9000, 5, 9000) == pytest.approx(2160)
-    assert duration_seconds(9005, 5, 9000) == pytest.approx(3601.2)
-    assert duration_seconds(20_000, 0, 0) == 0
+    assert duration_seconds(50, Pace(5, 9000)) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
+    assert duration_seconds(9000, Pace(5, 9000)) == pytest.approx(2160)
+    assert duration_seconds(9005, Pace(5, 9000)) == pytest.approx(3601.2)
+    assert duration_seconds(10, Pace(0.2)) == pytest.approx(52)  # one every 5 s, and the margin
+    assert duration_seconds(10_100, Pace(0, 5000, 10_000)) == pytest.approx(86_400)
+    assert duration_seconds(20_000, Pace()) == 0
 
 
 def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from energywh.settings import load
 from energywh.sources import sources
-from energywh.sources.base import Chunk, Dataset
+from energywh.sources.base import Chunk, Dataset, even_cell
 from energywh.sync.plan import Known, SlicePlan, plan_slice, settled
 
 
@@ -21,7 +23,10 @@ class Case:
     history: tuple[Known, ...]
 
     def plan(self) -> SlicePlan:
-        return plan_slice("eia.region_data", "CISO", self.first, self.last, self.chunk_hours, self.history)
+        return plan_slice("eia.region_data", "CISO", self.first, self.last, self.cell, self.history)
+
+    def cell(self, hour: int) -> tuple[int, int]:
+        return even_cell(hour, self.chunk_hours)
 
     @property
     def asked(self) -> set[int]:
@@ -93,7 +98,7 @@ def test_once_all_is_settled_nothing_is_due(case: Case) -> None:
     plan = case.plan()
     stayed = [known for known in case.history if known not in plan.replaced]
     settled_now = [Known(chunk.first, chunk.last, settled=True) for chunk in plan.chunks]
-    again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.chunk_hours, [*stayed, *settled_now])
+    again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.cell, [*stayed, *settled_now])
     assert again == SlicePlan((), ())
 
 
@@ -102,7 +107,7 @@ def test_what_was_fetched_and_is_not_settled_is_asked_for_again_in_the_same_chun
     plan = case.plan()
     kept = [known for known in case.history if known.settled or known.busy]
     fetched = [Known(chunk.first, chunk.last) for chunk in plan.chunks]
-    again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.chunk_hours, [*kept, *fetched])
+    again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.cell, [*kept, *fetched])
     assert again.chunks == tuple(chunk for chunk in plan.chunks if set(span(chunk)) & case.asked)
 
 
@@ -113,9 +118,12 @@ def test_a_chunk_settles_the_given_time_after_its_last_hour_has_ended() -> None:
 
 
 @pytest.mark.parametrize("dataset", [d for source in sources().values() for d in source.datasets], ids=lambda d: d.name)
-def test_a_chunk_of_any_region_fits_one_page(dataset: Dataset) -> None:
+def test_cells_tile_time(dataset: Dataset, tmp_path: Path) -> None:
     source = sources()[dataset.source]
-    for region in source.default_slices(dataset, aggregates=True):
-        hours = source.chunk_hours(dataset, region)
-        assert hours >= 24
-        assert source.rows_per_hour(dataset, region) * hours <= 5000
+    for slice_ in source.default_slices(dataset, load(tmp_path, environment={}), aggregates=True):
+        for hour in (430_000, 473_352, 482_136, 489_000):
+            first, last = source.cell(dataset, slice_, hour)
+            assert first <= hour <= last
+            assert source.cell(dataset, slice_, first) == source.cell(dataset, slice_, last) == (first, last)
+            if not dataset.whole_cells:
+                assert source.cell(dataset, slice_, last + 1)[0] == last + 1
