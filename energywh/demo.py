@@ -145,7 +145,7 @@ def _build(settings: Settings) -> list[str]:
     from energywh.models.build import BuildOptions, build
     from energywh.models.catalog import read_catalog
 
-    report = build(settings.home, options=BuildOptions(keep_versions=settings.get("build.keep_versions")))
+    report = build(settings.home, options=BuildOptions.of(settings))
     lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
     return lines + [
         f"{model.name:<24} {model.rows or 0:>10,} rows  {len(model.columns):>3} columns"

@@ -28,6 +28,19 @@ def parse_duration_hours(text: str, what: str = "duration") -> int:
     return hours
 
 
+def parse_span_seconds(text: str, what: str = "span") -> float:
+    """Return the seconds of ``90s``, ``30m``, ``1h`` or ``1d``.
+
+    Raises:
+        UsageError: the text is not of that form, or is nothing.
+    """
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]] if match else 0
+    if not seconds:
+        raise UsageError(f"{what} must be a number and s, m, h or d, such as 30m or 1h, not '{text}'")
+    return float(seconds)
+
+
 def parse_hour(text: str, *, end_of_day: bool = False, what: str = "time") -> datetime:
     """Return the start of the UTC hour named by ``2024-03-01`` or ``2024-03-01T05``.
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "Write models as Parquet, a file a month.",
     "models": "Print the catalog of tables, columns and units.",
     "status": "Say what is fresh, late or failed.",
+    "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",
     "replay": "Rebuild staging from the payloads kept, without a network.",
     "simulate": "Serve a simulated EIA API on this machine.",

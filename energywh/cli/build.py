@@ -26,13 +26,7 @@ def build(session: Session, models: tuple[str, ...], full: bool) -> None:
     from energywh.models.build import BuildOptions
     from energywh.models.build import build as build_warehouse
 
-    settings = session.settings
-    options = BuildOptions(
-        keep_versions=settings.get("build.keep_versions"),
-        threads=settings.get("build.threads"),
-        memory_limit=settings.get("build.memory_limit"),
-        wait_seconds=settings.get("lock.wait_seconds"),
-    )
+    options = BuildOptions.of(session.settings)
     listener = progress_listener()
     report = build_warehouse(session.home, models, full=full, options=options, listener=listener)
     print_report(report)

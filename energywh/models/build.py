@@ -29,6 +29,8 @@ from energywh.models.statements import disk_is_full
 if TYPE_CHECKING:
     import duckdb
 
+    from energywh.settings import Settings
+
 DEFAULT_KEEP_VERSIONS = 3
 
 
@@ -53,6 +55,16 @@ class BuildOptions:
     threads: int = 0
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
+
+    @classmethod
+    def of(cls, settings: Settings) -> BuildOptions:
+        """Return the options that the settings ask for."""
+        return cls(
+            keep_versions=settings.get("build.keep_versions"),
+            threads=settings.get("build.threads"),
+            memory_limit=settings.get("build.memory_limit"),
+            wait_seconds=settings.get("lock.wait_seconds"),
+        )
 
     @property
     def config(self) -> dict[str, str | bool | int | float | list[str]]:

@@ -45,6 +45,23 @@ share_gas = "[at t] Natural gas over the sum of fuels; ratio."
 share_coal = "[at t] Coal over the sum of fuels; ratio."
 share_nuclear = "[at t] Nuclear over the sum of fuels; ratio."
 interchange_share = "[at t] Total interchange over net generation; ratio, positive = export."
+temperature_c = "[at t] Air temperature at 2 m at t, °C, weighted over the region's places."
+dew_point_c = "[at t] Dew point at 2 m at t, °C."
+wind_10m_m_per_s = "[at t] Wind speed at 10 m at t, m/s."
+wind_100m_m_per_s = "[at t] Wind speed at 100 m at t, m/s."
+cloud_cover_percent = "[at t] Cloud cover at t, %."
+shortwave_w_per_m2 = "[at t] Mean shortwave radiation over the hour, W/m²."
+precipitation_mm = "[at t] Precipitation over the hour, mm."
+heating_degrees = "[at t] Degrees Celsius below 18.3 °C."
+cooling_degrees = "[at t] Degrees Celsius above 18.3 °C."
+caiso_load_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead load forecast, MWh; NULL for other regions, as all of CAISO's columns are."
+caiso_load_forecast_2da_mwh = "[ahead] CISO only: CAISO's load forecast of two days ahead, MWh."
+caiso_solar_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead solar forecast, MWh."
+caiso_wind_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead wind forecast, MWh."
+price_np15_usd_per_mwh = "[ahead] CISO only: day-ahead price at NP15, USD/MWh; published the day before."
+price_sp15_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15, USD/MWh."
+price_zp26_usd_per_mwh = "[ahead] CISO only: day-ahead price at ZP26, USD/MWh."
+price_spread_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 less that at NP15, USD/MWh."
 demand_lag_1h_mwh = "[past] Demand at t-1, MWh."
 demand_lag_2h_mwh = "[past] Demand at t-2, MWh."
 demand_lag_3h_mwh = "[past] Demand at t-3, MWh."
@@ -73,6 +90,11 @@ wind_lag_24h_mwh = "[past] Wind at t-24, MWh."
 forecast_error_lag_24h_mwh = "[past] Demand less its day-ahead forecast at t-24, MWh."
 forecast_error_mean_24h_mwh = "[past] Mean of demand less its day-ahead forecast over t-24..t-1, MWh."
 forecast_error_abs_mean_24h_mwh = "[past] Mean of the absolute difference between demand and its day-ahead forecast over t-24..t-1, MWh."
+temperature_lag_24h_c = "[past] Temperature at t-24, °C."
+temperature_mean_24h_c = "[past] Mean temperature of t-24..t-1, °C."
+caiso_load_error_lag_24h_mwh = "[past] CISO only: CAISO's actual load less its day-ahead forecast at t-24, MWh."
+price_rtm_sp15_lag_1h_usd_per_mwh = "[past] CISO only: mean real-time price at SP15 in t-1, USD/MWh."
+price_rtm_sp15_lag_24h_usd_per_mwh = "[past] CISO only: mean real-time price at SP15 in t-24, USD/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -89,7 +111,8 @@ with units as (
         case
             when abs(demand_mwh - demand_forecast_mwh) < 1e12
                 then cast(round((demand_mwh - demand_forecast_mwh) * 1e4) as bigint)
-        end as error_units
+        end as error_units,
+        cast(round(temperature_c * 1e4) as bigint) as temperature_units
     from normalized.grid
 ),
 
@@ -110,6 +133,22 @@ windowed as (
         coal_mwh,
         nuclear_mwh,
         nullif(fuel_sum_mwh, 0) as fuel_sum_mwh,
+        temperature_c,
+        dew_point_c,
+        wind_10m_m_per_s,
+        wind_100m_m_per_s,
+        cloud_cover_percent,
+        shortwave_w_per_m2,
+        precipitation_mm,
+        heating_degrees,
+        cooling_degrees,
+        caiso_load_forecast_mwh,
+        caiso_load_forecast_2da_mwh,
+        caiso_solar_forecast_mwh,
+        caiso_wind_forecast_mwh,
+        price_np15_usd_per_mwh,
+        price_sp15_usd_per_mwh,
+        price_zp26_usd_per_mwh,
         lag(demand_mwh, 1) over hours as demand_lag_1h_mwh,
         lag(demand_mwh, 2) over hours as demand_lag_2h_mwh,
         lag(demand_mwh, 3) over hours as demand_lag_3h_mwh,
@@ -126,6 +165,11 @@ windowed as (
         lag(solar_mwh, 24) over hours as solar_lag_24h_mwh,
         lag(wind_mwh, 24) over hours as wind_lag_24h_mwh,
         lag(demand_mwh - demand_forecast_mwh, 24) over hours as forecast_error_lag_24h_mwh,
+        lag(temperature_c, 24) over hours as temperature_lag_24h_c,
+        avg(temperature_units) over past_day as temperature_mean_24h,
+        lag(caiso_load_mwh - caiso_load_forecast_mwh, 24) over hours as caiso_load_error_lag_24h_mwh,
+        lag(price_rtm_sp15_usd_per_mwh, 1) over hours as price_rtm_sp15_lag_1h_usd_per_mwh,
+        lag(price_rtm_sp15_usd_per_mwh, 24) over hours as price_rtm_sp15_lag_24h_usd_per_mwh,
         count(demand_units) over past_day as count_24h,
         sum(demand_units) over past_day as sum_24h,
         sum(cast(demand_units as hugeint) * demand_units) over past_day as square_sum_24h,
@@ -176,6 +220,23 @@ select
     w.coal_mwh / w.fuel_sum_mwh as share_coal,
     w.nuclear_mwh / w.fuel_sum_mwh as share_nuclear,
     w.total_interchange_mwh / nullif(w.net_generation_mwh, 0) as interchange_share,
+    w.temperature_c,
+    w.dew_point_c,
+    w.wind_10m_m_per_s,
+    w.wind_100m_m_per_s,
+    w.cloud_cover_percent,
+    w.shortwave_w_per_m2,
+    w.precipitation_mm,
+    w.heating_degrees,
+    w.cooling_degrees,
+    w.caiso_load_forecast_mwh,
+    w.caiso_load_forecast_2da_mwh,
+    w.caiso_solar_forecast_mwh,
+    w.caiso_wind_forecast_mwh,
+    w.price_np15_usd_per_mwh,
+    w.price_sp15_usd_per_mwh,
+    w.price_zp26_usd_per_mwh,
+    w.price_sp15_usd_per_mwh - w.price_np15_usd_per_mwh as price_spread_usd_per_mwh,
     w.demand_lag_1h_mwh,
     w.demand_lag_2h_mwh,
     w.demand_lag_3h_mwh,
@@ -209,6 +270,11 @@ select
     w.wind_lag_24h_mwh,
     w.forecast_error_lag_24h_mwh,
     w.error_mean_24h / 1e4 as forecast_error_mean_24h_mwh,
-    w.error_abs_mean_24h / 1e4 as forecast_error_abs_mean_24h_mwh
+    w.error_abs_mean_24h / 1e4 as forecast_error_abs_mean_24h_mwh,
+    w.temperature_lag_24h_c,
+    w.temperature_mean_24h / 1e4 as temperature_mean_24h_c,
+    w.caiso_load_error_lag_24h_mwh,
+    w.price_rtm_sp15_lag_1h_usd_per_mwh,
+    w.price_rtm_sp15_lag_24h_usd_per_mwh
 from windowed as w
 left join features.calendar as c on c.region = w.region and c.hour_utc = w.hour_utc

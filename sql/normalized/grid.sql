@@ -1,7 +1,8 @@
 /*---
 description = """
 One row for every hour of every authority, without gaps (see normalized.span): demand, forecast, generation by fuel family,
-interchange and net load side by side. Authorities only: aggregates would count everything twice.
+interchange, net load, weather and, for CISO, CAISO's own figures side by side. Authorities only: aggregates would count
+everything twice. A source that is not synced leaves its columns NULL; the catalog says which columns are empty.
 Missing is NULL, never 0. A family's sum leaves out codes without a value and is NULL when none has one.
 Net load and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
 yet reported that one; once it has, a missing value makes them NULL. Codes that normalized.fuel does not know count as unknown.
@@ -37,6 +38,28 @@ net_load_mwh = "Demand less solar and wind, MWh."
 balance_residual_mwh = "Demand less (net generation less total interchange), MWh."
 fuel_residual_mwh = "Net generation less the sum of all fuels, MWh."
 interchange_residual_mwh = "Total interchange less the sum over neighbors, MWh."
+temperature_c = "Air temperature at 2 m at the start of the hour, °C; weather is weighted over the places of the region by population."
+dew_point_c = "Dew point at 2 m at the start of the hour, °C."
+wind_10m_m_per_s = "Wind speed at 10 m at the start of the hour, m/s."
+wind_100m_m_per_s = "Wind speed at 100 m at the start of the hour, m/s."
+cloud_cover_percent = "Cloud cover at the start of the hour, %."
+shortwave_w_per_m2 = "Mean shortwave radiation over the hour, W/m²."
+precipitation_mm = "Precipitation over the hour, mm."
+heating_degrees = "Degrees Celsius by which it is colder than 18.3 °C (65 °F), place by place, weighted."
+cooling_degrees = "Degrees Celsius by which it is warmer than 18.3 °C (65 °F), place by place, weighted."
+caiso_load_mwh = "CISO only: actual load of CAISO's own area (CA ISO-TAC), MWh."
+caiso_load_forecast_mwh = "CISO only: CAISO's day-ahead forecast of that load, MWh."
+caiso_load_forecast_2da_mwh = "CISO only: its forecast of two days ahead, MWh."
+caiso_load_forecast_7da_mwh = "CISO only: its forecast of seven days ahead, MWh."
+caiso_solar_mwh = "CISO only: actual solar over CAISO's three hubs, MWh; NULL unless all three are there."
+caiso_wind_mwh = "CISO only: actual wind over CAISO's three hubs, MWh; NULL unless all three are there."
+caiso_solar_forecast_mwh = "CISO only: day-ahead forecast of solar over the three hubs, MWh."
+caiso_wind_forecast_mwh = "CISO only: day-ahead forecast of wind over the three hubs, MWh."
+price_np15_usd_per_mwh = "CISO only: day-ahead price (LMP) at the trading hub NP15, USD/MWh."
+price_sp15_usd_per_mwh = "CISO only: day-ahead price (LMP) at the trading hub SP15, USD/MWh."
+price_zp26_usd_per_mwh = "CISO only: day-ahead price (LMP) at the trading hub ZP26, USD/MWh."
+price_rtm_np15_usd_per_mwh = "CISO only: mean of the hour's five-minute real-time prices (LMP) at NP15, USD/MWh."
+price_rtm_sp15_usd_per_mwh = "CISO only: mean of the hour's five-minute real-time prices (LMP) at SP15, USD/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -83,6 +106,53 @@ neighbors as (
     group by region, hour_utc
 ),
 
+-- CAISO's areas, hubs and nodes, all of authority CISO.
+caiso_load as (
+    select
+        hour_utc,
+        max(load_mwh) filter (where market = 'ACTUAL') as caiso_load_mwh,
+        max(load_mwh) filter (where market = 'DAM') as caiso_load_forecast_mwh,
+        max(load_mwh) filter (where market = '2DA') as caiso_load_forecast_2da_mwh,
+        max(load_mwh) filter (where market = '7DA') as caiso_load_forecast_7da_mwh
+    from normalized.caiso_load
+    where is_total
+    group by hour_utc
+),
+
+-- The three hubs make up the area: a sum without one of them would be no total.
+caiso_hubs as (
+    select
+        hour_utc,
+        market,
+        fuel,
+        case when count(generation_mwh) = 3 then round(sum(round(generation_mwh, 4)), 4) end as generation_mwh
+    from normalized.caiso_renewable
+    group by hour_utc, market, fuel
+),
+
+caiso_renewable as (
+    select
+        hour_utc,
+        max(generation_mwh) filter (where market = 'ACTUAL' and fuel = 'Solar') as caiso_solar_mwh,
+        max(generation_mwh) filter (where market = 'ACTUAL' and fuel = 'Wind') as caiso_wind_mwh,
+        max(generation_mwh) filter (where market = 'DAM' and fuel = 'Solar') as caiso_solar_forecast_mwh,
+        max(generation_mwh) filter (where market = 'DAM' and fuel = 'Wind') as caiso_wind_forecast_mwh
+    from caiso_hubs
+    group by hour_utc
+),
+
+caiso_price as (
+    select
+        hour_utc,
+        max(lmp_usd_per_mwh) filter (where market = 'DAM' and node = 'TH_NP15_GEN-APND') as price_np15_usd_per_mwh,
+        max(lmp_usd_per_mwh) filter (where market = 'DAM' and node = 'TH_SP15_GEN-APND') as price_sp15_usd_per_mwh,
+        max(lmp_usd_per_mwh) filter (where market = 'DAM' and node = 'TH_ZP26_GEN-APND') as price_zp26_usd_per_mwh,
+        max(lmp_usd_per_mwh) filter (where market = 'RTM' and node = 'TH_NP15_GEN-APND') as price_rtm_np15_usd_per_mwh,
+        max(lmp_usd_per_mwh) filter (where market = 'RTM' and node = 'TH_SP15_GEN-APND') as price_rtm_sp15_usd_per_mwh
+    from normalized.caiso_price
+    group by hour_utc
+),
+
 joined as (
     select
         s.region,
@@ -95,11 +165,19 @@ joined as (
         d.net_generation_mwh,
         d.total_interchange_mwh,
         f.* exclude (region, hour_utc),
-        n.interchange_sum_mwh
+        n.interchange_sum_mwh,
+        w.* exclude (region, hour_utc, places),
+        l.* exclude (hour_utc),
+        r.* exclude (hour_utc),
+        p.* exclude (hour_utc)
     from spine as s
     left join normalized.demand as d on d.region = s.region and d.hour_utc = s.hour_utc
     left join fuels as f on f.region = s.region and f.hour_utc = s.hour_utc
     left join neighbors as n on n.region = s.region and n.hour_utc = s.hour_utc
+    left join normalized.weather as w on w.region = s.region and w.hour_utc = s.hour_utc
+    left join caiso_load as l on s.region = 'CISO' and l.hour_utc = s.hour_utc
+    left join caiso_renewable as r on s.region = 'CISO' and r.hour_utc = s.hour_utc
+    left join caiso_price as p on s.region = 'CISO' and p.hour_utc = s.hour_utc
 )
 
 -- Values are rounded to 0.0001 MWh, the finest that is reported (by LGEE), before they are added and after: so the order
@@ -141,5 +219,27 @@ select
     end as net_load_mwh,
     round(demand_mwh - (net_generation_mwh - total_interchange_mwh), 4) as balance_residual_mwh,
     round(net_generation_mwh - fuel_sum_mwh, 4) as fuel_residual_mwh,
-    round(total_interchange_mwh - interchange_sum_mwh, 4) as interchange_residual_mwh
+    round(total_interchange_mwh - interchange_sum_mwh, 4) as interchange_residual_mwh,
+    temperature_c,
+    dew_point_c,
+    wind_10m_m_per_s,
+    wind_100m_m_per_s,
+    cloud_cover_percent,
+    shortwave_w_per_m2,
+    precipitation_mm,
+    heating_degrees,
+    cooling_degrees,
+    caiso_load_mwh,
+    caiso_load_forecast_mwh,
+    caiso_load_forecast_2da_mwh,
+    caiso_load_forecast_7da_mwh,
+    caiso_solar_mwh,
+    caiso_wind_mwh,
+    caiso_solar_forecast_mwh,
+    caiso_wind_forecast_mwh,
+    price_np15_usd_per_mwh,
+    price_sp15_usd_per_mwh,
+    price_zp26_usd_per_mwh,
+    price_rtm_np15_usd_per_mwh,
+    price_rtm_sp15_usd_per_mwh
 from joined

@@ -1,0 +1,55 @@
+"""`energywh watch`: sync, build and export, again and again."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from energywh.cli import Session
+
+if TYPE_CHECKING:
+    from energywh.watch import Round
+
+
+@click.command()
+@click.option("--every", default="1h", show_default=True, metavar="DURATION", help="From one round to the next.")
+@click.option("--rounds", default=0, type=click.IntRange(min=0), help="Stop after so many [until stopped].")
+@click.option("--export/--no-export", "export", default=True, help="Write Parquet in each round, or do not [do].")
+@click.pass_obj
+def watch(session: Session, every: str, rounds: int, export: bool) -> int:
+    """Sync, build and export every DURATION (30m, 1h, 1d), until SIGTERM or Ctrl-C.
+
+    A round that fails is told and survived: the next one tries again. To stop, a landing in hand is finished, and a
+    build is broken off; what is published stays. The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when
+    --rounds ended and any of them failed.
+    """
+    from energywh.durations import parse_span_seconds
+    from energywh.watch import Stopping
+    from energywh.watch import watch as run_watch
+
+    seconds = parse_span_seconds(every, "--every")
+    _ = session.settings  # a wrong setting is said at once, and not in every round
+    stopping = Stopping()
+    failed = run_watch(
+        session.load,
+        every_seconds=seconds,
+        export=export,
+        rounds=rounds,
+        stopping=stopping,
+        on_round=_print,
+        say=lambda text: click.echo(text, err=True),
+    )
+    if stopping.signal is not None:
+        return 130 if stopping.signal == signal.SIGINT else 0
+    return 1 if failed else 0
+
+
+def _print(done: Round) -> None:
+    for line in done.lines:
+        click.echo(line)
+    for failure in done.failures:
+        click.echo(f"failed: {failure}", err=True)
+    word = "incomplete" if done.failures else "done"
+    click.echo(f"round {done.number} {word} in {done.seconds:.1f} s")

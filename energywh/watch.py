@@ -1,0 +1,172 @@
+"""Sync, build and export in a loop, for near-real-time use: a round that fails is told, and the next one goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from energywh.durations import utc_now
+from energywh.errors import EnergywhError
+from energywh.settings import Settings
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Round:
+    """How a round ended: what each step did, or why it failed."""
+
+    number: int
+    lines: tuple[str, ...]
+    failures: tuple[str, ...]
+    seconds: float
+
+
+class Stopping:
+    """A request to stop: a landing in hand is finished, anything else is broken off, and no half of it is ever read."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.signal: int | None = None
+        self.landing = False  # sync looks at the event by itself
+
+    def handle(self, number: int, frame: object) -> None:
+        again, self.signal = self.signal is not None, number
+        self.event.set()
+        if again or not self.landing:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for a request to stop while the block runs."""
+        before = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def watch(
+    settings: Callable[[], Settings],
+    *,
+    every_seconds: float,
+    export: bool = True,
+    rounds: int = 0,
+    stopping: Stopping | None = None,
+    on_round: Callable[[Round], None] = lambda _: None,
+    say: Say = lambda _: None,
+) -> int:
+    """Run rounds until asked to stop; return how many of them failed.
+
+    Args:
+        settings: loads the settings, anew for each round: a changed `energywh.toml` counts from the next one on.
+        every_seconds: from the start of one round to the start of the next; a round that takes longer is followed
+            by the next at once.
+        export: write Parquet too.
+        rounds: stop after so many; 0 goes on until asked to stop.
+    """
+    stopping = stopping or Stopping()
+    failed = number = 0
+    with stopping.on_signals():
+        try:
+            while not stopping.event.is_set():
+                number += 1
+                began = time.monotonic()
+                lines, failures = _round(settings, export, stopping, say)
+                on_round(Round(number, tuple(lines), tuple(failures), time.monotonic() - began))
+                failed += bool(failures)
+                if number == rounds:
+                    break
+                # Woken now and then: on some systems a wait without end keeps signals from being handled.
+                while (left := began + every_seconds - time.monotonic()) > 0 and not stopping.event.is_set():
+                    stopping.event.wait(min(left, 1.0))
+        except KeyboardInterrupt:
+            say("stopped; what was published stays as it is")
+    return failed
+
+
+def _round(settings: Callable[[], Settings], export: bool, stopping: Stopping, say: Say) -> tuple[list[str], list[str]]:
+    """Run the steps of one round. A step that fails does not keep the next from what is there."""
+    say(f"{utc_now():%Y-%m-%dT%H:%M} UTC")
+    steps: list[tuple[str, Callable[[Settings, Stopping, Say], str]]] = [("sync", _sync), ("build", _build)]
+    if export:
+        steps.append(("export", _export))
+    lines: list[str] = []
+    failures: list[str] = []
+    for name, step in steps:
+        if stopping.event.is_set():
+            break
+        try:
+            lines.append(f"{name}: {step(settings(), stopping, say)}")
+        except EnergywhError as error:
+            failures.append(f"{name}: {error}")
+        except OSError as error:
+            failures.append(f"{name}: the system refused: {error.strerror or type(error).__name__}")
+    return lines, failures
+
+
+def _sync(settings: Settings, stopping: Stopping, say: Say) -> str:
+    from energywh.sync.run import sync
+    from energywh.sync.select import parse_selection
+
+    stopping.landing = True
+    try:
+        result = sync(settings, parse_selection(), reporter=_Words(say), stop=stopping.event)
+    finally:
+        stopping.landing = False
+    rows, new, changed = (
+        sum(getattr(tally.counts, name) for tally in result.tallies) for name in ("rows", "new", "changed")
+    )
+    told = f"{result.requests:,} requests, {rows:,} rows: {new:,} new, {changed:,} changed"
+    if result.errors:
+        more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
+        raise EnergywhError(f"{told}; failed: {result.errors[0]}{more}")
+    return told
+
+
+def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
+    from energywh.models.build import BuildOptions, Listener, build
+
+    class Words(Listener):
+        def say(self, message: str) -> None:
+            say(message)
+
+    report = build(settings.home, options=BuildOptions.of(settings), listener=Words())
+    if not report.published:
+        return f"nothing new; {report.version} stays published"
+    return f"published {report.version} in {report.seconds:.1f} s"
+
+
+def _export(settings: Settings, stopping: Stopping, say: Say) -> str:
+    from energywh.datasets.export import export_models
+    from energywh.interrupt import interruptible
+    from energywh.warehouse import Warehouse
+
+    with Warehouse(settings.home) as warehouse, interruptible(warehouse.connection):
+        done = list(
+            export_models(
+                warehouse.connection,
+                settings.home,
+                None,
+                wait_seconds=settings.get("lock.wait_seconds"),
+                on_wait=say,
+            )
+        )
+    written = sum(each.written for each in done)
+    return f"{written:,} files written, {sum(each.skipped for each in done):,} unchanged"
+
+
+class _Words:
+    """A reporter that passes on what is said, and nothing else: rounds are many, and a log is read by people."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+
+    def start(self, tallies: object) -> None: ...
+    def update(self, tallies: object, speed: object) -> None: ...
+    def stop(self) -> None: ...

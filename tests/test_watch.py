@@ -1,0 +1,70 @@
+"""`energywh watch`: round after round, whatever goes wrong in one of them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from energywh.durations import parse_span_seconds
+from energywh.errors import UsageError
+from tests.support.desk import Desk, desk_with_simulator
+from tests.support.staging import query
+
+ROUND = ("watch", "--every", "1s", "--no-export")
+
+
+def test_rounds_sync_build_and_export_until_their_number_is_reached(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path) as (desk, _):
+        assert desk.run("sync", "--region", "CISO", "--since", "2024-03-01", "--until", "2024-03-02").returncode == 0
+        # From then on all that a plain sync asks for fails: the source is gone.
+        gone = desk.having(EIA_URL="http://127.0.0.1:9/v2", SYNC_RETRIES="0")
+        done = gone.run("watch", "--every", "1s", "--rounds", "2")
+    assert done.returncode == 1
+    assert "round 1 incomplete" in done.stdout
+    assert "round 2 incomplete" in done.stdout
+    assert "build: published energy-" in done.stdout
+    assert "build: nothing new" in done.stdout
+    assert "export: " in done.stdout
+    assert done.stderr.count("failed: sync: ") == 2
+    assert "Traceback" not in done.stderr
+    assert desk.key not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_between_rounds_stops_it_at_once(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    desk = Desk(tmp_path, "http://127.0.0.1:9/v2").having(SYNC_RETRIES="0")
+    process = desk.start("watch", "--every", "1h")
+    assert process.stdout is not None
+    while "round 1" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    process.send_signal(number)
+    began = time.monotonic()
+    assert process.wait(timeout=20) == status
+    assert time.monotonic() - began < 10
+
+
+def test_a_signal_in_a_sync_finishes_the_landing_and_leaves_what_is_done(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path, latency_seconds=0.05) as (desk, sim):
+        process = desk.start(*ROUND)
+        while len(sim.requests) < 30:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert "published" not in out
+        assert query(desk.staging, "select count(*) > 0 from sync.chunk where status = 'done'") == [(True,)]
+        assert query(desk.staging, "select count(*) from sync.chunk where status = 'in progress'") == [(0,)]
+
+
+@pytest.mark.parametrize("text", ["0h", "soon", "1", "-1h", "1w"])
+def test_a_span_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="such as 30m or 1h"):
+        parse_span_seconds(text, "--every")
+
+
+def test_spans_are_read() -> None:
+    assert [parse_span_seconds(text) for text in ("90s", "30m", "1h", "2d")] == [90, 1800, 3600, 172_800]
