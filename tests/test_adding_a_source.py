@@ -22,9 +22,7 @@ from tests.support.scripted import Answer, scripted
 from tests.support.staging import query
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-source.md"
-CODE = dict(
-    zip(("source", "test"), re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL), strict=True)
-)
+SOURCE, TEST = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 (MODEL,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",
     "replay": "Rebuild staging from the payloads kept, without a network.",
-    "simulate": "Serve a simulated EIA API on this machine.",
+    "simulate": "Serve simulated stand-ins of the sources on this machine.",
 }
 
 

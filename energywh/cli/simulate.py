@@ -1,4 +1,4 @@
-"""`energywh simulate`: a local EIA API."""
+"""`energywh simulate`: the sources, on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def simulate(
     first_period: str | None,
     **reporting: float | None,
 ) -> None:
-    """Serve a simulated EIA API v2 on this machine until Ctrl-C.
+    """Serve simulated stand-ins of all sources on this machine until Ctrl-C.
 
     Every value is computed from the seed: nothing is downloaded or stored. The clock runs on (--time-scale),
     and another process can move it: POST /_simulator/advance?hours=24. GET /_simulator/stats counts what was
@@ -79,9 +79,11 @@ def simulate(
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())
     with simulator:
-        click.echo(f"simulated EIA API, seed {seed}, at {simulator.clock.now():%Y-%m-%dT%H:%M} UTC: {simulator.url}")
+        click.echo(f"simulated APIs, seed {seed}, at {simulator.clock.now():%Y-%m-%dT%H:%M} UTC: {simulator.url}")
         click.echo("In another shell:")
-        click.echo(f"  export ENERGYWH_HOME=simulated ENERGYWH_EIA_URL={simulator.url} EIA_API_KEY={api_key}")
+        click.echo(f"  export ENERGYWH_HOME=simulated EIA_API_KEY={api_key}")
+        for name, url in simulator.environment.items():
+            click.echo(f"  export {name}={url}")
         click.echo(f"  energywh sync --since {simulator.clock.now() - timedelta(days=30):%Y-%m-%d}")
         # Wakes now and then: a wait without end would keep signals from being handled on some systems.
         while not ended.wait(0.5):

@@ -136,7 +136,8 @@ def test_the_command_serves_until_it_is_stopped(stop: signal.Signals) -> None:
         process.send_signal(stop)
         rest = process.stdout.read()
         assert process.wait(timeout=10) == 0
-        assert f"ENERGYWH_EIA_URL={url[0]} EIA_API_KEY=abc" in rest
+        assert f"export ENERGYWH_EIA_URL={url[0]}\n" in rest
+        assert "EIA_API_KEY=abc" in rest
     finally:
         process.kill()
 
