@@ -1,4 +1,4 @@
-"""The demonstration: a simulated EIA API, and the whole way from it to a training batch.
+"""The demonstration: simulated sources, and the whole way from them to a training batch.
 
 The data are simulated, and the home folder is marked as such, so that real and simulated data never mix.
 """
@@ -16,8 +16,11 @@ from dataclasses import dataclass
 
 from energywh.errors import EnergywhError, UsageError
 from energywh.home import Home
-from energywh.settings import Settings, load
+from energywh.settings import Settings, load, url_variable
+from energywh.sources import source_options, sources
 
+DATASETS = ("eia", "caiso.load", "caiso.renewable", "caiso.price_dam", "open_meteo")
+NODES = "TH_NP15_GEN-APND,TH_SP15_GEN-APND,TH_ZP26_GEN-APND"
 REGIONS = ("CISO", "ERCO", "MISO", "NYIS", "BPAT", "PJM")
 SINCE, UNTIL = "2024-01-01", "2025-12-31"
 KEY = "simulated-key"
@@ -41,6 +44,17 @@ QUESTIONS = (
         "select region, round(100 * median(abs(demand_forecast_mwh - demand_mwh) / demand_mwh), 2) "
         "as median_error_percent from normalized.demand where demand_mwh > 0 "
         "group by region order by median_error_percent",
+    ),
+    (
+        "How much more does each authority use for each degree above 18 °C?",
+        "select region, regr_slope(demand_mwh, cooling_degrees)::int as mwh_per_degree, "
+        "max(temperature_c) as hottest_c from normalized.grid where cooling_degrees > 0 "
+        "and demand_mwh between 0 and 250000 group by region order by mwh_per_degree desc limit 3",
+    ),
+    (
+        "When is power cheapest in southern California, day-ahead?",
+        "select hour_of_day, round(median(price_sp15_usd_per_mwh), 2) as median_usd_per_mwh "
+        "from features.hourly where region = 'CISO' group by hour_of_day order by median_usd_per_mwh limit 3",
     ),
 )
 
@@ -71,20 +85,23 @@ def mark(home: Home) -> None:
 
 
 @contextmanager
-def simulator() -> Iterator[str]:
-    """Serve the simulated API from a process of its own, and yield its address."""
+def simulator() -> Iterator[dict[str, str]]:
+    """Serve the simulated sources from a process of their own, and yield the address of each."""
     command = [sys.executable, "-m", "energywh", "simulate", "--port", "0", "--now", _NOW, "--time-scale", "0"]
     process = subprocess.Popen(  # noqa: S603 - our own program
         [*command, "--api-key", KEY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
-        first_line = process.stdout.readline()
-        address = re.search(r"http://\S+", first_line)
-        if address is None:
-            _, errors = process.communicate(timeout=10)
-            raise EnergywhError(f"the simulator did not start: {errors.strip() or first_line.strip()}")
-        yield address[0]
+        said = ""
+        while "energywh sync" not in said:
+            line = process.stdout.readline()
+            if not line:
+                _, errors = process.communicate(timeout=10)
+                raise EnergywhError(f"the simulator did not start: {errors.strip() or said.strip()}")
+            said += line
+        addresses = dict(re.findall(r"export (ENERGYWH_\w+_URL)=(\S+)", said))
+        yield {name: addresses[variable] for name in sources() if (variable := url_variable(name)) in addresses}
     finally:
         process.terminate()
         try:
@@ -101,21 +118,25 @@ def run_demo(home: Home, on_step: Callable[[Step], None]) -> None:
         EnergywhError: a step failed.
     """
     mark(home)
-    with simulator() as address:
-        settings = load(
-            home.path,
-            {
-                "eia.url": address,
-                "eia.api_key": KEY,
-                "eia.requests_per_second": 0.0,
-                "eia.requests_per_hour": 0,
-            },
-        )
+    with simulator() as addresses:
+        settings = load(home.path, _settings(addresses))
         _timed(on_step, "sync", lambda: _sync(settings))
     _timed(on_step, "build", lambda: _build(settings))
     _timed(on_step, "export", lambda: _export(home))
     _timed(on_step, "sql", lambda: _ask(home))
     _timed(on_step, "windows", lambda: _windows(home))
+
+
+def _settings(addresses: dict[str, str]) -> dict[str, str | float | int]:
+    """Return the settings of the demonstration: sources on this machine have no pace to keep."""
+    overrides: dict[str, str | float | int] = {"eia.api_key": KEY, "caiso.nodes": NODES}
+    for option in source_options():
+        source, name = option.name.split(".")
+        if name == "url" and source in addresses:
+            overrides[option.name] = addresses[source]
+        elif name.startswith("requests_per_"):
+            overrides[option.name] = 0
+    return overrides
 
 
 def _timed(on_step: Callable[[Step], None], title: str, work: Callable[[], list[str]]) -> None:
@@ -128,7 +149,7 @@ def _sync(settings: Settings) -> list[str]:
     from energywh.sync.run import sync
     from energywh.sync.select import parse_selection
 
-    selection = parse_selection(["eia"], since=SINCE, until=UNTIL, regions=REGIONS)
+    selection = parse_selection(DATASETS, since=SINCE, until=UNTIL, regions=REGIONS)
     result = sync(settings, selection)
     if not result.ok:
         raise EnergywhError(f"the demo's sync failed: {result.errors[0]}")

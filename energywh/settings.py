@@ -40,6 +40,11 @@ class Option:
         return ("ENERGYWH_" + self.name.replace(".", "_").upper(), *self.variables)
 
 
+def url_variable(source: str) -> str:
+    """Return the environment variable that replaces the base address of a source."""
+    return f"ENERGYWH_{source.upper()}_URL"
+
+
 CORE_OPTIONS = (
     Option("sync.sources", "", "Sources that a plain sync takes, by commas; empty for all that can run."),
     Option("sync.jobs", 8, "Requests under way at once, per source.", minimum=1, maximum=64),

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from energywh.errors import EnergywhError
+from energywh.settings import url_variable
 from energywh.simulate.atlas import Atlas
 from energywh.simulate.eia import Backend, EiaPage, application_error
 from energywh.simulate.faults import FaultDraw, Faults
@@ -191,7 +192,7 @@ class Simulator:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that turn every source of energywh to this simulator."""
-        return {f"ENERGYWH_{source.upper()}_URL": url for source, url in self.urls.items()}
+        return {url_variable(source): url for source, url in self.urls.items()}
 
     @property
     def control_url(self) -> str:
