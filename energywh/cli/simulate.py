@@ -82,8 +82,8 @@ def simulate(
         click.echo(f"simulated APIs, seed {seed}, at {simulator.clock.now():%Y-%m-%dT%H:%M} UTC: {simulator.url}")
         click.echo("In another shell:")
         click.echo(f"  export ENERGYWH_HOME=simulated EIA_API_KEY={api_key}")
-        for name, url in simulator.environment.items():
-            click.echo(f"  export {name}={url}")
+        for variable, url in simulator.environment.items():
+            click.echo(f"  export {variable}={url}")
         click.echo(f"  energywh sync --since {simulator.clock.now() - timedelta(days=30):%Y-%m-%d}")
         # Wakes now and then: a wait without end would keep signals from being handled on some systems.
         while not ended.wait(0.5):

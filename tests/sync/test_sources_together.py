@@ -1,0 +1,66 @@
+"""All sources under one sync: at the same time, each at its own pace, and none stopped by another's failure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from energywh.sync.run import SyncResult
+from tests.support.desk import Desk, desk_with_simulator
+from tests.support.staging import query, values
+
+SOURCES = ("eia", "caiso", "open_meteo")
+PACES = {"eia": 12.0, "caiso": 3.0, "open_meteo": 6.0}
+MONTHS = {"since": "2024-03-01", "until": "2024-04-30", "regions": ["CISO"]}
+
+
+def paced(desk: Desk) -> Desk:
+    """The desk with a pace for each source, quicker than the real ones so that a test takes seconds."""
+    return desk.having(**{f"{name.upper()}_REQUESTS_PER_SECOND": str(pace) for name, pace in PACES.items()})
+
+
+def timed(desk: Desk, *names: str) -> tuple[SyncResult, float]:
+    began = time.monotonic()
+    result = desk.sync(*names, **MONTHS)  # type: ignore[arg-type]
+    return result, time.monotonic() - began
+
+
+def test_all_at_once_keep_each_pace_and_take_as_long_as_the_slowest_alone(tmp_path: Path) -> None:
+    paces = {name: (pace, None) for name, pace in PACES.items()}
+    with desk_with_simulator(tmp_path, paces=paces) as (desk, sim):
+        desk = paced(desk.facing(sim, *SOURCES))
+        alone = {}
+        for name in SOURCES:
+            result, alone[name] = timed(desk.another(name), name)
+            assert result.ok, result.errors
+        sim.requests.clear()
+        result, together = timed(desk.another("together"), *SOURCES)
+        assert result.ok, result.errors
+        assert sim.counters.over_rate == 0
+        assert {served.source for served in sim.requests} == set(SOURCES)
+        assert together < max(alone.values()) + 0.5 * min(alone.values())
+        for name in SOURCES:
+            times = [served.at for served in sim.requests if served.source == name]
+            span = max(1.0, 1.0 / PACES[name])
+            most = max(sum(at <= other < at + span for other in times) for at in times)
+            assert most <= max(1, PACES[name])
+        held = values(desk.another("together").staging)
+        for name in SOURCES:
+            by_itself = values(desk.another(name).staging)
+            assert all(rows == held[table] for table, rows in by_itself.items() if table.startswith(f"{name}."))
+
+
+def test_a_source_that_is_down_does_not_stop_the_others_and_is_named(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path) as (desk, sim):
+        down = desk.facing(sim, *SOURCES).having(CAISO_URL="http://127.0.0.1:9/oasisapi", SYNC_RETRIES="0")
+        done = down.run("sync", "--since", "2024-03-01", "--until", "2024-03-03", "--region", "CISO")
+    assert done.returncode == 1
+    assert "caiso" in done.stderr
+    assert "eia.region_data: 1 of 1 chunks" in done.stdout
+    assert "open_meteo.hourly: 1 of 1 chunks" in done.stdout
+    assert (
+        query(down.staging, "select distinct split_part(dataset, '.', 1) from sync.chunk where status = 'done'") != []
+    )
+    assert query(down.staging, "select count(*) from sync.chunk where status = 'done' and dataset like 'caiso%'") == [
+        (0,)
+    ]
