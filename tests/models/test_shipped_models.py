@@ -9,7 +9,8 @@ from energywh.durations import utc_now
 from energywh.home import Home, sql_dir
 from energywh.models.build import BuildOptions, BuildReport, build
 from energywh.models.project import load_project
-from energywh.sync.staging import open_staging
+from energywh.sources.open_meteo import HOURLY
+from energywh.sync.staging import all_datasets, open_staging
 from tests.models.folder import Desk
 
 MONTHS = [date(2024, month, 1) for month in range(1, 7)]
@@ -20,6 +21,23 @@ TABLES = {
 }
 
 
+def desk_of_all_sources(folder: Path) -> Desk:
+    """A staging with the tables of every source, without rows, as a sync makes it."""
+    desk = Desk(folder, {})
+    statements = []
+    for name, dataset in all_datasets().items():
+        if dataset.source != "eia":  # whose tables a desk has
+            types = [f"{dataset.time_column} TIMESTAMP", *(f"{key} VARCHAR" for key in dataset.keys)]
+            types += [*(f"{value} DOUBLE" for value in dataset.values), "known_from_utc TIMESTAMP"]
+            statements += [
+                f"CREATE SCHEMA IF NOT EXISTS {dataset.source}",
+                f"CREATE TABLE {name} ({', '.join(types)})",
+                f"INSERT INTO sync.dataset VALUES ('{name}', '{dataset.time_column}', {dataset.stamp_offset_hours})",
+            ]
+    desk.land(*statements, changes={})
+    return desk
+
+
 def shipped(desk: Desk, *, full: bool = False) -> BuildReport:
     return build(desk.home, sql=sql_dir(), full=full, options=BuildOptions(keep_versions=9, threads=2))
 
@@ -27,7 +45,7 @@ def shipped(desk: Desk, *, full: bool = False) -> BuildReport:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """Half a year of three authorities, with fractions (as many digits as are reported), nulls and holes."""
-    desk = Desk(tmp_path, {})
+    desk = desk_of_all_sources(tmp_path)
     statements = [
         f"INSERT INTO eia.{table} SELECT TIMESTAMP '2024-01-01' + to_hours(h::INTEGER), region, code, "
         "CASE WHEN hash(h, region, code) % 41 <> 0 THEN round(1000 + hash(region, code, h) % 100000 / 7.0, 3) END, "
@@ -36,7 +54,13 @@ def desk(tmp_path: Path) -> Desk:
         f"(SELECT unnest({codes}) AS code) WHERE hash(code, h, region) % 53 <> 0"
         for table, (_, _, codes) in TABLES.items()
     ]
-    desk.land(*statements, changes={f"eia.{table}": MONTHS for table in TABLES})
+    weather = [f"hash(h, place, {number}) % 1000 / 10.0" for number in range(len(HOURLY.values))]
+    statements.append(
+        f"INSERT INTO {HOURLY.name} SELECT TIMESTAMP '2024-01-01' + to_hours(h::INTEGER), region, place, "
+        f"{', '.join(weather)}, TIMESTAMP '2025-01-01' FROM range(1, 4369) t(h), "
+        f"read_csv('{sql_dir()}/seeds/weather_place.csv') WHERE region IN ('CISO', 'LGEE', 'NYIS')"
+    )
+    desk.land(*statements, changes={**{f"eia.{table}": MONTHS for table in TABLES}, HOURLY.name: MONTHS})
     return desk
 
 
@@ -55,13 +79,20 @@ def test_shipped_models_built_by_month_equal_those_built_whole(desk: Desk) -> No
         report = shipped(desk)
         grid = next(result for result in report.models if result.name == "normalized.grid")
         assert (grid.months, grid.changed) == (1, 1)
+    # The radiation of the last hour of April is stamped May 1st 00:00, and so is the temperature of the first of May.
+    desk.land(
+        f"UPDATE {HOURLY.name} SET shortwave_radiation = 7, temperature_2m = 7 WHERE time = '2024-05-01'",
+        changes={HOURLY.name: [date(2024, 4, 1)]},
+    )
+    weather_model = next(result for result in shipped(desk).models if result.name == "normalized.weather")
+    assert (weather_model.months, weather_model.changed) == (2, 2)
     by_month = desk.contents(tables)
     shipped(desk, full=True)
     assert by_month == desk.contents(tables)
 
 
 def test_shipped_models_build_from_a_staging_without_rows(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, {})
+    desk = desk_of_all_sources(tmp_path)
     began = utc_now()
     report = shipped(desk)
     assert report.published

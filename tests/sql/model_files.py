@@ -9,16 +9,19 @@ from typing import Any
 
 import duckdb
 
+from energywh.sources import sources
+from energywh.sync.staging import all_datasets
+
 SQL = Path(__file__).parents[2] / "sql"
 FIXTURES = Path(__file__).parent
 FRONT_MATTER = re.compile(r"\A/\*---\n(.*?)\n---\*/", re.DOTALL)
 
 # Column name -> SQL type of fixture files; the first pattern that matches counts.
 COLUMN_TYPES = (
-    (r".*_utc|period|local_time", "timestamp"),
+    (r".*_utc|period|time|local_time", "timestamp"),
     (r".*_date", "date"),
     (r"is_.*|renewable|storage|generation_only", "boolean"),
-    (r"value|.*_mwh|.*_hours|.*_sin|.*_cos|.*share.*", "double"),
+    (r"value|weight|.*_[0-9]+m|.*_radiation|.*_cover|precipitation|.*_mwh|.*_hours|.*_sin|.*_cos|.*share.*", "double"),
     (r"hour_of_day|day_of_.*|month|.*_count_.*", "smallint"),
     (r".*", "varchar"),
 )
@@ -64,6 +67,7 @@ ORDER = (
     "normalized.demand",
     "normalized.generation",
     "normalized.interchange",
+    "normalized.weather",
     "normalized.span",
     "normalized.grid",
     "features.calendar",
@@ -77,7 +81,9 @@ def warehouse() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(":memory:")
     con.execute("set TimeZone = 'UTC'; set threads = 2")
     con.execute("attach ':memory:' as staging")
-    con.execute("create schema staging.eia; create schema seeds; create schema normalized; create schema features")
+    for source in sources():
+        con.execute(f"create schema staging.{source}")
+    con.execute("create schema seeds; create schema normalized; create schema features")
     return con
 
 
@@ -89,9 +95,17 @@ def load_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
 
 
 def load_seeds(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the seeds schema's tables from sql/seeds."""
+    """Create those tables of the seeds schema that a fixture has not made, from sql/seeds."""
     for path in sorted((SQL / "seeds").glob("*.csv")):
-        con.execute(f"create table seeds.{path.stem} as from read_csv(?, header = true)", [str(path)])
+        con.execute(f"create table if not exists seeds.{path.stem} as from read_csv(?, header = true)", [str(path)])
+
+
+def leave_the_rest_empty(con: duckdb.DuckDBPyConnection) -> None:
+    """Create those staging tables that a test has not made, without rows, as sync does."""
+    for name, dataset in all_datasets().items():
+        columns = [f"{dataset.time_column} timestamp", *(f"{key} varchar" for key in dataset.keys)]
+        columns += [f"{value} double" for value in dataset.values]
+        con.execute(f"create table if not exists staging.{name} ({', '.join(columns)}, known_from_utc timestamp)")
 
 
 def build(con: duckdb.DuckDBPyConnection, *names: str) -> None:

@@ -15,6 +15,9 @@ STAGING = {
     "fuel_type_data": ("respondent", "fueltype", ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES")),
     "interchange_data": ("fromba", "toba", ("BPAT", "AZPS", "IESO", "PJM")),
 }
+WEATHER = (
+    "temperature_2m, dew_point_2m, wind_speed_10m, wind_speed_100m, shortwave_radiation, cloud_cover, precipitation"
+)
 INCREMENTAL = [name for name in ORDER if MODELS[name].is_incremental]
 
 
@@ -37,6 +40,18 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
                 and not (r.region = 'NYIS' and c.code = 'SUN' and h.period < timestamp '2024-11-15')
                 and not (r.region = 'AVRN' and c.code in ('D', 'DF'))
         """)
+    weather = ", ".join(
+        f"case when hash(h.time, p.place, '{name}') % 31 <> 0 then (hash(h.time, p.place, '{name}') % 1000) / 10.0 end "
+        f"as {name}"
+        for name in WEATHER.split(", ")
+    )
+    con.execute(f"""
+        create table staging.open_meteo.hourly as
+        select h.time, p.region, p.place, {weather}, timestamp '2025-01-01' as known_from_utc
+        from (select unnest(generate_series(timestamp '{FIRST}', timestamp '{LAST}', interval 1 hour)) as time) h,
+            seeds.weather_place p
+        where p.region in {REGIONS} and hash(h.time, p.place) % 23 <> 0
+    """)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +73,9 @@ def rebuilt(
         periods = f"period > '{first}' and period <= '{end}' and {where.replace('region', who)}"
         con.register("source", whole.sql(f"select * from staging.eia.{table} where {periods}").to_arrow_table())
         con.execute(f"create table staging.eia.{table} as from source")
+    stamps = f"time > '{first}' and time <= '{end}' and {where}"
+    con.register("source", whole.sql(f"select * from staging.open_meteo.hourly where {stamps}").to_arrow_table())
+    con.execute("create table staging.open_meteo.hourly as from source")
     load_seeds(con)
     for other in ORDER:
         if other == name:
@@ -92,9 +110,10 @@ def test_a_month_rebuilt_from_its_lookback_equals_the_month_of_a_whole_build(
     assert differing(whole, part, name, IN_MONTH) == 0
 
 
-def test_the_lookback_of_the_hourly_features_is_no_longer_than_they_need(whole: duckdb.DuckDBPyConnection) -> None:
-    short = MODELS["features.hourly"].lookback - timedelta(hours=1)
-    assert differing(whole, rebuilt(whole, "features.hourly", MONTH - short, NEXT), "features.hourly", IN_MONTH) > 0
+@pytest.mark.parametrize("name", ["features.hourly", "normalized.weather"])
+def test_a_lookback_is_no_longer_than_its_model_needs(whole: duckdb.DuckDBPyConnection, name: str) -> None:
+    short = MODELS[name].lookback - timedelta(hours=1)
+    assert differing(whole, rebuilt(whole, name, MONTH - short, NEXT), name, IN_MONTH) > 0
 
 
 @pytest.mark.parametrize("name", [n for n in ORDER if MODELS[n].has_time])

@@ -113,3 +113,39 @@ def test_every_recorded_interchange_pair_is_a_pair_and_authorities_are_paired_bo
     assert {a for a, _ in pairs} <= authorities.keys()
     assert {b for _, b in pairs} <= codes(con, "'authority', 'foreign'").keys()
     assert not [(a, b) for a, b in pairs if b in authorities and (b, a) not in pairs]
+
+
+def test_every_authority_that_reports_demand_has_weighted_places_and_no_other_region_has(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    reporting = con.execute(
+        "select region from normalized.region where kind = 'authority' and not generation_only"
+    ).fetchall()
+    placed = con.execute("select distinct region from seeds.weather_place").fetchall()
+    assert sorted(placed) == sorted(reporting)
+
+
+def test_weather_places_lie_in_the_contiguous_states_and_weigh_something(con: duckdb.DuckDBPyConnection) -> None:
+    wrong = con.execute("""
+        select * from seeds.weather_place
+        where coalesce(not (latitude between 24.5 and 49.4 and longitude between -124.8 and -66.9 and weight > 0), true)
+            or counted not in ('metro', 'county', 'city', 'part') or name not similar to '.+, [A-Z]{2}'
+            or place not similar to '[a-z_]+'
+    """).fetchall()
+    assert wrong == []
+
+
+def test_weather_places_of_a_region_are_told_apart_by_name_and_by_coordinates(con: duckdb.DuckDBPyConnection) -> None:
+    """An answer of Open-Meteo gives the coordinates of a grid cell, which may lie off by up to 0.4 degrees."""
+    twins = con.execute("""
+        select a.region, a.place, b.place from seeds.weather_place a join seeds.weather_place b using (region)
+        where a.rowid < b.rowid and (a.place = b.place
+            or (abs(a.latitude - b.latitude) < 0.5 and abs(a.longitude - b.longitude) < 0.5))
+    """).fetchall()
+    assert twins == []
+
+
+def test_no_authority_has_more_weather_places_than_a_minute_of_calls_allows(con: duckdb.DuckDBPyConnection) -> None:
+    """At one request each 1.2 s, each of at most 11 calls, Open-Meteo counts fewer than its 600 a minute."""
+    (most,) = con.execute("select max(n) from (select count(*) n from seeds.weather_place group by region)").fetchall()
+    assert most[0] <= 10
