@@ -172,7 +172,8 @@ class Warehouse:
             splits: points in time that part the windows, ("2023-01-01", "2024-01-01") for (train, valid, test); one
                 alone for (train, test).
                 No hour, as input or target, is in windows of two parts; a part shorter than a window takes the
-                hours of input that it needs from the end of the part before.
+                hours of input that it needs from the end of the part before, and a warning says how much that
+                one loses: windows of a year want overlap="inputs".
             regions: codes, in the order wanted; by default every authority of the source, aggregates left out, and
                 with a warning those without a value of the target (some generate only).
             horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
@@ -184,7 +185,8 @@ class Warehouse:
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
-            overlap: "inputs" lets the inputs of later parts reach back into earlier ones; targets never do.
+            overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
+                is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
             purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
                 one; by default the look-back that the model, or of a query the models that it reads, declare (what
                 the query itself looks back is for you to add), and 0 with overlap="inputs".

@@ -342,16 +342,11 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, purge)
+    starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     made = tuple(
-        Windows(
-            frame,
-            shape,
-            cutting.starts(frame, shape, part, whole, told),
-            library,
-            one_target=isinstance(target, str),
-            name=part.name,
-        )
-        for part in cutting.parts(frame.axis, shape, cuts, overlap, purge)
+        Windows(frame, shape, rows, library, one_target=isinstance(target, str), name=part.name)
+        for part, rows in zip(parts, starts, strict=True)
     )
     for windows in made:
         if not len(windows):
@@ -360,7 +355,36 @@ def cut_windows(
                 f"{'unbroken ' if whole is not None else ''}hours with a target in any region; move the cuts, take a "
                 f"shorter length{', or gaps=' + repr('mask') if whole is not None else ''}"
             )
+    _report_given_up(
+        shape,
+        [
+            (part, len(windows), sum(map(len, cutting.starts(frame, shape, part.unshortened, whole, told))))
+            for part, windows in zip(parts, made, strict=True)
+            if part.given_up
+        ],
+    )
     return made if splits is not None else made[0]
+
+
+def _report_given_up(shape: cutting.Shape, shortened: Sequence[tuple[cutting.Part, int, int]]) -> None:
+    """Warn of parts that end early, with how many windows they have and would have had."""
+    if not shortened:
+        return
+    lost = ", ".join(
+        f"{part.name} gives up its last {part.given_up:,} hours ({have:,} windows instead of {would_have:,})"
+        for part, have, would_have in shortened
+    )
+    short = " and ".join(part.lends_to for part, _, _ in shortened)
+    reach = "let inputs reach back into earlier parts with overlap='inputs'" + (
+        "" if shape.horizon else " (and a horizon)"
+    )
+    warnings.warn(
+        f"{lost}: {short} would hold no window of {shape.span:,} hours otherwise, and no hour is in windows of two "
+        f"parts. No window has a target in the hours given up. To keep them, {reach}, take a shorter length, or move "
+        "the cuts",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _shape(length: int, stride: int, horizon: int) -> cutting.Shape:

@@ -126,6 +126,7 @@ def test_windows_are_exactly_those_of_the_slow_way(
     assert sorted(seen) == list(range(len(samples)))
 
 
+@pytest.mark.filterwarnings("ignore:.* gives up its last")
 @QUICK
 @given(
     hours=st.integers(20, 120),
@@ -172,7 +173,11 @@ def test_splits_share_no_hour_and_keep_the_order_of_time(
 
 def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gives_them_up() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, float(i)) for i in range(400)}
-    with table_of(rows) as connection:
+    says = (
+        r"train gives up its last 100 hours \(1 windows instead of 101\): valid would hold no window of 104 hours"
+        r".*overlap='inputs', take"
+    )
+    with table_of(rows) as connection, pytest.warns(UserWarning, match=says):
         train, valid, test = cut_windows(  # type: ignore[misc]
             connection,
             "FROM main.series",
@@ -258,6 +263,19 @@ def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
     assert float(train.window(len(train) - 1).targets[-1]) == 149
     assert float(test.window(0).targets[0]) == 150
     assert float(test.window(0).inputs[0, 1]) == 100
+
+
+def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Warehouse) -> None:
+    arguments: dict[str, Any] = {"target": "demand_mwh", "stride": 1, "horizon": 24, "regions": "CISO", "as_": "numpy"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warehouse.windows("features.hourly", length=48, splits=["2023-01-11", "2023-01-21"], **arguments)
+        warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], overlap="inputs", **arguments)
+    # 2023-01-01 to the cut, less the purge of 24 hours and the 264 of a window; then less the 240 given up.
+    with pytest.warns(UserWarning, match=r"last 240 hours \(49 windows instead of 289\)") as caught:
+        train, test = warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], **arguments)
+    assert [warning.filename for warning in caught] == [__file__]  # it points at the caller
+    assert (len(train), len(test)) == (49, 6 * 24 - 23)
 
 
 def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.Warehouse) -> None:
