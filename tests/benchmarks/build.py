@@ -19,7 +19,8 @@ from energywh.regions import regions
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid
 from energywh.simulate.reporting import Reporting
-from energywh.sync.staging import all_datasets, open_staging
+from energywh.sources import sources
+from energywh.sync.staging import open_staging
 
 LAST_MONTH = "2026-01-01"
 
@@ -30,7 +31,7 @@ def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> i
     rows = 0
     with open_staging(home.staging) as connection:
         connection.execute("begin")
-        for dataset in all_datasets().values():
+        for dataset in sources()["eia"].datasets:
             for batch in backend.batches(dataset.table, codes, first, last):
                 connection.register("batch", batch)
                 connection.execute(f"insert into {dataset.name} select *, timestamp '2026-01-01' from batch")
