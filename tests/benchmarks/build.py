@@ -74,7 +74,7 @@ def main() -> None:
         full = build(home, options=BuildOptions())
         report("full build", full)
         ratios = []
-        for month in range(3):  # the third finds a version to recycle instead of copying one
+        for month in range(3):
             start = end + month * 744
             fill(home, codes, start, start + 743, 2 + month)
             one = build(home, options=BuildOptions())
