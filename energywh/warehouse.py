@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from energywh.asking import ask, identifier
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
-from energywh.errors import StorageError
+from energywh.errors import StorageError, UsageError, did_you_mean
 from energywh.home import Home
 from energywh.models.project import SEEDS
 from energywh.models.statements import text
@@ -33,7 +33,10 @@ def open(path: str | os.PathLike[str] | None = None) -> Warehouse:
 
     Raises:
         StorageError: nothing is published there yet, or the file cannot be read.
+        UsageError: ``path`` is not the path of a folder.
     """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise UsageError(f"open() takes the path of the warehouse's folder, as text or Path, not {path!r}")
     home, _ = resolve_home(None if path is None else Path(path))
     return Warehouse(home)
 
@@ -198,9 +201,14 @@ class Warehouse:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
+            TypeError: an argument that there is not.
         """
-        from energywh.datasets.windows import cut_windows
+        from energywh.datasets.windows import Options, cut_windows
 
+        for name in options:
+            if name not in Options.__annotations__:
+                known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
+                raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
             self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
         )
@@ -219,14 +227,15 @@ class Warehouse:
         """Return the latest ``hours`` complete hours of each region, for inference.
 
         An hour is complete once every feature has arrived that the region reported at all of late, in its newest
-        240 hours.
+        240 hours. A region with a shorter history than others is masked before it begins.
 
         Args:
             now: naive UTC moment from which the age is counted; by default the present.
 
         Raises:
             UnknownNameError: no such model, column or region.
-            WindowError: duplicate hours, or MLX missing.
+            UsageError: wrong SQL or arguments.
+            WindowError: no region has that many hours, duplicate hours, or MLX missing.
         """
         from energywh.datasets.context import latest
 

@@ -95,8 +95,6 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
         raise UsageError(
             "overlap='inputs' needs a horizon of 1 or more: with horizon=0 each hour after the first is a target"
         )
-    if purge < 0:
-        raise UsageError(f"purge must be 0 or more hours, not {purge}")
     if list(cuts) != sorted(set(cuts)):
         shown = ", ".join(f"{hour_time(cut):%Y-%m-%dT%H}" for cut in cuts)
         raise UsageError(f"splits must be ascending points in time, not {shown}")

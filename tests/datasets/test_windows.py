@@ -353,6 +353,13 @@ def test_batches_know_their_number_and_hold_each_window_once(
     assert len(set(seen.tolist())) == len(seen) == (len(parts) * size if drop_last else len(windows))
 
 
+@pytest.mark.parametrize(("size", "seed"), [("a", 0), (0, 0), (2.5, 0), (True, 0), (None, 0), (8, "a"), (8, None)])
+def test_a_batch_of_no_size_or_seed_is_refused(warehouse: energywh.Warehouse, size: Any, seed: Any) -> None:
+    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
+    with pytest.raises(UsageError, match="must be a whole number"):
+        windows.batches(size, shuffle=True, seed=seed)
+
+
 def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
     orders = {(seed, epoch): permutation(500, seed, epoch).tolist() for seed in range(3) for epoch in range(3)}
     assert all(sorted(order) == list(range(500)) for order in orders.values())
@@ -411,6 +418,14 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"stride": 0}, UsageError, "stride must be"),
         ({"horizon": -1}, UsageError, "horizon must be"),
         ({"length": 2.5}, UsageError, "whole number"),
+        ({"length": "24"}, UsageError, "length must be a whole number of hours, 1 or more, not '24'"),
+        ({"purge": "1d"}, UsageError, "purge must be a whole number of hours"),
+        ({"target": 3}, UsageError, "the target must be a name or a list of names, not 3"),
+        ({"features": [1]}, UsageError, "the feature must be a name"),
+        ({"regions": ["CISO", 5]}, UsageError, "regions must be a name or a list of names"),
+        ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
+        ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
+        ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
         ({"gaps": "split"}, UsageError, "gaps must be"),
         ({"as_": "torch"}, UsageError, "as_ must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),
