@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
+from energywh.models.statements import within
 from tests.sql.filled_staging import FIRST, LAST, REGIONS, fill_staging, read_datasets, region_key, stamps
 from tests.sql.model_files import MODELS, ORDER, build, columns, load_seeds, warehouse
 
@@ -39,7 +40,7 @@ def rebuilt(
         if other == name:
             continue
         model = MODELS[other]
-        hours = f"hour_utc >= '{first}' and hour_utc < '{end}'" if model.time_column else "true"
+        hours = within(model.time_column, first, end) if model.time_column else "true"
         of_region = f"region = '{region}'" if region and model.time_column and "region" in model.columns else "true"
         con.register("source", whole.sql(f"select * from {other} where {hours} and {of_region}").to_arrow_table())
         con.execute(f"create table {other} as from source")

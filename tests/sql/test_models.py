@@ -75,3 +75,17 @@ def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) ->
     build(con, name)
     for audit in MODELS[name].audits:
         run_audit(con, MODELS[name], audit)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_only_rows_that_speak_for_an_hour_have_hour_utc(name: str) -> None:
+    """A column called hour_utc invites a join by the hour: it is part of the grain, or another name is meant."""
+    model = MODELS[name]
+    assert ("hour_utc" in model.columns) == ("hour_utc" in model.grain)
+    if model.time_column is not None:
+        assert model.time_column in model.grain
+        step = "month" if model.time_column == "month_utc" else "hour"
+        con = fixture_warehouse(name)
+        build(con, name)
+        of_step = f"{model.time_column} <> date_trunc('{step}', {model.time_column})"
+        assert con.execute(f"select count(*) from {name} where {of_step}").fetchall() == [(0,)]
