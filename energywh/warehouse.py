@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from energywh.asking import ask, identifier
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
-from energywh.errors import StorageError
+from energywh.errors import StorageError, UsageError, did_you_mean
 from energywh.home import Home
 from energywh.models.project import SEEDS
 from energywh.models.statements import text
@@ -33,7 +33,10 @@ def open(path: str | os.PathLike[str] | None = None) -> Warehouse:
 
     Raises:
         StorageError: nothing is published there yet, or the file cannot be read.
+        UsageError: ``path`` is not the path of a folder.
     """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise UsageError(f"open() takes the path of the warehouse's folder, as text or Path, not {path!r}")
     home, _ = resolve_home(None if path is None else Path(path))
     return Warehouse(home)
 
@@ -172,7 +175,8 @@ class Warehouse:
             splits: points in time that part the windows, ("2023-01-01", "2024-01-01") for (train, valid, test); one
                 alone for (train, test).
                 No hour, as input or target, is in windows of two parts; a part shorter than a window takes the
-                hours of input that it needs from the end of the part before.
+                hours of input that it needs from the end of the part before, and a warning says how much that
+                one loses: windows of a year want overlap="inputs".
             regions: codes, in the order wanted; by default every authority of the source, aggregates left out, and
                 with a warning those without a value of the target (some generate only).
             horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
@@ -184,7 +188,8 @@ class Warehouse:
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
-            overlap: "inputs" lets the inputs of later parts reach back into earlier ones; targets never do.
+            overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
+                is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
             purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
                 one; by default the look-back that the model, or of a query the models that it reads, declare (what
                 the query itself looks back is for you to add), and 0 with overlap="inputs".
@@ -196,9 +201,14 @@ class Warehouse:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
+            TypeError: an argument that there is not.
         """
-        from energywh.datasets.windows import cut_windows
+        from energywh.datasets.windows import Options, cut_windows
 
+        for name in options:
+            if name not in Options.__annotations__:
+                known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
+                raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
             self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
         )
@@ -217,14 +227,15 @@ class Warehouse:
         """Return the latest ``hours`` complete hours of each region, for inference.
 
         An hour is complete once every feature has arrived that the region reported at all of late, in its newest
-        240 hours.
+        240 hours. A region with a shorter history than others is masked before it begins.
 
         Args:
             now: naive UTC moment from which the age is counted; by default the present.
 
         Raises:
             UnknownNameError: no such model, column or region.
-            WindowError: duplicate hours, or MLX missing.
+            UsageError: wrong SQL or arguments.
+            WindowError: no region has that many hours, duplicate hours, or MLX missing.
         """
         from energywh.datasets.context import latest
 

@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from energywh.cli import Session
-    from energywh.models.catalog import CatalogModel
+    from energywh.models.catalog import CatalogColumn, CatalogModel
 
 
 @click.command()
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def models(session: Session, model: str | None, as_json: bool) -> None:
     """Print the catalog: all tables, or the columns, units and audits of MODEL.
 
-    Works before the first build too; row counts are then not known.
+    A column is empty where it is NULL in every row, as when the source it comes from is not synced. Works before the
+    first build too; row counts and empty columns are then not known.
     """
     import dataclasses
 
@@ -45,6 +46,7 @@ def _print_catalog(catalog: list[CatalogModel]) -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("months", justify="right", no_wrap=True)
+    table.add_column("empty columns", justify="right")
     table.add_column("description", ratio=1)
     for model in catalog:
         table.add_row(
@@ -53,6 +55,7 @@ def _print_catalog(catalog: list[CatalogModel]) -> None:
             ", ".join(model.grain),
             _count(model.rows),
             "" if model.months is None else str(model.months),
+            f"{len(model.empty_columns)} of {len(model.columns)}" if model.empty_columns else "",
             model.description.split(". ", 1)[0].rstrip(".") + ".",
         )
     Console(width=None if _on_terminal() else 160, highlight=False, markup=False).print(table)
@@ -68,14 +71,19 @@ def _print_model(model: CatalogModel) -> None:
     if model.rows is not None:
         span = f" from {model.first_month:%Y-%m} to {model.last_month:%Y-%m}" if model.first_month else ""
         console.print(f"{model.rows:,} rows{span}")
+    if model.empty_columns:
+        console.print(f"empty, NULL in every row: {', '.join(model.empty_columns)}")
     if model.reads:
         console.print(f"reads {', '.join(model.reads)}")
     columns = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("column", "type", "unit"):
         columns.add_column(heading, no_wrap=True)
+    columns.add_column("filled", justify="right", no_wrap=True)
     columns.add_column("description", ratio=1)
     for column in model.columns:
-        columns.add_row(column.name, column.type or "", column.unit or "", column.description)
+        columns.add_row(
+            column.name, column.type or "", column.unit or "", _filled(column, model.rows), column.description
+        )
     console.print(columns)
     if model.audits:
         audits = Table(box=None, pad_edge=False, header_style="bold")
@@ -85,6 +93,13 @@ def _print_model(model: CatalogModel) -> None:
         for audit in model.audits:
             audits.add_row(audit.name, audit.severity, _count(audit.failures))
         console.print(audits)
+
+
+def _filled(column: CatalogColumn, rows: int | None) -> str:
+    """Return the share of rows with a value, rounded down so that 100% means all of them."""
+    if column.rows_with_value is None or not rows:
+        return ""
+    return f"{column.rows_with_value * 1000 // rows / 10:g}%" if column.rows_with_value else "empty"
 
 
 def _count(number: int | None) -> str:

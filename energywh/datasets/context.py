@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from energywh.datasets.arrays import DType, Kind, arrays
 from energywh.datasets.frame import Frame, Request, load
 from energywh.datasets.source import bind
-from energywh.datasets.windows import named_regions
+from energywh.datasets.windows import named_regions, whole_number
 from energywh.durations import HOUR, hour_time, utc_now
-from energywh.errors import UsageError
+from energywh.errors import WindowError
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # In how many of a region's newest rows its last complete hour is looked for, and what it reports "of late": a week
 # of values that are late, after the three days that rows may run ahead with nothing but the day-ahead forecast.
 LATE_HOURS = 168 + 72
+EVER_HOURS = 10_000_000  # longer than any history, and still an interval to DuckDB
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,28 @@ def latest(
     now: datetime | None,
 ) -> Context:
     """Take the context; `energywh.Warehouse.context` documents the arguments and errors."""
-    if isinstance(hours, bool) or hours < 1:
-        raise UsageError(f"hours must be 1 or more, not {hours!r}")
+    hours = whole_number(hours, "hours", 1)
     library = arrays(as_, dtype)
     bound = bind(connection, source)
-    request = Request(named_regions(regions), bound.features(features), newest=LATE_HOURS + hours)
+    request = Request(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
     # Loaded into NumPy: the rows are few, and each region is cut at another hour.
     frame = load(connection, bound, request, arrays("numpy", "float32"))
     count = len(frame.axis.regions)
+    ends = [_complete(frame, region) for region in range(count)]
+    there = [end - int(frame.axis.offset[region]) for region, end in enumerate(ends)]
+    if max(there) < hours:
+        most = there.index(max(there))
+        raise WindowError(
+            f"no region of {bound.name} has {hours:,} hours up to its last complete one; the most are "
+            f"{there[most]:,}, of {frame.axis.regions[most]}: ask for no more"
+        )
     width = len(frame.features.columns)
     shape = (count, hours, width)
     inputs, view = library.allocate(shape)
     present = np.zeros(shape, np.bool_)
     last = np.empty(count, np.int64)
     for region in range(count):
-        start, end = int(frame.axis.offset[region]), _complete(frame, region)
+        start, end = int(frame.axis.offset[region]), ends[region]
         first = max(end - hours, start)
         view[region, hours - (end - first) :] = frame.features.values[first:end]
         present[region, hours - (end - first) :] = frame.features.missing.present([first], end - first)[0]

@@ -46,7 +46,7 @@ class Source:
 
     def pick(self, wanted: Sequence[str] | str, what: str) -> tuple[str, ...]:
         """Return ``wanted`` as column names of this source, checked; see `features` for the errors."""
-        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        names = as_names(wanted, f"the {what}")
         if not names:
             raise UsageError(f"no {what} was named; {self.name} has {', '.join(self.numeric)}")
         for name in names:
@@ -60,6 +60,19 @@ class Source:
         return names
 
 
+def as_names(given: Sequence[str] | str, what: str) -> tuple[str, ...]:
+    """Return one or several names that a person gave, as a tuple.
+
+    Raises:
+        UsageError: something else than text is among them.
+    """
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"{what} must be a name or a list of names, not {given!r}")
+    return names
+
+
 def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Source:
     """Find the model or bind the query ``source``; nothing is computed yet.
 
@@ -67,6 +80,8 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Source:
         UnknownNameError: no model has that name.
         UsageError: wrong SQL, or no region and hour_utc in it.
     """
+    if not isinstance(source, str):
+        raise UsageError(f"the source must be the name of a model or an SQL query, as text, not {source!r}")
     if _MODEL_NAME.fullmatch(source):
         name = pick_model(source.strip(), models(connection))
         described, sql, model = name, quoted(name), name

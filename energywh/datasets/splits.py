@@ -3,8 +3,9 @@
 Splits are in time. By default (`overlap="none"`) no hour is in windows of two parts, inputs or targets: a window
 belongs to the part that holds its last hour, and its hours all lie between the cuts. A part that is itself shorter
 than one window (a test year, windows of a year and a day) cannot hold any: it borrows the hours of inputs before
-its cut, and the part before ends that much earlier. Before each part the look-back of the features is left free
-(`purge`), so that no feature of a later part is computed from an hour of an earlier one.
+its cut, and the part before ends that much earlier; as that may be most of it, `energywh.Warehouse.windows` warns and
+says how much. Before each part the look-back of the features is left free (`purge`), so that no feature of a later
+part is computed from an hour of an earlier one.
 
 With `overlap="inputs"` a window belongs to the part that holds its targets, and its inputs may reach back into
 earlier parts, as they may when a forecast is made.
@@ -13,7 +14,7 @@ earlier parts, as they may when a forecast is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,13 @@ class Part:
     end: int
     cut: int  # where it nominally begins
     cut_end: int
+    given_up: int = 0  # hours before its end, and the purge, that the part after it has taken for its inputs
+    lends_to: str = ""  # name of that part
+
+    @property
+    def unshortened(self) -> Part:
+        """The part as it would be if it gave nothing up."""
+        return replace(self, end=self.end + self.given_up, given_up=0)
 
 
 def whole_time(axis: Axis) -> Part:
@@ -87,8 +95,6 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
         raise UsageError(
             "overlap='inputs' needs a horizon of 1 or more: with horizon=0 each hour after the first is a target"
         )
-    if purge < 0:
-        raise UsageError(f"purge must be 0 or more hours, not {purge}")
     if list(cuts) != sorted(set(cuts)):
         shown = ", ".join(f"{hour_time(cut):%Y-%m-%dT%H}" for cut in cuts)
         raise UsageError(f"splits must be ascending points in time, not {shown}")
@@ -103,16 +109,18 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
     edges = [start, *cuts, end]
     names = NAMES.get(len(cuts) + 1, tuple(f"part {number + 1}" for number in range(len(cuts) + 1)))
     found: list[Part] = []
-    until = end
+    until, given_up = end, 0
     for number in reversed(range(len(names))):
         cut, cut_end = edges[number], edges[number + 1]
         borrows = number > 0 and (overlap == "inputs" or until - cut < shape.span)
         first = max(cut - shape.length, start) if borrows else cut
-        part = Part(names[number], first, until, cut, cut_end)
+        after = names[number + 1] if given_up else ""
+        part = Part(names[number], first, until, cut, cut_end, given_up, after)
         if part.end - part.first < shape.span:
             raise WindowError(_too_short(part, shape, start, end))
         found.append(part)
-        until = (cut if overlap == "inputs" else first) - purge
+        given_up = 0 if overlap == "inputs" else cut - first
+        until = cut - given_up - purge
     return found[::-1]
 
 

@@ -27,7 +27,7 @@ from energywh import regions as eia
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.frame import Frame, Matrix, Request, load, missing_by_region
-from energywh.datasets.source import Source, bind, lookback
+from energywh.datasets.source import Source, as_names, bind, lookback
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -256,13 +256,12 @@ class Windows:
             shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
 
         Raises:
-            UsageError: ``size`` is less than 1, or ``seed`` or ``epoch`` is not a whole number.
+            UsageError: ``size`` is not a whole number of 1 or more, or ``seed`` or ``epoch`` not a whole number.
         """
         for name, value in (("seed", seed), ("epoch", epoch)):
             if not isinstance(value, int | np.integer):
                 raise UsageError(f"{name} must be a whole number, from which the order follows, not {value!r}")
-        if size < 1:
-            raise UsageError(f"a batch holds at least 1 window, not {size}")
+        size = whole_number(size, "size", 1, "windows")
         return Batches(self, size, permutation(len(self), seed, epoch) if shuffle else None, drop_last)
 
 
@@ -320,9 +319,13 @@ def cut_windows(
     if not request.features:
         raise UsageError(f"{bound.name} has no numeric column to use as feature")
     points = (splits,) if isinstance(splits, str | date) else splits or ()
+    if not isinstance(points, Sequence):
+        raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     cuts = [as_hour(moment, "a split") for moment in points]
     if purge is None:
         purge = lookback(connection, bound) if cuts and overlap == "none" else 0
+    else:
+        purge = whole_number(purge, "purge", 0)
     frame = load(connection, bound, request, library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
@@ -342,16 +345,11 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, purge)
+    starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     made = tuple(
-        Windows(
-            frame,
-            shape,
-            cutting.starts(frame, shape, part, whole, told),
-            library,
-            one_target=isinstance(target, str),
-            name=part.name,
-        )
-        for part in cutting.parts(frame.axis, shape, cuts, overlap, purge)
+        Windows(frame, shape, rows, library, one_target=isinstance(target, str), name=part.name)
+        for part, rows in zip(parts, starts, strict=True)
     )
     for windows in made:
         if not len(windows):
@@ -360,15 +358,56 @@ def cut_windows(
                 f"{'unbroken ' if whole is not None else ''}hours with a target in any region; move the cuts, take a "
                 f"shorter length{', or gaps=' + repr('mask') if whole is not None else ''}"
             )
+    _report_given_up(
+        shape,
+        [
+            (part, len(windows), sum(map(len, cutting.starts(frame, shape, part.unshortened, whole, told))))
+            for part, windows in zip(parts, made, strict=True)
+            if part.given_up
+        ],
+    )
     return made if splits is not None else made[0]
+
+
+def _report_given_up(shape: cutting.Shape, shortened: Sequence[tuple[cutting.Part, int, int]]) -> None:
+    """Warn of parts that end early, with how many windows they have and would have had."""
+    if not shortened:
+        return
+    lost = ", ".join(
+        f"{part.name} gives up its last {part.given_up:,} hours ({have:,} windows instead of {would_have:,})"
+        for part, have, would_have in shortened
+    )
+    short = " and ".join(part.lends_to for part, _, _ in shortened)
+    reach = "let inputs reach back into earlier parts with overlap='inputs'" + (
+        "" if shape.horizon else " (and a horizon)"
+    )
+    warnings.warn(
+        f"{lost}: {short} would hold no window of {shape.span:,} hours otherwise, and no hour is in windows of two "
+        f"parts. No window has a target in the hours given up. To keep them, {reach}, take a shorter length, or move "
+        "the cuts",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _shape(length: int, stride: int, horizon: int) -> cutting.Shape:
     """Return the shape of a window, its numbers checked."""
-    for name, value, least in (("length", length, 1), ("stride", stride, 1), ("horizon", horizon, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise UsageError(f"{name} must be a whole number of hours, {least} or more, not {value!r}")
-    return cutting.Shape(int(length), int(stride), int(horizon))
+    return cutting.Shape(
+        whole_number(length, "length", 1),
+        whole_number(stride, "stride", 1),
+        whole_number(horizon, "horizon", 0),
+    )
+
+
+def whole_number(value: object, name: str, least: int, of: str = "hours") -> int:
+    """Return the argument ``name`` as a whole number of ``least`` or more.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UsageError(f"{name} must be a whole number of {of}, {least} or more, not {value!r}")
+    return int(value)
 
 
 def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None:
@@ -379,7 +418,7 @@ def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None
     if regions is None:
         return None
     codes = {code.casefold(): code for code in eia.regions()}
-    given = (regions,) if isinstance(regions, str) else regions
+    given = as_names(regions, "regions")
     named = tuple(dict.fromkeys(codes.get(region.strip().casefold(), region) for region in given))
     if not named:
         raise UsageError("regions is empty; name at least one, or leave it out for all authorities")

@@ -87,7 +87,7 @@ class BuildReport:
         version: name of the version that is now published.
         path: its file.
         published: False where there was nothing new.
-        base: how the new version came about: `fresh`, `cloned`, `recycled` or `copied`.
+        base: how the new version came about: `fresh`, `cloned` or `copied`.
         models: what was done to each model that was asked for, in build order.
         warnings: audits of severity `warn` that found rows.
     """
@@ -198,9 +198,7 @@ class _Build:
         has_base = bool(publish.list_versions(self._home)) and not (self._full and not self._wanted)
         if has_base:
             # Models that were not asked for stay as they are in the newest version, so it must be the base.
-            self._base, self._base_kind = publish.take_base(
-                self._home, self._building, self._options.keep_versions, may_recycle=not self._wanted
-            )
+            self._base, self._base_kind = publish.take_base(self._home, self._building)
             try:
                 connection = self._connect()
                 if compatible(connection):

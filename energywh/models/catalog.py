@@ -16,12 +16,13 @@ from energywh.models.publish import current_version
 
 @dataclass(frozen=True)
 class CatalogColumn:
-    """One column; ``type`` is None before the first build."""
+    """One column; ``type`` is None before the first build, and ``rows_with_value`` where no build counted them."""
 
     name: str
     type: str | None
     unit: str | None
     description: str
+    rows_with_value: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class CatalogModel:
     reads: list[str] | None
     columns: list[CatalogColumn] = field(default_factory=list)
     audits: list[CatalogAudit] = field(default_factory=list)
+
+    @property
+    def empty_columns(self) -> list[str]:
+        """The columns that are NULL in every row; none where there are no rows."""
+        return [column.name for column in self.columns if self.rows and column.rows_with_value == 0]
 
 
 def read_catalog(home: Home, *, sql: Path | None = None) -> list[CatalogModel]:
@@ -103,7 +109,14 @@ def _from_version(path: Path) -> list[CatalogModel]:
                 groups.setdefault(model, []).append(tuple(rest))
             return groups
 
-        columns = grouped('SELECT model, name, type, unit, description FROM energywh."column" ORDER BY model, position')
+        counted = connection.execute(
+            "SELECT count(*) FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'energywh' AND table_name = 'column' AND column_name = 'rows_with_value'"
+        ).fetchall() == [(1,)]  # a version of an older energywh does not have it
+        columns = grouped(
+            f"SELECT model, name, type, unit, description, {'rows_with_value' if counted else 'NULL'} "
+            'FROM energywh."column" ORDER BY model, position'
+        )
         audits = grouped("SELECT model, audit, severity, failures, sample FROM energywh.audit ORDER BY rowid")
         reads = grouped("SELECT model, upstream FROM energywh.dependency ORDER BY ALL")
         months = grouped("SELECT model, count(month), min(month), max(month) FROM energywh.month GROUP BY model")

@@ -23,7 +23,7 @@ from energywh.models.staging import Landing
 if TYPE_CHECKING:
     import duckdb
 
-FORMAT = 1  # raised when the tables below or the digests change meaning: the next build then starts from nothing
+FORMAT = 2  # raised when the tables below or the digests change meaning: the next build then starts from nothing
 
 SCHEMA = """
 CREATE SCHEMA energywh;
@@ -39,8 +39,10 @@ COMMENT ON TABLE energywh.model IS 'One row a model: what its file promises, and
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
 COMMENT ON TABLE energywh.seed IS 'One row a seed.';
 CREATE TABLE energywh."column" (
-    model VARCHAR, name VARCHAR, position INTEGER, type VARCHAR, description VARCHAR, unit VARCHAR);
-COMMENT ON TABLE energywh."column" IS 'One row a column of a model.';
+    model VARCHAR, name VARCHAR, position INTEGER, type VARCHAR, description VARCHAR, unit VARCHAR,
+    rows_with_value BIGINT);
+COMMENT ON TABLE energywh."column" IS
+    'One row a column of a model; rows_with_value is 0 where it is NULL throughout, as when its source is not synced.';
 CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
 COMMENT ON TABLE energywh.month IS
     'Digest of each month of a model (month NULL: of the whole of a model without time); equal digests, equal rows.';
@@ -199,6 +201,7 @@ class Meta:
         self,
         model: Model,
         types: Mapping[str, str],
+        rows_with_value: Mapping[str, int],
         reads: Iterable[str],
         rows: int,
         landing: Landing,
@@ -232,7 +235,7 @@ class Meta:
         )
         self._connection.execute(
             f'INSERT INTO {self._schema}."column" SELECT ?, unnest(?::VARCHAR[]), unnest(?::INTEGER[]), '
-            "unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            "unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BIGINT[])",
             [
                 model.name,
                 list(types),
@@ -240,6 +243,7 @@ class Meta:
                 list(types.values()),
                 [model.columns[name] for name in types],
                 [unit_of(name) for name in types],
+                [rows_with_value[name] for name in types],
             ],
         )
         reads = list(reads)

@@ -137,23 +137,18 @@ def prune(home: Home, keep: int) -> list[Path]:
     return [version.path for version in old]
 
 
-def take_base(home: Home, building: Path, keep: int, *, may_recycle: bool = True) -> tuple[Version, str]:
-    """Make ``building`` a copy of a published version, at the least cost.
-
-    Only a version that this build's own pruning would remove is recycled. A build that fails afterwards has lost
-    it all the same, so ``keep - 1`` versions (2 at least) stay until the next one that ends well, and
-    as there are then too few to recycle, a row of failures costs no more than that one.
+def take_base(home: Home, building: Path) -> tuple[Version, str]:
+    """Make ``building`` a copy of the newest version.
 
     Returns:
-        the version it is based on, and how it was made: `cloned` (blocks shared with the newest), `recycled`
-        (an old version that was about to be pruned and that nobody reads), or `copied` from the newest.
+        the version it is based on, and how it was made: `cloned` (blocks shared) or `copied`.
+
+    Raises:
+        StorageError: a copy does not fit on the disk.
     """
-    versions = list_versions(home)
-    newest = versions[-1]
+    newest = list_versions(home)[-1]
     if _clone(newest.path, building):
         return newest, "cloned"
-    if may_recycle and len(versions) >= max(keep, 3) and _recycle(versions[0].path, building):
-        return versions[0], "recycled"
     size = newest.path.stat().st_size
     free = shutil.disk_usage(home.versions).free
     if free < size:
@@ -163,41 +158,6 @@ def take_base(home: Home, building: Path, keep: int, *, may_recycle: bool = True
         )
     shutil.copyfile(newest.path, building)
     return newest, "copied"
-
-
-def _recycle(old: Path, building: Path) -> bool:
-    """Turn the version ``old`` into ``building`` if nobody has it open.
-
-    Once renamed, nobody new can open it; DuckDB's lock then says whether another process still has it open,
-    and our own descriptors whether this one has (POSIX locks do not hold within a process).
-    """
-    import duckdb
-
-    if _open_here(old):
-        return False
-    old.rename(building)
-    try:
-        duckdb.connect(str(building)).close()
-    except duckdb.Error:
-        building.rename(old)
-        return False
-    return True
-
-
-def _open_here(path: Path) -> bool:
-    """Say whether this process has ``path`` open, under any name; True where that cannot be known."""
-    wanted = path.stat()
-    try:
-        descriptors = os.listdir("/dev/fd")  # noqa: PTH208 - not files of ours, only numbers
-    except OSError:
-        return True
-    for descriptor in descriptors:
-        try:
-            if os.path.samestat(os.fstat(int(descriptor)), wanted):
-                return True
-        except (OSError, ValueError):
-            continue  # closed since it was listed
-    return False
 
 
 def _clone(source: Path, target: Path) -> bool:

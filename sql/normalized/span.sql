@@ -7,11 +7,12 @@ Aggregates and foreign systems are left out; a code missing from normalized.regi
 """
 materialized = "table"
 refresh = "full"
-grain = ["region", "hour_utc"]
+grain = ["region", "month_utc"]
+time_column = "month_utc"
 
 [columns]
 region = "Balancing authority, EIA code."
-hour_utc = "First hour of the month, UTC; the row speaks for that month."
+month_utc = "First hour of the month for which the row speaks, UTC."
 first_hour_utc = "Start of the first hour covered in this month, UTC."
 last_hour_utc = "Start of the last hour covered in this month, UTC."
 solar_from_utc = "Hour of this month from which on the region is known to have solar (it has reported a value); NULL if not yet."
@@ -19,9 +20,9 @@ wind_from_utc = "Hour of this month from which on the region is known to have wi
 hydro_from_utc = "Hour of this month from which on the region is known to have hydro; NULL if not yet."
 
 [[audits]]
-unique = ["region", "hour_utc"]
+unique = ["region", "month_utc"]
 [[audits]]
-not_null = ["region", "hour_utc", "first_hour_utc", "last_hour_utc"]
+not_null = ["region", "month_utc", "first_hour_utc", "last_hour_utc"]
 ---*/
 with reported as (
     select
@@ -72,7 +73,7 @@ months as (
 
 select
     region,
-    month_utc as hour_utc,
+    month_utc,
     greatest(first_hour_utc, month_utc) as first_hour_utc,
     least(last_hour_utc, month_utc + interval 1 month - interval 1 hour) as last_hour_utc,
     case when solar_utc < month_utc + interval 1 month then greatest(solar_utc, month_utc) end as solar_from_utc,

@@ -19,7 +19,7 @@ from energywh.regions import regions
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid
 from energywh.simulate.reporting import Reporting
-from energywh.sources.eia import DATASETS as EIA_DATASETS
+from energywh.sources import sources
 from energywh.sync.staging import open_staging
 
 LAST_MONTH = "2026-01-01"
@@ -31,7 +31,7 @@ def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> i
     rows = 0
     with open_staging(home.staging) as connection:
         connection.execute("begin")
-        for dataset in EIA_DATASETS:
+        for dataset in sources()["eia"].datasets:
             for batch in backend.batches(dataset.table, codes, first, last):
                 connection.register("batch", batch)
                 connection.execute(f"insert into {dataset.name} select *, timestamp '2026-01-01' from batch")
@@ -74,7 +74,7 @@ def main() -> None:
         full = build(home, options=BuildOptions())
         report("full build", full)
         ratios = []
-        for month in range(3):  # the third finds a version to recycle instead of copying one
+        for month in range(3):
             start = end + month * 744
             fill(home, codes, start, start + 743, 2 + month)
             one = build(home, options=BuildOptions())

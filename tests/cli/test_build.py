@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -79,10 +80,20 @@ def test_models_prints_one_model_with_columns_units_and_audits(desk: Desk) -> No
     run(desk, "build")
     output = run(desk, "models", "demand").output
     assert "48 rows from 2024-01 to 2024-01" in output
-    assert "demand_mwh  DOUBLE     MWh   Demand, MWh." in output
+    assert "demand_mwh  DOUBLE     MWh     100%  Demand, MWh." in output
     assert "unique(region, hour_utc)" in output
     assert json.loads(run(desk, "models", "demand", "--json").output)["name"] == "normalized.demand"
     assert isinstance(run(desk, "models", "demnad").exception, UnknownNameError)
+
+
+def test_models_says_which_columns_are_empty(desk: Desk) -> None:
+    run(desk, "build")
+    assert re.search(r"normalized\.grid .* 1 of 4 ", run(desk, "models").output)
+    output = run(desk, "models", "grid").output
+    assert "empty, NULL in every row: sun_mwh\n" in output
+    assert re.search(r"sun_mwh +DOUBLE +MWh +empty +Solar", output)
+    columns = json.loads(run(desk, "models", "grid", "--json").output)["columns"]
+    assert [column["rows_with_value"] for column in columns] == [48, 48, 48, 0]
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["build", "nonsense"], 2), (["build"], 1), (["models", "x"], 2)])

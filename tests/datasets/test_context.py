@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import energywh
-from energywh.errors import UnknownNameError, UsageError
+from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
 from tests.datasets.published import publish_demo
 
@@ -72,10 +72,24 @@ def test_all_authorities_by_default(warehouse: energywh.Warehouse) -> None:
     assert context.inputs.shape == (2, 2, 1)
 
 
+def test_more_hours_than_any_region_has_are_refused(warehouse: energywh.Warehouse) -> None:
+    assert warehouse.context(hours=236, as_="numpy").mask.shape == (2, 236, 3)
+    for hours in (237, 1_000_000, 10**15):
+        with pytest.raises(WindowError, match=rf"no region .* has {hours:,} hours .* 236, of CISO: ask for no more"):
+            warehouse.context(hours=hours, as_="numpy")
+
+
 def test_bad_requests(warehouse: energywh.Warehouse) -> None:
     with pytest.raises(UnknownNameError, match="did you mean CISO"):
         warehouse.context(regions=["CISI"], as_="numpy")
     with pytest.raises(UnknownNameError, match=r"no model is named 'features\.weekly'"):
         warehouse.context(source="features.weekly", as_="numpy")
+    for hours in ("168", 1.5, True, 0):
+        with pytest.raises(UsageError, match=rf"hours must be a whole number of hours, 1 or more, not {hours!r}"):
+            warehouse.context(hours=hours, as_="numpy")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="regions must be a name or a list of names, not 5"):
+        warehouse.context(regions=5, as_="numpy")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the source must be the name of a model or an SQL query"):
+        warehouse.context(source=3, as_="numpy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="hours must be"):
         warehouse.context(hours=0, as_="numpy")

@@ -126,6 +126,7 @@ def test_windows_are_exactly_those_of_the_slow_way(
     assert sorted(seen) == list(range(len(samples)))
 
 
+@pytest.mark.filterwarnings("ignore:.* gives up its last")
 @QUICK
 @given(
     hours=st.integers(20, 120),
@@ -172,7 +173,11 @@ def test_splits_share_no_hour_and_keep_the_order_of_time(
 
 def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gives_them_up() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, float(i)) for i in range(400)}
-    with table_of(rows) as connection:
+    says = (
+        r"train gives up its last 100 hours \(1 windows instead of 101\): valid would hold no window of 104 hours"
+        r".*overlap='inputs', take"
+    )
+    with table_of(rows) as connection, pytest.warns(UserWarning, match=says):
         train, valid, test = cut_windows(  # type: ignore[misc]
             connection,
             "FROM main.series",
@@ -260,6 +265,19 @@ def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
     assert float(test.window(0).inputs[0, 1]) == 100
 
 
+def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Warehouse) -> None:
+    arguments: dict[str, Any] = {"target": "demand_mwh", "stride": 1, "horizon": 24, "regions": "CISO", "as_": "numpy"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warehouse.windows("features.hourly", length=48, splits=["2023-01-11", "2023-01-21"], **arguments)
+        warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], overlap="inputs", **arguments)
+    # 2023-01-01 to the cut, less the purge of 24 hours and the 264 of a window; then less the 240 given up.
+    with pytest.warns(UserWarning, match=r"last 240 hours \(49 windows instead of 289\)") as caught:
+        train, test = warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], **arguments)
+    assert [warning.filename for warning in caught] == [__file__]  # it points at the caller
+    assert (len(train), len(test)) == (49, 6 * 24 - 23)
+
+
 def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.Warehouse) -> None:
     sizes = {}
     for stride in (1, 24):
@@ -335,6 +353,13 @@ def test_batches_know_their_number_and_hold_each_window_once(
     assert len(set(seen.tolist())) == len(seen) == (len(parts) * size if drop_last else len(windows))
 
 
+@pytest.mark.parametrize(("size", "seed"), [("a", 0), (0, 0), (2.5, 0), (True, 0), (None, 0), (8, "a"), (8, None)])
+def test_a_batch_of_no_size_or_seed_is_refused(warehouse: energywh.Warehouse, size: Any, seed: Any) -> None:
+    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
+    with pytest.raises(UsageError, match="must be a whole number"):
+        windows.batches(size, shuffle=True, seed=seed)
+
+
 def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
     orders = {(seed, epoch): permutation(500, seed, epoch).tolist() for seed in range(3) for epoch in range(3)}
     assert all(sorted(order) == list(range(500)) for order in orders.values())
@@ -393,6 +418,14 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"stride": 0}, UsageError, "stride must be"),
         ({"horizon": -1}, UsageError, "horizon must be"),
         ({"length": 2.5}, UsageError, "whole number"),
+        ({"length": "24"}, UsageError, "length must be a whole number of hours, 1 or more, not '24'"),
+        ({"purge": "1d"}, UsageError, "purge must be a whole number of hours"),
+        ({"target": 3}, UsageError, "the target must be a name or a list of names, not 3"),
+        ({"features": [1]}, UsageError, "the feature must be a name"),
+        ({"regions": ["CISO", 5]}, UsageError, "regions must be a name or a list of names"),
+        ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
+        ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
+        ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
         ({"gaps": "split"}, UsageError, "gaps must be"),
         ({"as_": "torch"}, UsageError, "as_ must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),

@@ -174,34 +174,26 @@ def test_models_left_out_catch_up_later(desk: Desk) -> None:
     assert incremental == desk.contents()
 
 
-def test_a_recycled_version_is_brought_forward_from_where_it_stood(desk: Desk) -> None:
-    reports = [desk.build()]
-    for number in range(1, 7):
-        desk.land_demand(date(2024, number, 1), 200 + number)
-        reports.append(desk.build())
-    kinds = [report.base for report in reports]
-    assert kinds[0] == "fresh"
-    assert set(kinds[1:3]) <= {"copied", "cloned"}
-    assert set(kinds[3:]) <= {"recycled", "cloned"}
-    assert len(desk.versions()) == 3
-    incremental = desk.contents()
-    desk.build(full=True)
-    assert incremental == desk.contents()
-
-
-def test_a_version_that_somebody_reads_is_not_recycled(desk: Desk) -> None:
+def test_each_version_is_brought_forward_from_the_one_before_and_readers_keep_theirs(desk: Desk) -> None:
     import duckdb
 
-    desk.build()
+    reports = [desk.build()]
     oldest = current_version(desk.home)
     assert oldest is not None
     with duckdb.connect(oldest, read_only=True) as reader:
         before = reader.execute("SELECT sum(demand_mwh) FROM normalized.demand").fetchall()
-        for number in range(1, 5):
-            desk.land_demand(date(2024, number, 1), 300)
-            assert desk.build().base != "recycled" or number > 3
+        for number in range(1, 7):
+            desk.land_demand(date(2024, number, 1), 200 + number)
+            reports.append(desk.build())
         assert reader.execute("SELECT sum(demand_mwh) FROM normalized.demand").fetchall() == before
     assert not oldest.exists()
+    assert reports[0].base == "fresh"
+    assert {report.base for report in reports[1:]} <= {"copied", "cloned"}
+    assert desk.query("SELECT base_version FROM energywh.version") == [(reports[-2].version,)]
+    assert len(desk.versions()) == 3
+    incremental = desk.contents()
+    desk.build(full=True)
+    assert incremental == desk.contents()
 
 
 def test_another_staging_file_with_the_same_landing_numbers_is_noticed(desk: Desk, tmp_path: Path) -> None:
