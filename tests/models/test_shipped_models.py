@@ -3,14 +3,16 @@
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from energywh.durations import utc_now
 from energywh.home import Home, sql_dir
 from energywh.models.build import BuildOptions, BuildReport, build
 from energywh.models.project import load_project
-from energywh.sync.staging import open_staging
+from energywh.sync.staging import all_datasets, open_staging
 from tests.models.folder import Desk
+from tests.support.staging import create_tables
 
 MONTHS = [date(2024, month, 1) for month in range(1, 7)]
 TABLES = {
@@ -28,6 +30,12 @@ def shipped(desk: Desk, *, full: bool = False) -> BuildReport:
 def desk(tmp_path: Path) -> Desk:
     """Half a year of three authorities, with fractions (as many digits as are reported), nulls and holes."""
     desk = Desk(tmp_path, {})
+    with duckdb.connect(desk.home.staging) as connection:
+        create_tables(connection)
+        for dataset in all_datasets().values():
+            connection.execute("DELETE FROM sync.dataset WHERE name = ?", [dataset.name])
+            facts = [dataset.name, dataset.time_column, dataset.stamp_offset_hours]
+            connection.execute("INSERT INTO sync.dataset VALUES (?, ?, ?)", facts)
     statements = [
         f"INSERT INTO eia.{table} SELECT TIMESTAMP '2024-01-01' + to_hours(h::INTEGER), region, code, "
         "CASE WHEN hash(h, region, code) % 41 <> 0 THEN round(1000 + hash(region, code, h) % 100000 / 7.0, 3) END, "

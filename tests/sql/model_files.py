@@ -1,97 +1,48 @@
-"""Reads the model files under sql/ and runs them on tables made for a test, without the model runner."""
+"""Runs the model files under sql/ on tables made for a test: on fixtures, or on staging filled by a test.
 
-import re
-import tomllib
-from dataclasses import dataclass
-from datetime import timedelta
+Nothing here is listed by hand: models, their order and what they read come from the model files, the staging tables
+from the sources. A new model needs its `.sql` file and a fixture pair, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-SQL = Path(__file__).parents[2] / "sql"
+from energywh.home import sql_dir
+from energywh.models.graph import link
+from energywh.models.project import load_project
+from energywh.models.statements import text
+from energywh.sync.staging import all_datasets
+from tests.support.staging import create_tables
+
 FIXTURES = Path(__file__).parent
-FRONT_MATTER = re.compile(r"\A/\*---\n(.*?)\n---\*/", re.DOTALL)
+GRAPH = link(load_project(sql_dir()))
+MODELS = GRAPH.models
+ORDER = GRAPH.order  # each model after what it reads
 
-# Column name -> SQL type of fixture files; the first pattern that matches counts.
-COLUMN_TYPES = (
-    (r".*_utc|period|local_time", "timestamp"),
-    (r".*_date", "date"),
-    (r"is_.*|renewable|storage|generation_only", "boolean"),
-    (r"value|.*_mwh|.*_hours|.*_sin|.*_cos|.*share.*", "double"),
-    (r"hour_of_day|day_of_.*|month|.*_count_.*", "smallint"),
-    (r".*", "varchar"),
-)
-
-
-@dataclass(frozen=True)
-class Model:
-    """One file of sql/normalized or sql/features."""
-
-    name: str  # schema.table
-    sql: str
-    meta: dict[str, Any]
-
-    @property
-    def grain(self) -> list[str]:
-        return list(self.meta["grain"])
-
-    @property
-    def has_time(self) -> bool:
-        return "hour_utc" in self.meta["columns"]
-
-    @property
-    def is_incremental(self) -> bool:
-        return self.has_time and self.meta.get("refresh") != "full"
-
-    @property
-    def lookback(self) -> timedelta:
-        return timedelta(hours=int(self.meta.get("lookback", "0h").removesuffix("h")))
-
-
-def read_model(path: Path) -> Model:
-    """The model in `path`; raises AssertionError where the file does not begin with front matter."""
-    text = path.read_text(encoding="utf-8")
-    found = FRONT_MATTER.match(text)
-    assert found, f"{path} does not begin with /*--- ... ---*/"
-    return Model(f"{path.parent.name}.{path.stem}", text, tomllib.loads(found[1]))
-
-
-# In an order in which each model finds what it reads.
-ORDER = (
-    "normalized.region",
-    "normalized.fuel",
-    "normalized.demand",
-    "normalized.generation",
-    "normalized.interchange",
-    "normalized.span",
-    "normalized.grid",
-    "features.calendar",
-    "features.hourly",
-)
-MODELS = {m.name: m for m in map(read_model, sorted(SQL.glob("[nf]*/*.sql")))}
+Types = dict[str, str]  # SQL type by column
 
 
 def warehouse() -> duckdb.DuckDBPyConnection:
-    """An empty warehouse in memory, with a staging database attached under its real name."""
+    """A warehouse in memory without models, with a staging database attached that has every dataset, empty."""
     con = duckdb.connect(":memory:")
     con.execute("set TimeZone = 'UTC'; set threads = 2")
     con.execute("attach ':memory:' as staging")
-    con.execute("create schema staging.eia; create schema seeds; create schema normalized; create schema features")
+    create_tables(con, "staging.")
+    for schema in sorted({"seeds", *(model.schema for model in MODELS.values())}):
+        con.execute(f"create schema {schema}")
     return con
 
 
-def load_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Create `table` from a fixture; types follow from column names, an empty field is NULL."""
-    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
-    types = {c: next(t for p, t in COLUMN_TYPES if re.fullmatch(p, c)) for c in header}
-    con.execute(f"create table {table} as from read_csv(?, header = true, columns = {types})", [str(path)])
-
-
 def load_seeds(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the seeds schema's tables from sql/seeds."""
-    for path in sorted((SQL / "seeds").glob("*.csv")):
-        con.execute(f"create table seeds.{path.stem} as from read_csv(?, header = true)", [str(path)])
+    """Create the seeds as a build does."""
+    for seed in GRAPH.seeds.values():
+        con.execute(f"create table {seed.name} as {_csv(seed.path, 'nullstr = ' + text(''), 'sample_size = -1')}")
 
 
 def build(con: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -100,12 +51,56 @@ def build(con: duckdb.DuckDBPyConnection, *names: str) -> None:
         con.execute(f"create or replace table {name} as {MODELS[name].sql}")
 
 
+def inputs(name: str) -> dict[str, Path]:
+    """The input files of a model's fixture, by the table that each stands for."""
+    return {path.name[len("input.") : -len(".csv")]: path for path in (FIXTURES / name).glob("input.*.csv")}
+
+
+def fixture_warehouse(name: str) -> duckdb.DuckDBPyConnection:
+    """A warehouse in which `name` can be built from its fixture.
+
+    Of what the model and its audits read, a table without an input file is built from the seeds and is empty where
+    it comes from staging: as where a source is not synced.
+    """
+    con = warehouse()
+    load_seeds(con)
+    given = inputs(name)
+    for table, path in given.items():
+        load_csv(con, table, path, column_types()[table])
+    needed = GRAPH.ancestors([name]) - given.keys() - {name}
+    build(con, *(other for other in ORDER if other in needed))
+    return con
+
+
+def load_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path, types: Types) -> None:
+    """Create `table` with all columns of `types` from a file that may have some; an empty field is NULL."""
+    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    unknown = [column for column in header if column not in types]
+    assert not unknown, f"{path}: {table} has no column {', '.join(unknown)}"
+    con.execute(f"create or replace table {table} ({', '.join(f'{c} {kind}' for c, kind in types.items())})")
+    con.execute(f"insert into {table} by name {_csv(path, f'columns = { {c: types[c] for c in header} }')}")
+
+
+def _csv(path: Path, *options: str) -> str:
+    return f"from read_csv({', '.join([text(str(path)), 'header = true', *options])})"
+
+
+@cache
+def column_types() -> dict[str, Types]:
+    """The columns of every table that a model can read, and of every model, with their types."""
+    con = warehouse()
+    load_seeds(con)
+    build(con, *ORDER)
+    tables = [*GRAPH.seeds, *ORDER, *(f"staging.{name}{end}" for name in all_datasets() for end in ("", "_revision"))]
+    return {table: {row[0]: row[1] for row in con.execute(f"describe from {table}").fetchall()} for table in tables}
+
+
 def columns(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     """Names of the columns that a query returns."""
     return [row[0] for row in con.execute(f"describe {sql}").fetchall()]
 
 
-def rows(con: duckdb.DuckDBPyConnection, sql: str, grain: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+def rows(con: duckdb.DuckDBPyConnection, sql: str, grain: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
     """A query's rows by their grain; raises AssertionError where the grain repeats."""
     cursor = con.execute(sql)
     assert cursor.description is not None

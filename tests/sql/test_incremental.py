@@ -5,38 +5,12 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
+from tests.sql.filled_staging import FIRST, LAST, REGIONS, fill_staging, read_datasets, region_key, stamps
 from tests.sql.model_files import MODELS, ORDER, build, columns, load_seeds, warehouse
 
-FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
 MONTH, NEXT = datetime(2024, 11, 1), datetime(2024, 12, 1)
-REGIONS = ("CISO", "LGEE", "NYIS", "AVRN")
-STAGING = {
-    "region_data": ("respondent", "type", ("D", "DF", "NG", "TI")),
-    "fuel_type_data": ("respondent", "fueltype", ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES")),
-    "interchange_data": ("fromba", "toba", ("BPAT", "AZPS", "IESO", "PJM")),
-}
-INCREMENTAL = [name for name in ORDER if MODELS[name].is_incremental]
-
-
-def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
-    """Two months of fractional values with holes and nulls; NYIS has no sun until the middle of November."""
-    for table, (who, what, codes) in STAGING.items():
-        con.execute(f"""
-            create table staging.eia.{table} as
-            select
-                h.period,
-                r.region as {who},
-                c.code as {what},
-                case when hash(h.period, r.region, c.code, 1) % 37 <> 0
-                    then round(1000 + (hash(h.period, r.region, c.code) % 100000) / 7.0, 4) end as value,
-                timestamp '2025-01-01' as known_from_utc
-            from (select unnest(generate_series(timestamp '{FIRST}', timestamp '{LAST}', interval 1 hour)) as period) h,
-                (select unnest({list(REGIONS)}) as region) r,
-                (select unnest({list(codes)}) as code) c
-            where hash(h.period, r.region, c.code, 2) % 29 <> 0
-                and not (r.region = 'NYIS' and c.code = 'SUN' and h.period < timestamp '2024-11-15')
-                and not (r.region = 'AVRN' and c.code in ('D', 'DF'))
-        """)
+TIMED = [name for name in ORDER if MODELS[name].time_column is not None]
+INCREMENTAL = [name for name in ORDER if MODELS[name].by_month]
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +24,24 @@ def whole() -> duckdb.DuckDBPyConnection:
 
 
 def rebuilt(
-    whole: duckdb.DuckDBPyConnection, name: str, first: datetime, end: datetime, where: str = "true"
+    whole: duckdb.DuckDBPyConnection, name: str, first: datetime, end: datetime, region: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A warehouse that holds what `name` may read for hours in [first, end), with `name` built from it."""
+    """A warehouse that holds what `name` may read for hours in [first, end), of one region, and `name` built of it."""
     con = warehouse()
-    for table, (who, _, _) in STAGING.items():
-        periods = f"period > '{first}' and period <= '{end}' and {where.replace('region', who)}"
-        con.register("source", whole.sql(f"select * from staging.eia.{table} where {periods}").to_arrow_table())
-        con.execute(f"create table staging.eia.{table} as from source")
+    for dataset in read_datasets():
+        who = region_key(dataset)
+        of_region = f"{who} = '{region}'" if region and who else "true"
+        rows = f"select * from staging.{dataset.name} where {stamps(dataset, first, end)} and {of_region}"
+        con.register("source", whole.sql(rows).to_arrow_table())
+        con.execute(f"insert into staging.{dataset.name} from source")
     load_seeds(con)
     for other in ORDER:
         if other == name:
             continue
-        hours = f"hour_utc >= '{first}' and hour_utc < '{end}' and {where}" if MODELS[other].has_time else "true"
-        con.register("source", whole.sql(f"select * from {other} where {hours}").to_arrow_table())
+        model = MODELS[other]
+        hours = f"hour_utc >= '{first}' and hour_utc < '{end}'" if model.time_column else "true"
+        of_region = f"region = '{region}'" if region and model.time_column and "region" in model.columns else "true"
+        con.register("source", whole.sql(f"select * from {other} where {hours} and {of_region}").to_arrow_table())
         con.execute(f"create table {other} as from source")
     build(con, name)
     return con
@@ -97,9 +75,9 @@ def test_the_lookback_of_the_hourly_features_is_no_longer_than_they_need(whole: 
     assert differing(whole, rebuilt(whole, "features.hourly", MONTH - short, NEXT), "features.hourly", IN_MONTH) > 0
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if MODELS[n].has_time])
+@pytest.mark.parametrize("name", [n for n in TIMED if "region" in MODELS[n].columns])
 def test_a_region_built_alone_equals_the_region_built_among_others(whole: duckdb.DuckDBPyConnection, name: str) -> None:
-    alone = rebuilt(whole, name, FIRST - timedelta(days=40), LAST, "region = 'NYIS'")
+    alone = rebuilt(whole, name, FIRST - timedelta(days=40), LAST, "NYIS")
     assert differing(whole, alone, name, "region = 'NYIS'") == 0
 
 

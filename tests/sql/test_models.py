@@ -1,13 +1,22 @@
 """Every model against its fixture: tests/sql/<schema>.<model>/input.<table>.csv and expected.csv."""
 
 import math
-from typing import Any
 
 import pytest
 
-from tests.sql.model_files import FIXTURES, MODELS, ORDER, build, columns, load_csv, load_seeds, rows, warehouse
-
-DIMENSIONS = ("normalized.region", "normalized.fuel")
+from energywh.models.audits import run_audit
+from tests.sql.model_files import (
+    FIXTURES,
+    GRAPH,
+    MODELS,
+    ORDER,
+    build,
+    columns,
+    fixture_warehouse,
+    inputs,
+    load_csv,
+    rows,
+)
 
 
 def same(expected: object, actual: object) -> bool:
@@ -17,15 +26,12 @@ def same(expected: object, actual: object) -> bool:
     return expected == actual
 
 
-def test_the_build_order_names_every_model() -> None:
-    assert sorted(ORDER) == sorted(MODELS)
-
-
 @pytest.mark.parametrize("name", ORDER)
 def test_a_model_has_a_fixture_pair(name: str) -> None:
-    folder = FIXTURES / name
-    assert list(folder.glob("input.*.csv")), f"no input in tests/sql/{name}"
-    assert (folder / "expected.csv").exists(), f"no expected.csv in tests/sql/{name}"
+    assert inputs(name), f"no input in tests/sql/{name}"
+    assert (FIXTURES / name / "expected.csv").exists(), f"no expected.csv in tests/sql/{name}"
+    unread = inputs(name).keys() - {*GRAPH.upstream(name), *GRAPH.staging(name)}
+    assert not unread, f"tests/sql/{name} has input of {', '.join(unread)}, which the model does not read"
 
 
 def test_every_fixture_belongs_to_a_model() -> None:
@@ -36,15 +42,12 @@ def test_every_fixture_belongs_to_a_model() -> None:
 def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     """expected.csv may leave columns out, never rows."""
     model = MODELS[name]
-    con = warehouse()
-    for path in sorted((FIXTURES / name).glob("input.*.csv")):
-        load_csv(con, path.name.removeprefix("input.").removesuffix(".csv"), path)
+    con = fixture_warehouse(name)
     actual = rows(con, model.sql, model.grain)
-    load_csv(con, "memory.main.expected", FIXTURES / name / "expected.csv")
-    names = columns(con, "from expected")
-    types: dict[str, Any] = {d[0]: d[1] for d in con.execute(f"describe {model.sql}").fetchall()}
-    casts = ", ".join(f"cast({n} as {types[n]}) as {n}" for n in names)
-    expected = rows(con, f"select {casts} from expected", model.grain)
+    types = {row[0]: row[1] for row in con.execute(f"describe {model.sql}").fetchall()}
+    load_csv(con, "memory.main.expected", FIXTURES / name / "expected.csv", types)
+    names = (FIXTURES / name / "expected.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    expected = rows(con, "from expected", model.grain)
 
     assert expected.keys() == actual.keys()
     wrong = [
@@ -54,14 +57,12 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
         if not same(row[n], actual[key][n])
     ]
     assert not wrong, "\n".join(wrong)
-    assert columns(con, model.sql) == list(model.meta["columns"]), "promised columns are not those returned"
+    assert columns(con, model.sql) == list(model.columns), "promised columns are not those returned"
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_a_model_states_a_unit_or_a_meaning_for_every_column(name: str) -> None:
-    meta = MODELS[name].meta
-    assert meta["description"].strip()
-    for column, text in meta["columns"].items():
+    for column, text in MODELS[name].columns.items():
         assert text.endswith("."), column
         if column.endswith("_mwh"):
             assert "MWh" in text, column
@@ -69,16 +70,8 @@ def test_a_model_states_a_unit_or_a_meaning_for_every_column(name: str) -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) -> None:
-    """Free SQL audits run; those that are errors find nothing."""
-    model = MODELS[name]
-    con = warehouse()
-    for path in sorted((FIXTURES / name).glob("input.*.csv")):
-        load_csv(con, path.name.removeprefix("input.").removesuffix(".csv"), path)
-    if name not in DIMENSIONS:
-        load_seeds(con)
-        build(con, *(d for d in DIMENSIONS if not (FIXTURES / name / f"input.{d}.csv").exists()))
+    """Each audit runs; one that is an error and finds rows raises."""
+    con = fixture_warehouse(name)
     build(con, name)
-    for audit in model.meta["audits"]:
-        if "sql" in audit:
-            found = con.execute(audit["sql"]).fetchall()
-            assert audit.get("severity", "error") == "warn" or not found, (audit["sql"], found)
+    for audit in MODELS[name].audits:
+        run_audit(con, MODELS[name], audit)

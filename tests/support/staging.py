@@ -5,11 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from energywh.database import connect
-from energywh.sync.staging import all_datasets
+from energywh.sync.staging import all_datasets, columns
 
 TABLES = tuple(all_datasets())
 Rows = list[tuple[Any, ...]]
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> None:
+    """Create the tables of every dataset that are not there yet; ``prefix`` names an attached database."""
+    for dataset in all_datasets().values():
+        kinds = {
+            dataset.time_column: "timestamp",
+            "known_from_utc": "timestamp",
+            **dict.fromkeys(dataset.keys, "varchar"),
+        }
+        body = ", ".join(f"{name} {kinds.get(name, 'double')}" for name in columns(dataset))
+        connection.execute(f"create schema if not exists {prefix}{dataset.source}")
+        connection.execute(f"create table if not exists {prefix}{dataset.name} ({body})")
+        connection.execute(
+            f"create table if not exists {prefix}{dataset.name}_revision ({body}, known_until_utc timestamp)"
+        )
 
 
 def query(staging: Path, sql: str) -> Rows:

@@ -1,0 +1,93 @@
+"""Two months of made-up rows for every dataset that a model reads: fractional values, holes and nulls.
+
+Which keys a dataset has is taken from the fixtures of the models that read it; EIA's own, which the models know one
+by one, are written out.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timedelta
+
+import duckdb
+
+from energywh.models.statements import text
+from energywh.regions import regions
+from energywh.sources.base import Dataset
+from energywh.sync.staging import all_datasets
+from tests.sql.model_files import GRAPH, ORDER, inputs
+
+FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
+REGIONS = ("CISO", "LGEE", "NYIS", "AVRN")
+CODES = {
+    "eia.region_data": ("D", "DF", "NG", "TI"),
+    "eia.fuel_type_data": ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES"),
+    "eia.interchange_data": ("BPAT", "AZPS", "IESO", "PJM"),
+}
+
+
+def read_datasets() -> list[Dataset]:
+    """The datasets that some model reads."""
+    read = {table.removesuffix("_revision") for name in ORDER for table in GRAPH.staging(name)}
+    return [dataset for name, dataset in all_datasets().items() if f"staging.{name}" in read]
+
+
+def key_rows(dataset: Dataset) -> list[tuple[str, ...]]:
+    """The keys that a dataset is filled with: those of EIA or of the fixtures, its region key with each of REGIONS."""
+    if dataset.name in CODES:
+        return [(region, code) for region in REGIONS for code in CODES[dataset.name]]
+    found: dict[tuple[str, ...], None] = {}
+    for name in ORDER:
+        path = inputs(name).get(f"staging.{dataset.name}")
+        if path is not None:
+            with path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    found[tuple(row.get(key, "") for key in dataset.keys)] = None
+    place = _region_place(list(found))
+    if place is None:
+        return list(found)
+    return list(dict.fromkeys((*key[:place], region, *key[place + 1 :]) for key in found for region in REGIONS))
+
+
+def region_key(dataset: Dataset) -> str | None:
+    """The first key of a dataset that holds regions, if any does."""
+    place = _region_place(key_rows(dataset))
+    return None if place is None else dataset.keys[place]
+
+
+def _region_place(keys: list[tuple[str, ...]]) -> int | None:
+    known = regions()
+    return next((i for i in range(len(keys[0]) if keys else 0) if all(key[i] in known for key in keys)), None)
+
+
+def stamps(dataset: Dataset, first: datetime, end: datetime) -> str:
+    """The condition that a row of a staging table lies in the hours [first, end)."""
+    offset = timedelta(hours=dataset.stamp_offset_hours)
+    return (
+        f"{dataset.time_column} >= timestamp '{first + offset}' and {dataset.time_column} < timestamp '{end + offset}'"
+    )
+
+
+def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill what models read; NYIS has no sun until the middle of November, AVRN no demand."""
+    for dataset in read_datasets():
+        if not (key_values := key_rows(dataset)):
+            continue  # no fixture has any
+        time, last = dataset.time_column, dataset.keys[-1]
+        keys = ", ".join(f"({', '.join(map(text, key))})" for key in key_values)
+        values = "".join(
+            f", case when hash(h.{time}, k, {i}) % 37 <> 0 "
+            f"then round(1000 + (hash(h.{time}, k, -{i}) % 100000) / 7.0, 4) end as {value}"
+            for i, value in enumerate(dataset.values, 1)
+        )
+        who = region_key(dataset) or "null"
+        con.execute(f"""
+            insert into staging.{dataset.name} by name
+            select h.{time}, k.*{values}, timestamp '2025-01-01' as known_from_utc
+            from (select unnest(generate_series(
+                    timestamp '{FIRST}', timestamp '{LAST}', interval {dataset.interval_minutes} minute)) as {time}) h,
+                (values {keys}) as k ({", ".join(dataset.keys)})
+            where hash(h.{time}, k, 'hole') % 29 <> 0
+                and not ({who} is not distinct from 'NYIS' and {last} = 'SUN' and h.{time} < timestamp '2024-11-15')
+                and not ({who} is not distinct from 'AVRN' and {last} in ('D', 'DF'))
+        """)
