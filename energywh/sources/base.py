@@ -44,6 +44,7 @@ class Dataset:
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
     settling_hours: int = 240  # how long after an hour the source still revises it
     kept_hours: int | None = None  # how long the source keeps what it published; None: for good
+    kept_roughly: bool = False  # `kept_hours` is about right: what is named by hand is asked for all the same
     interval_minutes: int = 60  # from one stamp to the next
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
@@ -188,6 +189,10 @@ class Source(ABC):
     @abstractmethod
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         """Return the most rows an hour of this slice can have."""
+
+    def lead_hours(self, dataset: Dataset, slice_: str) -> int:
+        """Return how far past the present hour the source publishes a slice."""
+        return dataset.lead_hours
 
     @abstractmethod
     def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:

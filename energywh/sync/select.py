@@ -184,7 +184,8 @@ def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Seq
 def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> tuple[int, int]:
     """Return the first and last hour to know of one slice; empty (last < first) where it has none.
 
-    Hours that a source cannot have yet, or has no longer, are never asked for. A region named by hand is asked for
+    Hours that a source cannot have yet, or has no longer, are never asked for; where it is only roughly known how long
+    it keeps them, they are if a source and `--since` are named by hand. A region named by hand is asked for
     the whole range; a default slice only for the time in which it is known to report.
 
     Args:
@@ -193,9 +194,10 @@ def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: 
     source = selection.sources[dataset.source]
     first = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
     first = max(first, selection.begins.get(dataset.source, first))
-    if dataset.kept_hours is not None:
+    by_hand = dataset.kept_roughly and selection.named and selection.since is not None
+    if dataset.kept_hours is not None and not by_hand:
         first = max(first, present_hour - dataset.kept_hours)
-    last = present_hour - 1 + dataset.lead_hours
+    last = present_hour - 1 + source.lead_hours(dataset, slice_)
     if selection.until is not None:
         last = min(last, selection.until)
     begins, ends = source.span(dataset, slice_)

@@ -1,0 +1,465 @@
+"""CAISO's OASIS: load, renewables, prices and schedules of the California market. No key.
+
+Facts, recorded or read in public code and documents (see the tests). `SingleZip` answers a GET with a zip of one
+CSV, even where it refuses: then the zip holds an XML with an error code, under HTTP 200. `startdatetime` and
+`enddatetime` are UTC, at most 31 days apart, and a month of 31 days may be one hour too long. Times are stamped at
+the START of the interval, UTC; operating days are Pacific, of 23 or 25 hours when the clock changes. Rows are not
+sorted. One request each five seconds is let through; a further one gets HTTP 429 with a page of HTML. About 39 months
+are kept. Prices are corrected for up to two weeks.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from energywh.durations import hour_number, hour_time
+from energywh.errors import (
+    NotReadyError,
+    PayloadError,
+    RefusedError,
+    SettingsError,
+    UnavailableError,
+)
+from energywh.settings import Option
+from energywh.sources.base import EVERY, Chunk, Dataset, Page, Request, Response, Source
+from energywh.sources.zipped import Member, read_zip
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from energywh.settings import Settings
+
+CELL_DAYS = 30
+PACE_SECONDS = 5.0  # what the page of a 429 asks to wait
+DEFAULT_NODES = (
+    *("TH_NP15_GEN-APND", "TH_SP15_GEN-APND", "TH_ZP26_GEN-APND"),  # trading hubs
+    *("DLAP_PGAE-APND", "DLAP_SCE-APND", "DLAP_SDGE-APND", "DLAP_VEA-APND"),  # default load aggregation points
+)
+EVERY_NODE = "ALL"
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.&#-]*")
+_START = "INTERVALSTARTTIME_GMT"
+_MARKET = "MARKET_RUN_ID"
+_MICROSECONDS_AN_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Market:
+    """A market run of a report, and how many hours past the present it publishes."""
+
+    id: str
+    lead_hours: int = 0
+
+
+@dataclass(frozen=True)
+class CaisoDataset(Dataset):
+    """A report of OASIS."""
+
+    report: str = ""  # queryname
+    version: int = 1
+    markets: tuple[Market, ...] = ()
+    columns: tuple[str, ...] = ()  # the CSV's name of each key
+    value_columns: tuple[str, ...] = ("MW",)  # names that the value goes by; the first that is there counts
+    most_rows: int = 0  # an interval of one slice can have
+    most_rows_of_every: int = 0  # and of all slices together; 0: they cannot be had at once
+
+    @property
+    def intervals(self) -> int:
+        """How many intervals an hour has."""
+        return 60 // self.interval_minutes
+
+
+# The operating day that follows is published in the morning (load) or at one o'clock (prices), Pacific time: it ends
+# up to 38 hours later.
+_DAM = Market("DAM", 38)
+_RTM = Market("RTM")
+_TIME = {"source": "caiso", "time_column": "interval_start", "stamp_offset_hours": 0}
+_KEPT: dict[str, Any] = {**_TIME, "kept_hours": 39 * 730, "kept_roughly": True}
+_PRICE: dict[str, Any] = {
+    "keys": ("node", "component"),
+    "slice_key": "node",
+    "columns": ("NODE", "LMP_TYPE"),
+    "value_columns": ("MW", "VALUE", "PRC"),
+    "settling_hours": 360,
+    "most_rows": 5,  # LMP, MCE, MCC, MCL and, since 2021 or so, MGHG
+}
+_SCHEDULE: dict[str, Any] = {
+    "keys": ("zone", "schedule", "slrs_type", "market"),
+    "slice_key": "market",
+    "columns": ("TAC_ZONE_NAME", "SCHEDULE", "SLRS_TYPE", _MARKET),
+    "report": "ENE_SLRS",
+    "most_rows": 160,
+}
+
+DATASETS = (
+    CaisoDataset(
+        **_KEPT,
+        table="load",
+        keys=("tac_area", "market"),
+        slice_key="market",
+        columns=("TAC_AREA_NAME", _MARKET),
+        report="SLD_FCST",
+        markets=(Market("ACTUAL"), _DAM, Market("2DA", 62), Market("7DA", 206)),
+        most_rows=60,
+    ),
+    CaisoDataset(
+        **_KEPT,
+        table="renewable",
+        keys=("hub", "fuel", "market"),
+        slice_key="market",
+        columns=("TRADING_HUB", "RENEWABLE_TYPE", _MARKET),
+        report="SLD_REN_FCST",
+        markets=(Market("ACTUAL"), _DAM),
+        most_rows=12,
+    ),
+    CaisoDataset(
+        **_KEPT,
+        **_PRICE,
+        table="price_dam",
+        report="PRC_LMP",
+        version=12,
+        markets=(_DAM,),
+        most_rows_of_every=100_000,
+    ),
+    CaisoDataset(
+        **_KEPT,
+        **_PRICE,
+        table="price_rtm",
+        report="PRC_INTVL_LMP",
+        version=3,
+        markets=(_RTM,),
+        interval_minutes=5,
+    ),
+    CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_dam", markets=(_DAM,)),
+    CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_rtm", markets=(_RTM,), interval_minutes=5),
+)
+
+# Error codes, from CAISO's interface specification for OASIS; all others are mistakes in what was asked.
+NO_DATA = 1000
+NOT_READY = frozenset({1014, 1015})
+PASSING = frozenset({1003, 1006, 1007, 1008, 1009, 1010, 1012, 1013})  # timed out, out of memory, system error …
+_CODE = re.compile(rb"<(?:\w+:)?ERR_CODE>\s*(\d+)\s*</")
+_DESCRIPTION = re.compile(rb"<(?:\w+:)?ERR_DESC>\s*([^<]*?)\s*</")
+_COMPONENT_FILE = re.compile(r".*_(?:LMP|MC[ECL]|MGHG)_v\d+\.csv")  # of all nodes, a file a component
+_COMPONENTS = 5
+
+
+class Caiso(Source):
+    """CAISO OASIS. A chunk is one GET: a report and market, or node, over up to 30 operating days."""
+
+    name = "caiso"
+    datasets = DATASETS
+    most_jobs = 4  # more than that the pace does not need, and answers may be large
+    options = (
+        Option("caiso.url", "https://oasis.caiso.com/oasisapi", "Base address of CAISO's OASIS API."),
+        Option("caiso.requests_per_second", 0.2, "Limit shared by all processes; 0: none.", minimum=0),
+        Option(
+            "caiso.nodes",
+            ",".join(DEFAULT_NODES),
+            "Price nodes, by commas; ALL: every node of the day-ahead market, and these of the real-time market.",
+        ),
+    )
+
+    def check_ready(self, settings: Settings) -> None:
+        super().check_ready(settings)
+        nodes(settings)
+
+    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+        assert isinstance(dataset, CaisoDataset)
+        if dataset.slice_key == "market":
+            return [market.id for market in dataset.markets]
+        chosen = nodes(settings)
+        if chosen != (EVERY_NODE,):
+            return chosen
+        return (EVERY,) if dataset.most_rows_of_every else DEFAULT_NODES
+
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+        return self.default_slices(dataset, settings, aggregates=False) if region == "CISO" else ()
+
+    def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
+        assert isinstance(dataset, CaisoDataset)
+        return dataset.intervals * (dataset.most_rows_of_every if slice_ == EVERY else dataset.most_rows)
+
+    def lead_hours(self, dataset: Dataset, slice_: str) -> int:
+        return _market(dataset, slice_).lead_hours
+
+    def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
+        days = 1 if slice_ == EVERY else CELL_DAYS
+        day = operating_day(hour)
+        day -= day % days
+        return first_hour_of(day), first_hour_of(day + days) - 1
+
+    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+        if pages:
+            return None
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, CaisoDataset)
+        first, end = _hours_asked(chunk)
+        params = [
+            ("queryname", dataset.report),
+            ("market_run_id", _market(dataset, chunk.slice).id),
+            ("resultformat", "6"),  # CSV
+            ("version", str(dataset.version)),
+            ("startdatetime", f"{hour_time(first):%Y%m%dT%H:%M}-0000"),
+            ("enddatetime", f"{hour_time(end):%Y%m%dT%H:%M}-0000"),
+        ]
+        if chunk.slice == EVERY:
+            params.append(("grp_type", EVERY_NODE))
+        elif dataset.slice_key == "node":
+            params.append(("node", chunk.slice))
+        return Request(f"{str(settings.get('caiso.url')).rstrip('/')}/SingleZip", tuple(params))
+
+    def read(self, chunk: Chunk, response: Response) -> Page:
+        import pyarrow as pa
+
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, CaisoDataset)
+        if response.status != 200:
+            raise _failure(response)
+        try:
+            files = self._files(dataset, chunk, response)
+            if files is None:
+                return Page(_schema(dataset).empty_table(), None)
+            table = pa.concat_tables([_read_csv(dataset, file) for file in files])
+            return Page(_rows(dataset, chunk, table), None)
+        except PayloadError as error:
+            raise PayloadError(f"{error}: from {response.request}") from None
+
+    def _files(self, dataset: CaisoDataset, chunk: Chunk, response: Response) -> list[Member] | None:
+        """Return the CSV files of an answer, or None where OASIS says that it has no data."""
+        if not response.body.startswith(b"PK"):
+            if b"Acceptable Use Policy" in response.body[:4096]:
+                raise _slow_down(response)
+            if _CODE.search(response.body[:65536]):
+                _raise_unless_empty(response.body, response)
+                return None
+            raise PayloadError(f"no zip came; it begins: {response.opening()}")
+        first, end = _hours_asked(chunk)
+        rows = self.rows_per_hour(dataset, chunk.slice) * (end - first)
+        every = chunk.slice == EVERY
+        # Twice and more what rows of the most that can be need: a row recorded is 120 to 200 bytes.
+        files = read_zip(response.body, most_files=_COMPONENTS if every else 1, most_bytes=2**26 + 400 * rows)
+        if len(files) > 1 and not all(_COMPONENT_FILE.fullmatch(file.name) for file in files):
+            raise PayloadError(f"a zip of {len(files)} files ({', '.join(file.name[:80] for file in files)})")
+        for file in files:
+            if file.content.lstrip()[:1] == b"<":
+                if _CODE.search(file.content):
+                    _raise_unless_empty(file.content, response)
+                    return None
+                raise PayloadError(f"{file.name[:80]} is not CSV; it begins: {_opening(file.content)}")
+        return files
+
+
+def nodes(settings: Settings) -> tuple[str, ...]:
+    """Return the price nodes as set; (`EVERY_NODE`,) for all.
+
+    Raises:
+        SettingsError: there is none, or one that cannot be a node.
+    """
+    named = [node.strip() for node in str(settings.get("caiso.nodes")).split(",") if node.strip()]
+    chosen = tuple(dict.fromkeys(EVERY_NODE if node.upper() == EVERY_NODE else node for node in named))
+    wrong = [node for node in chosen if not _NODE.fullmatch(node)]
+    if not chosen or wrong or (EVERY_NODE in chosen and len(chosen) > 1):
+        origin = settings.items["caiso.nodes"].origin
+        raise SettingsError(
+            f"setting 'caiso.nodes' (from {origin}) must be names of nodes by commas, such as {DEFAULT_NODES[0]}, "
+            f"or {EVERY_NODE} alone, not {wrong[0] if wrong else settings.get('caiso.nodes')!r}"
+        )
+    return chosen
+
+
+PACIFIC = ZoneInfo("America/Los_Angeles")
+
+
+@lru_cache(maxsize=100_000)
+def operating_day(hour: int) -> int:
+    """Return the Pacific day, as `date.toordinal` counts, in which an hour (number, UTC) begins."""
+    return hour_time(hour).replace(tzinfo=UTC).astimezone(PACIFIC).toordinal()
+
+
+@lru_cache(maxsize=10_000)
+def first_hour_of(day: int) -> int:
+    """Return the hour (number, UTC) in which a Pacific day begins."""
+    midnight = datetime.combine(date.fromordinal(day), time(), PACIFIC)
+    return hour_number(midnight.astimezone(UTC).replace(tzinfo=None))
+
+
+def _hours_asked(chunk: Chunk) -> tuple[int, int]:
+    """Return the hours of the operating days that a chunk touches, the end exclusive."""
+    return first_hour_of(operating_day(chunk.first)), first_hour_of(operating_day(chunk.last) + 1)
+
+
+def _market(dataset: Dataset, slice_: str) -> Market:
+    """Return the market that a slice is of; where slices are nodes, the only one."""
+    assert isinstance(dataset, CaisoDataset)
+    if dataset.slice_key != "market":
+        return dataset.markets[0]
+    return next(market for market in dataset.markets if market.id == slice_)
+
+
+def _read_csv(dataset: CaisoDataset, file: Member) -> pa.Table:
+    """Return the columns that are kept, by the CSV's own names, the value as `value`."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    line = file.content[: file.content.find(b"\n") + 1][:65536]
+    header = next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    value = next((name for name in dataset.value_columns if name in header), dataset.value_columns[0])
+    needed = list(dict.fromkeys((_START, _MARKET, *dataset.columns, value)))
+    missing = [name for name in needed if header.count(name) != 1]
+    if missing:
+        raise PayloadError(
+            f"{file.name[:80]} lacks the column {missing[0]}; it begins: {_opening(file.content)}"
+            if missing[0] not in header
+            else f"{file.name[:80]} has the column {missing[0]} more than once"
+        )
+    label = pa.dictionary(pa.int32(), pa.string())
+    convert = arrow_csv.ConvertOptions(
+        include_columns=needed,
+        column_types={name: pa.float64() if name == value else label for name in needed},
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    try:
+        table = arrow_csv.read_csv(pa.BufferReader(file.content), convert_options=convert)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise PayloadError(f"{file.name[:80]} is not whole CSV ({str(error)[:200]})") from None
+    return table.rename_columns(["value" if name == value else name for name in needed])
+
+
+def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
+    """Return the rows of a chunk in the dataset's columns.
+
+    Raises:
+        PayloadError: rows that cannot be told apart, lack a key or a number, or are none of those asked for.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(table):
+        return _schema(dataset).empty_table()
+    table = table.unify_dictionaries().combine_chunks()
+    columns: dict[str, Any] = {name: table.column(name).chunk(0) for name in table.column_names}
+    for name, column in columns.items():
+        if name != "value" and column.null_count:
+            raise PayloadError(f"a row without {name} came")
+    stamps = _microseconds(columns[_START].dictionary, dataset.interval_minutes)
+    times = stamps[columns[_START].indices.to_numpy()]
+    first, end = (hour * _MICROSECONDS_AN_HOUR for hour in _hours_asked(chunk))
+    kept = (times >= first) & (times < end)
+    if not kept.any():
+        raise PayloadError("rows came, and none of the days asked for")
+    kept &= (times >= chunk.first * _MICROSECONDS_AN_HOUR) & (times < (chunk.last + 1) * _MICROSECONDS_AN_HOUR)
+    wanted = {_MARKET: _market(dataset, chunk.slice).id}
+    if dataset.slice_key == "node" and chunk.slice != EVERY:
+        wanted[dataset.columns[0]] = chunk.slice
+    for name, label in wanted.items():
+        code = pc.index(columns[name].dictionary, label).as_py()
+        if code < 0:
+            raise PayloadError(f"rows came, and none with {name} {label}, which was asked for")
+        if len(columns[name].dictionary) > 1:
+            kept &= columns[name].indices.to_numpy() == code
+    places = np.flatnonzero(kept)
+    times = times[places]
+    keys = []
+    numbers, size = times // (dataset.interval_minutes * 60_000_000), 0
+    if len(places):
+        numbers -= numbers.min()
+        size = int(numbers.max()) + 1
+    for name in dataset.columns:
+        codes = columns[name].indices.to_numpy()[places]
+        keys.append(pa.DictionaryArray.from_arrays(pa.array(codes), columns[name].dictionary))
+        numbers = numbers * len(columns[name].dictionary) + codes
+        size *= len(columns[name].dictionary)
+    if _repeats(numbers, size):
+        raise PayloadError("the same interval and keys came twice")
+    values = columns["value"].take(pa.array(places))
+    if pc.any(pc.invert(pc.is_finite(values))).as_py():
+        raise PayloadError("a value is not a finite number")
+    return pa.table([pa.array(times).view(pa.timestamp("us")), *keys, values], schema=_schema(dataset))
+
+
+def _microseconds(stamps: pa.Array, interval_minutes: int) -> Any:
+    """Return stamps such as ``2024-11-03T08:05:00-00:00`` as microseconds since 1970, int64."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        moments = pc.cast(stamps, pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid as error:
+        raise PayloadError(f"{_START} is not a time ({str(error)[:120]})") from None
+    found = moments.cast(pa.int64()).to_numpy()
+    uneven = found % (interval_minutes * 60_000_000) != 0
+    if uneven.any():
+        raise PayloadError(f"{stamps[int(uneven.argmax())]} begins no interval of {interval_minutes} minutes")
+    return found
+
+
+def _repeats(numbers: Any, size: int) -> bool:
+    """Say whether any number occurs twice; all are below ``size``."""
+    import numpy as np
+
+    if size > 16 * len(numbers) + 1_000_000:
+        return len(np.unique(numbers)) != len(numbers)
+    seen = np.zeros(size, np.bool_)
+    seen[numbers] = True
+    return int(np.count_nonzero(seen)) != len(numbers)
+
+
+@cache
+def _schema(dataset: CaisoDataset) -> pa.Schema:
+    import pyarrow as pa
+
+    label = pa.dictionary(pa.int32(), pa.string())
+    keys = [pa.field(key, label) for key in dataset.keys]
+    return pa.schema([pa.field(dataset.time_column, pa.timestamp("us")), *keys, pa.field("value", pa.float64())])
+
+
+def _opening(content: bytes) -> str:
+    return Response("", 200, content).opening()
+
+
+def _raise_unless_empty(xml: bytes, response: Response) -> None:
+    """Raise what an error stands for; return where it says that there is no data."""
+    found, text = _CODE.search(xml), _DESCRIPTION.search(xml)
+    assert found is not None
+    code = int(found[1])
+    if code == NO_DATA:
+        return
+    said = text[1][:300].decode("utf-8", "replace") if text else "(no description)"
+    what = f"error {code}: {said} [{response.request}]"
+    if code in NOT_READY:
+        raise NotReadyError(f"CAISO does not have it yet. {what}")
+    if code in PASSING:
+        raise UnavailableError(f"CAISO failed. {what}", PACE_SECONDS)
+    raise RefusedError(f"CAISO refuses the request. {what}")
+
+
+def _slow_down(response: Response) -> UnavailableError:
+    return UnavailableError(
+        f"CAISO asks to slow down (one request each {PACE_SECONDS:.0f} s, see caiso.requests_per_second). "
+        f"HTTP {response.status}, begins: {response.opening()} [{response.request}]",
+        max(PACE_SECONDS, response.retry_after_seconds or 0.0),
+    )
+
+
+def _failure(response: Response) -> Exception:
+    """Return the error that an answer of another status than 200 stands for."""
+    what = f"HTTP {response.status}, begins: {response.opening()} [{response.request}]"
+    if response.status == 429:
+        return _slow_down(response)
+    if response.status >= 500:
+        return UnavailableError(f"CAISO failed. {what}", response.retry_after_seconds)
+    if 300 <= response.status < 400:
+        return RefusedError(f"CAISO sends elsewhere; is caiso.url right, and https? {what}")
+    return RefusedError(f"CAISO refuses the request. {what}")
+
+
+SOURCE = Caiso()

@@ -1,0 +1,70 @@
+/*---
+description = """
+Prices of CAISO's day-ahead and real-time markets by node, from CAISO's OASIS (reports PRC_LMP and PRC_INTVL_LMP), one row an
+hour, node and market. The price (LMP) is the sum of its components: energy, congestion, loss and, where it was published, the
+cost of greenhouse gas. Real-time prices are made every five minutes: here they are the mean of the hour, over the intervals
+that have a value, and intervals says how many those were. CAISO corrects prices for up to two weeks.
+"""
+materialized = "table"
+grain = ["node", "hour_utc", "market"]
+lookback = "0h"
+
+[columns]
+node = "Price node, CAISO's name: trading hubs TH_…, default load aggregation points DLAP_…, and any other."
+hour_utc = "Start of the hour, UTC."
+market = "DAM: day-ahead, hourly; RTM: real-time, five minutes."
+lmp_usd_per_mwh = "Locational marginal price, USD/MWh."
+energy_usd_per_mwh = "Its energy component (MCE), the same at all nodes, USD/MWh."
+congestion_usd_per_mwh = "Its congestion component (MCC), USD/MWh."
+loss_usd_per_mwh = "Its loss component (MCL), USD/MWh."
+ghg_usd_per_mwh = "Its greenhouse-gas component (MGHG), USD/MWh; NULL where it was not published."
+intervals = "How many intervals of the hour have a price: 1 in DAM, up to 12 in RTM; 0 where only components came."
+
+[[audits]]
+unique = ["node", "hour_utc", "market"]
+[[audits]]
+not_null = ["node", "hour_utc", "market", "intervals"]
+[[audits]]
+sql = """
+select * from normalized.caiso_price
+where abs(lmp_usd_per_mwh - energy_usd_per_mwh - congestion_usd_per_mwh - loss_usd_per_mwh - coalesce(ghg_usd_per_mwh, 0)) > 0.01
+"""
+severity = "warn"
+description = "prices that are not the sum of their components"
+---*/
+-- Means add up whole hundred-thousandths of a dollar, the finest that is published: integers give the same sum in any order. A
+-- value that stands alone is taken as it is. Prices of 1e9 USD/MWh and more, which there are not, are left out of means.
+with priced as (
+    select node, interval_start, component, value, 'DAM' as market from staging.caiso.price_dam
+    union all
+    select node, interval_start, component, value, 'RTM' as market from staging.caiso.price_rtm
+),
+
+means as (
+    select
+        node,
+        date_trunc('hour', interval_start) as hour_utc,
+        market,
+        component,
+        count(value) as intervals,
+        case
+            when count(value) = 1 then max(value)
+            else sum(case when abs(value) < 1e9 then cast(round(value * 1e5) as bigint) end)
+                / (1e5 * nullif(count(value) filter (where abs(value) < 1e9), 0))
+        end as mean_usd_per_mwh
+    from priced
+    group by node, date_trunc('hour', interval_start), market, component
+)
+
+select
+    node,
+    hour_utc,
+    market,
+    max(mean_usd_per_mwh) filter (where component = 'LMP') as lmp_usd_per_mwh,
+    max(mean_usd_per_mwh) filter (where component = 'MCE') as energy_usd_per_mwh,
+    max(mean_usd_per_mwh) filter (where component = 'MCC') as congestion_usd_per_mwh,
+    max(mean_usd_per_mwh) filter (where component = 'MCL') as loss_usd_per_mwh,
+    max(mean_usd_per_mwh) filter (where component = 'MGHG') as ghg_usd_per_mwh,
+    cast(coalesce(max(intervals) filter (where component = 'LMP'), 0) as smallint) as intervals
+from means
+group by node, hour_utc, market

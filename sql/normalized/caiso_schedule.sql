@@ -1,0 +1,50 @@
+/*---
+description = """
+What is scheduled in CAISO's markets by zone: generation, imports, exports and, day-ahead, load, from CAISO's OASIS (report
+ENE_SLRS), one row an hour, zone, market, schedule and type. It is no fuel mix. The zone 'Caiso_Totals' holds totals (is_total):
+never add them to other zones. They are the sum of TAC_ECNTR, TAC_NCNTR, TAC_NORTH and TAC_SOUTH, CAISO's own; the other TAC_
+zones belong to authorities that take part in the western energy imbalance market. Day-ahead schedules are hourly; real-time
+ones are made every five minutes and are here the mean of the hour, over the intervals that have a value.
+"""
+materialized = "table"
+grain = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
+lookback = "0h"
+
+[columns]
+zone = "Zone, CAISO's name (TAC_ZONE_NAME)."
+hour_utc = "Start of the hour, UTC."
+market = "DAM: day-ahead; RTM: real-time."
+schedule = "Export, Generation, Import or Load, as CAISO writes it."
+slrs_type = "What is scheduled, CAISO's code: ALL in totals, GEN generators, ETIE and ITIE ties out and in."
+mwh = "Scheduled energy, MWh; exports and imports are both positive."
+is_total = "True of Caiso_Totals."
+intervals = "How many intervals of the hour have a value: 1 in DAM, up to 12 in RTM."
+
+[[audits]]
+unique = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
+[[audits]]
+not_null = ["zone", "hour_utc", "market", "schedule", "slrs_type", "intervals"]
+---*/
+-- Means add up whole ten-thousandths of a MWh: integers give the same sum in any order. A value that stands alone is taken as
+-- it is. Schedules of 1e9 MWh and more, which there are not, are left out of means.
+with scheduled as (
+    select zone, interval_start, market, schedule, slrs_type, value from staging.caiso.schedule_dam
+    union all
+    select zone, interval_start, market, schedule, slrs_type, value from staging.caiso.schedule_rtm
+)
+
+select
+    zone,
+    date_trunc('hour', interval_start) as hour_utc,
+    market,
+    schedule,
+    slrs_type,
+    case
+        when count(value) = 1 then max(value)
+        else sum(case when abs(value) < 1e9 then cast(round(value * 1e4) as bigint) end)
+            / (1e4 * nullif(count(value) filter (where abs(value) < 1e9), 0))
+    end as mwh,
+    zone = 'Caiso_Totals' as is_total,
+    cast(count(value) as smallint) as intervals
+from scheduled
+group by zone, date_trunc('hour', interval_start), market, schedule, slrs_type
