@@ -175,8 +175,6 @@ def _carry_over(
         first -= 1
     todo = [(name, by_name[name]) for _, name in landings[first:]]
     connection.execute("begin")
-    connection.execute("delete from sync.meta")
-    connection.execute("insert into sync.meta from old.sync.meta")
     if first:
         watermark = landings[first - 1][0]
         _copy_rows(connection, [entry for _, journal in todo for entry in journal.entries], result)

@@ -14,6 +14,8 @@ from energywh.models.publish import current_version
 
 LEDGER = """
 CREATE SCHEMA eia; CREATE SCHEMA sync;
+CREATE TABLE sync.meta (staging_id VARCHAR, schema_version INTEGER);
+INSERT INTO sync.meta VALUES ('one', 1);
 CREATE TABLE eia.region_data (
     period TIMESTAMP, respondent VARCHAR, type VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
 CREATE TABLE eia.fuel_type_data (
