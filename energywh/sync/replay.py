@@ -268,7 +268,7 @@ def _land(
         result.payloads += len(entry.payloads)
     connection.execute("begin")
     if with_ledger:
-        write_plan(connection, [_ledger_row(connection, f.outcome.chunk) for f in fetched], journal.landed_at_utc)
+        write_plan(connection, [_ledger_row(connection, f.outcome.chunk) for f in fetched])
     report = land_again(connection, datasets, fetched, name, journal)
     connection.execute("commit")
     result.landings += 1

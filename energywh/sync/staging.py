@@ -39,7 +39,6 @@ create table if not exists sync.chunk (
     status varchar not null check (status in ('due', 'in progress', 'done', 'empty', 'failed')),
     rows bigint,
     attempts integer not null default 0,
-    planned_at_utc timestamp not null,
     started_at_utc timestamp,
     fetched_at_utc timestamp,
     landed_at_utc timestamp,
