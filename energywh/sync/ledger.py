@@ -253,7 +253,8 @@ def release(connection: duckdb.DuckDBPyConnection, owner: str, left: Sequence[Ch
     import pyarrow as pa
 
     connection.execute(
-        "update sync.chunk set status = 'due', owner = null, started_at_utc = null where status = 'in progress' and owner = ? "
+        "update sync.chunk set status = 'due', owner = null, started_at_utc = null "
+        "where status = 'in progress' and owner = ? "
         "returning dataset, slice, first_hour_utc as first, last_hour_utc as last",
         [owner],
     )

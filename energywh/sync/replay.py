@@ -30,7 +30,7 @@ from energywh.sync.ledger import Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 from energywh.sync.plan import Known, SlicePlan
-from energywh.sync.staging import all_datasets, columns, open_staging
+from energywh.sync.staging import all_datasets, columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
     import duckdb
@@ -188,9 +188,10 @@ def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
     """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due."""
     connection.execute("begin")
     connection.execute("delete from sync.chunk")
+    names = [name for (name,) in connection.execute("select column_name from (describe sync.chunk)").fetchall()]
     connection.execute(
-        "insert into sync.chunk by name select * replace "
-        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk"
+        f"insert into sync.chunk by name select {', '.join(names)} from (select * replace "
+        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk)"
     )
     connection.execute("commit")
 
@@ -207,7 +208,7 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
 
     A row carries the moment of the fetch that brought it, so what an entry brought or superseded can be told.
     """
-    for dataset in all_datasets().values():
+    for dataset in datasets_in(connection, "old"):
         entries = [entry for entry in again if entry.dataset == dataset.name]
         offset = dataset.stamp_offset_hours * HOUR
         connection.register(
@@ -234,7 +235,7 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
             f"select {names} from old.{dataset.name}_revision s where not exists {brought} and exists {superseded}"
         )
         connection.execute(
-            f"insert into {dataset.name}_revision select * from old.{dataset.name}_revision s "
+            f"insert into {dataset.name}_revision by name select * from old.{dataset.name}_revision s "
             f"where not exists {brought} and not exists {superseded}"
         )
         connection.unregister("again")

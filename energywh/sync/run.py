@@ -31,7 +31,7 @@ from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Reporter, Silent, Speed, Tally
 from energywh.sync.provenance import Provenance
 from energywh.sync.select import Selection, check_source, resolve
-from energywh.sync.staging import open_staging
+from energywh.sync.staging import open_staging, sweep
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,6 +93,7 @@ def sync(
         reporter.say(note)
     home = settings.home
     home.create()
+    sweep(home.staging)
     with Owner(home.locks) as owner:
         if not wait_for_replay(settings, reporter, stop):
             return SyncResult([], interrupted=True)

@@ -119,7 +119,7 @@ def interrupted_while_waiting(desk: Desk, said: str) -> None:
 def test_a_sync_that_waits_for_staging_ends_as_interrupted(tmp_path: Path) -> None:
     import duckdb
 
-    with desk_with_simulator(tmp_path) as (desk, sim):
+    with desk_with_simulator(tmp_path) as (desk, _):
         assert desk.sync("eia.region_data", regions=["CISO"], since=WORDS[4], until=WORDS[6]).ok
         with duckdb.connect(str(desk.staging)):
             interrupted_while_waiting(desk, "waiting for staging.duckdb, held by process")
