@@ -122,8 +122,12 @@ _DAMAGE = (
 )
 
 
-def explain(error: Exception, path: Path) -> StorageError:
-    """Turn a DuckDB error on ``path`` into one that says what to do."""
+def explain(error: Exception, path: Path, doing: str = "open") -> StorageError:
+    """Turn a DuckDB error on ``path`` into one that says what to do.
+
+    Args:
+        doing: what failed where it is neither damage nor a full disk.
+    """
     text = str(error).splitlines()[0]
     lowered = text.lower()
     if any(sign in lowered for sign in _DAMAGE):
@@ -133,4 +137,4 @@ def explain(error: Exception, path: Path) -> StorageError:
         )
     if "no space left" in lowered or "disk full" in lowered or "could not write" in lowered:
         return StorageError(f"no room on the disk that holds {path}; free some and run this again ({text})")
-    return StorageError(f"cannot open {path}: {text}")
+    return StorageError(f"cannot {doing} {path}: {text}")

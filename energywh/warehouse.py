@@ -116,12 +116,16 @@ class Warehouse:
     def attach_staging(self, wait_seconds: float = DEFAULT_WAIT_SECONDS, on_wait: OnWait | None = None) -> None:
         """Make the staging tables readable as ``staging.<source>.<dataset>``; sync waits until `close`.
 
+        Once attached it stays: to call this again does nothing.
+
         Raises:
             StorageError: there is no staging database, or it cannot be read.
             LockedError: another process still held it after ``wait_seconds``.
         """
         from energywh.models.staging import attach_read_only
 
+        if self.connection.execute("FROM duckdb_databases() WHERE database_name = 'staging'").fetchall():
+            return
         file = self.home.staging
         if not file.exists():
             raise StorageError(f"there is no staging database at {file}: run 'energywh sync' first")

@@ -130,6 +130,7 @@ def test_attaching_staging_waits_for_its_writer(home: Home) -> None:
 
             said: list[str] = []
             warehouse.attach_staging(wait_seconds=30, on_wait=on_wait)
+            warehouse.attach_staging()  # again, which does nothing
         finally:
             release.set()
             writer.join(30)

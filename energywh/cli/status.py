@@ -29,7 +29,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     """
     from energywh.durations import parse_duration_hours
     from energywh.regions import find_respondent
-    from energywh.sync.staging import all_datasets, open_staging
+    from energywh.sync.staging import datasets_in, open_staging
     from energywh.sync.status import is_late, slice_statuses
 
     limit = None if max_behind is None else parse_duration_hours(max_behind, "--max-behind")
@@ -40,7 +40,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         wait_seconds=session.settings.get("lock.wait_seconds"),
         on_wait=lambda text: click.echo(text, err=True),
     ) as connection:
-        lines = [line for dataset in all_datasets().values() for line in slice_statuses(connection, dataset)]
+        lines = [line for dataset in datasets_in(connection) for line in slice_statuses(connection, dataset)]
     lines = [line for line in lines if (not wanted or line.region in wanted) and (line.failed_chunks or not failed)]
     if as_json:
         click.echo(json.dumps([_as_json(line) for line in lines]))

@@ -117,16 +117,19 @@ def print_result(result: SyncResult) -> None:
             f"{tally.dataset}: {', '.join(parts)}; {counts.rows:,} rows: {counts.new:,} new, "
             f"{counts.changed:,} changed, {counts.withdrawn:,} withdrawn"
         )
-    for error in result.errors[:ERRORS_SHOWN]:
-        click.echo(f"failed: {error}", err=True)
-    if len(result.errors) > ERRORS_SHOWN:
-        click.echo(f"... and {len(result.errors) - ERRORS_SHOWN} more; 'energywh status' lists them", err=True)
+    for failure in result.failures[:ERRORS_SHOWN]:
+        click.echo(f"failed: {failure}", err=True)
+    if len(result.failures) > ERRORS_SHOWN:
+        more = len(result.failures) - ERRORS_SHOWN
+        click.echo(f"... and {more:,} more; 'energywh status --failed' lists them", err=True)
     word = "interrupted" if result.interrupted else "done" if result.ok else "incomplete"
     left = sum(tally.due - tally.finished for tally in result.tallies)
     click.echo(
         f"sync {word}: {result.requests:,} requests in {span(result.seconds)}"
         + (f"; {left:,} chunks left, the next sync goes on from here" if left else "")
     )
+    for source, error in result.fatal.items():
+        click.echo(f"energywh: {f'{source} failed: ' if source else ''}{error}", err=True)
 
 
 def span(seconds: float) -> str:

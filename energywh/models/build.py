@@ -25,6 +25,7 @@ from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
 from energywh.models.statements import disk_is_full
+from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
     import duckdb
@@ -140,6 +141,7 @@ def build(
     home.create()
     with _storage_errors(home), _build_lock(home, options, listener):
         home.versions.mkdir(exist_ok=True)
+        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
         publish.sweep(home)
         publish.finish_publishing(home)
         current = publish.current_version(home)

@@ -2,7 +2,7 @@
 
 State is kept per model and not per version, because `energywh build MODEL` leaves other models behind:
 
-- `model` has the newest landing of staging that the model has taken in (`landing_id`);
+- `model` has the newest landing of staging that the model has taken in (`landing_id`), and of which staging file;
 - `month` has a digest of each month's rows, the same whether the month was built alone or with all others;
 - `input` has the digests of upstream months that the model was built from. Where they differ from `month`, the
   model is out of date in exactly those months.
@@ -34,7 +34,7 @@ COMMENT ON TABLE energywh.version IS 'The one row of this version.';
 CREATE TABLE energywh.model (
     name VARCHAR, materialized VARCHAR, description VARCHAR, grain VARCHAR[], time_column VARCHAR,
     lookback_hours BIGINT, refresh VARCHAR, sql_hash VARCHAR, file_hash VARCHAR, source_sql VARCHAR, rows BIGINT,
-    landing_id BIGINT, landed_at_utc TIMESTAMP, built_at_utc TIMESTAMP, seconds DOUBLE);
+    landing_id BIGINT, landed_at_utc TIMESTAMP, staging_id VARCHAR, built_at_utc TIMESTAMP, seconds DOUBLE);
 COMMENT ON TABLE energywh.model IS 'One row a model: what its file promises, and how far it has been built.';
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
 COMMENT ON TABLE energywh.seed IS 'One row a seed.';
@@ -148,9 +148,10 @@ class Meta:
     def models(self) -> dict[str, Known]:
         """Return what is remembered of each model."""
         rows = self._connection.execute(
-            f"SELECT name, sql_hash, file_hash, materialized, landing_id, landed_at_utc FROM {self._schema}.model"
+            f"SELECT name, sql_hash, file_hash, materialized, landing_id, landed_at_utc, staging_id "
+            f"FROM {self._schema}.model"
         ).fetchall()
-        return {row[0]: Known(row[1], row[2], row[3], Landing(row[4], row[5])) for row in rows}
+        return {row[0]: Known(row[1], row[2], row[3], Landing(*row[4:])) for row in rows}
 
     def dependencies(self) -> dict[str, list[str]]:
         """Return what each model reads."""
@@ -214,7 +215,7 @@ class Meta:
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE model = ?", [model.name])
         self._connection.execute(f"DELETE FROM {self._schema}.model WHERE name = ?", [model.name])
         self._connection.execute(
-            f"INSERT INTO {self._schema}.model VALUES ({', '.join('?' * 15)})",
+            f"INSERT INTO {self._schema}.model VALUES ({', '.join('?' * 16)})",
             [
                 model.name,
                 model.materialized,
@@ -229,6 +230,7 @@ class Meta:
                 rows,
                 landing.number,
                 landing.landed_at_utc,
+                landing.staging_id,
                 built_at_utc,
                 seconds,
             ],
@@ -262,8 +264,8 @@ class Meta:
     def touch_model(self, model: str, landing: Landing) -> None:
         """Record that ``model`` is up to date with ``landing`` without having been built."""
         self._connection.execute(
-            f"UPDATE {self._schema}.model SET landing_id = ?, landed_at_utc = ? WHERE name = ?",
-            [landing.number, landing.landed_at_utc, model],
+            f"UPDATE {self._schema}.model SET landing_id = ?, landed_at_utc = ?, staging_id = ? WHERE name = ?",
+            [landing.number, landing.landed_at_utc, landing.staging_id, model],
         )
 
     def forget(self, name: str) -> None:

@@ -20,10 +20,11 @@ _REVISION = "_revision"
 
 @dataclass(frozen=True)
 class Landing:
-    """The newest landing a build has seen; its time tells one staging file from another with the same numbers."""
+    """The newest landing a build has seen, and the file it saw it in: a replay keeps landings but makes a new file."""
 
     number: int
     landed_at_utc: datetime | None
+    staging_id: str | None
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,17 @@ class Staging:
         return self._stamps.get(_dataset(table))
 
     def _newest_landing(self) -> Landing:
+        ((staging_id,),) = self._connection.execute("SELECT any_value(staging_id) FROM staging.sync.meta").fetchall()
         rows = self._connection.execute(
             "SELECT landing_id, landed_at_utc FROM staging.sync.landing ORDER BY landing_id DESC LIMIT 1"
         ).fetchall()
-        return Landing(*rows[0]) if rows else Landing(0, None)
+        number, landed_at = rows[0] if rows else (0, None)
+        return Landing(number, landed_at, staging_id)
 
     def holds(self, landing: Landing) -> bool:
         """Say whether this is the file, further on, in which ``landing`` happened."""
+        if landing.staging_id != self.landing.staging_id:
+            return False
         if landing.number == 0:
             return True
         rows = self._connection.execute(

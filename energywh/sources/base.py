@@ -42,6 +42,7 @@ class Dataset:
     first_hour: str = "2019-01-01"  # where history begins at this source, UTC
     lead_hours: int = 0  # how far past the present hour the source publishes (forecasts)
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
+    lag_hours: int = 1  # how long after an hour's end the source is wont to publish it
     settling_hours: int = 240  # how long after an hour the source still revises it
     kept_hours: int | None = None  # how long the source keeps what it published; None: for good
     kept_roughly: bool = False  # `kept_hours` is about right: what is named by hand is asked for all the same

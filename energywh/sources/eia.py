@@ -139,6 +139,7 @@ DATASETS = (
         table="interchange_data",
         keys=("fromba", "toba"),
         slice_key="fromba",
+        lag_hours=48,
         settling_hours=288,  # lags two days behind demand
         route="electricity/rto/interchange-data",
         code_key="toba",

@@ -36,7 +36,16 @@ class Due:
 
     @property
     def chunks(self) -> list[Chunk]:
-        return [chunk for plan in self.slices for chunk in plan.chunks]
+        """All chunks in the order in which to fetch them: last what failed before, so that it holds up no other."""
+        sound: list[Chunk] = []
+        tried: list[tuple[list[Chunk], list[Chunk]]] = []
+        for plan in self.slices:
+            failed = [chunk for chunk in plan.chunks if plan.failed_before(chunk)]
+            if failed:  # the rest of such a slice may well fail too
+                tried.append(([chunk for chunk in plan.chunks if chunk not in set(failed)], failed))
+            else:
+                sound += plan.chunks
+        return [*sound, *(c for rest, _ in tried for c in rest), *(c for _, failed in tried for c in failed)]
 
     @property
     def why_nothing(self) -> str:

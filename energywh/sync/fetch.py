@@ -110,7 +110,8 @@ class Fetcher:
         except NotReadyError as error:
             return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
         except (PassingError, RefusedError) as error:
-            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error)), None)
+            unavailable = isinstance(error, UnavailableError)
+            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), unavailable=unavailable), None)
         raise AssertionError("unreachable")
 
     def _fetch_once(self, chunk: Chunk, attempts: int) -> Fetched:

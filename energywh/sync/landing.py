@@ -12,7 +12,7 @@ from energywh.durations import hour_time, utc_now
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
 from energywh.sync.fetch import Fetched
-from energywh.sync.merge import Arrival, Counts, merge, rows_held
+from energywh.sync.merge import Arrival, Counts, Loss, merge
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 
 if TYPE_CHECKING:
@@ -39,18 +39,20 @@ def land(
 
     Args:
         store: where the journal goes; None where payloads are not kept.
-        believes: says of a chunk whether an answer without rows withdraws the rows that staging holds of it.
-            Otherwise such an answer counts as a failure of the source: a passing fault must not empty the warehouse.
+        believes: says of a chunk whether an answer may withdraw whatever staging holds of it. Otherwise one that
+            withdraws all or much counts as a failure of the source: a passing fault must not empty the warehouse.
     """
-    waiting = _doubt_empty(connection, datasets, waiting, believes)
-    outcomes = [fetched.outcome for fetched in waiting]
+    (landing_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
+    counts, doubted = _merge_all(connection, datasets, waiting, landing_id, believes)
+    outcomes = [
+        replace(outcome, error=_doubt(outcome, doubted[outcome.chunk])) if outcome.chunk in doubted else outcome
+        for outcome in (fetched.outcome for fetched in waiting)
+    ]
     answered = [outcome for outcome in outcomes if outcome.error is None]
     now = utc_now()
     ledger.settle(connection, outcomes, now)
     if not answered:
         return LandingReport(outcomes, {})
-    (landing_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
-    counts = _merge_all(connection, datasets, waiting, landing_id)
     journal = None if store is None else store.write_journal(Journal(landing_id, now, tuple(map(_entry, answered))))
     _record(connection, landing_id, now, journal, len(answered), counts)
     return LandingReport(outcomes, counts)
@@ -69,24 +71,32 @@ def land_again(
     (next_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
     # The numbers are those of then, unless two staging files lived one after the other.
     landing_id = max(next_id, journal.landing_id)
-    counts = _merge_all(connection, datasets, answers, landing_id)
+    counts, _ = _merge_all(connection, datasets, answers, landing_id, lambda _: True)
     _record(connection, landing_id, journal.landed_at_utc, name, len(answers), counts)
     return LandingReport(outcomes, counts)
 
 
 def _merge_all(
-    connection: duckdb.DuckDBPyConnection, datasets: dict[str, Dataset], waiting: Sequence[Fetched], landing_id: int
-) -> dict[str, Counts]:
+    connection: duckdb.DuckDBPyConnection,
+    datasets: dict[str, Dataset],
+    waiting: Sequence[Fetched],
+    landing_id: int,
+    believes: Callable[[Chunk], bool],
+) -> tuple[dict[str, Counts], dict[Chunk, Loss]]:
     counts: dict[str, Counts] = {}
+    doubted: dict[Chunk, Loss] = {}
     for name, dataset in datasets.items():
         arrivals = [
-            Arrival(fetched.outcome.chunk, fetched.rows, fetched.outcome.fetched_at_utc)
+            Arrival(
+                fetched.outcome.chunk, fetched.rows, fetched.outcome.fetched_at_utc, believes(fetched.outcome.chunk)
+            )
             for fetched in waiting
             if fetched.outcome.chunk.dataset == name and fetched.rows is not None
         ]
         if arrivals:
-            counts[name] = merge(connection, dataset, arrivals, landing_id)
-    return counts
+            counts[name], losses = merge(connection, dataset, arrivals, landing_id)
+            doubted |= losses
+    return counts, doubted
 
 
 def _record(
@@ -116,30 +126,10 @@ def _entry(outcome: ledger.Outcome) -> JournalEntry:
     )
 
 
-def _doubt_empty(
-    connection: duckdb.DuckDBPyConnection,
-    datasets: dict[str, Dataset],
-    waiting: list[Fetched],
-    believes: Callable[[Chunk], bool],
-) -> list[Fetched]:
-    """Turn answers without rows into failures where staging holds rows of their hours."""
-    empty = [f.outcome.chunk for f in waiting if f.outcome.error is None and f.outcome.rows == 0]
-    doubtful = [chunk for chunk in empty if not believes(chunk)]
-    held: dict[Chunk, int] = {}
-    for name, dataset in datasets.items():
-        of_dataset = [chunk for chunk in doubtful if chunk.dataset == name]
-        if of_dataset:
-            held |= rows_held(connection, dataset, of_dataset)
-    return [
-        Fetched(replace(fetched.outcome, error=_doubt(held[fetched.outcome.chunk])), None)
-        if fetched.outcome.chunk in held
-        else fetched
-        for fetched in waiting
-    ]
-
-
-def _doubt(rows: int) -> str:
+def _doubt(outcome: ledger.Outcome, loss: Loss) -> str:
+    answers = f"{outcome.rows:,} rows" if outcome.rows else "no rows"
+    gone = f", and without {loss.withdrawn:,} of these" if outcome.rows else ""
     return (
-        f"the source now answers with no rows, where it gave {rows:,} before; these are kept. "
+        f"the source now answers with {answers}, where it gave {loss.held:,} before{gone}; these are kept. "
         "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours believes it"
     )

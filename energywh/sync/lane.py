@@ -18,8 +18,9 @@ from energywh.sync.progress import Speed
 from energywh.sync.provenance import Provenance
 
 CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
-FAILURES_IN_A_ROW = 20  # so many chunks failing one after the other: the source is down
+FAILURES_IN_A_ROW = 20  # for so many chunks one after the other the source was unavailable: it is down
 FAILURES_AT_FIRST = 3  # and so many when it has not answered once in this run
+SLICES_AT_FIRST = 20  # so many slices it refused, or answered with nonsense, and none well: something is wrong there
 PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
 
 
@@ -42,7 +43,8 @@ class Lane:
         self.claimed: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
         self.outstanding = 0  # claimed, and not landed
         self.fatal: EnergywhError | None = None
-        self._failures_in_a_row = 0
+        self._unavailable_in_a_row = 0
+        self._failed_slices: set[tuple[str, str]] = set()  # until it first answers well
         self._answered = False
         self.jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
         # Files are large: as many are in memory as are being read, and no more.
@@ -87,18 +89,29 @@ class Lane:
                 raise
 
     def judge(self, outcome: Outcome) -> None:
-        """Take note of how a chunk ended; when too many fail one after the other, stop asking the source."""
+        """Take note of how a chunk ended; stop asking a source that is down.
+
+        What is refused or doubted, or not to be read, says nothing of the source: one bad slice must not keep all
+        the others from being fetched.
+        """
         if outcome.error is None or outcome.later:
-            self._failures_in_a_row = 0
+            self._unavailable_in_a_row = 0
             self._answered = True
             return
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
-            self.fatal = self.fatal or SourceError(
-                f"{self._failures_in_a_row} chunks of {self.source.name} failed in a row; stopped asking it. "
-                f"What is done is kept; run this again later. Last: {outcome.error}"
-            )
-            self.stop.set()
+        if outcome.unavailable:
+            self._unavailable_in_a_row += 1
+            if self._unavailable_in_a_row >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
+                self._give_up(f"{self._unavailable_in_a_row} chunks of {self.source.name} failed in a row", outcome)
+        elif not self._answered:
+            self._failed_slices.add((outcome.chunk.dataset, outcome.chunk.slice))
+            if len(self._failed_slices) >= SLICES_AT_FIRST:
+                self._give_up(f"{self.source.name} gave no good answer of {len(self._failed_slices)} slices", outcome)
+
+    def _give_up(self, why: str, outcome: Outcome) -> None:
+        self.fatal = self.fatal or SourceError(
+            f"{why}; stopped asking it. What is done is kept; run this again later. Last: {outcome.error}"
+        )
+        self.stop.set()
 
     def close(self) -> None:
         """End the threads. One that waits for an answer is left to itself; it writes nothing any more."""

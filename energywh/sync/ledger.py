@@ -72,6 +72,7 @@ class Outcome:
     error: str | None = None
     payloads: tuple[str, ...] = ()
     later: bool = False  # the source does not have it yet, and `error` is what it said
+    unavailable: bool = False  # the source failed, could not be reached or asked to slow down, to the last try
 
     @property
     def status(self) -> str:
@@ -95,11 +96,11 @@ def history(
     """
     found: dict[str, list[Known]] = {slice_: [] for slice_ in slices}
     rows = connection.execute(
-        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner from sync.chunk "
+        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner, error is not null from sync.chunk "
         "where dataset = ? and slice in (select unnest(?))",
         [dataset.name, list(slices)],
     ).fetchall()
-    for slice_, first_time, last_time, status, fetched_at, owner in rows:
+    for slice_, first_time, last_time, status, fetched_at, owner, failed in rows:
         first, last = hour_number(first_time), hour_number(last_time)
         answered = status in ("done", "empty")
         is_settled = (
@@ -107,11 +108,11 @@ def history(
             and settled(last, hour_number(fetched_at), dataset.settling_hours)
             and (refresh_from is None or last < refresh_from)
         )
-        found[slice_].append(Known(first, last, is_settled, status == "in progress" and owner in living))
+        found[slice_].append(Known(first, last, is_settled, status == "in progress" and owner in living, failed))
     return found
 
 
-def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan], now: datetime) -> None:
+def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]) -> None:
     """Replace ledger rows by the chunks that are due in their place."""
     import pyarrow as pa
 
@@ -129,7 +130,8 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
     )
     connection.register("replaced", pa.Table.from_pylist(replaced, schema))
     connection.register("due", pa.Table.from_pylist(due, schema))
-    # What is asked for again keeps its count of attempts and its last error until the new answer is in.
+    # What is asked for again keeps its count of attempts and its last error until the new answer is in. A chunk that
+    # is cut anew keeps when anything of its hours last landed.
     connection.execute(
         "create or replace temp table again as select c.* from sync.chunk c semi join replaced r "
         "on c.dataset = r.dataset and c.slice = r.slice and c.first_hour_utc = r.first and c.last_hour_utc = r.last"
@@ -139,21 +141,34 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
         "where c.dataset = r.dataset and c.slice = r.slice and c.first_hour_utc = r.first and c.last_hour_utc = r.last"
     )
     connection.execute(
-        "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, attempts, planned_at_utc, "
-        "error, rows, fetched_at_utc) "
+        "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, attempts, "
+        "error, rows, fetched_at_utc, landed_at_utc) "
         "select d.dataset, d.slice, d.first, d.last, 'due', "
-        "case when a.status in ('done', 'empty') then 0 else coalesce(a.attempts, 0) end, ?, a.error, "
-        "a.rows, a.fetched_at_utc from due d left join again a "
-        "on d.dataset = a.dataset and d.slice = a.slice and d.first = a.first_hour_utc and d.last = a.last_hour_utc",
-        [now],
+        "case when a.status in ('done', 'empty') then 0 else coalesce(a.attempts, 0) end, a.error, "
+        "a.rows, a.fetched_at_utc, l.landed_at_utc from due d left join again a "
+        "on d.dataset = a.dataset and d.slice = a.slice and d.first = a.first_hour_utc and d.last = a.last_hour_utc "
+        "left join ("
+        "    select d.dataset, d.slice, d.first, max(a.landed_at_utc) as landed_at_utc from due d join again a "
+        "    on d.dataset = a.dataset and d.slice = a.slice and a.first_hour_utc <= d.last "
+        "    and a.last_hour_utc >= d.first group by all"
+        ") l on d.dataset = l.dataset and d.slice = l.slice and d.first = l.first",
     )
     connection.execute("drop table again")
     connection.unregister("replaced")
     connection.unregister("due")
 
 
-def claim(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Chunk], owner: str, now: datetime) -> list[Chunk]:
-    """Take up those of the wanted chunks that are still due; another process may have taken some."""
+def claim(
+    connection: duckdb.DuckDBPyConnection, wanted: Sequence[Chunk], owner: str, now: datetime, planned_at: datetime
+) -> list[Chunk]:
+    """Take up those of the wanted chunks that no other process has taken up since they were planned.
+
+    Not only those that are still due: another process that had planned them too, and was interrupted, gave them back
+    as they were (see `release`), and has not fetched them.
+
+    Args:
+        planned_at: when `write_plan` made them due.
+    """
     import pyarrow as pa
 
     if not wanted:
@@ -161,9 +176,10 @@ def claim(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Chunk], owner:
     connection.register("wanted", pa.Table.from_pylist([_key(chunk) for chunk in wanted]))
     rows = connection.execute(
         "update sync.chunk c set status = 'in progress', owner = ?, started_at_utc = ? from wanted w "
-        "where c.status = 'due' and c.dataset = w.dataset and c.slice = w.slice and c.first_hour_utc = w.first "
+        "where (c.status = 'due' or (c.status <> 'in progress' and coalesce(c.started_at_utc < ?, true))) "
+        "and c.dataset = w.dataset and c.slice = w.slice and c.first_hour_utc = w.first "
         "and c.last_hour_utc = w.last returning c.dataset, c.slice, c.first_hour_utc, c.last_hour_utc",
-        [owner, now],
+        [owner, now, planned_at],
     ).fetchall()
     connection.unregister("wanted")
     claimed = {Chunk(dataset, slice_, hour_number(first), hour_number(last)) for dataset, slice_, first, last in rows}
@@ -237,7 +253,8 @@ def release(connection: duckdb.DuckDBPyConnection, owner: str, left: Sequence[Ch
     import pyarrow as pa
 
     connection.execute(
-        "update sync.chunk set status = 'due', owner = null where status = 'in progress' and owner = ? "
+        "update sync.chunk set status = 'due', owner = null, started_at_utc = null "
+        "where status = 'in progress' and owner = ? "
         "returning dataset, slice, first_hour_utc as first, last_hour_utc as last",
         [owner],
     )

@@ -17,13 +17,31 @@ if TYPE_CHECKING:
     import duckdb
 
 
+# An answer with rows, even if not believed, may withdraw so many of its chunk, or this share of those held.
+FEW_ROWS = 24
+SMALL_SHARE = 0.05
+
+
 @dataclass(frozen=True)
 class Arrival:
-    """The rows of one answered chunk, in the staging column order, and when they were fetched."""
+    """The rows of one answered chunk, in the staging column order, and when they were fetched.
+
+    Attributes:
+        believed: it may withdraw whatever is held of its chunk.
+    """
 
     chunk: Chunk
     rows: pa.Table
     fetched_at_utc: datetime
+    believed: bool = True
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a doubted answer would have withdrawn of the rows held of its chunk."""
+
+    withdrawn: int
+    held: int
 
 
 @dataclass(frozen=True)
@@ -46,25 +64,33 @@ class Counts:
 
 def merge(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], landing_id: int
-) -> Counts:
+) -> tuple[Counts, dict[Chunk, Loss]]:
     """Bring the dataset's table to what the arrivals say of their chunks.
 
     New rows are inserted. A row whose value differs takes the new value, and the old one goes to the revision
     table with the time span in which it was known. A row of a chunk's hours that is no longer there was
     withdrawn: it goes to the revision table alone. Rows that are equal are not touched.
+
+    Returns:
+        What was done, and of the arrivals that are doubted what each would have withdrawn. Doubted is what withdraws
+        all rows or many: a fault of the source explains it better. Of these, nothing was written.
     """
     connection.register("incoming", _numbered(arrivals))
     fetched_at = pa.array([arrival.fetched_at_utc for arrival in arrivals], pa.timestamp("us"))
     scope = _scope(dataset, [arrival.chunk for arrival in arrivals])
     connection.register("scope", scope.append_column("fetched_at_utc", fetched_at))
     everything = any(arrival.chunk.slice == EVERY for arrival in arrivals)
+    doubted: dict[Chunk, Loss] = {}
     if _holds_any(connection, dataset, everything):
-        counts = _land_changes(connection, dataset, landing_id, everything)
+        _find_changes(connection, dataset, everything)
+        doubted = _drop_doubted(connection, dataset, arrivals, everything)
+        counts = _land_changes(connection, dataset, landing_id)
     else:
         counts = _land_new(connection, dataset, landing_id)
     connection.unregister("incoming")
     connection.unregister("scope")
-    return replace(counts, rows=sum(len(arrival.rows) for arrival in arrivals))
+    rows = sum(len(arrival.rows) for arrival in arrivals if arrival.chunk not in doubted)
+    return replace(counts, rows=rows), doubted
 
 
 def _numbered(arrivals: Sequence[Arrival]) -> pa.Table:
@@ -107,13 +133,11 @@ def _land_new(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_i
     return Counts(new=new)
 
 
-def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int, everything: bool) -> Counts:
-    """Write only what differs from what is held."""
+def _find_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, everything: bool) -> None:
+    """Make the table `delta` of what differs from what is held."""
     keys = [dataset.time_column, *dataset.keys]
     same_key = " and ".join(f"i.{key} = h.{key}" for key in keys)
-    key_list = ", ".join(keys)
     either_key = ", ".join(f"coalesce(i.{key}, h.{key}) as {key}" for key in keys)
-    values = ", ".join(dataset.values)
     differs = " or ".join(f"i.{value} is distinct from h.{value}" for value in dataset.values)
     connection.execute(f"""
         create or replace temp table delta as
@@ -127,6 +151,45 @@ def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landi
         from incoming i full join held h on {same_key}
         where h.held_rowid is null or i.arrival is null or {differs}
     """)
+
+
+def _drop_doubted(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], everything: bool
+) -> dict[Chunk, Loss]:
+    """Take the changes of doubtful arrivals out of `delta`. Costs nothing where no row is withdrawn."""
+    withdrawn = connection.execute(
+        "select arrival, count(*) from delta where withdrawn group by arrival order by arrival"
+    ).fetchall()
+    suspects = {
+        arrival: count
+        for arrival, count in withdrawn
+        if not arrivals[arrival].believed and (count > FEW_ROWS or not len(arrivals[arrival].rows))
+    }
+    if not suspects:
+        return {}
+    held = _rows_held(connection, dataset, list(suspects), everything)
+    losses = {arrival: Loss(count, held[arrival]) for arrival, count in suspects.items()}
+    doubted = {arrival: loss for arrival, loss in losses.items() if loss.withdrawn > SMALL_SHARE * loss.held}
+    connection.execute("delete from delta where arrival in (select unnest(?))", [list(doubted)])
+    return {arrivals[arrival].chunk: loss for arrival, loss in doubted.items()}
+
+
+def _rows_held(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[int], everything: bool
+) -> dict[int, int]:
+    """Return how many rows staging holds of the chunk of each of these arrivals, which are in `scope`."""
+    counted = connection.execute(
+        f"select arrival, count(*) from {dataset.name} s join (from scope where arrival in (select unnest(?))) c "
+        f"on {_in_scope(dataset, everything)} group by arrival",
+        [list(arrivals)],
+    ).fetchall()
+    return dict(counted)
+
+
+def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int) -> Counts:
+    """Write what `delta` says."""
+    key_list = ", ".join([dataset.time_column, *dataset.keys])
+    values = ", ".join(dataset.values)
     new, changed, withdrawn = one_row(
         connection,
         "select count(*) filter (held_rowid is null), count(*) filter (held_rowid is not null and not withdrawn), "
@@ -165,18 +228,6 @@ def _record_change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, land
         f"insert into sync.change select distinct ?, ?, date_trunc('month', {start})::date from {rows}",
         [landing_id, dataset.name],
     )
-
-
-def rows_held(connection: duckdb.DuckDBPyConnection, dataset: Dataset, chunks: Sequence[Chunk]) -> dict[Chunk, int]:
-    """Return how many rows staging holds of each chunk; chunks of which it holds none are left out."""
-    connection.register("scope", _scope(dataset, chunks))
-    everything = any(chunk.slice == EVERY for chunk in chunks)
-    counted = connection.execute(
-        f"select arrival, count(*) from {dataset.name} s join scope c on {_in_scope(dataset, everything)} "
-        "group by arrival"
-    ).fetchall()
-    connection.unregister("scope")
-    return {chunks[arrival]: count for arrival, count in counted}
 
 
 def _scope(dataset: Dataset, chunks: Sequence[Chunk]) -> pa.Table:

@@ -24,6 +24,7 @@ class Known:
     last: int
     settled: bool = False
     busy: bool = False  # a running process has taken it up
+    failed: bool = False  # when it was last asked for, the source did not give it
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class SlicePlan:
 
     chunks: tuple[Chunk, ...]
     replaced: tuple[Known, ...]
+
+    def failed_before(self, chunk: Chunk) -> bool:
+        """Say whether hours of ``chunk`` failed when they were last asked for."""
+        return any(row.failed and row.first <= chunk.last and row.last >= chunk.first for row in self.replaced)
 
 
 def settled(last: int, fetched_hour: int | None, settling_hours: int) -> bool:

@@ -30,7 +30,7 @@ from energywh.sync.ledger import Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 from energywh.sync.plan import Known, SlicePlan
-from energywh.sync.staging import all_datasets, columns, open_staging
+from energywh.sync.staging import all_datasets, columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
     import duckdb
@@ -175,8 +175,6 @@ def _carry_over(
         first -= 1
     todo = [(name, by_name[name]) for _, name in landings[first:]]
     connection.execute("begin")
-    connection.execute("delete from sync.meta")
-    connection.execute("insert into sync.meta from old.sync.meta")
     if first:
         watermark = landings[first - 1][0]
         _copy_rows(connection, [entry for _, journal in todo for entry in journal.entries], result)
@@ -190,9 +188,10 @@ def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
     """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due."""
     connection.execute("begin")
     connection.execute("delete from sync.chunk")
+    names = [name for (name,) in connection.execute("select column_name from (describe sync.chunk)").fetchall()]
     connection.execute(
-        "insert into sync.chunk by name select * replace "
-        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk"
+        f"insert into sync.chunk by name select {', '.join(names)} from (select * replace "
+        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk)"
     )
     connection.execute("commit")
 
@@ -209,7 +208,7 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
 
     A row carries the moment of the fetch that brought it, so what an entry brought or superseded can be told.
     """
-    for dataset in all_datasets().values():
+    for dataset in datasets_in(connection, "old"):
         entries = [entry for entry in again if entry.dataset == dataset.name]
         offset = dataset.stamp_offset_hours * HOUR
         connection.register(
@@ -236,7 +235,7 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
             f"select {names} from old.{dataset.name}_revision s where not exists {brought} and exists {superseded}"
         )
         connection.execute(
-            f"insert into {dataset.name}_revision select * from old.{dataset.name}_revision s "
+            f"insert into {dataset.name}_revision by name select * from old.{dataset.name}_revision s "
             f"where not exists {brought} and not exists {superseded}"
         )
         connection.unregister("again")
@@ -270,7 +269,7 @@ def _land(
         result.payloads += len(entry.payloads)
     connection.execute("begin")
     if with_ledger:
-        write_plan(connection, [_ledger_row(connection, f.outcome.chunk) for f in fetched], journal.landed_at_utc)
+        write_plan(connection, [_ledger_row(connection, f.outcome.chunk) for f in fetched])
     report = land_again(connection, datasets, fetched, name, journal)
     connection.execute("commit")
     result.landings += 1

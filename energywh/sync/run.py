@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -31,7 +31,7 @@ from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Reporter, Silent, Speed, Tally
 from energywh.sync.provenance import Provenance
 from energywh.sync.select import Selection, check_source, resolve
-from energywh.sync.staging import open_staging
+from energywh.sync.staging import open_staging, sweep
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,14 +42,26 @@ LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, s
 
 @dataclass
 class SyncResult:
-    """What a run did."""
+    """What a run did.
+
+    Attributes:
+        why_nothing: where nothing was due.
+        failures: what failed chunks say, without secrets.
+        fatal: by source, what ended its part of the run early; under "" what ended the whole run.
+    """
 
     tallies: list[Tally]
     seconds: float = 0.0
     requests: int = 0
     interrupted: bool = False
-    why_nothing: str = ""  # where nothing was due
-    errors: list[str] = field(default_factory=list)  # of failed chunks and lanes, without secrets
+    why_nothing: str = ""
+    failures: list[str] = field(default_factory=list)
+    fatal: dict[str, EnergywhError] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[str]:
+        """All that went wrong, the worst first."""
+        return [*map(str, self.fatal.values()), *self.failures]
 
     @property
     def ok(self) -> bool:
@@ -63,15 +75,16 @@ def sync(
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
 ) -> SyncResult:
-    """Fetch and land what is due.
+    """Fetch and land what is due. A source that fails stops no other; why it did is in the result.
 
     Args:
         stop: when set, the landing in hand is finished, the rest given back, and the run ends.
 
     Raises:
         SettingsError: a source lacks a setting, such as its key.
-        StorageError: staging or the payloads cannot be written.
+        StorageError: staging cannot be opened, so that nothing could begin.
     """
+    stop = stop or threading.Event()
     reporter = reporter or Silent()
     selection = resolve(selection, settings, hour_number(utc_now()))
     for source in selection.sources.values():
@@ -80,25 +93,47 @@ def sync(
         reporter.say(note)
     home = settings.home
     home.create()
+    sweep(home.staging)
     with Owner(home.locks) as owner:
-        wait_for_replay(settings, reporter)
-        return _Run(settings, selection, reporter, stop or threading.Event(), owner).run()
+        if not wait_for_replay(settings, reporter, stop):
+            return SyncResult([], interrupted=True)
+        return _Run(settings, selection, reporter, stop, owner).run()
 
 
-def wait_for_replay(settings: Settings, reporter: Reporter) -> None:
-    """Return when no replay is rebuilding staging."""
+def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:
+    """Return True when no replay is rebuilding staging, and False when told to stop before.
+
+    Raises:
+        LockedError: the replay did not end within `lock.wait_seconds`.
+    """
     lock = FileLock(settings.home.locks / "replay.lock")
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        reporter.say("waiting for 'energywh replay' to end")
+    patience = float(settings.get("lock.wait_seconds"))
+    began, said = time.monotonic(), False
+    while not stop.is_set():
         try:
-            lock.acquire(timeout=float(settings.get("lock.wait_seconds")))
+            lock.acquire(timeout=0)
         except Timeout:
-            raise LockedError(
-                "'energywh replay' is still rebuilding staging; run this again when it has ended"
-            ) from None
-    lock.release()
+            waited = time.monotonic() - began
+            if waited >= patience:
+                raise LockedError(
+                    "'energywh replay' is still rebuilding staging; run this again when it has ended"
+                ) from None
+            if waited >= 1 and not said:
+                reporter.say("waiting for 'energywh replay' to end")
+                said = True
+            stop.wait(0.1)
+        else:
+            lock.release()
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What was wanted of a lane's pending chunks, from the first on, and what of it was still to be had."""
+
+    wanted: list[Chunk]
+    claimed: list[Chunk]
 
 
 class _Run:
@@ -116,13 +151,15 @@ class _Run:
         # Bounded: while staging is held by a build, fetching waits instead of filling the memory.
         self._answers: queue.Queue[Fetched] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
         self._lanes: dict[str, Lane] = {}
-        self._due = Due((), 0, 0)
+        self._due: Due | None = None  # until it is known
         self._refresh_from = refresh_from(selection)
         self._tallies: dict[str, Tally] = {}
         self._datasets = {dataset.name: dataset for dataset in selection.datasets}
         self._retention = parse_duration_hours(settings.get("payloads.retention"))
         self._store = PayloadStore(settings.home.payloads) if self._retention else None
-        self._errors: list[str] = []
+        self._planned_at: datetime | None = None
+        self._failures: list[str] = []
+        self._fatal: dict[str, EnergywhError] = {}
 
     def _staging(self, *, patient: bool = True) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return open_staging(
@@ -140,27 +177,29 @@ class _Run:
             for lane in self._lanes.values():
                 lane.start()
             self._loop()
+        except EnergywhError as error:
+            if isinstance(error, LockedError) and self._stop.is_set():
+                pass  # told to stop while it waited for staging
+            elif self._planned_at is None:
+                raise
+            else:
+                self._fatal[""] = error
         finally:
             for lane in self._lanes.values():
                 lane.close()
             self._release()
             self._reporter.stop()
         self._prune()
-        for lane in self._lanes.values():
-            if lane.fatal is not None:
-                self._errors.insert(0, str(lane.fatal))
-        result = SyncResult(
+        self._fatal |= {name: lane.fatal for name, lane in self._lanes.items() if lane.fatal is not None}
+        return SyncResult(
             list(self._tallies.values()),
             time.monotonic() - started,
             self._speed.requests,
             self._stop.is_set(),
-            "" if self._due.slices else self._due.why_nothing,
-            self._errors,
+            "" if self._due is None or self._due.slices else self._due.why_nothing,
+            self._failures,
+            self._fatal,
         )
-        fatal = [lane.fatal for lane in self._lanes.values() if lane.fatal is not None]
-        if fatal and len(fatal) == len(self._lanes):
-            raise fatal[0]
-        return result
 
     def _plan(self) -> None:
         with self._staging() as connection:
@@ -172,14 +211,17 @@ class _Run:
                 self._lanes[name] = Lane(
                     source, self._settings, self._answers, store=self._store, provenance=provenance, speed=self._speed
                 )
+            planned_at = utc_now()
             connection.execute("begin")
-            ledger.write_plan(connection, due.slices, utc_now())
+            ledger.write_plan(connection, due.slices)
             self._tallies = {name: Tally(name) for name in self._datasets}
             for chunk in due.chunks:
                 self._tallies[chunk.dataset].due += 1
                 self._lane(chunk).pending.append(chunk)
-            self._claim(connection)
+            claimed = self._claim(connection, planned_at)
             connection.execute("commit")
+            self._planned_at = planned_at
+        self._hand_out(claimed)
 
     def _loop(self) -> None:
         last_landing = time.monotonic()
@@ -222,6 +264,7 @@ class _Run:
 
     def _land(self, waiting: list[Fetched]) -> None:
         """Land answers and ledger rows in one transaction, and claim the next chunks in the same."""
+        assert self._planned_at is not None
         with self._staging() as connection:
             connection.execute("begin")
             mine = ledger.still_mine(connection, self._owner.name)
@@ -232,8 +275,9 @@ class _Run:
                 store=self._store,
                 believes=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
             )
-            self._claim(connection)
+            claimed = self._claim(connection, self._planned_at)
             connection.execute("commit")
+        self._hand_out(claimed)
         for fetched in waiting:
             self._lane(fetched.outcome.chunk).outstanding -= 1
             self._tallies[fetched.outcome.chunk.dataset].elsewhere += fetched.outcome.chunk not in mine
@@ -249,24 +293,34 @@ class _Run:
             tally.later += 1
         elif outcome.error is not None:
             tally.failed += 1
-            self._errors.append(f"{outcome.chunk}: {outcome.error}")
+            self._failures.append(f"{outcome.chunk}: {outcome.error}")
         elif outcome.rows:
             tally.done += 1
         else:
             tally.empty += 1
         self._lane(outcome.chunk).judge(outcome)
 
-    def _claim(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _claim(self, connection: duckdb.DuckDBPyConnection, planned_at: datetime) -> list[tuple[Lane, _Claim]]:
+        """Claim the next chunks of each lane, in the caller's transaction."""
         if self._stop.is_set():
-            return
+            return []
+        claims = []
         for lane in self._running():
             room = lane.jobs + lane.claims_ahead - lane.outstanding
-            wanted = [lane.pending.popleft() for _ in range(min(room, len(lane.pending)))]
-            claimed = ledger.claim(connection, wanted, self._owner.name, utc_now())
-            for chunk in claimed:
+            wanted = [lane.pending[place] for place in range(min(room, len(lane.pending)))]
+            claimed = ledger.claim(connection, wanted, self._owner.name, utc_now(), planned_at)
+            claims.append((lane, _Claim(wanted, claimed)))
+        return claims
+
+    def _hand_out(self, claims: list[tuple[Lane, _Claim]]) -> None:
+        """Give the threads what was claimed: once it is committed, so that nothing is fetched that is not ours."""
+        for lane, claim in claims:
+            for _ in claim.wanted:
+                lane.pending.popleft()
+            for chunk in claim.claimed:
                 lane.claimed.put(chunk)
-            lane.outstanding += len(claimed)
-            for chunk in set(wanted) - set(claimed):
+            lane.outstanding += len(claim.claimed)
+            for chunk in set(claim.wanted) - set(claim.claimed):
                 self._tallies[chunk.dataset].elsewhere += 1
 
     def _release(self) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SCHEMA_VERSION = 1
+LEFTOVER_SECONDS = 3600.0  # making a file takes a second at most
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 _LEDGER = """
@@ -39,7 +42,6 @@ create table if not exists sync.chunk (
     status varchar not null check (status in ('due', 'in progress', 'done', 'empty', 'failed')),
     rows bigint,
     attempts integer not null default 0,
-    planned_at_utc timestamp not null,
     started_at_utc timestamp,
     fetched_at_utc timestamp,
     landed_at_utc timestamp,
@@ -77,22 +79,65 @@ def columns(dataset: Dataset) -> list[str]:
     return [dataset.time_column, *dataset.keys, *dataset.values, "known_from_utc"]
 
 
-def _create_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables of a new file, or of a source that is new since the file was made."""
-    import duckdb
+Tables = dict[str, dict[str, bool]]  # by name, columns and whether each must have a value
 
-    try:
-        version, datasets = one_row(
-            connection, "select any_value(schema_version), (select list(name) from sync.dataset) from sync.meta"
+
+def _tables(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> Tables:
+    """Return the tables of the file that is open, or of the one attached as ``database``."""
+    rows = connection.execute(
+        "select schema_name || '.' || table_name, list(column_name), list(not is_nullable) from duckdb_columns() "
+        "where database_name = coalesce(?, current_database()) and not internal group by all",
+        [database],
+    ).fetchall()
+    return {name: dict(zip(names, filled, strict=True)) for name, names, filled in rows}
+
+
+def datasets_in(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[Dataset]:
+    """Return the datasets as the file has them: one made before a dataset, or a value of it, existed lacks that."""
+    tables = _tables(connection, database)
+    return [
+        replace(dataset, values=tuple(value for value in dataset.values if value in tables[dataset.name]))
+        for dataset in all_datasets().values()
+        if dataset.name in tables
+    ]
+
+
+def _lacks(tables: Tables, dataset: Dataset) -> bool:
+    return not all(
+        table in tables and set(columns(dataset)) <= tables[table].keys()
+        for table in (dataset.name, f"{dataset.name}_revision")
+    )
+
+
+def _refuse_other_keys(path: Path, table: str, found: dict[str, bool], dataset: Dataset) -> None:
+    """Refuse a table whose rows are identified by other columns: what it holds cannot be made to fit."""
+    needed = {dataset.time_column, *dataset.keys, "known_from_utc"}
+    filled = {column for column, must in found.items() if must} - {"known_until_utc"}
+    if needed != filled:
+        keys, others = (", ".join(sorted(names - {"known_from_utc"})) for names in (needed, filled))
+        raise StorageError(
+            f"{path}: {table} has the keys {others}, and this version of energywh needs {keys}; "
+            "move the file away and run 'energywh replay', which makes it anew from the payloads kept"
         )
-    except duckdb.CatalogException:
-        pass  # a new file
-    else:
-        if version != SCHEMA_VERSION or not set(all_datasets()) - set(datasets):
-            return
+
+
+def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> None:
+    """Make the tables of a new file, or what is new since the file with ``tables`` was made."""
+    if tables and _version(connection, path, tables) != SCHEMA_VERSION:
+        return
+    ledger_is_old = "planned_at_utc" in tables.get("sync.chunk", ())
+    if tables and not ledger_is_old and not any(_lacks(tables, dataset) for dataset in all_datasets().values()):
+        return
     connection.execute("begin")
     connection.execute(_LEDGER)
+    if ledger_is_old:
+        connection.execute("alter table sync.chunk drop column planned_at_utc")
     for dataset in all_datasets().values():
+        for table in (dataset.name, f"{dataset.name}_revision"):
+            if table in tables:
+                _refuse_other_keys(path, table, tables[table], dataset)
+                for value in dataset.values:
+                    connection.execute(f"alter table {table} add column if not exists {value} double")
         keys = "".join(f"{key} varchar not null, " for key in dataset.keys)
         values = "".join(f"{value} double, " for value in dataset.values)
         body = f"{dataset.time_column} timestamp not null, {keys}{values}known_from_utc timestamp not null"
@@ -110,6 +155,44 @@ def _create_missing(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("commit")
 
 
+def _version(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:
+    """Return the version of the schema.
+
+    Raises:
+        StorageError: the file is a database of something else.
+    """
+    if "sync.meta" not in tables:
+        raise StorageError(
+            f"{path} is not a staging database of energywh: it has no table sync.meta"
+            + (f", but {', '.join(sorted(tables)[:3])}" if tables else "")
+            + ". Move it away, and run 'energywh sync' again"
+        )
+    (version,) = one_row(connection, "select any_value(schema_version) from sync.meta")
+    return int(version or 0)
+
+
+def bring_up_to_date(path: Path, *, wait_seconds: float, on_wait: OnWait | None = None) -> None:
+    """Make in an existing file the tables of datasets that are new since it was made, so that they can be read.
+
+    Raises:
+        StorageError: as `open_staging`.
+    """
+    with open_staging(path, read_only=True, wait_seconds=wait_seconds, on_wait=on_wait) as connection:
+        tables = _tables(connection)
+        lacking = any(_lacks(tables, dataset) for dataset in all_datasets().values())
+    if lacking:
+        with open_staging(path, wait_seconds=wait_seconds, on_wait=on_wait):
+            pass
+
+
+def sweep(path: Path) -> None:
+    """Delete beside ``path`` what processes left that were killed while making it."""
+    for leftover in path.parent.glob(f".{path.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
 def _make(path: Path) -> None:
     """Make a new file with its tables beside ``path``, and put it in place whole.
 
@@ -121,7 +204,7 @@ def _make(path: Path) -> None:
     new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         with contextlib.closing(connect(new, read_only=False)) as connection:
-            _create_missing(connection)
+            _create_missing(connection, new, {})
         os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
     except duckdb.Error as error:
         raise explain(error, path) from None
@@ -162,13 +245,15 @@ def open_staging(
         _make(path)
     connection = connect(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up)
     try:
+        tables = _tables(connection)
         if not read_only:
-            _create_missing(connection)
-        (version,) = one_row(connection, "select schema_version from sync.meta")
+            _create_missing(connection, path, tables)
+            tables.setdefault("sync.meta", {})
+        version = _version(connection, path, tables)
         if version != SCHEMA_VERSION:
             raise StorageError(f"{path} was made by another version of energywh (schema {version}); use that one")
         yield connection
     except duckdb.Error as error:
-        raise explain(error, path) from None
+        raise explain(error, path, "finish work on") from None
     finally:
         connection.close()

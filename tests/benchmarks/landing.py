@@ -79,7 +79,7 @@ def land_pages(pages: list[Page], path: Path) -> int:
     while (batch := answered.get()) is not None:
         with open_staging(path) as connection:
             connection.execute("begin")
-            rows += merge(connection, DATASETS[0], batch, 1).rows
+            rows += merge(connection, DATASETS[0], batch, 1)[0].rows
             connection.execute("commit")
     return rows
 

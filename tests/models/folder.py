@@ -11,21 +11,7 @@ import duckdb
 from energywh.home import Home
 from energywh.models.build import BuildOptions, BuildReport, build
 from energywh.models.publish import current_version
-
-LEDGER = """
-CREATE SCHEMA eia; CREATE SCHEMA sync;
-CREATE TABLE eia.region_data (
-    period TIMESTAMP, respondent VARCHAR, type VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
-CREATE TABLE eia.fuel_type_data (
-    period TIMESTAMP, respondent VARCHAR, fueltype VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
-CREATE TABLE eia.interchange_data (
-    period TIMESTAMP, fromba VARCHAR, toba VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
-CREATE TABLE sync.dataset (name VARCHAR, time_column VARCHAR, stamp_offset_hours INTEGER);
-INSERT INTO sync.dataset VALUES
-    ('eia.region_data', 'period', 1), ('eia.fuel_type_data', 'period', 1), ('eia.interchange_data', 'period', 1);
-CREATE TABLE sync.landing (landing_id BIGINT, landed_at_utc TIMESTAMP);
-CREATE TABLE sync.change (landing_id BIGINT, dataset VARCHAR, month DATE);
-"""
+from energywh.sync.staging import open_staging
 
 DEMAND = """/*---
 description = "Demand."
@@ -200,8 +186,8 @@ class Desk:
         if models is MODELS:
             (self.sql / "seeds" / "fuel.csv").write_text(FUEL_CSV)
         self.landings = 0
-        with duckdb.connect(self.home.staging) as connection:
-            connection.execute(LEDGER)
+        with open_staging(self.home.staging):
+            pass
 
     def write(self, name: str, text: str) -> None:
         """Write a model file or seed."""
@@ -215,7 +201,9 @@ class Desk:
             for statement in statements:
                 connection.execute(statement)
             landed_at = datetime(2025, 1, 1) + timedelta(seconds=self.landings)
-            connection.execute("INSERT INTO sync.landing VALUES (?, ?)", [self.landings, landed_at])
+            connection.execute(
+                "INSERT INTO sync.landing VALUES (?, ?, NULL, 0, 0, 0, 0, 0)", [self.landings, landed_at]
+            )
             for dataset, months in changes.items():
                 for month in months:
                     connection.execute("INSERT INTO sync.change VALUES (?, ?, ?)", [self.landings, dataset, month])

@@ -242,7 +242,7 @@ def test_a_month_keeps_its_first_and_last_hour_whichever_end_of_the_hour_a_sourc
         f"CREATE TABLE sky.weather AS SELECT hour AS {column}, 20.0 AS value "
         "FROM generate_series(TIMESTAMP '2024-01-01', TIMESTAMP '2024-06-30 23:00', INTERVAL 1 HOUR) t(hour)",
         f"INSERT INTO sync.dataset VALUES ('sky.weather', '{column}', 0)",
-        f"INSERT INTO eia.region_data SELECT {column} + INTERVAL 1 HOUR, 'A', 'D', 20, NULL FROM sky.weather",
+        f"INSERT INTO eia.region_data SELECT {column} + INTERVAL 1 HOUR, 'A', 'D', 20, '2025-01-01' FROM sky.weather",
         changes={"sky.weather": months, "eia.region_data": months},
     )
     desk.build()

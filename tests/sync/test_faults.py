@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 from energywh.errors import KeyRefusedError, SourceError, StorageError
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.server import Simulator
-from energywh.sync import fetch
+from energywh.sync import fetch, lane, run
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import has_twins, query, statuses, values
@@ -68,8 +69,8 @@ def test_after_a_429_no_request_leaves_before_the_time_that_it_names(tmp_path: P
 def test_a_source_that_asks_for_an_hour_of_quiet_is_left_alone_at_once(tmp_path: Path) -> None:
     with scripted(lambda number, path: Answer(TOO_MANY, 429, {"Retry-After": "3600"})) as server:
         began = time.monotonic()
-        with pytest.raises(SourceError, match=r"not to be asked again for 3,600 s.*run this again after"):
-            at(tmp_path, server.url, SYNC_JOBS="1").sync("eia.region_data", regions=["CISO,BPAT,PACW"], **DAY)
+        result = at(tmp_path, server.url, SYNC_JOBS="1").sync("eia.region_data", regions=["CISO,BPAT,PACW"], **DAY)
+    assert re.search(r"not to be asked again for 3,600 s.*run this again after", str(result.fatal["eia"]))
     assert time.monotonic() - began < 5
     assert len(server.asked) == 1
     assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"due": 3}
@@ -99,9 +100,10 @@ def test_a_wrong_key_ends_the_run_with_what_to_do(tmp_path: Path, status: int) -
     body = json.dumps({"error": {"code": "API_KEY_INVALID", "message": f"An invalid api_key: {KEY}"}}).encode()
     with scripted(lambda number, path: Answer(body, status)) as server:
         regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI,IPCO,AZPS,SRP,PJM,MISO,ERCO,NYIS"]
-        with pytest.raises(KeyRefusedError, match=r"EIA rejects the API key\. Check EIA_API_KEY") as caught:
-            at(tmp_path, server.url, SYNC_JOBS="2").sync("eia.region_data", regions=regions, **DAY)
-    assert KEY not in str(caught.value)
+        result = at(tmp_path, server.url, SYNC_JOBS="2").sync("eia.region_data", regions=regions, **DAY)
+    assert isinstance(result.fatal["eia"], KeyRefusedError)
+    assert "EIA rejects the API key. Check EIA_API_KEY" in str(result.fatal["eia"])
+    assert KEY not in str(result.fatal["eia"])
     assert len(server.asked) <= 2
     assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"due": 13}
 
@@ -177,8 +179,9 @@ def test_rows_that_repeat_between_pages_start_the_chunk_again(tmp_path: Path) ->
 def test_a_source_that_is_down_is_not_asked_for_every_chunk(tmp_path: Path) -> None:
     with scripted(lambda number, path: Answer(b"", 503)) as server:
         desk = at(tmp_path, server.url, SYNC_RETRIES="0", SYNC_JOBS="2")
-        with pytest.raises(SourceError, match=r"failed in a row; stopped asking it.*run this again later"):
-            desk.sync(since="2024-03-01", until="2024-03-01")
+        result = desk.sync(since="2024-03-01", until="2024-03-01")
+    assert isinstance(result.fatal["eia"], SourceError)
+    assert re.search(r"failed in a row; stopped asking it.*run this again later", str(result.fatal["eia"]))
     assert len(server.asked) < 100
     counts = statuses(tmp_path / "warehouse" / "staging.duckdb")
     assert set(counts) == {"due", "failed"}
@@ -199,8 +202,73 @@ def test_a_payload_that_cannot_be_kept_ends_the_run_and_gives_the_rest_back(tmp_
     desk = Desk(tmp_path, sim.url)
     desk.home.create()
     desk.home.payloads.write_text("a file where the folder should be")
-    with pytest.raises(StorageError, match=r"cannot write .*payloads.*run this again"):
-        desk.sync("eia.region_data", regions=["CISO,BPAT"], **DAY)
+    result = desk.sync("eia.region_data", regions=["CISO,BPAT"], **DAY)
+    assert isinstance(result.fatal["eia"], StorageError)
+    assert re.search(r"cannot write .*payloads.*run this again", str(result.fatal["eia"]))
     assert statuses(desk.staging) == {"due": 2}
     desk.home.payloads.unlink()
     assert desk.sync("eia.region_data", regions=["CISO,BPAT"], **DAY).ok
+
+
+REFUSED = Answer(b'{"error":"Invalid facet.","code":400}', 400)
+
+
+def test_a_slice_that_is_always_refused_holds_up_no_other(tmp_path: Path) -> None:
+    """Its chunks come first, and there are more of them than a source may fail at first."""
+    with scripted(lambda number, path: REFUSED if "=CISO" in path else EMPTY) as server:
+        desk = at(tmp_path, server.url, SYNC_JOBS="1")
+        result = desk.sync("eia.region_data", regions=["CISO,BPAT,PACW"], since="2019-01-01", until="2021-12-31")
+    assert not result.fatal
+    assert set(query(desk.staging, "select distinct slice, status from sync.chunk")) == {
+        ("CISO", "failed"),
+        ("BPAT", "empty"),
+        ("PACW", "empty"),
+    }
+    assert query(desk.staging, "select count(*) > 20 from sync.chunk where slice = 'CISO'") == [(True,)]
+
+
+def test_what_failed_before_is_asked_for_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LAND_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(lane, "CLAIMS_AHEAD", 1)
+    down = Answer(b"", 503)
+    asked: list[str] = []
+
+    def answer(number: int, path: str) -> Answer:
+        asked.append(parse_qs(urlsplit(path).query)["facets[respondent][]"][0])
+        return down if asked[-1] == "CISO" else EMPTY
+
+    years = {"since": "2019-01-01", "until": "2019-12-31"}
+    with scripted(answer) as server:
+        desk = at(tmp_path, server.url, SYNC_JOBS="1", SYNC_RETRIES="0")
+        first = desk.sync("eia.region_data", regions=["CISO,BPAT,PACW"], **years)
+        assert "3 chunks of eia failed in a row" in str(first.fatal["eia"])
+        assert "BPAT" not in asked
+        asked.clear()
+        desk.sync("eia.region_data", regions=["CISO,BPAT,PACW"], **years)
+    assert asked[0] == "BPAT"
+    assert (
+        statuses(desk.staging)["empty"]
+        == query(desk.staging, "select count(*) from sync.chunk where slice <> 'CISO'")[0][0]
+    )
+
+
+def test_a_source_that_refuses_everything_is_left_alone(tmp_path: Path) -> None:
+    with scripted(lambda number, path: REFUSED) as server:
+        result = at(tmp_path, server.url, SYNC_JOBS="2").sync(since="2024-03-01", until="2024-03-01")
+    assert "gave no good answer of 20 slices; stopped asking it" in str(result.fatal["eia"])
+    assert len(server.asked) < 100
+
+
+def test_a_run_that_ends_early_says_what_it_did_before(tmp_path: Path) -> None:
+    rows = [{"period": "2024-03-01T05", "respondent": "CISO", "type": "D", "value": "7"}]
+    good = Answer(json.dumps({"response": {"total": "1", "data": rows}}).encode())
+    with scripted(lambda number, path: Answer(TOO_MANY, 429, {"Retry-After": "3600"}) if number else good) as server:
+        desk = at(tmp_path, server.url, SYNC_JOBS="1")
+        done = desk.run(
+            "sync", "eia.region_data", "--region", "CISO,BPAT", "--since", DAY["since"], "--until", "2024-03-01"
+        )
+    assert done.returncode == 1
+    assert "eia.region_data: 1 of 2 chunks; 1 rows: 1 new" in done.stdout
+    assert "sync incomplete: 2 requests" in done.stdout
+    assert "1 chunks left, the next sync goes on from here" in done.stdout
+    assert re.search(r"^energywh: eia failed: eia asks not to be asked again for 3,600 s", done.stderr, re.MULTILINE)

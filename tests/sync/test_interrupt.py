@@ -99,3 +99,37 @@ def test_a_refresh_that_is_interrupted_leaves_settled_chunks_settled(tmp_path: P
         sim.requests.clear()
         assert finish(desk).ok
         assert sim.requests == []
+
+
+def interrupted_while_waiting(desk: Desk, said: str) -> None:
+    """Interrupt a sync once, when it has said what it waits for, and check how it ends."""
+    process = desk.start(*WORDS)
+    assert process.stderr is not None
+    assert said in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 10
+    assert "sync interrupted: 0 requests" in out
+    assert "Traceback" not in err
+    assert "given up" not in err
+
+
+def test_a_sync_that_waits_for_staging_ends_as_interrupted(tmp_path: Path) -> None:
+    import duckdb
+
+    with desk_with_simulator(tmp_path) as (desk, _):
+        assert desk.sync("eia.region_data", regions=["CISO"], since=WORDS[4], until=WORDS[6]).ok
+        with duckdb.connect(str(desk.staging)):
+            interrupted_while_waiting(desk, "waiting for staging.duckdb, held by process")
+
+
+def test_a_sync_that_waits_for_a_replay_ends_as_interrupted(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    with desk_with_simulator(tmp_path) as (desk, sim):
+        desk.home.create()
+        with FileLock(desk.home.locks / "replay.lock"):
+            interrupted_while_waiting(desk, "waiting for 'energywh replay' to end")
+        assert sim.requests == []

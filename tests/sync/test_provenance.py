@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from energywh.errors import StorageError
 from energywh.simulate.server import Simulator
 from tests.support.desk import Desk
@@ -35,8 +33,10 @@ def test_what_the_simulator_sends_marks_a_new_folder(desk: Desk, sim: Simulator)
 
 def test_real_answers_do_not_go_into_a_simulated_folder(desk: Desk, sim: Simulator) -> None:
     assert sync(desk)
-    with scripted(lambda number, path: Answer(REAL)) as server, pytest.raises(StorageError, match="do not mix"):
-        Desk(desk.folder, server.url).sync("eia.region_data", regions=["PACW"], **DAY)
+    with scripted(lambda number, path: Answer(REAL)) as server:
+        result = Desk(desk.folder, server.url).sync("eia.region_data", regions=["PACW"], **DAY)
+    assert isinstance(result.fatal["eia"], StorageError)
+    assert "do not mix" in str(result.fatal["eia"])
 
 
 def test_simulated_answers_do_not_go_into_a_real_folder(tmp_path: Path, sim: Simulator) -> None:
@@ -44,6 +44,7 @@ def test_simulated_answers_do_not_go_into_a_real_folder(tmp_path: Path, sim: Sim
         desk = Desk(tmp_path, server.url)
         assert sync(desk)
         assert not desk.home.simulated_mark.exists()
-    with pytest.raises(StorageError, match="holds real data"):
-        Desk(tmp_path, sim.url).sync("eia.region_data", regions=["PACW"], **DAY)
+    result = Desk(tmp_path, sim.url).sync("eia.region_data", regions=["PACW"], **DAY)
+    assert isinstance(result.fatal["eia"], StorageError)
+    assert "holds real data" in str(result.fatal["eia"])
     assert not desk.home.simulated_mark.exists()

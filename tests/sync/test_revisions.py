@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,62 @@ def test_no_rows_where_there_were_some_is_doubted_and_believed_only_on_refresh(t
         assert statuses(desk.staging) == {"empty": 1}
         assert query(desk.staging, "select count(*) from eia.region_data") == [(0,)]
         assert history(desk) == [(5, 7.0)]
+
+
+def hours(count: int, first_day: str = "2024-03-01") -> dict[str, Value]:
+    """Return a value for each of so many hours from the start of a day."""
+    start = datetime.fromisoformat(first_day)
+    return {f"{start + timedelta(hours=hour):%Y-%m-%dT%H}": "7" for hour in range(1, count + 1)}
+
+
+@pytest.mark.parametrize(
+    ("kept", "doubted"),
+    [(1, "1 rows, where it gave 92 before, and without 91 of these"), (67, "67 rows.*without 25"), (68, None)],
+)
+def test_an_answer_that_withdraws_many_rows_at_once_is_doubted(tmp_path: Path, kept: int, doubted: str | None) -> None:
+    march = {"since": "2024-03-01", "until": "2024-03-04"}
+    stage, answer = answers(hours(92), {**hours(kept), "2024-03-01T01": "8"}, hours(92))
+    with scripted(answer) as server:
+        desk = Desk(tmp_path, server.url)
+        assert desk.sync("eia.region_data", regions=["CISO"], **march).ok
+        stage[0] = 1
+        result = desk.sync("eia.region_data", regions=["CISO"], refresh="1d", **march)
+        assert result.ok, "nothing is asked again"
+        fail_all(desk)
+        result = desk.sync("eia.region_data", regions=["CISO"], **march)
+        held = query(desk.staging, "select count(*), max(value) from eia.region_data")
+        if doubted is None:
+            assert result.ok, result.errors
+            assert held == [(kept, 8)]
+            return
+        assert re.search(doubted, result.errors[0])
+        assert statuses(desk.staging) == {"failed": 1}
+        assert held == [(92, 7)], "nothing of a doubted answer is taken"
+        assert query(desk.staging, "select count(*) from sync.landing") == [(1,)]
+        assert history(desk) == []
+        stage[0] = 2
+        assert desk.sync("eia.region_data", regions=["CISO"], **march).ok
+        stage[0] = 1
+        assert desk.sync("eia.region_data", regions=["CISO"], refresh="9999d", **march).ok
+        assert query(desk.staging, "select count(*) from eia.region_data") == [(kept,)]
+
+
+def test_a_small_share_of_a_large_chunk_may_be_withdrawn(tmp_path: Path) -> None:
+    march = {"since": "2024-02-01", "until": "2024-03-02"}
+    stage, answer = answers(hours(740, "2024-02-01"), hours(704, "2024-02-01"))
+    with scripted(answer) as server:
+        desk = Desk(tmp_path, server.url)
+        assert desk.sync("eia.region_data", regions=["CISO"], **march).ok
+        stage[0] = 1
+        fail_all(desk)
+        assert desk.sync("eia.region_data", regions=["CISO"], **march).ok
+    assert query(desk.staging, "select count(*) from eia.region_data") == [(704,)]
+    assert query(desk.staging, "select count(*) from eia.region_data_revision") == [(36,)]
+
+
+def fail_all(desk: Desk) -> None:
+    """Make every chunk due again."""
+    import duckdb
+
+    with duckdb.connect(str(desk.staging)) as connection:
+        connection.execute("update sync.chunk set status = 'failed'")

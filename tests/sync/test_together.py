@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from energywh.simulate.server import Served
+from energywh.durations import utc_now
+from energywh.simulate.server import Served, Simulator
+from energywh.sync import lane, ledger
+from energywh.sync.due import find_due
+from energywh.sync.progress import Silent, Tally
+from energywh.sync.run import sync
+from energywh.sync.select import parse_selection
+from energywh.sync.staging import open_staging
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import has_twins, query, statuses
 from tests.support.victims import start
@@ -65,3 +72,64 @@ def test_what_another_sync_is_at_work_on_is_named_as_such(tmp_path: Path) -> Non
     assert other.returncode == 0
     assert result.ok
     assert len(sim.requests) == 4
+
+
+class Meanwhile(Silent):
+    """Does something between the planning of a run and its fetching."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def start(self, tallies: list[Tally]) -> None:
+        self._act()
+
+
+def test_what_an_interrupted_sync_gives_back_is_fetched_by_the_one_beside_it(
+    live: tuple[Desk, Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have planned to fetch chunks again; the first had claimed some of them and is interrupted."""
+    desk, sim = live
+    june = {"since": "2025-06-12", "until": "2025-06-14"}
+    regions = ["CISO,BPAT,PACW,AVA,NEVP"]
+    assert desk.sync("eia.region_data", regions=regions, **june).ok
+    sim.requests.clear()
+    selection = parse_selection(["eia.region_data"], regions=regions, **june)
+    monkeypatch.setattr(lane, "CLAIMS_AHEAD", 0)
+
+    with open_staging(desk.staging) as connection:
+        due = find_due(connection, selection, desk.settings(), set(), None)
+        connection.execute("begin")
+        ledger.write_plan(connection, due.slices)
+        connection.execute("commit")
+
+    def claim_some_and_be_interrupted() -> None:
+        with open_staging(desk.staging) as connection:
+            ledger.claim(connection, due.chunks[-2:], "another", utc_now(), utc_now())
+            ledger.release(connection, "another", due.chunks)
+        assert statuses(desk.staging) == {"done": 4, "in progress": 1}
+
+    settings = desk.having(SYNC_JOBS="1").settings()
+    result = sync(settings, selection, reporter=Meanwhile(claim_some_and_be_interrupted))
+    assert result.ok
+    assert (result.tallies[0].done, result.tallies[0].elsewhere) == (5, 0)
+    assert len(sim.requests) == 5
+
+
+def test_what_another_sync_has_fetched_meanwhile_is_not_fetched_again(
+    live: tuple[Desk, Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, sim = live
+    june = {"since": "2025-06-12", "until": "2025-06-14"}
+    regions = ["CISO,BPAT,PACW,AVA,NEVP"]
+    assert desk.sync("eia.region_data", regions=regions, **june).ok
+    sim.requests.clear()
+    selection = parse_selection(["eia.region_data"], regions=regions, **june)
+    monkeypatch.setattr(lane, "CLAIMS_AHEAD", 0)
+
+    def fetch_all() -> None:
+        assert desk.sync("eia.region_data", regions=regions, **june).ok
+
+    result = sync(desk.having(SYNC_JOBS="1").settings(), selection, reporter=Meanwhile(fetch_all))
+    assert result.ok
+    assert (result.tallies[0].done, result.tallies[0].elsewhere) == (1, 4)
+    assert len(sim.requests) == 5
