@@ -1,7 +1,7 @@
 """Two months of made-up rows for every dataset that a model reads: fractional values, holes and nulls.
 
-Which keys a dataset has is taken from the fixtures of the models that read it; EIA's own, which the models know one
-by one, are written out.
+Which keys a dataset has is taken from the fixtures of the models that read it; those that models know one by one, or
+look up in a seed, are written out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import duckdb
 from energywh.models.statements import text
 from energywh.regions import regions
 from energywh.sources.base import Dataset
+from energywh.sources.open_meteo import HOURLY, places
 from energywh.sync.staging import all_datasets
 from tests.sql.model_files import GRAPH, ORDER, inputs
 
@@ -24,6 +25,8 @@ CODES = {
     "eia.fuel_type_data": ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES"),
     "eia.interchange_data": ("BPAT", "AZPS", "IESO", "PJM"),
 }
+KEYS = {name: [(region, code) for region in REGIONS for code in codes] for name, codes in CODES.items()}
+KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in places().get(region, ())]
 
 
 def read_datasets() -> list[Dataset]:
@@ -33,9 +36,9 @@ def read_datasets() -> list[Dataset]:
 
 
 def key_rows(dataset: Dataset) -> list[tuple[str, ...]]:
-    """The keys that a dataset is filled with: those of EIA or of the fixtures, its region key with each of REGIONS."""
-    if dataset.name in CODES:
-        return [(region, code) for region in REGIONS for code in CODES[dataset.name]]
+    """The keys that a dataset is filled with: those written out, or of the fixtures with each of REGIONS."""
+    if dataset.name in KEYS:
+        return KEYS[dataset.name]
     found: dict[tuple[str, ...], None] = {}
     for name in ORDER:
         path = inputs(name).get(f"staging.{dataset.name}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.sql.model_files import ORDER, build, leave_the_rest_empty, load_seeds, warehouse
+from tests.sql.model_files import ORDER, build, load_seeds, warehouse
 
 TABLES = {
     "region_data": ("region-data", "respondent", "type"),
@@ -54,7 +54,6 @@ def con(recorded: Path) -> duckdb.DuckDBPyConnection:
                 timestamp '2024-07-07' as known_from_utc
             from read_csv('{path}', types = {{'period': 'varchar', 'value': 'double'}})
         """)
-    leave_the_rest_empty(con)
     build(con, *ORDER)
     return con
 
