@@ -201,7 +201,7 @@ def test_forecasts_are_replaced_by_the_archive_and_only_then_settled(
     assert desk.sync("open_meteo", regions=["GVL"], since="2025-05-01").ok
     assert query(desk.staging, f"select max(time) from {TABLE}") == [(datetime(2025, 6, 22, 6),)]  # a week ahead
     first_routes = {urlsplit(served.path).path for served in sim.requests}
-    assert first_routes == {"/v1/archive", "/v1/forecast"}
+    assert first_routes == {"/open-meteo/v1/archive", "/open-meteo/v1/forecast"}
     for _ in range(12):  # until all of the first weeks is old enough
         sim.requests.clear()
         moving.advance(72)
