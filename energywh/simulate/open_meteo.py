@@ -87,7 +87,7 @@ class OpenMeteoPage(Page):
     """
 
     source = "open_meteo"
-    prefix = "/v1"
+    prefix = "/open-meteo/v1"
 
     def __init__(self, world: World) -> None:
         self.weather = Weather(world.grid.seed)

@@ -52,10 +52,10 @@ class RequestLimit:
         if pace.requests_per_second:
             apart_ms = math.ceil(_apart_seconds(pace.requests_per_second) * 1000)
             self._pace = self._open(f"{name}.sqlite", [Rate(1, apart_ms)])
-        spans = ((pace.requests_per_hour, HOUR_SECONDS), (pace.requests_per_day, DAY_SECONDS))
-        self._most = min((most for most, _ in spans if most), default=0)
-        if self._most:
-            rates = [Rate(most, seconds * 1000) for most, seconds in spans if most]
+        spans = _binding(pace)
+        self._most = min((most for most, _ in spans), default=0)
+        if spans:
+            rates = [Rate(most, seconds * 1000) for most, seconds in spans]
             self._budget = self._open(f"{name}-budget.sqlite", rates)
 
     def _open(self, name: str, rates: list[Rate]) -> SQLiteBucket:
@@ -117,6 +117,19 @@ class RequestLimit:
         for bucket in (self._pace, self._budget):
             if bucket is not None:
                 bucket.close()  # type: ignore[no-untyped-call]
+
+
+def _binding(pace: Pace) -> list[tuple[int, int]]:
+    """Return the limits of an hour and a day, with their seconds, without one that the other always keeps.
+
+    pyrate-limiter refuses a list that holds such a one.
+    """
+    hour, day = pace.requests_per_hour, pace.requests_per_day
+    if hour and day and day >= hour * (DAY_SECONDS // HOUR_SECONDS):
+        day = 0
+    if hour and day and hour >= day:
+        hour = 0
+    return [(most, seconds) for most, seconds in ((hour, HOUR_SECONDS), (day, DAY_SECONDS)) if most]
 
 
 def duration_seconds(requests: int, pace: Pace) -> float:

@@ -39,19 +39,20 @@ severity = "warn"
 sql = "select distinct region from normalized.weather where region not in (select region from normalized.region)"
 ---*/
 -- All sums are of decimals, and so exact: the order of addition leaves no trace, and a month built on its own equals that
--- month of a full build to the bit. Values are taken to a thousandth, finer than the source gives them.
+-- month of a full build to the bit. Values are taken to a thousandth, finer than the source gives them, and weights too: so a
+-- product fits 64 bits. A value that needs more than four digits before the point is no weather, and left out.
 with observed as (
     select
         s.region,
         s.time as stamp_utc,
-        cast(p.weight as decimal(20, 6)) as weight,
-        try_cast(s.temperature_2m as decimal(12, 3)) as temperature,
-        try_cast(s.dew_point_2m as decimal(12, 3)) as dew_point,
-        try_cast(s.wind_speed_10m as decimal(12, 3)) as wind_10m,
-        try_cast(s.wind_speed_100m as decimal(12, 3)) as wind_100m,
-        try_cast(s.shortwave_radiation as decimal(12, 3)) as shortwave,
-        try_cast(s.cloud_cover as decimal(12, 3)) as cloud_cover,
-        try_cast(s.precipitation as decimal(12, 3)) as precipitation
+        cast(p.weight as decimal(11, 3)) as weight,
+        try_cast(s.temperature_2m as decimal(7, 3)) as temperature,
+        try_cast(s.dew_point_2m as decimal(7, 3)) as dew_point,
+        try_cast(s.wind_speed_10m as decimal(7, 3)) as wind_10m,
+        try_cast(s.wind_speed_100m as decimal(7, 3)) as wind_100m,
+        try_cast(s.shortwave_radiation as decimal(7, 3)) as shortwave,
+        try_cast(s.cloud_cover as decimal(7, 3)) as cloud_cover,
+        try_cast(s.precipitation as decimal(7, 3)) as precipitation
     from staging.open_meteo.hourly as s
     inner join seeds.weather_place as p on p.region = s.region and p.place = s.place
 ),

@@ -87,6 +87,20 @@ def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_
     other.close()
 
 
+@pytest.mark.parametrize(("per_hour", "per_day", "most"), [(3, 5, 3), (3, 10_000, 3), (9, 4, 4), (0, 4, 4), (4, 96, 4)])
+def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
+    tmp_path: Path, per_hour: int, per_day: int, most: int
+) -> None:
+    both = RequestLimit(tmp_path, "open_meteo", "url", Pace(0, per_hour, per_day))
+    stop = threading.Event()
+    for _ in range(most):
+        both.wait(stop)
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(Stopped):
+        both.wait(stop)
+    both.close()
+
+
 @pytest.mark.parametrize("make", [limit, lambda folder: limit(folder, 0.001)])
 def test_waiting_ends_when_the_run_stops(tmp_path: Path, make: Callable[[Path], RequestLimit]) -> None:
     stop = threading.Event()
