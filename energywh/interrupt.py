@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
@@ -23,6 +24,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     (`signal.set_wakeup_fd`) and interrupts the query. Outside of the main thread, which gets no signals, nothing is
     changed.
     """
+    import duckdb
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -36,7 +39,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
                 interrupted.set()
                 break
         while interrupted.is_set() and not done.is_set():  # again, as it may come just before a query begins
-            connection.interrupt()
+            with contextlib.suppress(duckdb.Error):  # closed within the block
+                connection.interrupt()
             done.wait(_AGAIN_SECONDS)
 
     watcher = threading.Thread(target=watch, name="energywh-interrupt", daemon=True)
@@ -44,8 +48,9 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     watcher.start()
     try:
         yield
-    except Exception:
-        if interrupted.is_set():  # what DuckDB or Arrow made of it
+    except Exception as error:
+        # What DuckDB or Arrow made of it, or DuckDB itself, which was quicker than the watcher to see the signal.
+        if interrupted.is_set() or isinstance(error, duckdb.InterruptException) or "Query interrupted" in str(error):
             raise KeyboardInterrupt from None
         raise
     finally:

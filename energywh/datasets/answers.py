@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".txt": "table"}
 _RIGHT = ("int", "integer", "float", "double", "decimal")
 _BATCH_ROWS = 20_000
-_LONGEST = 40  # characters of a value, in a table too wide for the terminal
+# Characters of a text or a column's name, in a table too wide for the terminal: the first at which it fits, else the
+# last, which is a timestamp. Numbers are never cut shorter than the first.
+_LONGEST = (40, 32, 24, 19)
 
 
 def format_of(file: Path) -> str:
@@ -190,11 +192,14 @@ def _write_table(relation: duckdb.DuckDBPyRelation, stream: BinaryIO, max_rows: 
         return f"│ {' │ '.join(padded)} │"
 
     drawn = [line("┌", "┬", "┐"), texts(names), line("├", "┼", "┤"), *map(texts, lines), line("└", "┴", "┘")]
-    count = f"{total:,} row{'' if total == 1 else 's'}"
+    notes = [f"{total:,} row{'' if total == 1 else 's'}"]
     if len(cells) < total:
-        count += f", the first {len(cells):,} shown; --max-rows 0 shows all"
+        notes[0] += f", the first {len(cells):,} shown; --max-rows 0 shows all"
     if left_out:
-        count += f"; {len(relation.columns) - left_out} of {len(relation.columns)} columns fit, --format csv has all"
+        notes.append(f"{len(relation.columns) - left_out} of {len(relation.columns)} columns fit, --format csv has all")
+    count = "; ".join(notes)
+    if width is not None and len(count) > width:
+        count = "\n".join(notes)
     stream.write(("\n".join([*drawn, count]) + "\n").encode())
     return len(cells)
 
@@ -204,15 +209,20 @@ def _line_length(columns: list[list[str]]) -> int:
 
 
 def _fit(columns: list[list[str]], right: list[bool], width: int) -> tuple[list[list[str]], list[bool], int]:
-    """Shorten long values, then leave out columns in the middle, until a line has at most ``width`` characters.
+    """Shorten texts and names, then leave out columns in the middle, until a line has at most ``width`` characters.
 
     Returns:
         The columns with one of dots in place of those left out, which stand to the right, and how many were left out.
     """
-    longest = max(min(_LONGEST, width - 4), 1)
-    columns = [[text if len(text) <= longest else text[: longest - 1] + "…" for text in column] for column in columns]
-    if _line_length(columns) <= width:
-        return columns, right, 0
+    for longest in _LONGEST:
+        shorter = [
+            [_cut(column[0], min(longest, width - 4))]
+            + [_cut(cell, min(_LONGEST[0] if to_right else longest, width - 4)) for cell in column[1:]]
+            for column, to_right in zip(columns, right, strict=True)
+        ]
+        if _line_length(shorter) <= width:
+            return shorter, right, 0
+    columns = shorter
     dots = ["…"] * len(columns[0])
     front, back = 0, len(columns)
     while front < back:
@@ -222,6 +232,10 @@ def _fit(columns: list[list[str]], right: list[bool], width: int) -> tuple[list[
             break
         front, back = kept
     return [*columns[:front], dots, *columns[back:]], [*right[:front], False, *right[back:]], back - front
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: max(longest - 1, 0)] + "…"
 
 
 def _count(relation: duckdb.DuckDBPyRelation) -> int:

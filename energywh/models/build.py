@@ -16,6 +16,7 @@ from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect
 from energywh.durations import utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.home import Home, sql_dir
+from energywh.interrupt import interruptible
 from energywh.models import publish
 from energywh.models.audits import proven_before, run_audit
 from energywh.models.frontmatter import Audit, Model
@@ -178,12 +179,13 @@ class _Build:
         try:
             connection = self._open()
             try:
-                results, warnings = self._fill(connection)
-                now = utc_now()
-                version = publish.version_path(self._home, now)
-                base = self._base.name if self._base else None
-                Meta(connection).save_version(version.stem, now, base, self._base_kind, self._landing)
-                connection.execute("CHECKPOINT")
+                with interruptible(connection):
+                    results, warnings = self._fill(connection)
+                    now = utc_now()
+                    version = publish.version_path(self._home, now)
+                    base = self._base.name if self._base else None
+                    Meta(connection).save_version(version.stem, now, base, self._base_kind, self._landing)
+                    connection.execute("CHECKPOINT")
             finally:
                 connection.close()
             publish.publish(self._home, self._building, version)
@@ -312,7 +314,7 @@ def _nothing_new(
     """Say whether the published version holds all that a build would give; cheap, and without parsing SQL."""
     import duckdb
 
-    with duckdb.connect() as connection:
+    with duckdb.connect() as connection, interruptible(connection):
         connection.execute("SET TimeZone = 'UTC'")
         try:
             attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=listener.say)
@@ -386,12 +388,6 @@ def _storage_errors(home: Home) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.InterruptException:
-        raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if "Query interrupted" in str(error):
-            raise KeyboardInterrupt from None
-        raise
     except duckdb.OutOfMemoryException as error:
         raise StorageError(
             f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "

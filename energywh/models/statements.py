@@ -1,10 +1,8 @@
-"""Small pieces of SQL, and running a long statement so that Ctrl-C ends it at once."""
+"""Small pieces of SQL."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,31 +53,5 @@ def is_about_sql(error: duckdb.Error) -> bool:
 
 
 def run(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
-    """Execute ``sql`` in a thread, so that the main thread can take Ctrl-C and interrupt it; return all rows.
-
-    DuckDB on its own looks for signals between tasks only, which may be many seconds apart (measured on 2.0.0).
-    """
-    rows: list[tuple[Any, ...]] = []
-    failures: list[BaseException] = []
-    done = threading.Event()  # and not Thread.join, which takes a thread for ended once it was interrupted itself
-
-    def work() -> None:
-        try:
-            rows.extend(connection.execute(sql).fetchall())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work, name="energywh-build", daemon=True).start()
-    try:
-        done.wait()
-    except BaseException:
-        while not done.is_set():
-            with contextlib.suppress(KeyboardInterrupt):  # one Ctrl-C is enough
-                connection.interrupt()
-                done.wait(0.05)
-        raise
-    if failures:
-        raise failures[0]
-    return rows
+    """Execute ``sql`` to its end and return all rows."""
+    return connection.execute(sql).fetchall()

@@ -94,6 +94,60 @@ def test_a_table_gives_way_to_a_narrow_terminal_and_says_what_it_left_out() -> N
     assert len(answer(many, "table").splitlines()[0]) > 80
 
 
+def test_texts_and_names_give_way_before_columns_do_and_numbers_stay_whole() -> None:
+    query = (
+        "SELECT repeat('t', 50) AS text, 1234567890.0123456::DOUBLE AS a_very_long_name_of_a_number_column, true AS b"
+    )
+    lines = answer(query, "table", width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "│ 1234567890.0123456 │ true │" in " ".join(lines[3].split())
+    assert "tt…" in lines[3]
+    assert re.search(r"a_very_long_\w*… │ b", lines[1])
+    assert lines[-1] == "1 row"
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_every_line_of_a_wide_table_fits(width: int) -> None:
+    names = ", ".join(f"i / {number + 3} AS quite_a_long_column_name_{number}" for number in range(58))
+    query = f"SELECT 'CISO' AS region, TIMESTAMP '2024-01-01' AS hour_utc, {names} FROM range(90) AS t (i)"
+    lines = answer(query, "table", max_rows=40, width=width).splitlines()
+    assert max(map(len, lines[:44])) <= width
+    assert "region" in lines[1] or width == 20
+    assert ("2024-01-01 00:00:00" in lines[3]) == (width > 50)
+    if width >= 60:
+        assert max(map(len, lines)) <= width
+        assert any(re.search(r"\d of 60 columns fit, --format csv has all", line) for line in lines[44:])
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+@pytest.mark.parametrize("told", ["by the terminal", "by COLUMNS"])
+def test_the_command_fits_its_table_to_the_terminal(tmp_path: Path, told: str) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    publish_demo(Home(tmp_path), hours=24)
+    columns = ", ".join(f"demand_mwh AS another_column_{number}" for number in range(30))
+    query = f"SELECT region, hour_utc, {columns} FROM features.hourly LIMIT 2"
+    ours, theirs = os.openpty()
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60 if told == "by the terminal" else 200, 0, 0))
+    subprocess.run(
+        [sys.executable, "-m", "energywh", "--home", str(tmp_path), "sql", query],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=environment | ({"COLUMNS": "60"} if told == "by COLUMNS" else {}),
+        check=True,
+        timeout=60,
+    )
+    os.close(theirs)
+    lines = os.read(ours, 100_000).decode().splitlines()
+    os.close(ours)
+    assert 40 < max(map(len, lines)) <= 60
+    assert "4 of 32 columns fit" in lines[-1] or "3 of 32 columns fit" in lines[-1]
+
+
 def test_rows_that_a_table_does_not_show_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
     text_rows = answers._text_rows
