@@ -89,10 +89,14 @@ class Counters:
 
 
 class _RateLimit:
-    """Refuses what comes too fast: at most so many requests of a key in any second and any hour."""
+    """Refuses what comes too fast: at most so many requests of a key in any second and any hour.
+
+    Of less than one in a second, 0.2 say, one is let in every five seconds.
+    """
 
     def __init__(self, per_second: float | None, per_hour: float | None) -> None:
-        self._limits = [(limit, span) for limit, span in ((per_second, 1.0), (per_hour, 3600.0)) if limit]
+        second = (1.0, 1.0 / per_second) if per_second and per_second < 1 else (per_second, 1.0)
+        self._limits = [(limit, span) for limit, span in (second, (per_hour, 3600.0)) if limit]
         self._seen: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
@@ -101,7 +105,7 @@ class _RateLimit:
             return True
         with self._lock:
             seen = self._seen.setdefault(api_key, deque())
-            while seen and at - seen[0] >= self._limits[-1][1]:
+            while seen and at - seen[0] >= max(span for _, span in self._limits):
                 seen.popleft()
             for limit, span in self._limits:
                 most = max(1, math.floor(limit))

@@ -54,6 +54,6 @@ def read_zip(body: bytes, *, most_files: int, most_bytes: int) -> list[Member]:
 
 
 def _unpacked(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> bytes:
-    """Return the content; its checksum is checked on the way."""
+    """Return the content; its checksum is checked at its end. Without a size, all that is packed would be unpacked."""
     with archive.open(file) as stream:
-        return stream.read()
+        return stream.read(file.file_size)
