@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,19 @@ CORE_OPTIONS = (
 )
 
 
+def without_secrets(text: str) -> str:
+    """Return a text that may be an address without what may be secret in it: user, password and parameters."""
+    address = re.fullmatch(
+        r"(?P<scheme>[a-z][a-z0-9+.-]*:/+)?(?P<user>[^?#]*@)?(?P<place>[^?#]*)(?P<parameters>[?#].*)?",
+        text.strip(),
+        re.IGNORECASE | re.DOTALL,
+    )
+    if address is None or text.startswith((".", "/", "~")):  # a folder
+        return text
+    user, parameters = ("REDACTED@" if address["user"] else ""), ("?REDACTED" if address["parameters"] else "")
+    return f"{address['scheme'] or ''}{user}{address['place']}{parameters}"
+
+
 @dataclass(frozen=True)
 class Setting:
     """The value that holds for an option, and where it came from."""
@@ -72,7 +86,7 @@ class Setting:
         """The value as it may be printed."""
         if self.option.secret:
             return "(not set)" if not self.value else "********"
-        return str(self.value)
+        return without_secrets(str(self.value))
 
 
 @dataclass(frozen=True)
@@ -193,7 +207,7 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
 def _typed(option: Option, raw: Any, origin: str) -> Any:
     """Return ``raw`` in the option's type, or refuse it without printing a secret."""
     kind = type(option.default)
-    shown = "the given value" if option.secret else repr(raw)
+    shown = "the given value" if option.secret else repr(without_secrets(raw) if isinstance(raw, str) else raw)
     wrong = SettingsError(f"setting '{option.name}' (from {origin}) must be {_KIND_NAMES[kind]}, not {shown}")
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise wrong

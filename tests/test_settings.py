@@ -9,6 +9,7 @@ import pytest
 from energywh.errors import SettingsError, UsageError
 from energywh.home import DEFAULT_HOME
 from energywh.settings import describe, load
+from energywh.sources import sources
 
 KEY = "SecretKeySecretKeySecretKeySecretKey1234"
 
@@ -156,3 +157,30 @@ def test_the_same_host_and_key_share_one_limit_however_the_address_is_spelt() ->
         return SOURCE.identity(load(environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"}))
 
     assert identity("https://api.eia.gov/v2") == identity("https://api.eia.gov/v2/")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"https://api.eia.gov/v2/?api_key={KEY}", "https://api.eia.gov/v2/?REDACTED"),
+        (f"https://api.eia.gov/v2/#{KEY}", "https://api.eia.gov/v2/?REDACTED"),
+        (f"https:/api.eia.gov?api_key={KEY}", "https:/api.eia.gov?REDACTED"),
+        (f"api.eia.gov/v2?api_key={KEY}", "api.eia.gov/v2?REDACTED"),
+        (f"https://me:{KEY}@api.eia.gov/v2", "https://REDACTED@api.eia.gov/v2"),
+        (f"https://me:a/{KEY}@api.eia.gov/v2", "https://REDACTED@api.eia.gov/v2"),
+        (f"me:{KEY}@api.eia.gov/v2", "REDACTED@api.eia.gov/v2"),
+        ("https://api.eia.gov/v2", "https://api.eia.gov/v2"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_secret_in_it(tmp_path: Path, url: str, shown: str) -> None:
+    settings = load(tmp_path, environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"})
+    assert {name: value for name, value, _, _ in describe(settings)}["eia.url"] == shown
+    if KEY in url:
+        with pytest.raises(SettingsError, match=r"eia\.url") as caught:
+            sources()["eia"].check_ready(settings)
+        assert KEY not in str(caught.value)
+
+
+def test_a_folder_is_shown_as_it_is(tmp_path: Path) -> None:
+    settings = load(tmp_path, environment={"ENERGYWH_STATE_FOLDER": "/home/me@work/state?"})
+    assert settings.items["state.folder"].shown == "/home/me@work/state?"

@@ -43,7 +43,7 @@ def print_report(report: BuildReport) -> None:
         click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
         click.echo(warning.sample)
     built = [result for result in report.models if result.built]
-    changed = sum(result.changed for result in built)
+    changed = len({month for result in built for month in result.changed_months if month is not None})
     kept = len(report.models) - len(built)
     numbers = [f"{len(built)} model{'' if len(built) == 1 else 's'} built", f"{kept} up to date"]
     if report.base != "fresh":

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind: str | None, as_json: bool) -> int:
     """Print for each dataset and region: first and last hour, missing values, chunks due and failed, last sync.
 
-    The last hour is the last with a value, forecasts left out. The exit status is 1, for cron, when a chunk has
-    failed, or with --max-behind when a region that still reports is further behind.
+    The last hour is the last with a value, forecasts left out; missing are values of hours that were fetched. The
+    exit status is 1, for cron, when a chunk has failed, when a region that is named was never synced, or with
+    --max-behind when a region that still reports is further behind than that beyond the usual lag of the dataset.
     """
     from energywh.durations import parse_duration_hours
     from energywh.regions import find_respondent
+    from energywh.sync.select import region_slices
     from energywh.sync.staging import datasets_in, open_staging
     from energywh.sync.status import is_late, slice_statuses
 
@@ -40,26 +42,35 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         wait_seconds=session.settings.get("lock.wait_seconds"),
         on_wait=lambda text: click.echo(text, err=True),
     ) as connection:
-        lines = [line for dataset in datasets_in(connection) for line in slice_statuses(connection, dataset)]
-    lines = [line for line in lines if (not wanted or line.region in wanted) and (line.failed_chunks or not failed)]
+        lines, known = [], set()
+        for dataset in datasets_in(connection):
+            of = {slice_: code for code in wanted for slice_ in region_slices(dataset, session.settings, code)}
+            for line in slice_statuses(connection, dataset):
+                if not wanted or line.region in of:
+                    lines.append(line)
+                    known.add(of.get(line.region))
+    unknown = sorted(wanted - known)
+    shown = [line for line in lines if line.failed_chunks or not failed]
     if as_json:
-        click.echo(json.dumps([_as_json(line) for line in lines]))
+        click.echo("[" + ",\n ".join(json.dumps(_as_json(line)) for line in shown) + "]")
     else:
-        _print(lines, failed)
+        _print(shown, failed)
+    for code in unknown:
+        click.echo(f"{code} was never synced: run 'energywh sync --region {code}'", err=True)
     late = [line for line in lines if limit is not None and is_late(line, limit)]
     if late:
         click.echo(
             f"further behind than {max_behind}: {', '.join(f'{line.dataset} {line.region}' for line in late)}", err=True
         )
-    return 1 if late or any(line.failed_chunks for line in lines) else 0
+    return 1 if unknown or late or any(line.failed_chunks for line in lines) else 0
 
 
 def _print(lines: list[SliceStatus], with_error: bool) -> None:
     if not lines:
         click.echo("nothing to show" if with_error else "nothing is synced of what was asked for")
         return
-    row = "{:<22} {:<7} {:<14} {:<14} {:>8} {:>12} {:>9} {:>8} {:>6} {:>7}  {}"
-    hours = ("first hour", "last hour", "behind", "rows", "missing")
+    row = "{:<22} {:<7} {:<14} {:<14} {:>8} {:>12} {:>9} {:>10} {:>8} {:>6} {:>7}  {}"
+    hours = ("first hour", "last hour", "behind", "rows", "missing", "unfetched")
     click.echo(row.format("dataset", "region", *hours, "chunks", "due", "failed", "last sync (UTC)"))
     for line in lines:
         click.echo(
@@ -71,6 +82,7 @@ def _print(lines: list[SliceStatus], with_error: bool) -> None:
                 "-" if line.behind_hours is None else f"{line.behind_hours:,} h",
                 f"{line.rows:,}",
                 f"{line.missing:,}",
+                f"{line.unfetched_hours:,} h",
                 f"{line.chunks:,}",
                 f"{line.due_chunks:,}",
                 f"{line.failed_chunks:,}",

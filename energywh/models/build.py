@@ -227,6 +227,7 @@ class _Build:
         )
         staging = Staging(connection, home.staging)
         self._landing = staging.landing
+        _warn_if_empty(staging, listener)
         meta = Meta(connection)
         known = meta.models()
         names = self._selected(set(known))
@@ -249,6 +250,8 @@ class _Build:
             auditor.run_due(results)
             listener.built(results[name])
         _detach(connection)
+        if empty := [name for name, result in results.items() if not result.rows]:
+            listener.say(f"warning: no rows in {', '.join(empty)}")
         auditor.run_due(results, at_end=True)
         return list(results.values()), auditor.warnings
 
@@ -308,6 +311,12 @@ def _detach(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DETACH DATABASE IF EXISTS staging")
 
 
+def _warn_if_empty(staging: Staging, listener: Listener) -> None:
+    """Say that there is nothing to build from: a warehouse of empty tables must not look like a good one."""
+    if why := staging.why_empty():
+        listener.say(f"warning: {why}")
+
+
 def _nothing_new(
     home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, listener: Listener
 ) -> bool:
@@ -346,6 +355,7 @@ def _nothing_new(
             if meta.changed_inputs(name, upstream):
                 return False
             waiting += upstream
+        _warn_if_empty(staging, listener)
     return True
 
 

@@ -43,6 +43,7 @@ class ModelResult:
     Attributes:
         months: how many months were computed; None when the model was computed whole.
         changed: how many months (or the whole of a model without time) have other rows than before.
+        changed_months: which of them; None among them for the whole of a model without time.
         built: False where nothing had to be done.
     """
 
@@ -54,6 +55,7 @@ class ModelResult:
     seconds: float
     built: bool
     rebuilt_months: frozenset[date] | None = None
+    changed_months: frozenset[date | None] = frozenset()
 
 
 class Materializer:
@@ -219,6 +221,7 @@ class Materializer:
             seconds,
             built=True,
             rebuilt_months=None if months is None else frozenset(months),
+            changed_months=frozenset(changed),
         )
 
     def _save(self, model: Model, types: Mapping[str, str], rows: int, seconds: float) -> None:

@@ -65,6 +65,7 @@ class Staging:
         import duckdb
 
         self._connection = connection
+        self._path = path
         self.tables = {
             f"staging.{schema}.{table}"
             for schema, table in connection.execute(
@@ -109,6 +110,20 @@ class Staging:
             "SELECT landed_at_utc FROM staging.sync.landing WHERE landing_id = ?", [landing.number]
         ).fetchall()
         return rows == [(landing.landed_at_utc,)]
+
+    def why_empty(self) -> str | None:
+        """Return a sentence where no dataset has a row, and None where one has."""
+        for name in self._stamps:
+            table = f"staging.{name}"
+            if table in self.tables and self._connection.execute(f"FROM {table} LIMIT 1").fetchall():
+                return None
+        failed = 0
+        if "staging.sync.chunk" in self.tables:
+            ((failed,),) = self._connection.execute(
+                "SELECT count(*) FILTER (status = 'failed') FROM staging.sync.chunk"
+            ).fetchall()
+        chunks = f"{failed:,} chunk{'' if failed == 1 else 's'} failed, see" if failed else "see"
+        return f"no rows in staging {self._path}; {chunks} 'energywh status'"
 
     def changed_months(self, tables: Iterable[str], since: Landing) -> set[date]:
         """Return the months of ``tables`` in which a landing after ``since`` changed rows."""

@@ -28,11 +28,11 @@ from energywh.simulate.grid import Grid
 from energywh.simulate.hours import EPOCH, hour_number, parse_period, period_text
 from energywh.simulate.page import Page, Reply, World, pages
 from energywh.simulate.reporting import Reporting
+from energywh.sync.provenance import SIMULATOR_HEADER
 
 DEFAULT_KEY = "simulated-key"
 DEFAULT_NOW = "2026-01-01T00"
 _HOST = "127.0.0.1"
-SIMULATOR_HEADER = "X-Energywh-Simulated"  # so that a sync keeps simulated data apart from real ones
 _CONTROL = "/_simulator/"
 # A simulator that runs for days must not grow: of older requests, only the counters know.
 _REMEMBERED = 100_000

@@ -158,11 +158,11 @@ class Source(ABC):
     def check_url(settings: Settings, name: str) -> None:
         """Refuse an address that no request can be sent to, or that holds a secret."""
         address = urlsplit(str(settings.get(name)))
-        if "@" in address.netloc:
+        if "@" in str(settings.get(name)):
             raise SettingsError(f"setting '{name}' must not hold a user name or password")
-        if address.scheme not in ("http", "https") or not address.netloc or address.query:
+        if address.scheme not in ("http", "https") or not address.netloc or address.query or address.fragment:
             raise SettingsError(
-                f"setting '{name}' must be an http(s) address without parameters, not '{settings.get(name)}'"
+                f"setting '{name}' must be an http(s) address without parameters, not '{settings.items[name].shown}'"
             )
 
     def identity(self, settings: Settings) -> str:

@@ -32,7 +32,7 @@ from energywh.sources.base import Chunk, Page, Request, Response, Source
 from energywh.sync.ledger import Outcome
 from energywh.sync.limit import RequestLimit, Stopped
 from energywh.sync.payloads import PayloadStore
-from energywh.sync.provenance import Provenance
+from energywh.sync.provenance import SIMULATOR_HEADER, Provenance
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from energywh.settings import Settings
 
 MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
-SIMULATOR_HEADER = "X-Energywh-Simulated"  # what `energywh simulate` says of itself
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
 
@@ -154,22 +153,29 @@ class Fetcher:
 
     @contextlib.contextmanager
     def _send(self, request: Request) -> Iterator[requests.Response]:
-        """Send one request when its turn comes; whatever breaks while its answer is read may pass."""
+        """Send one request when its turn comes, and yield the answer as it comes."""
         self._wait_for_turn(request.cost)
         self._on_request()
+        with self._open(request) as answer:
+            if answer.status_code == 200:
+                self._provenance.check(SIMULATOR_HEADER in answer.headers)
+            yield answer
+
+    def _open(self, request: Request) -> requests.Response:
+        """Send the request and return the answer, of which only the head has been read."""
+        # Raised after the except block, here as below: within it, even `from None` would keep the exception of the
+        # library as context, with the URL and the key.
         try:
-            with self._session.get(
+            return self._session.get(
                 request.url,
                 params=[*request.params, *request.secrets],
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                if answer.status_code == 200:
-                    self._provenance.check(SIMULATOR_HEADER in answer.headers)
-                yield answer
+            )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise UnavailableError(f"{_without_url(error)} [{request}]") from None
+            failure = _without_url(error, request)
+        raise failure
 
     def _response(self, answer: requests.Response, request: Request, body: bytes) -> Response:
         """Return what came back, without secrets, and take note of a source that asks for quiet."""
@@ -207,6 +213,7 @@ class Fetcher:
         """
         deadline = time.monotonic() + 5 * self._timeout
         size = 0
+        failure: UnavailableError | None = None
         try:
             # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
             while piece := answer.raw.read1(2**18, decode_content=True):
@@ -219,7 +226,9 @@ class Fetcher:
                 if self._stop.is_set():
                     raise Stopped
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # OSErrors, to who writes the pieces
-            raise UnavailableError(f"{_without_url(error)} [{request}]") from None
+            failure = _without_url(error, request)
+        if failure is not None:
+            raise failure
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -259,15 +268,17 @@ def _has_repeats(keys: pa.Table) -> bool:
     return bool(plain.group_by(plain.column_names).aggregate([]).num_rows != len(plain))
 
 
-def _without_url(error: Exception) -> str:
+def _without_url(error: Exception, request: Request) -> UnavailableError:
     """Say what went wrong; the text of such an exception holds the URL, and the URL the key."""
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return "the answer broke off"
-    if isinstance(error, requests.ConnectionError):
-        return "cannot connect, or the connection was lost"
-    return f"the request failed ({type(error).__name__})"
+        what = "no answer in time"
+    elif isinstance(error, urllib3.exceptions.HTTPError):
+        what = "the answer broke off"
+    elif isinstance(error, requests.ConnectionError):
+        what = "cannot connect, or the connection was lost"
+    else:
+        what = f"the request failed ({type(error).__name__})"
+    return UnavailableError(f"{what} [{request}]")
 
 
 class _DropUrls(logging.Filter):

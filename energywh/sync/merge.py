@@ -77,7 +77,7 @@ def merge(
     """
     connection.register("incoming", _numbered(arrivals))
     fetched_at = pa.array([arrival.fetched_at_utc for arrival in arrivals], pa.timestamp("us"))
-    scope = _scope(dataset, [arrival.chunk for arrival in arrivals])
+    scope = scope_of(dataset, [arrival.chunk for arrival in arrivals])
     connection.register("scope", scope.append_column("fetched_at_utc", fetched_at))
     everything = any(arrival.chunk.slice == EVERY for arrival in arrivals)
     doubted: dict[Chunk, Loss] = {}
@@ -103,12 +103,12 @@ def _numbered(arrivals: Sequence[Arrival]) -> pa.Table:
 
 def _holds_any(connection: duckdb.DuckDBPyConnection, dataset: Dataset, everything: bool) -> bool:
     (found,) = one_row(
-        connection, f"select exists (from {dataset.name} s join scope c on {_in_scope(dataset, everything)})"
+        connection, f"select exists (from {dataset.name} s join scope c on {in_scope(dataset, everything)})"
     )
     return bool(found)
 
 
-def _in_scope(dataset: Dataset, everything: bool) -> str:
+def in_scope(dataset: Dataset, everything: bool) -> str:
     """Return the condition that row `s` lies in chunk `c`.
 
     Args:
@@ -143,7 +143,7 @@ def _find_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, every
         create or replace temp table delta as
         with held as (
             select s.rowid as held_rowid, s.*, c.arrival from {dataset.name} s
-            join scope c on {_in_scope(dataset, everything)}
+            join scope c on {in_scope(dataset, everything)}
         )
         select coalesce(i.arrival, h.arrival) as arrival, h.held_rowid, i.arrival is null as withdrawn, {either_key},
             {", ".join(f"i.{value}, h.{value} as held_{value}" for value in dataset.values)},
@@ -180,7 +180,7 @@ def _rows_held(
     """Return how many rows staging holds of the chunk of each of these arrivals, which are in `scope`."""
     counted = connection.execute(
         f"select arrival, count(*) from {dataset.name} s join (from scope where arrival in (select unnest(?))) c "
-        f"on {_in_scope(dataset, everything)} group by arrival",
+        f"on {in_scope(dataset, everything)} group by arrival",
         [list(arrivals)],
     ).fetchall()
     return dict(counted)
@@ -230,7 +230,7 @@ def _record_change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, land
     )
 
 
-def _scope(dataset: Dataset, chunks: Sequence[Chunk]) -> pa.Table:
+def scope_of(dataset: Dataset, chunks: Sequence[Chunk]) -> pa.Table:
     """Return what each chunk covers, in the source's own stamps: from the first to before the end."""
     offset = dataset.stamp_offset_hours
     return pa.table(

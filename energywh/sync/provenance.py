@@ -7,6 +7,8 @@ import threading
 from energywh.errors import StorageError
 from energywh.home import Home
 
+SIMULATOR_HEADER = "X-Energywh-Simulated"  # of every answer with data of the simulator
+
 
 class Provenance:
     """Decides at the first answer of a run whether what this source sends may go into the folder. Thread-safe.

@@ -7,6 +7,8 @@ one in one step, once it is complete.
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +20,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from energywh.database import one_row
-from energywh.durations import HOUR, hour_number, hour_time, utc_now
+from energywh.durations import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.home import Home
 from energywh.settings import Settings
@@ -27,7 +29,7 @@ from energywh.sources.base import EVERY, Chunk, Response
 from energywh.sync.fetch import Fetched
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import Outcome, living_owners, write_plan
-from energywh.sync.merge import Counts
+from energywh.sync.merge import Counts, in_scope, scope_of
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 from energywh.sync.plan import Known, SlicePlan
 from energywh.sync.staging import all_datasets, columns, datasets_in, open_staging
@@ -106,8 +108,10 @@ def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
     staging = settings.home.staging
     log = staging.with_name(staging.name + ".wal")
     if staging.exists() and _damaged(settings, on_say):
+        # Under both names until the new file takes its place: a process killed before must not leave the name free,
+        # or the next sync would begin anew.
         aside = staging.with_name(f"staging.damaged-{utc_now():%Y%m%dT%H%M%S}.duckdb")
-        staging.replace(aside)
+        _also_name(staging, aside)
         if log.exists():
             log.replace(aside.with_name(aside.name + ".wal"))
         on_say(f"the damaged staging file was moved to {aside}")
@@ -115,6 +119,14 @@ def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
         with _open(settings, staging, on_say):
             pass
         log.unlink(missing_ok=True)
+
+
+def _also_name(file: Path, other: Path) -> None:
+    """Give a file a second name; a copy of it where the file system has no links."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copyfile(file, other)
 
 
 def _open(
@@ -147,6 +159,11 @@ def _rebuild(
         held = old.exists() and not _damaged(settings, on_say)
         if held:
             connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
+            earlier = _of_earlier_files(connection, journals)
+            if earlier:
+                on_say(f"replaying first what {len(earlier):,} landings brought to a staging file before this one")
+            for name, journal in earlier:
+                _land(connection, name, journal, store, result, with_ledger=True)
             todo = _carry_over(connection, journals, store, result)
         elif old.exists():
             on_say(f"{old} is damaged; rebuilding from payloads alone")
@@ -159,13 +176,22 @@ def _rebuild(
     return result
 
 
+def _of_earlier_files(connection: duckdb.DuckDBPyConnection, by_name: dict[str, Journal]) -> list[tuple[str, Journal]]:
+    """Return the journals of a staging file that was lost: they are older than anything in the present one."""
+    (begin,) = one_row(connection, "select min(landed_at_utc) from old.sync.landing")
+    return [(name, journal) for name, journal in by_name.items() if begin is None or journal.landed_at_utc < begin]
+
+
 def _carry_over(
     connection: duckdb.DuckDBPyConnection,
     by_name: dict[str, Journal],
     store: PayloadStore,
     result: ReplayResult,
 ) -> list[tuple[str, Journal]]:
-    """Copy what cannot be replayed from the old staging, and return the journals that can.
+    """Copy what cannot be replayed from the old staging, and return those of its journals that can.
+
+    In hours that it has asked for, its rows stand alone: what a file before it held of them (see `_of_earlier_files`)
+    is older.
 
     A journal whose landing did not commit is left out: the old staging never held it.
     """
@@ -177,17 +203,29 @@ def _carry_over(
     connection.execute("begin")
     if first:
         watermark = landings[first - 1][0]
+        (before,) = one_row(connection, "select coalesce(max(landing_id), 0) from sync.landing")
+        _delete_asked_for(connection)
         _copy_rows(connection, [entry for _, journal in todo for entry in journal.entries], result)
-        connection.execute("insert into sync.landing from old.sync.landing where landing_id <= ?", [watermark])
-        connection.execute("insert into sync.change from old.sync.change where landing_id <= ?", [watermark])
+        for table in ("landing", "change"):
+            connection.execute(
+                f"insert into sync.{table} by name select * replace (landing_id + ? as landing_id) "
+                f"from old.sync.{table} where landing_id <= ?",
+                [before, watermark],
+            )
     connection.execute("commit")
     return todo
 
 
 def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due."""
+    """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due.
+
+    What it does not know stays as replayed: chunks of a staging file before it.
+    """
     connection.execute("begin")
-    connection.execute("delete from sync.chunk")
+    connection.execute(
+        "delete from sync.chunk n where exists (from old.sync.chunk o where o.dataset = n.dataset "
+        "and o.slice = n.slice and o.first_hour_utc <= n.last_hour_utc and o.last_hour_utc >= n.first_hour_utc)"
+    )
     names = [name for (name,) in connection.execute("select column_name from (describe sync.chunk)").fetchall()]
     connection.execute(
         f"insert into sync.chunk by name select {', '.join(names)} from (select * replace "
@@ -203,6 +241,26 @@ def _complete(journal: Journal | None, store: PayloadStore) -> bool:
     )
 
 
+def _delete_asked_for(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete what landings before the present file brought of the hours that it has an answer for."""
+    for dataset in all_datasets().values():
+        rows = connection.execute(
+            "select slice, first_hour_utc, last_hour_utc from old.sync.chunk "
+            "where dataset = ? and fetched_at_utc is not null",
+            [dataset.name],
+        ).fetchall()
+        chunks = [Chunk(dataset.name, slice_, hour_number(first), hour_number(last)) for slice_, first, last in rows]
+        connection.register("asked", scope_of(dataset, chunks))
+        row = in_scope(dataset, any(chunk.slice == EVERY for chunk in chunks))
+        for table in (dataset.name, f"{dataset.name}_revision"):
+            connection.execute(f"delete from {table} s where exists (select 1 from asked c where {row})")
+        connection.unregister("asked")
+
+
+def _chunk(entry: JournalEntry) -> Chunk:
+    return Chunk(entry.dataset, entry.slice, hour_number(entry.first_hour_utc), hour_number(entry.last_hour_utc))
+
+
 def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry], result: ReplayResult) -> None:
     """Copy the rows and revisions as they were before the entries that will land again.
 
@@ -210,25 +268,13 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
     """
     for dataset in datasets_in(connection, "old"):
         entries = [entry for entry in again if entry.dataset == dataset.name]
-        offset = dataset.stamp_offset_hours * HOUR
-        connection.register(
-            "again",
-            pa.table(
-                {
-                    "slice": pa.array([entry.slice for entry in entries], pa.string()),
-                    "first": pa.array([entry.first_hour_utc + offset for entry in entries], pa.timestamp("us")),
-                    "end": pa.array([entry.last_hour_utc + offset + HOUR for entry in entries], pa.timestamp("us")),
-                    "fetched": pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us")),
-                }
-            ),
-        )
+        scope = scope_of(dataset, [_chunk(entry) for entry in entries])
+        fetched = pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us"))
+        connection.register("again", scope.append_column("fetched", fetched))
         names = ", ".join(columns(dataset))
-        row = (
-            f"(a.slice = '{EVERY}' or s.{dataset.slice_key} = a.slice) "
-            f"and s.{dataset.time_column} >= a.first and s.{dataset.time_column} < a.end"
-        )
-        brought = f"(select 1 from again a where {row} and s.known_from_utc = a.fetched)"
-        superseded = f"(select 1 from again a where {row} and s.known_until_utc = a.fetched)"
+        row = in_scope(dataset, any(entry.slice == EVERY for entry in entries))
+        brought = f"(select 1 from again c where {row} and s.known_from_utc = c.fetched)"
+        superseded = f"(select 1 from again c where {row} and s.known_until_utc = c.fetched)"
         connection.execute(
             f"insert into {dataset.name} ({names}) "
             f"select {names} from old.{dataset.name} s where not exists {brought} union all "
@@ -278,7 +324,7 @@ def _land(
 
 def _read(entry: JournalEntry, store: PayloadStore) -> Fetched | None:
     """Return the rows of a journal entry, or None when a payload of it is no longer there."""
-    chunk = Chunk(entry.dataset, entry.slice, hour_number(entry.first_hour_utc), hour_number(entry.last_hour_utc))
+    chunk = _chunk(entry)
     source = sources()[entry.dataset.split(".")[0]]
     if not entry.payloads:
         return None

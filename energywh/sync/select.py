@@ -172,6 +172,11 @@ def check_source(source: Source, settings: Settings) -> None:
     source.check_ready(settings)
 
 
+def region_slices(dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+    """Return the slices of a dataset that hold a region."""
+    return sources()[dataset.source].slices_of(dataset, settings, region)
+
+
 def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Sequence[str]:
     """Return the slices of one dataset that the selection asks for."""
     source = selection.sources[dataset.source]

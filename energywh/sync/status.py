@@ -1,14 +1,15 @@
-"""What staging holds and what is still due, a line a dataset and region."""
+"""What staging holds and what is still due, a line a dataset and slice (mostly: a region)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from energywh.durations import HOUR, utc_now
+from energywh.durations import HOUR, hour_number, hour_time, utc_now
 from energywh.regions import regions
-from energywh.sources.base import Dataset
+from energywh.sources.base import EVERY, Dataset
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,58 +24,188 @@ class SliceStatus:
     first_hour_utc: datetime | None
     last_hour_utc: datetime | None  # with a value, forecasts left out
     rows: int
-    missing: int  # values that lack between the first and the last of each code: no row, or a row without a value
+    missing: int  # values that lack in hours that were fetched: no row, or a row without a value
+    unfetched_hours: int  # hours that are due or failed, or between others, and were never answered
     chunks: int
     due_chunks: int
     failed_chunks: int
     last_sync_utc: datetime | None
     behind_hours: int | None  # whole hours since the end of the last hour with a value
+    lag_hours: int  # how far behind the dataset is wont to be
     error: str | None  # of a failed chunk
 
 
+@dataclass
+class _Ledger:
+    """The ledger's rows of one slice; hours as numbers."""
+
+    answered: list[tuple[int, int]] = field(default_factory=list)
+    chunks: int = 0
+    due: int = 0
+    failed: int = 0
+    last_sync_utc: datetime | None = None
+    error: str | None = None
+    first: int | None = None
+    last: int | None = None
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return the hours from the first to the last of the ledger that no answer covers."""
+        if self.first is None or self.last is None:
+            return []
+        found, start = [], self.first
+        for low, high in sorted(self.answered):
+            if low > start:
+                found.append((start, low - 1))
+            start = max(start, high + 1)
+        if start <= self.last:
+            found.append((start, self.last))
+        return found
+
+
+@dataclass(frozen=True)
+class _Series:
+    """What is held of one code; stamps as hour numbers of the start of the hour."""
+
+    first: int
+    begins: int | None  # the first and last hour with a value
+    last: int | None
+    rows: int
+    values: int
+    ahead: bool
+
+
 def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[SliceStatus]:
-    """Return the state of each region that the ledger knows of."""
-    offset = dataset.stamp_offset_hours
-    stamp, codes = dataset.time_column, ", ".join(dataset.keys)
-    reported = " or ".join(f"{value} is not null" for value in dataset.values)
-    ahead = f"{dataset.ahead[0]} = '{dataset.ahead[1]}'" if dataset.ahead else "false"
-    held = connection.execute(f"""
-        with code as (
-            select {codes}, min({stamp}) as first, max({stamp}) filter ({reported}) as last, count(*) as rows,
-                count(*) filter ({reported}) as reported_values, min({stamp}) filter ({reported}) as begins
-            from {dataset.name} group by {codes}
-        )
-        select {dataset.slice_key}, min(first), max(last) filter (not ({ahead})), sum(rows),
-            coalesce(sum(date_diff('minute', begins, last) // {dataset.interval_minutes} + 1 - reported_values), 0)
-        from code group by {dataset.slice_key}
-    """).fetchall()
-    by_slice = {
-        slice_: (
-            first - offset * HOUR,
-            last and last - offset * HOUR,
-            int(rows),
-            int(missing),
-            last and (utc_now() - last + (offset - 1) * HOUR) // HOUR,
-        )
-        for slice_, first, last, rows, missing in held
-    }
-    ledger = connection.execute(
-        "select slice, count(*), count(*) filter (status in ('due', 'in progress')), "
-        "count(*) filter (status = 'failed'), max(landed_at_utc), any_value(error) filter (status = 'failed') "
-        "from sync.chunk where dataset = ? group by slice order by slice",
-        [dataset.name],
-    ).fetchall()
+    """Return the state of each slice that the ledger knows of."""
+    ledger = _read_ledger(connection, dataset)
+    series = _read_series(connection, dataset)
+    gaps = {slice_: rows.gaps() for slice_, rows in ledger.items()}
+    in_gaps = _values_in_gaps(connection, dataset, gaps)
     found = []
-    for slice_, chunks, due, failed, last_sync, error in ledger:
-        first, last, rows, missing, behind = by_slice.get(slice_, (None, None, 0, 0, None))
+    for slice_, rows in sorted(ledger.items()):
+        codes = {key: one for key, one in series.items() if slice_ in (EVERY, key[0])}
+        lasts = [one.last for one in codes.values() if one.last is not None and not one.ahead]
+        last = max(lasts, default=None)
+        first = min((one.first for one in codes.values()), default=None)
         found.append(
-            SliceStatus(dataset.name, slice_, first, last, rows, missing, chunks, due, failed, last_sync, behind, error)
+            SliceStatus(
+                dataset.name,
+                slice_,
+                None if first is None else hour_time(first),
+                None if last is None else hour_time(last),
+                sum(one.rows for one in codes.values()),
+                sum(_missing(dataset, one, gaps[slice_], in_gaps.get((slice_, *key), 0)) for key, one in codes.items()),
+                sum(high - low + 1 for low, high in gaps[slice_]),
+                rows.chunks,
+                rows.due,
+                rows.failed,
+                rows.last_sync_utc,
+                None if last is None else (utc_now() - hour_time(last) - HOUR) // HOUR,
+                dataset.lag_hours,
+                rows.error,
+            )
         )
     return found
 
 
+def _read_ledger(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[str, _Ledger]:
+    found: dict[str, _Ledger] = defaultdict(_Ledger)
+    rows = connection.execute(
+        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc is not null, landed_at_utc, error "
+        "from sync.chunk where dataset = ?",
+        [dataset.name],
+    ).fetchall()
+    for slice_, first_time, last_time, status, answered, landed_at, error in rows:
+        ledger, first, last = found[slice_], hour_number(first_time), hour_number(last_time)
+        if answered:
+            ledger.answered.append((first, last))
+        ledger.chunks += 1
+        ledger.due += status in ("due", "in progress")
+        ledger.failed += status == "failed"
+        ledger.error = error if status == "failed" else ledger.error
+        ledger.last_sync_utc = max(filter(None, (ledger.last_sync_utc, landed_at)), default=None)
+        ledger.first = first if ledger.first is None else min(first, ledger.first)
+        ledger.last = last if ledger.last is None else max(last, ledger.last)
+    return found
+
+
+def _reported(dataset: Dataset) -> str:
+    return " or ".join(f"{value} is not null" for value in dataset.values) or "false"
+
+
+def _code_keys(dataset: Dataset) -> list[str]:
+    """Return the keys of a series, that of the slice first."""
+    return [dataset.slice_key, *(key for key in dataset.keys if key != dataset.slice_key)]
+
+
+def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[tuple[str, ...], _Series]:
+    stamp, codes = dataset.time_column, ", ".join(_code_keys(dataset))
+    reported, offset = _reported(dataset), dataset.stamp_offset_hours
+    ahead = f"{dataset.ahead[0]} = '{dataset.ahead[1]}'" if dataset.ahead else "false"
+    rows = connection.execute(
+        f"select min({stamp}), min({stamp}) filter ({reported}), max({stamp}) filter ({reported}), count(*), "
+        f"count(*) filter ({reported}), bool_and({ahead}), {codes} from {dataset.name} group by {codes}"
+    ).fetchall()
+
+    def hour(moment: datetime | None) -> int | None:
+        return None if moment is None else hour_number(moment) - offset
+
+    return {
+        tuple(key): _Series(hour_number(first) - offset, hour(begins), hour(last), count, reported_values, ahead_)
+        for first, begins, last, count, reported_values, ahead_, *key in rows
+    }
+
+
+def _values_in_gaps(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, gaps: dict[str, list[tuple[int, int]]]
+) -> dict[tuple[str, ...], int]:
+    """Return by slice and code how many values are held of hours that the ledger does not know as answered.
+
+    There are some where a chunk was cut anew, and its answer is not in yet.
+    """
+    import pyarrow as pa
+
+    rows = [(slice_, low, high) for slice_, spans in gaps.items() for low, high in spans]
+    if not rows:
+        return {}
+    offset = dataset.stamp_offset_hours
+    connection.register(
+        "gap",
+        pa.table(
+            {
+                "slice": pa.array([slice_ for slice_, _, _ in rows], pa.string()),
+                "first": pa.array([hour_time(low + offset) for _, low, _ in rows], pa.timestamp("us")),
+                "end": pa.array([hour_time(high + offset + 1) for _, _, high in rows], pa.timestamp("us")),
+            }
+        ),
+    )
+    codes = ", ".join(f"s.{key}" for key in _code_keys(dataset))
+    found = connection.execute(
+        f"select g.slice, {codes}, count(*) from {dataset.name} s join gap g "
+        f"on (g.slice = '{EVERY}' or s.{dataset.slice_key} = g.slice) "
+        f"and s.{dataset.time_column} >= g.first and s.{dataset.time_column} < g.end "
+        f"where {_reported(dataset)} group by all"
+    ).fetchall()
+    connection.unregister("gap")
+    return {tuple(key): count for *key, count in found}
+
+
+def _missing(dataset: Dataset, series: _Series, gaps: list[tuple[int, int]], values_in_gaps: int) -> int:
+    """Return how many values lack between the first and the last of a series, in hours that were answered."""
+    if series.begins is None or series.last is None:
+        return 0
+    begins, last = series.begins, series.last
+    hours = last - begins + 1 - sum(max(0, min(high, last) - max(low, begins) + 1) for low, high in gaps)
+    return max(0, hours * 60 // dataset.interval_minutes - (series.values - values_in_gaps))
+
+
 def is_late(status: SliceStatus, limit_hours: int) -> bool:
-    """Say whether a region that has not stopped reporting is further behind than ``limit_hours``."""
+    """Say whether a region that has not stopped reporting is further behind its dataset's lag than ``limit_hours``.
+
+    One that has never delivered a value, and of which chunks are due or failed, is behind without limit.
+    """
     region = regions().get(status.region)
-    ended = region is not None and region.last_date is not None
-    return not ended and status.behind_hours is not None and status.behind_hours > limit_hours
+    if region is not None and region.last_date is not None:
+        return False
+    if status.behind_hours is None:
+        return status.due_chunks > 0 or status.failed_chunks > 0
+    return status.behind_hours - status.lag_hours > limit_hours

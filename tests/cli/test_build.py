@@ -33,15 +33,45 @@ def run(desk: Desk, *arguments: str) -> Result:
 def test_build_prints_a_line_a_model_and_what_it_published(desk: Desk) -> None:
     result = run(desk, "build")
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    lines = result.stdout.splitlines()
     assert len(lines) == 9
     assert lines[-1].startswith("published energy-")
     assert "8 models built, 0 up to date" in lines[-1]
     assert any(line.startswith("normalized.demand") and "48 rows  built whole" in line for line in lines)
-    assert run(desk, "build").output.startswith("nothing new; energy-")
+    assert run(desk, "build").stdout.startswith("nothing new; energy-")
     desk.land_demand(date(2024, 3, 1), 10)
     output = run(desk, "build", "demand").output
     assert ": 1 model built, 0 up to date, 1 month changed" in output
+
+
+def test_build_counts_a_month_once_however_many_models_it_changes(desk: Desk) -> None:
+    run(desk, "build")
+    desk.land_demand(date(2024, 1, 1), 20)
+    output = run(desk, "build").stdout
+    assert "1 month changed" in output
+    assert not output.startswith("1 model built")
+
+
+def test_build_warns_of_models_without_rows(desk: Desk) -> None:
+    result = run(desk, "build")
+    assert "\nwarning: no rows in " not in result.stdout
+    assert result.stderr == "warning: no rows in normalized.generation\n"
+
+
+def test_build_warns_of_a_staging_without_rows_and_of_its_failures(desk: Desk) -> None:
+    desk.land(
+        "DELETE FROM eia.region_data",
+        "INSERT INTO sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status) "
+        "VALUES ('eia.region_data', 'CISO', '2024-01-01', '2024-01-02', 'failed')",
+        changes={"eia.region_data": [date(2024, 1, 1)]},
+    )
+    said = f"warning: no rows in staging {desk.home.staging}; 1 chunk failed, see 'energywh status'\n"
+    built = run(desk, "build")
+    assert built.exit_code == 0
+    assert built.stderr.startswith(said)
+    again = run(desk, "build")
+    assert again.stdout.startswith("nothing new")
+    assert again.stderr == said
 
 
 def test_build_counts_one_row_as_one(desk: Desk) -> None:

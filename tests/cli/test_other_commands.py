@@ -44,7 +44,7 @@ def test_status_prints_what_is_held_and_fails_when_something_failed(desk: Desk, 
     line = next(line for line in done.stdout.splitlines() if line.startswith("eia.region_data        CISO"))
     cells = line.split()
     assert cells[2:4] == ["2024-03-12T00", "2024-03-12T23"]
-    assert cells[5:11] == ["h", "96", "0", "1", "0", "0"]
+    assert cells[5:13] == ["h", "96", "0", "0", "h", "1", "0", "0"]
 
     broken = Desk(desk.folder, sim.url.replace("/v2", "/v1"))
     assert not broken.sync("eia.region_data", regions=["PACW"], since=DAY[1], until=DAY[3]).ok
@@ -54,11 +54,35 @@ def test_status_prints_what_is_held_and_fails_when_something_failed(desk: Desk, 
     assert "CISO" not in after.stdout
     assert KEY not in after.stdout
 
-    as_json = json.loads(desk.run("status", "--json", "--region", "ciso").stdout)
+    printed = desk.run("status", "--json", "--region", "ciso").stdout
+    as_json = json.loads(printed)
+    assert [json.loads(line.strip("[], "))["region"] for line in printed.splitlines()] == ["CISO"] * 3
     assert {entry["region"] for entry in as_json} == {"CISO"}
     first = next(entry for entry in as_json if entry["dataset"] == "eia.region_data")
     assert (first["first_hour_utc"], first["rows"], first["failed_chunks"]) == ("2024-03-12T00:00:00", 96, 0)
     assert desk.run("status", "--region", "CISO").returncode == 0, "the failure is not of this region"
+
+
+def test_status_fails_for_a_region_that_was_never_synced(desk: Desk) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
+    for words in ((), ("--max-behind", "9999d"), ("--failed",)):
+        done = desk.run("status", "--region", "CISO,BPAT", *words)
+        assert done.returncode == 1
+        assert done.stderr == "BPAT was never synced: run 'energywh sync --region BPAT'\n"
+
+
+def test_status_fails_for_a_region_that_never_delivered_a_value(desk: Desk) -> None:
+    """It is asked for, and of what is asked for nothing came yet: behind without limit."""
+    import duckdb
+
+    assert desk.sync("eia.region_data", regions=["CISO,GRMA"], since=DAY[1], until=DAY[3]).ok
+    assert desk.run("status", "--max-behind", "9999d").returncode == 0
+    with duckdb.connect(desk.staging) as connection:
+        connection.execute("delete from eia.region_data")
+        connection.execute("update sync.chunk set status = 'due', fetched_at_utc = null")
+    done = desk.run("status", "--max-behind", "9999d")
+    assert done.returncode == 1
+    assert done.stderr == "further behind than 9999d: eia.region_data CISO\n", "GRMA has stopped reporting"
 
 
 def test_status_and_dry_run_read_what_a_killed_sync_left_in_the_log(desk: Desk) -> None:

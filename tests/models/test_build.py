@@ -324,10 +324,13 @@ def test_keep_versions_counts_the_published_one(desk: Desk) -> None:
     assert len(desk.versions()) == 2
 
 
-def test_threads_and_memory_are_limited(desk: Desk) -> None:
-    assert BuildOptions(threads=1, memory_limit="1GB").config["threads"] == 1
-    report = build(desk.home, sql=desk.sql, options=BuildOptions(threads=1, memory_limit="500MB"))
+def test_threads_and_memory_are_limited(tmp_path: Path) -> None:
+    """Asked of the connection that builds: a model returns its settings."""
+    limits = "select current_setting('threads') as a, current_setting('memory_limit') as b"
+    desk = small(tmp_path, x=model(limits, "a b"))
+    report = build(desk.home, sql=desk.sql, options=BuildOptions(threads=1, memory_limit="512MiB"))
     assert report.published
+    assert desk.query("FROM n.x") == [(1, "512.0 MiB")]
 
 
 def test_a_file_size_limit_is_taken_for_a_full_disk(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import energywh.sync
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
-from energywh.sync import due, fetch, landing, run
 from tests.support.desk import KEY, Desk
 
 
@@ -51,8 +53,10 @@ class MovableClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovableClock:
     """The present, for syncs of this process: 2025-06-15T06 at first."""
     clock = MovableClock(datetime(2025, 6, 15, 6))
-    for module in (due, run, landing, fetch):
-        monkeypatch.setattr(module, "utc_now", clock.now)
+    for name in (module.name for module in pkgutil.iter_modules(energywh.sync.__path__)):
+        module = importlib.import_module(f"energywh.sync.{name}")
+        if hasattr(module, "utc_now"):
+            monkeypatch.setattr(module, "utc_now", clock.now)
     return clock
 
 

@@ -259,3 +259,79 @@ def test_a_payload_is_the_body_but_for_the_key(tmp_path: Path) -> None:
     assert store.keep("eia.region_data", body) == name
     with pytest.raises(FileNotFoundError):
         store.read("eia.region_data", "0" * 64)
+
+
+MARCH = {"since": "2024-03-01", "until": "2024-03-02"}
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_what_a_staging_file_held_that_was_lost_comes_back_beside_the_present_one(
+    desk: Desk, sim: Simulator, pruned: bool
+) -> None:
+    """Staging is lost, a sync makes a new one, and only later somebody thinks of replay."""
+    assert desk.sync(regions=["CISO"], **MARCH).ok
+    before = values(desk.staging)
+    desk.staging.unlink()
+    assert desk.sync("eia.region_data", regions=["BPAT"], **MARCH).ok
+    assert desk.sync("eia.region_data", regions=["PACW"], **MARCH).ok
+    after = values(desk.staging)
+    journals = list(PayloadStore(desk.home.payloads).journals())
+    assert len(journals) == 3
+    if pruned:
+        (desk.home.payloads / "journal" / journals[1]).unlink()
+    replay(desk.settings())
+    found = values(desk.staging)
+    assert found == {table: sorted([*before[table], *after[table]]) for table in found}
+    assert not has_twins(desk.staging)
+    assert query(desk.staging, "select count(*), count(distinct landing_id) from sync.landing") == [(3, 3)]
+    assert set(statuses(desk.staging)) == {"done"}
+    sim.requests.clear()
+    assert desk.sync(regions=["CISO"], **MARCH).ok
+    assert sim.requests == [], "the ledger knows it again"
+    again = everything(desk.staging)
+    replay(desk.settings())
+    assert everything(desk.staging) == again
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_of_hours_that_both_files_asked_for_the_present_one_holds_the_truth(
+    live: tuple[Desk, Simulator], clock: MovableClock, pruned: bool
+) -> None:
+    desk, sim = live
+    assert desk.sync("eia.region_data", regions=["CISO"], **SINCE).ok
+    desk.staging.unlink()
+    for _ in range(2):
+        clock.advance(24)
+        sim.clock.advance(24)
+        assert desk.sync("eia.region_data", regions=["CISO"], **SINCE).ok
+    expected = values(desk.staging)
+    if pruned:
+        (desk.home.payloads / "journal" / list(PayloadStore(desk.home.payloads).journals())[1]).unlink()
+    replay(desk.settings())
+    assert values(desk.staging) == expected
+    assert not has_twins(desk.staging)
+
+
+def test_a_replay_that_dies_at_the_end_leaves_the_damaged_file_in_its_place(
+    desk: Desk, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the name free, the next sync would begin anew, and forget all that is held."""
+    assert desk.sync("eia.region_data", regions=["CISO"], **MARCH).ok
+    expected = values(desk.staging)
+    desk.staging.write_bytes(b"nothing of a database" * 1000)
+    really = Path.replace
+
+    def die(self: Path, target: Path) -> Path:
+        if self.name == "staging.replay.duckdb":
+            raise KeyboardInterrupt
+        return really(self, target)
+
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        replay(desk.settings())
+    assert desk.staging.exists()
+    monkeypatch.undo()
+    time.sleep(1.1)  # the name of the damaged file that is put aside holds the second
+    replay(desk.settings())
+    assert values(desk.staging) == expected
+    assert len(list(desk.home.path.glob("staging.damaged-*"))) == 2

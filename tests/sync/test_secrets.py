@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import traceback
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from energywh.errors import EnergywhError
+from energywh.errors import EnergywhError, UnavailableError
 from energywh.simulate.faults import Faults
 from energywh.simulate.server import Simulator
+from energywh.sources.base import Chunk, Pace
+from energywh.sources.eia import SOURCE
+from energywh.sync.fetch import Fetcher
+from energywh.sync.limit import RequestLimit
+from energywh.sync.provenance import Provenance
 from energywh.sync.replay import replay
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.scripted import Answer, scripted
@@ -92,3 +98,34 @@ def test_settings_show_no_secret(tmp_path: Path, sim: Simulator) -> None:
     settings = Desk(tmp_path, sim.url).settings()
     assert settings.get("eia.api_key") == KEY
     assert KEY not in repr(settings)
+
+
+def chain(error: BaseException | None) -> str:
+    """Return all that an exception carries, whether it is shown or not."""
+    found = ""
+    while error is not None:
+        found += f"{error!r} {error.args} {vars(error)}"
+        error = error.__cause__ or error.__context__
+    return found
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Answer(b"x", 200, {"Content-Length": "100"}),
+        Answer(b"\x1f\x8bnot gzip", 200, {"Content-Encoding": "gzip"}),
+        Answer(b"x", 503, {"Content-Length": "100"}),
+    ],
+)
+def test_no_exception_carries_the_key_even_unseen(tmp_path: Path, answer: Answer | None) -> None:
+    """A debugger or a crash reporter walks along what `from None` only hides."""
+    with scripted(lambda number, path: answer or Answer()) as server:
+        settings = Desk(tmp_path, server.url if answer else "http://127.0.0.1:9/v2").settings()
+        limit = RequestLimit(tmp_path, "eia", "", Pace())
+        provenance = Provenance(settings.home.create(), holds_data=False)
+        fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), provenance)
+        with pytest.raises(UnavailableError) as caught:
+            fetcher._fetch_once(Chunk("eia.region_data", "CISO", 500_000, 500_001), 1)
+    assert "REDACTED" in chain(caught.value)
+    assert KEY not in chain(caught.value)
