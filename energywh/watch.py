@@ -123,6 +123,7 @@ def _sync(settings: Settings, stopping: Stopping, say: Say) -> str:
         sum(getattr(tally.counts, name) for tally in result.tallies) for name in ("rows", "new", "changed")
     )
     told = f"{result.requests:,} requests, {rows:,} rows: {new:,} new, {changed:,} changed"
+    told += "".join(f"; {text}" for text in result.spent)
     if result.errors:
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
         raise EnergywhError(f"{told}; failed: {result.errors[0]}{more}")

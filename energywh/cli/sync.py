@@ -128,6 +128,8 @@ def print_result(result: SyncResult) -> None:
         f"sync {word}: {result.requests:,} requests in {span(result.seconds)}"
         + (f"; {left:,} chunks left, the next sync goes on from here" if left else "")
     )
+    for text in result.spent:
+        click.echo(text)
     for source, error in result.fatal.items():
         click.echo(f"energywh: {f'{source} failed: ' if source else ''}{error}", err=True)
 

@@ -12,7 +12,7 @@ from energywh.settings import Settings
 from energywh.sources.base import Chunk, Source
 from energywh.sync.fetch import Fetched, Fetcher
 from energywh.sync.ledger import Outcome
-from energywh.sync.limit import RequestLimit, Stopped, state_folder
+from energywh.sync.limit import RequestLimit, Spent, Stopped, state_folder
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Speed
 from energywh.sync.provenance import Provenance
@@ -43,6 +43,7 @@ class Lane:
         self.claimed: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
         self.outstanding = 0  # claimed, and not landed
         self.fatal: EnergywhError | None = None
+        self.spent = ""  # what is said when the source allows no more today
         self._unavailable_in_a_row = 0
         self._failed_slices: set[tuple[str, str]] = set()  # until it first answers well
         self._answered = False
@@ -80,6 +81,9 @@ class Lane:
                 self._answers.put(self._fetcher.fetch(chunk))
             except Stopped:
                 return
+            except Spent as spent:
+                self.spent = str(spent)
+                self.stop.set()
             except EnergywhError as error:
                 self.fatal = self.fatal or error
                 self.stop.set()

@@ -27,8 +27,15 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
+LONGEST_PAUSE_SECONDS = 3600  # a limit of an hour is waited for, one of a day is not
+
+
 class Stopped(Exception):
     """Waiting was ended because the run is to stop."""
+
+
+class Spent(Exception):
+    """The limit of a day is used up: what is left is for a later run."""
 
 
 class RequestLimit:
@@ -74,6 +81,7 @@ class RequestLimit:
 
         Raises:
             Stopped: ``stop`` was set meanwhile.
+            Spent: it may go in more than an hour only.
             StorageError: the shared count cannot be written.
         """
         if self._budget is not None:
@@ -91,6 +99,11 @@ class RequestLimit:
                 raise self._cannot_keep(error) from None
             if pause_ms is None:
                 return
+            if pause_ms > LONGEST_PAUSE_SECONDS * 1000:
+                raise Spent(
+                    f"what {self._source} allows in a day is used up for the next {math.ceil(pause_ms / 3_600_000)} h; "
+                    "what is left is for the syncs after that"
+                )
             stop.wait(max(pause_ms, 5) / 1000)
         raise Stopped
 

@@ -48,6 +48,7 @@ class SyncResult:
         why_nothing: where nothing was due.
         failures: what failed chunks say, without secrets.
         fatal: by source, what ended its part of the run early; under "" what ended the whole run.
+        spent: of sources that allow no more today; no failure, what is left is fetched by a later sync.
     """
 
     tallies: list[Tally]
@@ -57,6 +58,7 @@ class SyncResult:
     why_nothing: str = ""
     failures: list[str] = field(default_factory=list)
     fatal: dict[str, EnergywhError] = field(default_factory=dict)
+    spent: list[str] = field(default_factory=list)
 
     @property
     def errors(self) -> list[str]:
@@ -199,6 +201,7 @@ class _Run:
             "" if self._due is None or self._due.slices else self._due.why_nothing,
             self._failures,
             self._fatal,
+            [lane.spent for lane in self._lanes.values() if lane.spent],
         )
 
     def _plan(self) -> None:

@@ -62,3 +62,17 @@ def test_a_source_that_is_down_does_not_stop_the_others_and_is_named(tmp_path: P
     assert "open_meteo.hourly: 1 of 1 chunks" in done.stdout
     answered = "select distinct split_part(dataset, '.', 1) from sync.chunk where status = 'done' order by all"
     assert query(down.staging, answered) == [("eia",), ("open_meteo",)]
+
+
+def test_a_source_that_allows_no_more_today_ends_its_part_without_a_failure(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path) as (desk, sim):
+        facing = desk.facing(sim, "eia", "open_meteo").having(
+            OPEN_METEO_REQUESTS_PER_HOUR="0", OPEN_METEO_REQUESTS_PER_DAY="7"
+        )
+        done = facing.run("sync", "eia.region_data", "open_meteo", "--since", "2024-03-01", "--until", "2024-03-03")
+    assert done.returncode == 0, done.stderr
+    assert "what open_meteo allows in a day is used up" in done.stdout
+    assert "chunks left, the next sync goes on from here" in done.stdout
+    assert query(facing.staging, "select count(*) > 0 from open_meteo.hourly") == [(True,)]
+    (count,) = query(facing.staging, "select count(*) from sync.chunk where status = 'in progress'")
+    assert count == (0,)
