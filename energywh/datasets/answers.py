@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from energywh.asking import identifier, sql_error
+from energywh.asking import sql_error
 from energywh.errors import StorageError, UsageError
+from energywh.models.statements import identifier
 
 if TYPE_CHECKING:
     import duckdb

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.asking import ask, sql_error
-from energywh.database import OnWait
+from energywh.database import OnWait, trouble
 from energywh.datasets.source import models, pick_model
 from energywh.errors import EnergywhError, LockedError, ModelError, StorageError
 from energywh.models.project import SEEDS
@@ -357,16 +357,16 @@ def _storage_errors(target: Path) -> Iterator[None]:
         yield
     except EnergywhError:
         raise
-    except (OSError, duckdb.IOException) as error:
-        text = str(error)
-        if "No space left" in text or 'errno":"28"' in text or "File too large" in text:
+    except (OSError, duckdb.Error) as error:
+        kind = trouble(error)
+        if kind == "full":
             raise StorageError(
                 f"no room for the export on the disk that holds {target}; the files in place are whole: "
                 "free some and run this again, it goes on from there"
             ) from None
-        reason = getattr(error, "strerror", None) or text
+        if kind != "system":
+            raise sql_error(error) from None
+        reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(
             f"cannot export into {target}: {reason}; choose a folder that can be written to with --to"
         ) from None
-    except duckdb.Error as error:
-        raise sql_error(error) from None

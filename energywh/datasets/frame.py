@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.asking import ask, identifier, sql_error
+from energywh.asking import ask, sql_error
 from energywh.datasets.arrays import Arrays
 from energywh.datasets.source import HOUR, REGION, Source, aggregates, unknown_region
 from energywh.durations import hour_time
 from energywh.errors import WindowError
-from energywh.models.statements import text
+from energywh.models.statements import identifier, text
 
 if TYPE_CHECKING:
     import duckdb
