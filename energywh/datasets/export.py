@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.asking import ask, sql_error
 from energywh.database import OnWait, trouble
 from energywh.datasets.source import models, pick_model
-from energywh.errors import EnergywhError, LockedError, ModelError, StorageError
+from energywh.errors import EnergywhError, LockedError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
 
@@ -99,7 +99,6 @@ def export_models(
         UnknownNameError: no such model; nothing was written.
         LockedError: another export ran for longer than ``wait_seconds``.
         StorageError: the folder cannot be written to, or the disk is full; files in place are whole.
-        ModelError: rows without a time, which belong to no month.
     """
     known = models(connection)
     if names is not None:
@@ -135,9 +134,7 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
         """,
         names,
     ).fetchall()
-    columns = [name for name, _, _ in described]
-    grain, time_column = _promised(connection, model, columns)
-    order = tuple(name for name in (grain or ("region", "hour_utc")) if name in columns)
+    order, time_column = _promised(connection, model)
     metadata = {"energywh:model": model}
     metadata |= {f"energywh:column:{name}": comment for name, _, comment in described if comment}
     if comments and comments[0][0]:
@@ -147,40 +144,26 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
     return Plan(model, time_column, order, shape, metadata, digests)
 
 
-def _promised(
-    connection: duckdb.DuckDBPyConnection, model: str, columns: list[str]
-) -> tuple[tuple[str, ...], str | None]:
-    """Return the grain and time column that the model's file promises; a seed has no model file."""
+def _promised(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the grain and time column that the model's file promises; a seed, which has no model file, has neither."""
     rows = ask(connection, "SELECT grain, time_column FROM energywh.model WHERE name = $1", [model]).fetchall()
-    return (tuple(rows[0][0] or ()), rows[0][1]) if rows else ((), "hour_utc" if "hour_utc" in columns else None)
+    return (tuple(rows[0][0]), rows[0][1]) if rows else ((), None)
 
 
 def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str | None) -> dict[str, str]:
-    """Return the digest of the rows that each file is to hold.
-
-    Those of a table come from the build, which has them already; those of a view are computed.
-    """
+    """Return the digest of the rows that each file is to hold, as the build stored it for tables, views and seeds."""
     rows = ask(
-        connection, "SELECT month, rows, digest::VARCHAR FROM energywh.month WHERE model = $1 ORDER BY 1", [model]
+        connection,
+        """
+        SELECT month, rows, digest FROM energywh.month WHERE model = $1
+        UNION ALL
+        SELECT NULL, rows, digest FROM energywh.seed WHERE name = $1
+        ORDER BY 1
+        """,
+        [model],
     ).fetchall()
     if time_column is None:
-        if not rows:
-            whole = f"SELECT NULL, count(*), sum(hash(source))::VARCHAR FROM {quoted(model)} AS source"
-            rows = ask(connection, whole).fetchall()
         return {f"{model}.parquet": _digest(rows)}
-    if not rows:
-        rows = ask(
-            connection,
-            f"""
-            SELECT date_trunc('month', {quoted(time_column)})::DATE AS month, count(*), sum(hash(source))::VARCHAR
-            FROM {quoted(model)} AS source GROUP BY 1 ORDER BY 1
-            """,
-        ).fetchall()
-    for month, count, _ in rows:
-        if month is None:
-            raise ModelError(
-                f"{model} has {count:,} rows without {time_column}, which belong to no month; correct the model"
-            )
     return {
         f"year={month:%Y}/{month:%Y-%m}.parquet": _digest([count, digest]) for month, count, digest in rows if count
     }
