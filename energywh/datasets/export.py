@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from energywh.datasets.source import models, pick_model
 from energywh.errors import EnergywhError, LockedError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
+from energywh.whole_files import TEMPORARY_SUFFIX, replacing
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the files; another number rewrites all
 MANIFEST = "_manifest.json"
 ROW_GROUP_ROWS = 122_880
-TEMPORARY_SUFFIX = ".writing"
 UNFINISHED = {"digest": None}  # entry of a file that is being written
 MANIFEST_SECONDS = 5.0  # a killed export loses no more than the work of so long
 
@@ -241,13 +240,9 @@ def _write(connection: duckdb.DuckDBPyConnection, plan: Plan, file: Path, name: 
         where = f"WHERE {column} >= {month} AND {column} < {month} + INTERVAL 1 MONTH"
     order = f"ORDER BY {', '.join(map(quoted, plan.order))}" if plan.order else ""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    try:
+    with replacing(file) as temporary:
         rows = _copy(ask(connection, f"SELECT * FROM {plan.sql} {where} {order}"), temporary, plan.metadata)
         size = temporary.stat().st_size
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return {"digest": plan.digests[name], "rows": rows, "bytes": size}
 
 
@@ -294,12 +289,8 @@ def _read_manifest(folder: Path, plan: Plan) -> tuple[dict[str, dict[str, Any]],
 def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) -> None:
     """Replace the manifest in one step."""
     text = json.dumps({"model": plan.model, "shape": plan.shape, "files": dict(sorted(files.items()))}, indent=1)
-    temporary = folder / f".{MANIFEST}.{os.getpid()}{TEMPORARY_SUFFIX}"
-    try:
+    with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(text, "utf-8")
-        temporary.replace(folder / MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _digest(value: object) -> str:
