@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from energywh.database import trouble
 from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
 
 _ANSWERS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI")  # SHOW and DESCRIBE are SELECT, PIVOT is MULTI
 _EXPLAIN = re.compile(r"\s*explain\b(\s*analyze\b|\s*\([^)]*\))*", re.IGNORECASE)
-_DAMAGED = re.compile(
-    r"corrupt database|checksum|not enough bytes|could not read enough|\b(internal|fatal|serialization) error",
-    re.IGNORECASE,
-)
 
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> duckdb.DuckDBPyRelation:
@@ -57,30 +54,21 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def sql_error(error: Exception) -> EnergywhError:
     """Return the error to show for what DuckDB, or Arrow reading from it, said; its hints kept."""
-    import duckdb
-
-    from energywh.models.statements import disk_is_full
-
     text = str(error).strip()
     if "read-only mode" in text:
         return UsageError(
             f"the warehouse is read-only: models are changed in sql/ and built by 'energywh build' ({text})"
         )
-    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in text:
+    kind = trouble(error)
+    if kind == "sql":
+        return UsageError(text)
+    if kind == "memory":
         return StorageError(f"not enough memory to answer: {text}")
-    if disk_is_full(error):
+    if kind == "full":
         return StorageError(f"no room on the disk to answer: {text}")
-    if _DAMAGED.search(text):
+    if kind == "damaged":
         return CorruptError(
             f"the published version, or staging where it is attached, is damaged ({text.splitlines()[0]}); "
             "'energywh build --full' makes a version anew, 'energywh replay' staging"
         )
-    about_sql = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.IntegrityError)
-    if isinstance(error, about_sql) or (not isinstance(error, duckdb.Error) and "IO Error" not in text):
-        return UsageError(text)
     return StorageError(f"DuckDB could not answer: {text}")
-
-
-def identifier(name: str) -> str:
-    """Return ``name`` as one SQL identifier; its dots, which a query's column may have, are part of it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from energywh.asking import ask, identifier
+from energywh.asking import ask
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
 from energywh.errors import StorageError, UsageError, did_you_mean
 from energywh.home import Home
 from energywh.models.project import SEEDS
-from energywh.models.statements import text
+from energywh.models.statements import identifier, text
 from energywh.settings import resolve_home
 
 if TYPE_CHECKING:

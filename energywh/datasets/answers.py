@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from energywh.asking import identifier, sql_error
+from energywh.asking import sql_error
 from energywh.errors import StorageError, UsageError
+from energywh.models.statements import identifier
+from energywh.whole_files import replacing
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,19 +61,14 @@ def write_file(relation: duckdb.DuckDBPyRelation, form: str, file: Path, max_row
         StorageError: the file cannot be written.
         UsageError: the query fails while it runs.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.writing")
     try:
-        with temporary.open("wb") as stream:
-            if form != "parquet":
-                rows = write_stream(relation, form, stream, max_rows)
-        if form == "parquet":
-            rows = _save_parquet(relation, temporary)
-        temporary.replace(file)
-        return rows
+        with replacing(file) as temporary:
+            if form == "parquet":
+                return _save_parquet(relation, temporary)
+            with temporary.open("wb") as stream:
+                return write_stream(relation, form, stream, max_rows)
     except OSError as error:
         raise StorageError(f"cannot write {file}: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_stream(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.datasets.arrays import DType, Kind, arrays
-from energywh.datasets.frame import Frame, Request, load
+from energywh.datasets.frame import Frame, Wanted, load
 from energywh.datasets.source import bind
 from energywh.datasets.windows import named_regions, whole_number
 from energywh.durations import HOUR, hour_time, utc_now
@@ -63,9 +63,9 @@ def latest(
     hours = whole_number(hours, "hours", 1)
     library = arrays(as_, dtype)
     bound = bind(connection, source)
-    request = Request(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
+    wanted = Wanted(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
     # Loaded into NumPy: the rows are few, and each region is cut at another hour.
-    frame = load(connection, bound, request, arrays("numpy", "float32"))
+    frame = load(connection, bound, wanted, arrays("numpy", "float32"))
     count = len(frame.axis.regions)
     ends = [_complete(frame, region) for region in range(count)]
     there = [end - int(frame.axis.offset[region]) for region, end in enumerate(ends)]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.asking import ask, sql_error
-from energywh.database import OnWait
+from energywh.database import OnWait, trouble
 from energywh.datasets.source import models, pick_model
-from energywh.errors import EnergywhError, LockedError, ModelError, StorageError
+from energywh.errors import EnergywhError, LockedError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
+from energywh.whole_files import TEMPORARY_SUFFIX, replacing
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the files; another number rewrites all
 MANIFEST = "_manifest.json"
 ROW_GROUP_ROWS = 122_880
-TEMPORARY_SUFFIX = ".writing"
 UNFINISHED = {"digest": None}  # entry of a file that is being written
 MANIFEST_SECONDS = 5.0  # a killed export loses no more than the work of so long
 
@@ -99,7 +98,6 @@ def export_models(
         UnknownNameError: no such model; nothing was written.
         LockedError: another export ran for longer than ``wait_seconds``.
         StorageError: the folder cannot be written to, or the disk is full; files in place are whole.
-        ModelError: rows without a time, which belong to no month.
     """
     known = models(connection)
     if names is not None:
@@ -135,9 +133,7 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
         """,
         names,
     ).fetchall()
-    columns = [name for name, _, _ in described]
-    grain, time_column = _promised(connection, model, columns)
-    order = tuple(name for name in (grain or ("region", "hour_utc")) if name in columns)
+    order, time_column = _promised(connection, model)
     metadata = {"energywh:model": model}
     metadata |= {f"energywh:column:{name}": comment for name, _, comment in described if comment}
     if comments and comments[0][0]:
@@ -147,40 +143,26 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
     return Plan(model, time_column, order, shape, metadata, digests)
 
 
-def _promised(
-    connection: duckdb.DuckDBPyConnection, model: str, columns: list[str]
-) -> tuple[tuple[str, ...], str | None]:
-    """Return the grain and time column that the model's file promises; a seed has no model file."""
+def _promised(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the grain and time column that the model's file promises; a seed, which has no model file, has neither."""
     rows = ask(connection, "SELECT grain, time_column FROM energywh.model WHERE name = $1", [model]).fetchall()
-    return (tuple(rows[0][0] or ()), rows[0][1]) if rows else ((), "hour_utc" if "hour_utc" in columns else None)
+    return (tuple(rows[0][0]), rows[0][1]) if rows else ((), None)
 
 
 def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str | None) -> dict[str, str]:
-    """Return the digest of the rows that each file is to hold.
-
-    Those of a table come from the build, which has them already; those of a view are computed.
-    """
+    """Return the digest of the rows that each file is to hold, as the build stored it for tables, views and seeds."""
     rows = ask(
-        connection, "SELECT month, rows, digest::VARCHAR FROM energywh.month WHERE model = $1 ORDER BY 1", [model]
+        connection,
+        """
+        SELECT month, rows, digest FROM energywh.month WHERE model = $1
+        UNION ALL
+        SELECT NULL, rows, digest FROM energywh.seed WHERE name = $1
+        ORDER BY 1
+        """,
+        [model],
     ).fetchall()
     if time_column is None:
-        if not rows:
-            whole = f"SELECT NULL, count(*), sum(hash(source))::VARCHAR FROM {quoted(model)} AS source"
-            rows = ask(connection, whole).fetchall()
         return {f"{model}.parquet": _digest(rows)}
-    if not rows:
-        rows = ask(
-            connection,
-            f"""
-            SELECT date_trunc('month', {quoted(time_column)})::DATE AS month, count(*), sum(hash(source))::VARCHAR
-            FROM {quoted(model)} AS source GROUP BY 1 ORDER BY 1
-            """,
-        ).fetchall()
-    for month, count, _ in rows:
-        if month is None:
-            raise ModelError(
-                f"{model} has {count:,} rows without {time_column}, which belong to no month; correct the model"
-            )
     return {
         f"year={month:%Y}/{month:%Y-%m}.parquet": _digest([count, digest]) for month, count, digest in rows if count
     }
@@ -258,13 +240,9 @@ def _write(connection: duckdb.DuckDBPyConnection, plan: Plan, file: Path, name: 
         where = f"WHERE {column} >= {month} AND {column} < {month} + INTERVAL 1 MONTH"
     order = f"ORDER BY {', '.join(map(quoted, plan.order))}" if plan.order else ""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    try:
+    with replacing(file) as temporary:
         rows = _copy(ask(connection, f"SELECT * FROM {plan.sql} {where} {order}"), temporary, plan.metadata)
         size = temporary.stat().st_size
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return {"digest": plan.digests[name], "rows": rows, "bytes": size}
 
 
@@ -311,12 +289,8 @@ def _read_manifest(folder: Path, plan: Plan) -> tuple[dict[str, dict[str, Any]],
 def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) -> None:
     """Replace the manifest in one step."""
     text = json.dumps({"model": plan.model, "shape": plan.shape, "files": dict(sorted(files.items()))}, indent=1)
-    temporary = folder / f".{MANIFEST}.{os.getpid()}{TEMPORARY_SUFFIX}"
-    try:
+    with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(text, "utf-8")
-        temporary.replace(folder / MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _digest(value: object) -> str:
@@ -357,16 +331,16 @@ def _storage_errors(target: Path) -> Iterator[None]:
         yield
     except EnergywhError:
         raise
-    except (OSError, duckdb.IOException) as error:
-        text = str(error)
-        if "No space left" in text or 'errno":"28"' in text or "File too large" in text:
+    except (OSError, duckdb.Error) as error:
+        kind = trouble(error)
+        if kind == "full":
             raise StorageError(
                 f"no room for the export on the disk that holds {target}; the files in place are whole: "
                 "free some and run this again, it goes on from there"
             ) from None
-        reason = getattr(error, "strerror", None) or text
+        if kind != "system":
+            raise sql_error(error) from None
+        reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(
             f"cannot export into {target}: {reason}; choose a folder that can be written to with --to"
         ) from None
-    except duckdb.Error as error:
-        raise sql_error(error) from None

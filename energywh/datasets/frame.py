@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.asking import ask, identifier, sql_error
+from energywh.asking import ask, sql_error
 from energywh.datasets.arrays import Arrays
-from energywh.datasets.source import HOUR, REGION, Source, aggregates, unknown_region
+from energywh.datasets.source import HOUR, REGION, Bound, aggregates, unknown_region
 from energywh.durations import hour_time
 from energywh.errors import WindowError
-from energywh.models.statements import text
+from energywh.models.statements import identifier, text
 
 if TYPE_CHECKING:
     import duckdb
@@ -113,7 +113,7 @@ class Frame:
     axis: Axis
     features: Matrix
     targets: Matrix
-    silent: tuple[str, ...] = ()  # regions left out, see `Request.regions`
+    silent: tuple[str, ...] = ()  # regions left out, see `Wanted.regions`
 
     @property
     def nbytes(self) -> int:
@@ -121,7 +121,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Request:
+class Wanted:
     """Which rows and columns to take from a source; hours are numbers since 1970, both ends inclusive."""
 
     regions: tuple[str, ...] | None  # None: all but the aggregates and those without a value of some target
@@ -132,7 +132,7 @@ class Request:
     newest: int | None = None  # only that many hours up to each region's newest row
 
 
-def load(connection: duckdb.DuckDBPyConnection, source: Source, request: Request, arrays: Arrays) -> Frame:
+def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, arrays: Arrays) -> Frame:
     """Run the one query and stack its rows.
 
     Raises:
@@ -140,19 +140,19 @@ def load(connection: duckdb.DuckDBPyConnection, source: Source, request: Request
         UsageError: the query fails while it runs.
         WindowError: two rows for one region and hour, a time that is not a whole hour, or no row at all.
     """
-    table = _fetch(connection, source, request)
+    table = _fetch(connection, source, wanted)
     if table.num_rows == 0:
-        wrong = request.regions[0] if request.regions else None
+        wrong = wanted.regions[0] if wanted.regions else None
         if wrong is not None:
             raise unknown_region(connection, wrong, source)
         raise WindowError(f"{source.name} has no rows of any authority in the time asked for; name regions=[...]")
     batches = table.to_batches()
     del table  # so that each batch is freed once its rows are in their places
     names, codes, hours = _keys(batches, source)
-    silent = _silent(batches, names, codes, request) if request.regions is None else ()
+    silent = _silent(batches, names, codes, wanted) if wanted.regions is None else ()
     if silent:
         _leave_out(batches, codes, hours, [names.index(region) for region in silent])
-    regions = request.regions if request.regions is not None else tuple(sorted({*names} - {*silent}))
+    regions = wanted.regions if wanted.regions is not None else tuple(sorted({*names} - {*silent}))
     for region in regions:
         if region not in names:
             raise unknown_region(connection, region, source)
@@ -161,9 +161,9 @@ def load(connection: duckdb.DuckDBPyConnection, source: Source, request: Request
     codes = [places[batch] for batch in codes]
     axis = _axis(regions, codes, hours)
 
-    every = tuple(dict.fromkeys((*request.features, *request.targets)))
-    features = _Filling(request.features, [every.index(name) for name in request.features], axis.rows, arrays)
-    targets = _Filling(request.targets, [every.index(name) for name in request.targets], axis.rows, arrays)
+    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
+    features = _Filling(wanted.features, [every.index(name) for name in wanted.features], axis.rows, arrays)
+    targets = _Filling(wanted.targets, [every.index(name) for name in wanted.targets], axis.rows, arrays)
     filled = np.zeros(axis.rows, np.bool_)
     shift = axis.offset[:-1] - axis.first_hour
     count = 0
@@ -183,30 +183,30 @@ def load(connection: duckdb.DuckDBPyConnection, source: Source, request: Request
     return Frame(axis, features.done(absent), targets.done(absent), silent)
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection, source: Source, request: Request) -> pa.Table:
+def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> pa.Table:
     """Return region, hour_utc and the columns asked for as float32, in no particular order."""
     import duckdb
 
     region, hour = identifier(REGION), identifier(HOUR)
     where = [f"{hour} IS NOT NULL"]
-    if request.regions is not None:
-        where.append(f"{region} IN ({', '.join(map(text, request.regions))})")
+    if wanted.regions is not None:
+        where.append(f"{region} IN ({', '.join(map(text, wanted.regions))})")
     else:
         where.append(f"{region} IS NOT NULL")
         if left_out := aggregates(connection):
             where.append(f"{region} NOT IN ({', '.join(map(text, left_out))})")
-    if request.first_hour is not None:
-        where.append(f"{hour} >= TIMESTAMP '{hour_time(request.first_hour)}'")
-    if request.last_hour is not None:
-        where.append(f"{hour} <= TIMESTAMP '{hour_time(request.last_hour)}'")
+    if wanted.first_hour is not None:
+        where.append(f"{hour} >= TIMESTAMP '{hour_time(wanted.first_hour)}'")
+    if wanted.last_hour is not None:
+        where.append(f"{hour} <= TIMESTAMP '{hour_time(wanted.last_hour)}'")
     rows, kept = source.sql, " AND ".join(where)
-    if request.newest is not None:
+    if wanted.newest is not None:
         rows = f"(SELECT * FROM {rows} AS source WHERE {kept})"
         kept = (
             f"{hour} > (SELECT max(latest.{hour}) FROM {rows} AS latest WHERE latest.{region} = source.{region})"
-            f" - INTERVAL {request.newest} HOUR"
+            f" - INTERVAL {wanted.newest} HOUR"
         )
-    names = dict.fromkeys((*request.features, *request.targets))
+    names = dict.fromkeys((*wanted.features, *wanted.targets))
     columns = [f"CAST({region} AS VARCHAR) AS {region}", f"CAST({hour} AS TIMESTAMP) AS {hour}"]
     # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
     columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in names]
@@ -218,7 +218,7 @@ def _fetch(connection: duckdb.DuckDBPyConnection, source: Source, request: Reque
 
 
 def _keys(
-    batches: Sequence[pa.RecordBatch], source: Source
+    batches: Sequence[pa.RecordBatch], source: Bound
 ) -> tuple[list[str], list[NDArray[np.int32]], list[NDArray[np.int32]]]:
     """Return the distinct regions as they come, and by batch each row's index among them and its hour since 1970."""
     names: dict[str, int] = {}
@@ -239,13 +239,13 @@ def _keys(
 
 
 def _silent(
-    batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], request: Request
+    batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], wanted: Wanted
 ) -> tuple[str, ...]:
     """Return the regions without a value of some target, sorted; none when that would leave no region."""
-    every = tuple(dict.fromkeys((*request.features, *request.targets)))
-    heard = np.zeros((len(request.targets), len(names)), np.bool_)
+    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
+    heard = np.zeros((len(wanted.targets), len(names)), np.bool_)
     for batch, code in zip(batches, codes, strict=True):
-        for line, target in enumerate(request.targets):
+        for line, target in enumerate(wanted.targets):
             values = batch.column(2 + every.index(target)).to_numpy(zero_copy_only=False)
             heard[line, code[np.isfinite(values)]] = True
     speaking = heard.all(axis=0)
@@ -278,7 +278,7 @@ def _axis(regions: tuple[str, ...], codes: Sequence[NDArray[np.int32]], hours: S
     return Axis(regions, first, np.concatenate(([0], np.cumsum(last - first + 1))))
 
 
-def _twice(axis: Axis, codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArray[np.int32]], source: Source) -> str:
+def _twice(axis: Axis, codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArray[np.int32]], source: Bound) -> str:
     """Name a region and hour that has more than one row."""
     rows = np.sort((axis.offset[:-1] - axis.first_hour)[np.concatenate(codes)] + np.concatenate(hours))
     twice = int(rows[np.flatnonzero(np.diff(rows) == 0)[0]])

@@ -24,7 +24,7 @@ _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
 
 @dataclass(frozen=True)
-class Source:
+class Bound:
     """A model or query, bound but not yet run."""
 
     name: str  # for messages
@@ -73,7 +73,7 @@ def as_names(given: Sequence[str] | str, what: str) -> tuple[str, ...]:
     return names
 
 
-def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Source:
+def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
     """Find the model or bind the query ``source``; nothing is computed yet.
 
     Raises:
@@ -98,7 +98,7 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Source:
                 f"column {needed} of {described} is {types[needed].upper()}, not {kinds[0].upper()}; cast it"
             )
     numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
-    return Source(described, sql, columns, numeric, model)
+    return Bound(described, sql, columns, numeric, model)
 
 
 def models(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -126,7 +126,7 @@ def pick_model(name: str, known: Iterable[str]) -> str:
     return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
 
 
-def lookback(connection: duckdb.DuckDBPyConnection, source: Source) -> int:
+def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
     """Return how many hours before its own a row of the source reads, as models declare it.
 
     That of a model adds to the greatest among the models that it reads; of a query, it is the greatest among its
@@ -181,13 +181,13 @@ def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return []
 
 
-def regions_of(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
+def regions_of(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:
     """Return all regions of the source, sorted."""
     sql = f"SELECT DISTINCT {REGION} FROM {source.sql} AS source WHERE {REGION} IS NOT NULL ORDER BY 1"
     return [region for (region,) in ask(connection, sql).fetchall()]
 
 
-def unknown_region(connection: duckdb.DuckDBPyConnection, wrong: str, source: Source) -> UnknownNameError | WindowError:
+def unknown_region(connection: duckdb.DuckDBPyConnection, wrong: str, source: Bound) -> UnknownNameError | WindowError:
     """Return the error for a region that the source has no row of, at all or in the time asked for."""
     known = regions_of(connection, source)
     if wrong in known:

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from energywh import regions as eia
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
-from energywh.datasets.frame import Frame, Matrix, Request, load, missing_by_region
-from energywh.datasets.source import Source, as_names, bind, lookback
+from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
+from energywh.datasets.source import Bound, as_names, bind, lookback
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -309,14 +309,14 @@ def cut_windows(
         raise UsageError(f"gaps must be 'mask' or 'drop', not {gaps!r}")
     library = arrays(as_, dtype)
     bound = bind(connection, source)
-    request = Request(
+    wanted = Wanted(
         regions=named_regions(regions),
         features=bound.features(features),
         targets=bound.pick(target, "target"),
         first_hour=None if since is None else as_hour(since, "since"),
         last_hour=None if until is None else as_hour(until, "until", end_of_day=True),
     )
-    if not request.features:
+    if not wanted.features:
         raise UsageError(f"{bound.name} has no numeric column to use as feature")
     points = (splits,) if isinstance(splits, str | date) else splits or ()
     if not isinstance(points, Sequence):
@@ -326,7 +326,7 @@ def cut_windows(
         purge = lookback(connection, bound) if cuts and overlap == "none" else 0
     else:
         purge = whole_number(purge, "purge", 0)
-    frame = load(connection, bound, request, library)
+    frame = load(connection, bound, wanted, library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
     whole = cutting.usable(frame) if gaps == "drop" else None
@@ -336,7 +336,7 @@ def cut_windows(
         if max(runs) >= shape.span:
             raise WindowError(
                 f"of the windows of {shape.span:,} hours that {bound.name} has, a stride of {shape.stride:,} apart, "
-                f"none holds a value of {' or '.join(request.targets)} to learn from; take a smaller stride"
+                f"none holds a value of {' or '.join(wanted.targets)} to learn from; take a smaller stride"
             )
         shown = ", ".join(f"{name} {run:,}" for name, run in zip(frame.axis.regions, runs, strict=True))
         unbroken = "unbroken " if gaps == "drop" else ""
@@ -445,7 +445,7 @@ def as_hour(moment: Moment, what: str, *, end_of_day: bool = False) -> int:
     return hour_number(parse_hour(str(moment), end_of_day=end_of_day, what=what))
 
 
-def _report_empty(frame: Frame, source: Source, *, drop: bool) -> None:
+def _report_empty(frame: Frame, source: Bound, *, drop: bool) -> None:
     """Refuse a target, and point out a feature or a region left out, without a single value.
 
     Raises:

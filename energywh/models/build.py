@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect
+from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
 from energywh.durations import utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.home import Home, sql_dir
@@ -25,7 +24,6 @@ from energywh.models.materialize import Materializer, ModelResult
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
-from energywh.models.statements import disk_is_full
 from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
@@ -398,29 +396,31 @@ def _storage_errors(home: Home) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        raise StorageError(
+    except (duckdb.Error, OSError) as error:
+        raise _storage_error(home, error) from None
+
+
+def _storage_error(home: Home, error: Exception) -> StorageError:
+    kind = trouble(error)
+    if kind == "memory":
+        return StorageError(
             f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
             "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
-        ) from None
-    except (duckdb.Error, OSError) as error:
-        full = disk_is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not full and not isinstance(error, duckdb.IOException | OSError):
-            raise StorageError(
-                f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
-                "Nothing was published; the warehouse is as it was before. Run 'energywh build --full', "
-                "which goes on from no older version; if that fails too, 'energywh replay' makes a new staging file"
-            ) from None
-        advice = "run this again"
-        if full:
-            free = shutil.disk_usage(home.path).free
-            advice = (
-                f"a new version needs more than the {free / 1e6:,.0f} MB that are free; make room and run this again"
-            )
-        raise StorageError(
-            f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
-            "What was published before is untouched"
-        ) from None
+        )
+    if kind in ("sql", "damaged"):
+        return StorageError(
+            f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
+            "Nothing was published; the warehouse is as it was before. Run 'energywh build --full', "
+            "which goes on from no older version; if that fails too, 'energywh replay' makes a new staging file"
+        )
+    advice = "run this again"
+    if kind == "full":
+        free = shutil.disk_usage(home.path).free
+        advice = f"a new version needs more than the {free / 1e6:,.0f} MB that are free; make room and run this again"
+    return StorageError(
+        f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
+        "What was published before is untouched"
+    )
 
 
 def _first_line(error: Exception) -> str:

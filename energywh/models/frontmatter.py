@@ -8,6 +8,7 @@ promise that is silently broken.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -256,7 +257,7 @@ def _names(
 
 def _time_column(source: _Source, head: Mapping[str, Any], columns: Mapping[str, str]) -> str | None:
     name: str | None = head.get("time_column", TIME_COLUMN if TIME_COLUMN in columns else None)
-    if name is not None and name not in columns:
+    if name is not None and not (isinstance(name, str) and name in columns):
         raise source.error(
             f"'time_column' names {name!r}, which is not in [columns]{did_you_mean(str(name), columns)}",
             source.line_of("time_column"),
@@ -274,6 +275,11 @@ def _audits(source: _Source, head: Mapping[str, Any], columns: Mapping[str, str]
         line = source.line_of("audits") if inline else source.audit_lines[number]
         audits.append(_audit(source, table, columns, line, number + 1))
     return tuple(audits)
+
+
+def _is_number(value: object) -> bool:
+    """Say whether a TOML value is a number that can be compared with: true and nan are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _audit(source: _Source, table: Mapping[str, Any], columns: Mapping[str, str], line: int, number: int) -> Audit:
@@ -311,9 +317,11 @@ def _audit(source: _Source, table: Mapping[str, Any], columns: Mapping[str, str]
         if key not in allowed:
             raise source.error(f"unknown key '{key}' in '{kind}'{did_you_mean(key, allowed)}", at(kind))
     column = spec.get("column")
+    if not isinstance(column, str):
+        raise source.error(f"'{kind}' needs the name of one 'column'", at(kind))
     if column not in columns:
-        near = did_you_mean(str(column), columns)
-        raise source.error(f"'{kind}' names {column!r}, which is not in [columns]{near}", at(kind))
+        near = did_you_mean(column, columns)
+        raise source.error(f"'{kind}' names '{column}', which is not in [columns]{near}", at(kind))
     name = f"{kind}({column})"
     if kind == "accepted_values":
         values = spec.get("values")
@@ -321,7 +329,9 @@ def _audit(source: _Source, table: Mapping[str, Any], columns: Mapping[str, str]
             raise source.error("'accepted_values' needs a list of 'values': texts, numbers or booleans", at(kind))
         return audit(name, columns=(column,), values=tuple(values))
     bounds = {key: spec.get(key) for key in ("min", "max")}
-    wrong = [key for key, bound in bounds.items() if bound is not None and not isinstance(bound, int | float)]
-    if wrong or all(bound is None for bound in bounds.values()):
+    given = [bound for bound in bounds.values() if bound is not None]
+    if not given or not all(_is_number(bound) for bound in given):
         raise source.error("'range' needs numbers for 'min', 'max' or both", at(kind))
+    if len(given) == 2 and given[0] > given[1]:
+        raise source.error(f"'range' has a 'min' of {given[0]} above its 'max' of {given[1]}", at(kind))
     return audit(name, columns=(column,), minimum=bounds["min"], maximum=bounds["max"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from energywh.database import trouble
 from energywh.durations import utc_now
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.frontmatter import Model
@@ -23,7 +24,7 @@ from energywh.models.months import Span, spans
 from energywh.models.months import widen as widen_months
 from energywh.models.project import Seed
 from energywh.models.staging import Staging
-from energywh.models.statements import disk_is_full, is_about_sql, quoted, run, text, within
+from energywh.models.statements import is_about_sql, quoted, run, text, within
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,7 +96,7 @@ class Materializer:
                 "sample_size = -1)"
             )
         except duckdb.Error as error:
-            if disk_is_full(error):
+            if trouble(error) not in ("sql", "system"):
                 raise
             raise ModelError(f"{seed.path}: cannot load the seed: {error}") from None
         digest = self._digests(quoted(seed.name), self._types_of(quoted(seed.name)), None)[None]

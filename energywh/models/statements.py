@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from energywh.database import trouble
 
 if TYPE_CHECKING:
     import duckdb
 
 
+def identifier(name: str) -> str:
+    """Return ``name`` as one SQL identifier; its dots, which a query's column may have, are part of it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def quoted(name: str) -> str:
-    """Return ``name``, which may be dotted, as SQL identifiers."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+    """Return ``name`` as SQL identifiers, one for each part between dots, such as ``schema.table``."""
+    return ".".join(map(identifier, name.split(".")))
 
 
 def text(value: str) -> str:
@@ -36,20 +42,12 @@ def within(column: str, start: datetime, end: datetime) -> str:
     return f"{name} >= {timestamp(start)} AND {name} < {timestamp(end)}"
 
 
-_DISK = re.compile(r"no space left|could not write|file too large|quota exceeded", re.IGNORECASE)
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Say whether the disk took no more; DuckDB says so in errors of several classes."""
-    return bool(_DISK.search(str(error)))
-
-
 def is_about_sql(error: duckdb.Error) -> bool:
     """Say whether the SQL that was run is to blame, and not disk, memory or a person who interrupted."""
     import duckdb
 
-    others = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InterruptException)
-    return not isinstance(error, others) and not disk_is_full(error)
+    # An internal error of DuckDB is told with the model that met it.
+    return trouble(error) == "sql" or isinstance(error, duckdb.InternalException)
 
 
 def run(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

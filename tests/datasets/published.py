@@ -15,6 +15,7 @@ CREATE TABLE energywh.model (
     name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookback_hours BIGINT);
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
+CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
 """
 
 DEMO = """
@@ -44,12 +45,14 @@ INSERT INTO energywh.dependency VALUES
     ('features.evening', 'features.hourly'), ('features.hourly', 'staging.eia.region_data');
 """
 
-DIGESTS = """
-DELETE FROM energywh.month;
-INSERT INTO energywh.month
-SELECT 'features.hourly', date_trunc('month', hour_utc)::DATE, count(*), sum(hash(source))::VARCHAR
-FROM features.hourly AS source GROUP BY 2;
-"""
+DIGESTS = "INSERT INTO energywh.month\n" + "\nUNION ALL ".join(
+    f"SELECT '{model}', {month} AS month, count(*), sum(hash(source))::VARCHAR FROM {model} AS source GROUP BY 2"
+    for model, month in (
+        ("features.hourly", "date_trunc('month', hour_utc)::DATE"),
+        ("features.evening", "date_trunc('month', hour_utc)::DATE"),
+        ("normalized.region", "NULL::DATE"),
+    )
+)
 
 
 def publish(home: Home, statements: Sequence[str], number: int = 1) -> Path:
@@ -68,4 +71,6 @@ def publish(home: Home, statements: Sequence[str], number: int = 1) -> Path:
 
 def publish_demo(home: Home, hours: int = 24 * 90, number: int = 1, then: Sequence[str] = ()) -> Path:
     """Publish three regions (one of them an aggregate) from 2023-01-01, changed by the statements ``then``."""
-    return publish(home, [DEMO.format(hours=hours), *then, DIGESTS], number)
+    # A statement that alters the table has to drop the view first.
+    evening = "CREATE VIEW IF NOT EXISTS features.evening AS SELECT * FROM features.hourly WHERE hour(hour_utc) >= 18"
+    return publish(home, [DEMO.format(hours=hours), *then, evening, DIGESTS], number)

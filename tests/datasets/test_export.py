@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import pytest
 import energywh
 from energywh.datasets import export as exporting
 from energywh.datasets.export import Exported, export_models
-from energywh.errors import LockedError, ModelError, StorageError, UnknownNameError
+from energywh.errors import LockedError, StorageError, UnknownNameError
 from energywh.home import Home
 from tests.datasets.published import publish_demo
+from tests.models.folder import Desk
 
 HOURLY = "features.hourly"
 
@@ -216,10 +218,27 @@ def test_what_does_not_match_the_manifest_is_written_again(home: Home, damage: s
     assert pyarrow.parquet.read_table(file).num_rows == 3 * 24 * 28
 
 
-def test_rows_without_a_time_are_refused(home: Home) -> None:
-    publish_demo(home, number=2, then=["UPDATE features.hourly SET hour_utc = NULL WHERE hour_utc = '2023-01-01'"])
-    with pytest.raises(ModelError, match=r"3 rows without hour_utc"):
-        export(home, [HOURLY])
+def test_a_seed_and_a_model_without_rows_are_exported_by_what_the_build_stored(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)  # staging without rows
+    desk.build()
+    done = export(desk.home, ["seeds.fuel", "normalized.demand", "features.shifted", "normalized.fuel"])
+    assert {model: (report.written, report.rows) for model, report in done.items()} == {
+        "seeds.fuel": (1, 2),
+        "normalized.demand": (0, 0),
+        "features.shifted": (0, 0),
+        "normalized.fuel": (1, 2),
+    }
+    desk.land_demand(date(2024, 1, 1), 10)
+    desk.write("seeds/fuel.csv", "fueltype,family\nSUN,solar\n")
+    desk.build()
+    again = export(desk.home, ["seeds.fuel", "normalized.demand", "features.shifted", "normalized.fuel"])
+    assert {model: report.written for model, report in again.items()} == {
+        "seeds.fuel": 1,
+        "normalized.demand": 1,
+        "features.shifted": 1,
+        "normalized.fuel": 1,
+    }
+    assert all(report.written == 0 for report in export(desk.home, [*again]).values())
 
 
 def test_an_unknown_model_names_the_nearest_and_writes_nothing(home: Home) -> None:
