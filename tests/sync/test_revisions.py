@@ -14,7 +14,7 @@ from energywh.simulate.server import Simulator
 from energywh.sync.progress import Tally
 from tests.support.desk import Desk
 from tests.support.scripted import Answer, scripted
-from tests.support.staging import TABLES, has_twins, query, statuses
+from tests.support.staging import has_twins, query, statuses
 from tests.sync.conftest import MovableClock
 
 KEYS = {
@@ -38,7 +38,7 @@ def test_after_the_clock_has_moved_new_values_stand_and_old_ones_are_kept_with_t
     desk, sim = live
     since = {"since": "2025-06-09", "until": "2025-06-14"}
     assert desk.sync(regions=REGIONS, **since).ok
-    before = {table: held(desk, table) for table in TABLES}
+    before = {table: held(desk, table) for table in KEYS}
     clock.advance(72)
     sim.clock.advance(72)
     between = clock.now()
@@ -46,7 +46,7 @@ def test_after_the_clock_has_moved_new_values_stand_and_old_ones_are_kept_with_t
     assert result.ok
     tallies: dict[str, Tally] = {tally.dataset: tally for tally in result.tallies}
     seen = {"changed": 0, "new": 0, "withdrawn": 0, "filled": 0}
-    for table in TABLES:
+    for table in KEYS:
         old, now = before[table], held(desk, table)
         changed = {key for key in old.keys() & now.keys() if old[key][0] != now[key][0]}
         same = (old.keys() & now.keys()) - changed
@@ -80,14 +80,14 @@ def test_asking_again_for_what_has_not_changed_writes_no_row(live: tuple[Desk, S
     desk, _ = live
     since = {"since": "2025-06-12", "until": "2025-06-14"}
     desk.sync(regions=REGIONS, **since)
-    before = {table: held(desk, table) for table in TABLES}
+    before = {table: held(desk, table) for table in KEYS}
     changes = query(desk.staging, "select * from sync.change order by all")
     result = desk.sync(regions=REGIONS, **since)
     assert sum(tally.due for tally in result.tallies) > 0
     assert all(t.counts.new == t.counts.changed == t.counts.withdrawn == 0 for t in result.tallies)
-    assert {table: held(desk, table) for table in TABLES} == before
+    assert {table: held(desk, table) for table in KEYS} == before
     assert query(desk.staging, "select * from sync.change order by all") == changes
-    assert all(query(desk.staging, f"select count(*) from {table}_revision") == [(0,)] for table in TABLES)
+    assert all(query(desk.staging, f"select count(*) from {table}_revision") == [(0,)] for table in KEYS)
 
 
 Value = str | float | None
