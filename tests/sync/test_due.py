@@ -143,7 +143,7 @@ def test_regions_may_be_repeated_joined_by_commas_and_in_any_case(
 
 
 def test_a_dry_run_writes_nothing_and_counts_what_the_sync_then_asks(desk: Desk, sim: Simulator) -> None:
-    selection = parse_selection(["eia"], regions=["CISO", "PACW"], since="2024-01-01", until="2024-06-30")
+    selection = parse_selection(("eia",), regions=["CISO", "PACW"], since="2024-01-01", until="2024-06-30")
     lines, total = dry_run(desk.having(EIA_REQUESTS_PER_SECOND="4").settings(), selection)
     assert not desk.home.path.exists()
     assert len(sim.requests) == 0
@@ -170,7 +170,8 @@ def test_aggregates_are_added_only_on_demand(desk: Desk) -> None:
 
 
 def test_a_source_names_all_its_datasets_and_a_dataset_itself() -> None:
-    of_eia = [dataset.name for dataset in parse_selection().datasets if dataset.source == "eia"]
+    everything = [dataset.name for dataset in parse_selection().datasets]
+    of_eia = [name for name in everything if name.startswith("eia.")]
     assert [dataset.name for dataset in parse_selection(("eia",)).datasets] == of_eia
     assert [d.name for d in parse_selection(("eia.fuel_type_data", "eia.fuel_type_data")).datasets] == [
         "eia.fuel_type_data"
