@@ -58,7 +58,7 @@ def sync(
         selection = resolve(selection, settings, hour_number(utc_now()))
         for note in selection.notes:
             click.echo(note)
-        print_plan(*plan_only(settings, selection))
+        print_plan(*plan_only(settings, selection, click.echo))
         return 0
     with stop_on_signal() as stop:
         result = run_sync(settings, selection, reporter=reporter(), stop=stop)
