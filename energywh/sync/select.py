@@ -229,8 +229,7 @@ def why_cut(selection: Selection, dataset: Dataset, slice_: str, present_hour: i
     if dataset.kept_hours is not None and selection.since is not None:
         oldest = present_hour - dataset.kept_hours
         if selection.since < oldest:
-            day = f"{hour_time(oldest):%Y-%m-%d}"
-            return f"{dataset.name} is asked from {day} on: {dataset.source} keeps no older hours"
+            return f"{dataset.name} is asked from {hour_time(oldest).date()} on: {dataset.source} keeps no older hours"
     if not selection.regions:
         return None
     begins, ends = selection.sources[dataset.source].span(dataset, slice_)

@@ -123,7 +123,8 @@ def test_a_wrong_key_stops_at_once_and_is_not_shown(desk: Desk, sim: Simulator) 
         (("sync", "--since", ""), "--since must be a UTC day or hour"),
         (("sync", "--until", "2024-02-30"), "--until must be a UTC day or hour"),
         (("sync", "--refresh", "soon"), "--refresh must be a number and h, d or w"),
-        (("sync", "--jobs", "0"), "--jobs"),
+        (("sync", "--jobs", "0"), "'--jobs': must be a whole number from 1 to 64, not '0'"),
+        (("sync", "--jobs", "x"), "'--jobs': must be a whole number from 1 to 64, not 'x'"),
         (("sync", "--regoin", "CISO"), "No such option.*--region"),
         (("snyc",), "no command is named 'snyc'; did you mean sync"),
     ],
@@ -175,6 +176,10 @@ def test_a_misspelt_setting_is_refused_with_the_nearest(desk: Desk) -> None:
         ("[ea]\nurl = 'x'\n", r"no section is named \[ea\]; did you mean eia\?"),
         ("[sync]\njobs = 'many'\n", r"'sync.jobs' \(from .*energywh.toml\) must be a whole number, not 'many'"),
         ("[eia\n", "energywh.toml is not valid TOML"),
+        ("eia = 3\n", r"energywh.toml: \[eia\] must be a table"),
+        ("[eia]\napi_key = 3\n[sync]\njobs = true\n", "'sync.jobs' .* must be a whole number"),
+        ("[eia]\napi_key = [1]\n", r"'eia.api_key' \(from .*energywh.toml\) must be text, not the given value"),
+        ("[build]\nmemory_limit = 'lots'\n", "'build.memory_limit' .* must be an amount of memory such as 8GB"),
     ):
         desk.home.settings_file.write_text(text)
         refused(desk.run(*CISO), 2, said)
