@@ -231,7 +231,7 @@ def _typed(option: Option, raw: Any, origin: str) -> Any:
     return value
 
 
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?B)", re.IGNORECASE)  # what DuckDB takes, but for bytes
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # what DuckDB takes, but for bytes
 _KIND_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number"}
 
 

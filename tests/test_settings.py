@@ -195,7 +195,8 @@ def test_a_value_of_the_wrong_type_is_noticed_even_where_another_layer_holds(tmp
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [("8GB", True), ("512 MiB", True), ("", True), ("lots", False), ("8", False)]
+    ("text", "good"),
+    [("8GB", True), ("512 MiB", True), ("8g", True), ("80%", True), ("", True), ("lots", False), ("8", False)],
 )
 def test_an_amount_of_memory_is_checked_with_the_settings(tmp_path: Path, text: str, good: bool) -> None:
     import duckdb
