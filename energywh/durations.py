@@ -50,15 +50,17 @@ def parse_hour(text: str, *, end_of_day: bool = False, what: str = "time") -> da
     Raises:
         UsageError: the text is not a day or an hour.
     """
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%d %H", "%Y-%m-%dT%H:00", "%Y-%m-%dT%H:00:00"):
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00", "%Y-%m-%dT%H:00:00"):
         try:
-            moment = datetime.strptime(text.strip().removesuffix("Z"), form)
+            moment = datetime.strptime(re.sub(r"(?<=\d) +(?=\d)", "T", text.strip()).removesuffix("Z"), form)
         except ValueError:
             continue
         if form == "%Y-%m-%d" and end_of_day:
             return moment + timedelta(hours=23)
         return moment
-    raise UsageError(f"{what} must be a UTC day or hour, such as 2024-03-01 or 2024-03-01T05, not '{text}'")
+    raise UsageError(
+        f"{what} must be a UTC day or hour, such as 2024-03-01, 2024-03-01T05 or '2024-03-01 05:00', not '{text}'"
+    )
 
 
 def utc_now() -> datetime:

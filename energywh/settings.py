@@ -35,6 +35,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     duration: bool = False  # text like '10d' or '36h'
+    memory: bool = False  # text like '8GB', or nothing
 
     @property
     def environment(self) -> tuple[str, ...]:
@@ -54,7 +55,9 @@ CORE_OPTIONS = (
     Option("payloads.retention", "30d", "How long raw payloads are kept; 0h keeps none.", duration=True),
     Option("build.keep_versions", 3, "Published versions kept, the newest included.", minimum=2),
     Option("build.threads", 0, "Threads a build may use; 0 uses every core.", minimum=0),
-    Option("build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's default."),
+    Option(
+        "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True
+    ),
     Option("lock.wait_seconds", 600.0, "How long to wait for a file that another process holds.", minimum=0),
     Option("state.folder", "", "Folder of the request limits shared by all processes; empty for the user's own."),
 )
@@ -193,6 +196,8 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     sections = {name.split(".")[0] for name in options}
     flat: dict[str, Any] = {}
     for section, entries in document.items():
+        if section in sections and not isinstance(entries, dict):
+            raise SettingsError(f"{file}: [{section}] must be a table, as in [{section}] and lines below it")
         if section not in sections or not isinstance(entries, dict):
             raise SettingsError(f"{file}: no section is named [{section}]{did_you_mean(section, sections)}")
         for key, value in entries.items():
@@ -200,6 +205,7 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
             if name not in options:
                 known = [name.split(".")[1] for name in options if name.startswith(f"{section}.")]
                 raise SettingsError(f"{file}: [{section}] has no setting '{key}'{did_you_mean(key, known)}")
+            _typed(options[name], value, str(file))  # noticed even where a variable or option holds instead
             flat[name] = value
     return flat
 
@@ -223,9 +229,14 @@ def _typed(option: Option, raw: Any, origin: str) -> Any:
         raise SettingsError(f"setting '{option.name}' (from {origin}) must be at most {option.maximum:g}, not {shown}")
     if option.duration:
         parse_duration_hours(str(value), f"setting '{option.name}' (from {origin})")
+    if option.memory and value and not _MEMORY.fullmatch(str(value)):
+        raise SettingsError(
+            f"setting '{option.name}' (from {origin}) must be an amount of memory such as 8GB or 512MiB, not {shown}"
+        )
     return value
 
 
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # what DuckDB takes, but for bytes
 _KIND_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number"}
 
 

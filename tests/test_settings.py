@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from energywh.durations import parse_hour
 from energywh.errors import SettingsError, UsageError
 from energywh.home import DEFAULT_HOME
 from energywh.settings import describe, load
@@ -62,7 +64,7 @@ def test_the_key_has_its_usual_variable_and_an_own_one_above_it(tmp_path: Path) 
         ("[eia]\nurll = 'x'", r"\[eia\] has no setting 'urll'; did you mean url\?"),
         ("[eai]\nurl = 'x'", r"no section is named \[eai\]; did you mean eia\?"),
         ("url = 'x'", r"no section is named \[url\]"),
-        ("eia = 'x'", r"no section is named \[eia\]"),
+        ("eia = 'x'", r"\[eia\] must be a table"),
         ("[sync]\njobs = 0", "'sync.jobs' .* must be at least 1, not 0"),
         ("[sync]\njobs = 2.5", "must be a whole number, not 2.5"),
         ("[sync]\njobs = inf", "must be a whole number, not inf"),
@@ -184,3 +186,33 @@ def test_an_address_is_shown_without_what_may_be_secret_in_it(tmp_path: Path, ur
 def test_a_folder_is_shown_as_it_is(tmp_path: Path) -> None:
     settings = load(tmp_path, environment={"ENERGYWH_STATE_FOLDER": "/home/me@work/state?"})
     assert settings.items["state.folder"].shown == "/home/me@work/state?"
+
+
+def test_a_value_of_the_wrong_type_is_noticed_even_where_another_layer_holds(tmp_path: Path) -> None:
+    write(tmp_path, "[eia]\napi_key = [1]\n")
+    with pytest.raises(SettingsError, match=r"'eia\.api_key' .* must be text, not the given value"):
+        load(tmp_path, environment={"EIA_API_KEY": "k"})
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("8GB", True), ("512 MiB", True), ("8g", True), ("80%", True), ("", True), ("lots", False), ("8", False)],
+)
+def test_an_amount_of_memory_is_checked_with_the_settings(tmp_path: Path, text: str, good: bool) -> None:
+    import duckdb
+
+    environment = {"ENERGYWH_BUILD_MEMORY_LIMIT": text} if text else {}
+    if not good:
+        with pytest.raises(SettingsError, match=r"'build\.memory_limit' .* must be an amount of memory such as 8GB"):
+            load(tmp_path, environment=environment)
+        return
+    assert load(tmp_path, environment=environment).get("build.memory_limit") == text
+    if text:
+        duckdb.connect(config={"memory_limit": text}).close()
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-01-01T05", "2024-01-01 05", "2024-01-01 05:00", "2024-01-01T05:00Z", "2024-01-01 05:00:00"]
+)
+def test_an_hour_may_be_written_with_a_blank(text: str) -> None:
+    assert parse_hour(text) == datetime(2024, 1, 1, 5)

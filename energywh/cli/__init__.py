@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,12 +34,19 @@ COMMANDS = {
 }
 
 
+HOME_HELP = "Folder of the warehouse [ENERGYWH_HOME, else ./warehouse]."
+
+
 class Session:
     """What every command needs: the settings that hold, loaded on first use."""
 
     def __init__(self, home_option: str | None) -> None:
         self._home_option = home_option
         self._settings: Settings | None = None
+
+    def take_home(self, home: str) -> None:
+        """Take the home folder that is given after the command."""
+        self._home_option, self._settings = home, None
 
     @property
     def settings(self) -> Settings:
@@ -57,6 +66,20 @@ class Session:
         return self._settings
 
 
+class _ReaderGone(Exception):
+    """The reader of our output (`| head`) has enough."""
+
+
+def _home_option() -> click.Option:
+    """Return `--home` as every command takes it too, since it is so often typed after the command."""
+
+    def take(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.find_object(Session).take_home(value)  # type: ignore[union-attr]
+
+    return click.Option(["--home"], help=HOME_HELP, hidden=True, expose_value=False, is_eager=True, callback=take)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are modules of this package, imported when invoked."""
 
@@ -67,11 +90,29 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"energywh.cli.{cmd_name}"), cmd_name)
+        if not any(parameter.name == "home" for parameter in command.params):
+            command.params.append(_home_option())
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Taken here, as click would make exit status 1 of it.
+            raise _ReaderGone from None
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # so would rich
+                raise _ReaderGone from None
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] == "help":
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            args = [args[1], "--help"]
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"no command is named '{args[0]}'{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -86,8 +127,8 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted.",
 )
-@click.option("--home", metavar="FOLDER", help="Folder of the warehouse [ENERGYWH_HOME, else ./warehouse].")
-@click.version_option(package_name="energywh", message="%(prog)s %(version)s")
+@click.option("--home", metavar="FOLDER", help=HOME_HELP)
+@click.version_option(None, "-V", "--version", package_name="energywh", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, home: str | None) -> None:
     """An embedded warehouse for hourly electric-grid data.
@@ -106,13 +147,16 @@ def main() -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name.startswith("-- "):
+            error = click.UsageError('SQL that begins with a comment looks like an option: energywh sql -- "..."')
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further Ctrl-C must not change the exit status any more
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has gone: say nothing, and keep Python from trying again at exit.
+    except (BrokenPipeError, _ReaderGone):
+        # Say nothing, and keep Python from trying again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except EnergywhError as error:
@@ -120,6 +164,9 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except OSError as error:
         where = f" at {Path(os.fsdecode(error.filename))}" if error.filename else ""
+        if not where and error.errno == errno.ENOSPC:  # a file of ours would be named
+            where = " at writing to standard output"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor must Python try again at exit
         click.echo(f"energywh: the system refused: {error.strerror or error}{where}", err=True)
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -53,16 +53,16 @@ def sql(
             warehouse.attach_staging(
                 session.settings.get("lock.wait_seconds"), on_wait=lambda text: click.echo(text, err=True)
             )
-        relation = warehouse.sql(query)
+        try:
+            relation = warehouse.sql(query)
+        except UsageError as error:
+            if staging or not re.search(r"\bstaging\s*\.", query, re.IGNORECASE):
+                raise
+            raise UsageError(f"{error}\nTables of staging can be asked with the option --staging") from None
         if output is not None:
             rows = write_file(relation, chosen, output, max_rows)
             click.echo(f"wrote {rows:,} row{'' if rows == 1 else 's'} to {output}", err=True)
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        try:
-            write_stream(relation, chosen, sys.stdout.buffer, max_rows, width)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has enough. Taken here, as click would make exit status 1 of it; what Python still
-            # holds must not be tried again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_stream(relation, chosen, sys.stdout.buffer, max_rows, width)
+        sys.stdout.flush()

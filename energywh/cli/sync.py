@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 ERRORS_SHOWN = 5
 
 
+class Count(click.IntRange):
+    """A whole number within limits, refused in plain words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"must be a whole number from {self.min} to {self.max}, not '{value}'", param, ctx)
+
+
 @click.command()
 @click.argument("what", nargs=-1, metavar="[SOURCE|DATASET]...")
 @click.option("--since", metavar="TIME", help="First UTC day or hour (its start), inclusive.")
@@ -27,7 +37,7 @@ ERRORS_SHOWN = 5
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
 @click.option("--aggregates", is_flag=True, help="Take the aggregates (US48, CAL, ...) too, beside the authorities.")
 @click.option("--refresh", metavar="DURATION", help="Fetch the last DURATION (36h, 10d) again, settled or not.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="Requests under way at once [sync.jobs].")
+@click.option("--jobs", type=Count(1, 64), help="Requests under way at once [sync.jobs].")
 @click.option("--dry-run", is_flag=True, help="Print what would be fetched, and fetch nothing.")
 @click.pass_obj
 def sync(
@@ -58,7 +68,7 @@ def sync(
         selection = resolve(selection, settings, hour_number(utc_now()))
         for note in selection.notes:
             click.echo(note)
-        print_plan(*plan_only(settings, selection))
+        print_plan(*plan_only(settings, selection, click.echo))
         return 0
     with stop_on_signal() as stop:
         result = run_sync(settings, selection, reporter=reporter(), stop=stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from energywh.sync import ledger
 from energywh.sync.ledger import living_owners
 from energywh.sync.limit import duration_seconds
 from energywh.sync.plan import SlicePlan, plan_slice
-from energywh.sync.select import Selection, range_of, slices_of
+from energywh.sync.select import Selection, check_mixing, range_of, slices_of, why_cut
 from energywh.sync.staging import open_staging
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ class Due:
         slices: the plans of those slices of which anything is due.
         asked_hours: hours of all slices that the selection asks for and a source can have by now.
         busy_chunks: chunks among them that another process is at work on.
+        notes: why less is asked for than a person named.
     """
 
     slices: tuple[SlicePlan, ...]
     asked_hours: int
     busy_chunks: int
+    notes: tuple[str, ...] = ()
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -50,6 +53,8 @@ class Due:
     @property
     def why_nothing(self) -> str:
         """Why there is nothing to do, where there is not."""
+        if not self.asked_hours and self.notes:
+            return f"nothing to fetch: {'; '.join(self.notes)}"
         if not self.asked_hours:
             return "nothing to fetch: the range asked for has no hours that a source can have by now"
         if self.busy_chunks:
@@ -83,12 +88,15 @@ def find_due(
     """
     present = hour_number(utc_now())
     plans, asked, busy = [], 0, 0
+    notes: dict[str, None] = {}
     for dataset in selection.datasets:
         source = selection.sources[dataset.source]
         slices = slices_of(selection, dataset, settings)
         known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
         for slice_ in slices:
             first, last = range_of(selection, dataset, slice_, present)
+            if note := why_cut(selection, dataset, slice_, present):
+                notes[note] = None
             history = known.get(slice_, ())
             cell = partial(source.cell, dataset, slice_)
             plan = plan_slice(dataset.name, slice_, first, last, cell, history)
@@ -96,7 +104,18 @@ def find_due(
             busy += sum(row.busy and row.first <= last and row.last >= first for row in history)
             if plan.chunks:
                 plans.append(plan)
-    return Due(tuple(plans), asked, busy)
+    return Due(tuple(plans), asked, busy, tuple(notes))
+
+
+def asks_for_nothing(selection: Selection, settings: Settings) -> Due | None:
+    """Return what is due, which is nothing, where the range asked for is empty, and None where it is not."""
+    present = hour_number(utc_now())
+    for dataset in selection.datasets:
+        for slice_ in slices_of(selection, dataset, settings):
+            first, last = range_of(selection, dataset, slice_, present)
+            if first <= last:
+                return None
+    return find_due(None, selection, settings, set(), None)
 
 
 def refresh_from(selection: Selection) -> int | None:
@@ -104,14 +123,24 @@ def refresh_from(selection: Selection) -> int | None:
     return None if selection.refresh_hours is None else hour_number(utc_now()) - selection.refresh_hours
 
 
-def dry_run(settings: Settings, selection: Selection) -> tuple[list[PlanLine], PlanLine]:
-    """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written."""
+def dry_run(
+    settings: Settings, selection: Selection, say: Callable[[str], None] = lambda _: None
+) -> tuple[list[PlanLine], PlanLine]:
+    """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written.
+
+    Args:
+        say: told why less is due than one might think.
+    """
+    for source in selection.sources.values():
+        check_mixing(source, settings)
     path = settings.home.staging
     if path.exists():
         with open_staging(path, read_only=True, wait_seconds=settings.get("lock.wait_seconds")) as connection:
             due = find_due(connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection))
     else:
         due = find_due(None, selection, settings, set(), None)
+    for note in due.notes if due.slices else (due.why_nothing,):
+        say(note)
     lines, seconds = [], []
     for source in selection.sources.values():
         chunks_of_source = 0

@@ -83,30 +83,41 @@ class Silent:
     def stop(self) -> None: ...
 
 
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class Lines:
-    """Plain lines on standard error: one every ten seconds, and one when a dataset is complete."""
+    """Plain lines on standard error: a line a dataset and one on all every ten seconds, and when one is complete."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last = self._started = time.monotonic()
         self._complete: set[str] = set()
 
     def start(self, tallies: list[Tally]) -> None:
-        self._last = time.monotonic()
+        self._last = self._started = time.monotonic()
 
     def update(self, tallies: list[Tally], speed: Speed) -> None:
         news = [t for t in tallies if t.finished == t.due and t.due and t.dataset not in self._complete]
         self._complete |= {tally.dataset for tally in news}
-        if time.monotonic() - self._last >= LINE_EVERY_SECONDS:
+        regular = time.monotonic() - self._last >= LINE_EVERY_SECONDS
+        if regular:
             self._last = time.monotonic()
             news += [tally for tally in tallies if tally.dataset not in self._complete and tally.due]
-        requests, rows = speed.per_second()
         for tally in news:
-            left = tally.due - tally.finished
             self.say(
                 f"{tally.dataset}: {tally.finished:,}/{tally.due:,} chunks, {tally.counts.rows:,} rows"
                 + (f", {tally.failed:,} failed" if tally.failed else "")
-                + (f"; {requests:.1f} requests/s, {rows:,.0f} rows/s" if left else "")
             )
+        due, finished = sum(tally.due for tally in tallies), sum(tally.finished for tally in tallies)
+        if regular and finished < due:
+            requests, rows = speed.per_second()
+            elapsed = time.monotonic() - self._started
+            left = f"; about {_duration((due - finished) * elapsed / finished)} left" if finished else ""
+            self.say(f"all: {finished:,}/{due:,} chunks; {requests:.1f} requests/s, {rows:,.0f} rows/s{left}")
 
     def say(self, message: str) -> None:
         print(message, file=sys.stderr, flush=True)

@@ -22,7 +22,7 @@ from energywh.errors import EnergywhError, LockedError
 from energywh.settings import Settings
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
-from energywh.sync.due import Due, find_due, refresh_from
+from energywh.sync.due import Due, asks_for_nothing, find_due, refresh_from
 from energywh.sync.fetch import Fetched
 from energywh.sync.landing import land
 from energywh.sync.lane import CLAIMS_AHEAD, Lane
@@ -93,6 +93,8 @@ def sync(
         check_source(source, settings)
     for note in selection.notes:
         reporter.say(note)
+    if (nothing := asks_for_nothing(selection, settings)) is not None:
+        return SyncResult([], why_nothing=nothing.why_nothing)
     home = settings.home
     home.create()
     sweep(home.staging)
@@ -208,6 +210,8 @@ class _Run:
         with self._staging() as connection:
             living = living_owners(self._settings.home.locks)
             due = self._due = find_due(connection, self._selection, self._settings, living, self._refresh_from)
+            for note in due.notes if due.slices else ():
+                self._reporter.say(note)
             (holds_data,) = one_row(connection, "select exists (from sync.landing)")
             provenance = Provenance(self._settings.home, holds_data)
             for name, source in self._selection.sources.items():

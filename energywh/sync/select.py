@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from energywh.durations import hour_number, hour_time, parse_duration_hours, parse_hour
 from energywh.errors import SettingsError, UnknownNameError, UsageError, did_you_mean
-from energywh.regions import find_respondent
+from energywh.regions import find_respondent, regions
 from energywh.sources import sources
 from energywh.sources.base import Dataset, Source
 
@@ -81,6 +81,10 @@ def parse_selection(
     last = parse_hour(until, end_of_day=True, what="--until") if until is not None else None
     if first and last and first > last:
         raise UsageError(f"--since {since} is after --until {until}")
+    begins = {name: dataset.first_hour for name, dataset in chosen.items()}
+    if last and not first and all(last < parse_hour(begin) for begin in begins.values()):
+        name, begin = next(iter(begins.items()))
+        raise UsageError(f"--until {until} is before the default --since {begin} of {name}; give --since")
     return Selection(
         datasets=tuple(chosen.values()),
         regions=tuple(dict.fromkeys(find_respondent(code).code for code in codes)),
@@ -166,10 +170,19 @@ def check_source(source: Source, settings: Settings) -> None:
     Raises:
         UsageError: what to do about it.
     """
+    check_mixing(source, settings)
+    source.check_ready(settings)
+
+
+def check_mixing(source: Source, settings: Settings) -> None:
+    """Refuse a source that would bring real data to simulated ones.
+
+    Raises:
+        UsageError: what to do about it.
+    """
     home = settings.home
     if home.simulated_mark.exists() and settings.items[f"{source.name}.url"].origin == "default":
         raise UsageError(home.mixing(real=f"{source.name} would bring real ones"))
-    source.check_ready(settings)
 
 
 def region_slices(dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
@@ -189,9 +202,9 @@ def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Seq
 def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> tuple[int, int]:
     """Return the first and last hour to know of one slice; empty (last < first) where it has none.
 
-    Hours that a source cannot have yet, or has no longer, are never asked for; where it is only roughly known how long
-    it keeps them, they are if a source and `--since` are named by hand. A region named by hand is asked for
-    the whole range; a default slice only for the time in which it is known to report.
+    Hours that a source cannot have yet, or has no longer, are never asked for, nor those in which the slice is known
+    not to report; `why_cut` says so. Where it is only roughly known how long a source keeps its hours, older ones are
+    asked for if the source and `--since` are given by hand.
 
     Args:
         present_hour: number of the hour that is running now; the last complete one is before it.
@@ -199,16 +212,39 @@ def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: 
     source = selection.sources[dataset.source]
     first = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
     first = max(first, selection.begins.get(dataset.source, first))
-    by_hand = dataset.kept_roughly and selection.named and selection.since is not None
-    if dataset.kept_hours is not None and not by_hand:
-        first = max(first, present_hour - dataset.kept_hours)
+    if (oldest := _oldest(selection, dataset, present_hour)) is not None:
+        first = max(first, oldest)
     last = present_hour - 1 + source.lead_hours(dataset, slice_)
     if selection.until is not None:
         last = min(last, selection.until)
     begins, ends = source.span(dataset, slice_)
-    if not selection.regions or dataset.whole_cells:
-        first = first if begins is None else max(first, begins)
-        last = last if ends is None else min(last, ends)
+    first = first if begins is None else max(first, begins)
+    last = last if ends is None else min(last, ends)
     if dataset.whole_cells and first <= last:
         first, last = source.cell(dataset, slice_, first)[0], source.cell(dataset, slice_, last)[1]
     return first, last
+
+
+def _oldest(selection: Selection, dataset: Dataset, present_hour: int) -> int | None:
+    """Return the first hour that the source still keeps; None where it may have all that is asked for."""
+    by_hand = dataset.kept_roughly and selection.named and selection.since is not None
+    return None if dataset.kept_hours is None or by_hand else present_hour - dataset.kept_hours
+
+
+def why_cut(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> str | None:
+    """Return why `range_of` asks for less than a person named, where that is worth saying."""
+    oldest = _oldest(selection, dataset, present_hour)
+    if oldest is not None and selection.since is not None and selection.since < oldest:
+        return f"{dataset.name} is asked from {hour_time(oldest).date()} on: {dataset.source} keeps no older hours"
+    if not selection.regions:
+        return None
+    begins, ends = selection.sources[dataset.source].span(dataset, slice_)
+    region = regions().get(slice_)
+    since = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
+    if ends is not None and since > ends:
+        day = region.last_date if region is not None and region.last_date else hour_time(ends).date()
+        return f"{slice_} stopped reporting on {day}"
+    if begins is not None and selection.until is not None and selection.until < begins:
+        day = region.first_date if region is not None and region.first_date else hour_time(begins).date()
+        return f"{slice_} began to report on {day}"
+    return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
+from energywh.cli import COMMANDS
 from energywh.simulate.server import Simulator
 from tests.support.desk import KEY, Desk
 from tests.support.staging import values
@@ -75,11 +78,12 @@ def test_status_fails_for_a_region_that_never_delivered_a_value(desk: Desk) -> N
     """It is asked for, and of what is asked for nothing came yet: behind without limit."""
     import duckdb
 
-    assert desk.sync("eia.region_data", regions=["CISO,GRMA"], since=DAY[1], until=DAY[3]).ok
+    assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
     assert desk.run("status", "--max-behind", "9999d").returncode == 0
     with duckdb.connect(desk.staging) as connection:
         connection.execute("delete from eia.region_data")
         connection.execute("update sync.chunk set status = 'due', fetched_at_utc = null")
+        connection.execute("insert into sync.chunk by name select * replace ('GRMA' as slice) from sync.chunk")
     done = desk.run("status", "--max-behind", "9999d")
     assert done.returncode == 1
     assert done.stderr == "further behind than 9999d: eia.region_data CISO\n", "GRMA has stopped reporting"
@@ -117,3 +121,59 @@ def test_replay_says_what_it_did(desk: Desk) -> None:
     rows = sum(map(len, expected.values()))
     assert f"replayed 3 payloads of 1 landings: {rows:,} rows, {rows:,} new, 0 changed, 0 withdrawn" in done.stdout
     assert values(desk.staging) == expected
+
+
+def test_the_home_may_be_named_before_or_after_any_command(desk: Desk, tmp_path: Path) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
+    environment = {**desk.environment, "ENERGYWH_HOME": str(tmp_path / "elsewhere")}
+    for words in (("--home", str(desk.home.path), "status"), ("status", "--home", str(desk.home.path))):
+        done = desk.run(*words, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert "CISO" in done.stdout
+    for name in COMMANDS:
+        done = desk.run(name, "--home", "  ", "--help")
+        assert done.returncode == 0, name
+        assert "No such option" not in done.stderr
+
+
+def test_help_and_version_may_be_asked_for_in_the_usual_ways(desk: Desk) -> None:
+    assert desk.run("help").stdout == desk.run("--help").stdout != ""
+    assert desk.run("help", "sync").stdout.startswith("Usage: ")
+    assert "--since" in desk.run("help", "sync").stdout
+    assert desk.run("-V").stdout == desk.run("--version").stdout != ""
+    assert "no command is named 'snyc'; did you mean sync" in desk.run("help", "snyc").stderr
+
+
+def test_a_reader_that_has_enough_is_no_failure(desk: Desk) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
+    for words in (("config",), ("status",), ("status", "--json"), ("sync", "--dry-run"), ("models",), ("help",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        process = desk.start(*words, stdout=writer)
+        os.close(writer)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, ""), words
+
+
+def test_a_full_standard_output_is_named(desk: Desk) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = desk.run("config", stdout=full, capture_output=False, stderr=-1)
+    assert done.returncode == 1
+    assert done.stderr == "energywh: the system refused: No space left on device at writing to standard output\n"
+
+
+def test_sql_gives_hints_for_what_is_easily_typed_wrong(desk: Desk, tmp_path: Path) -> None:
+    from energywh.models.build import build
+    from tests.test_chain import one_model
+
+    done = desk.run("sql", "-- all of it\nselect 1")
+    assert done.returncode == 2
+    assert 'energywh sql -- "..."' in done.stderr
+    assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
+    build(desk.home, sql=one_model(tmp_path / "sql"))
+    assert desk.run("sql", "--", "-- all of it\nselect 1").returncode == 0
+    question = "select count(*) from staging.eia.region_data"
+    hinted = desk.run("sql", question)
+    assert hinted.returncode == 2
+    assert "can be asked with the option --staging" in hinted.stderr
+    assert desk.run("sql", question, "--staging").returncode == 0

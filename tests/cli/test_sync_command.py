@@ -115,11 +115,16 @@ def test_a_wrong_key_stops_at_once_and_is_not_shown(desk: Desk, sim: Simulator) 
         (("sync", "eia.region-data"), "no source or dataset is named 'eia.region-data'; did you mean eia.region_data"),
         (("sync", "zzz"), "no source or dataset is named 'zzz'\nKnown: .*eia, .*eia.region_data"),
         (("sync", "--since", "2024-03-02", "--until", "2024-03-01"), "--since 2024-03-02 is after --until 2024-03-01"),
+        (
+            ("sync", "eia", "--until", "2018-01-01"),
+            "--until 2018-01-01 is before the default --since 2019-01-01 of eia.region_data; give --since",
+        ),
         (("sync", "--since", "yesterday"), "--since must be a UTC day or hour, such as .*, not 'yesterday'"),
         (("sync", "--since", ""), "--since must be a UTC day or hour"),
         (("sync", "--until", "2024-02-30"), "--until must be a UTC day or hour"),
         (("sync", "--refresh", "soon"), "--refresh must be a number and h, d or w"),
-        (("sync", "--jobs", "0"), "--jobs"),
+        (("sync", "--jobs", "0"), "'--jobs': must be a whole number from 1 to 64, not '0'"),
+        (("sync", "--jobs", "x"), "'--jobs': must be a whole number from 1 to 64, not 'x'"),
         (("sync", "--regoin", "CISO"), "No such option.*--region"),
         (("snyc",), "no command is named 'snyc'; did you mean sync"),
     ],
@@ -132,6 +137,38 @@ def test_a_wrong_request_is_refused_before_anything_is_done(
     assert not desk.home.path.exists()
 
 
+def test_a_region_that_has_stopped_reporting_costs_no_request(desk: Desk, sim: Simulator) -> None:
+    words = ("sync", "eia", "--region", "OVEC", "--since", "2024-01-01")
+    dry = desk.run(*words, "--dry-run")
+    assert dry.stdout.startswith("nothing to fetch: OVEC stopped reporting on 2018-12-01\n")
+    assert re.search(r"^total +0 +0 ", dry.stdout, re.MULTILINE)
+    done = desk.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "sync: nothing to fetch: OVEC stopped reporting on 2018-12-01\n"
+    beside = desk.run("sync", "eia.region_data", "--region", "OVEC,CISO", *DAY)
+    assert beside.returncode == 0
+    assert "OVEC stopped reporting on 2018-12-01\n" in beside.stderr
+    assert len(sim.requests) == 1
+
+
+def test_a_range_in_the_future_makes_no_folder(desk: Desk, sim: Simulator) -> None:
+    done = desk.run("sync", "--region", "CISO", "--since", "2099-01-01")
+    assert done.returncode == 0
+    assert "nothing to fetch: the range asked for has no hours" in done.stdout
+    assert "nothing to fetch: the range" in desk.run("sync", "--since", "2099-01-01", "--dry-run").stdout
+    assert not desk.home.path.exists()
+
+
+def test_a_dry_run_refuses_what_the_sync_would_refuse(desk: Desk, sim: Simulator) -> None:
+    """Real data into a folder of simulated ones."""
+    assert desk.run(*CISO).returncode == 0
+    environment = {name: value for name, value in desk.environment.items() if name != "ENERGYWH_EIA_URL"}
+    said = [desk.run(*CISO, *words, env=environment) for words in ((), ("--dry-run",))]
+    assert said[0].stderr == said[1].stderr != ""
+    assert "do not mix" in said[0].stderr
+    assert [done.returncode for done in said] == [2, 2]
+
+
 def test_a_misspelt_setting_is_refused_with_the_nearest(desk: Desk) -> None:
     desk.home.path.mkdir(parents=True)
     for text, said in (
@@ -139,6 +176,10 @@ def test_a_misspelt_setting_is_refused_with_the_nearest(desk: Desk) -> None:
         ("[ea]\nurl = 'x'\n", r"no section is named \[ea\]; did you mean eia\?"),
         ("[sync]\njobs = 'many'\n", r"'sync.jobs' \(from .*energywh.toml\) must be a whole number, not 'many'"),
         ("[eia\n", "energywh.toml is not valid TOML"),
+        ("eia = 3\n", r"energywh.toml: \[eia\] must be a table"),
+        ("[eia]\napi_key = 3\n[sync]\njobs = true\n", "'sync.jobs' .* must be a whole number"),
+        ("[eia]\napi_key = [1]\n", r"'eia.api_key' \(from .*energywh.toml\) must be text, not the given value"),
+        ("[build]\nmemory_limit = 'lots'\n", "'build.memory_limit' .* must be an amount of memory such as 8GB"),
     ):
         desk.home.settings_file.write_text(text)
         refused(desk.run(*CISO), 2, said)

@@ -24,7 +24,7 @@ def options_of(command: click.Command) -> set[str]:
     return {
         name
         for parameter in command.params
-        if isinstance(parameter, click.Option)
+        if isinstance(parameter, click.Option) and not parameter.hidden
         for name in (*parameter.opts, *parameter.secondary_opts)
         if name.startswith("--")
     }
@@ -42,7 +42,7 @@ def _section(title: str, command: click.Command) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     text = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
     lines = [f"## {title}", "", f"`{title} {usage}`", "", text, ""]
-    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     if options:
         lines += ["| option | meaning |", "|---|---|"]
         lines += [f"| `{_spelling(option)}` | {_meaning(option)} |" for option in options]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from energywh.durations import hour_number, parse_hour
 from energywh.errors import SettingsError
 from energywh.simulate.server import Simulator
 from energywh.sync.due import dry_run
-from energywh.sync.select import parse_selection, resolve
+from energywh.sync.select import parse_selection, range_of, resolve, why_cut
 from tests.support.desk import Desk
 from tests.support.staging import has_twins, query, statuses, values
 from tests.sync.conftest import MovableClock
@@ -85,11 +87,11 @@ def test_a_failed_chunk_is_tried_again_and_keeps_count(desk: Desk, sim: Simulato
 
 
 def test_a_region_without_rows_is_empty_and_not_failed(desk: Desk, sim: Simulator) -> None:
-    result = desk.sync("eia.region_data", regions=["GRMA"], since="2024-03-01", until="2024-03-02")
+    result = desk.sync("eia.interchange_data", regions=["BHBA"], since="2024-03-01", until="2024-03-02")
     assert result.ok
     assert [(tally.done, tally.empty, tally.failed) for tally in result.tallies] == [(0, 1, 0)]
     assert statuses(desk.staging) == {"empty": 1}
-    desk.sync("eia.region_data", regions=["GRMA"], since="2024-03-01", until="2024-03-02")
+    desk.sync("eia.interchange_data", regions=["BHBA"], since="2024-03-01", until="2024-03-02")
     assert len(sim.requests) == 1
 
 
@@ -222,3 +224,14 @@ def test_a_plain_sync_takes_the_sources_that_are_set_and_refuses_one_that_is_not
     keyless = Desk(desk.folder, desk.url, key="")
     with pytest.raises(SettingsError, match="EIA's API needs a key"):
         resolve(plain, keyless.settings(), 473_352)
+
+
+def test_hours_that_a_source_keeps_no_longer_are_said_to_be_left_out() -> None:
+    present = hour_number(parse_hour("2025-06-15"))
+    selection = parse_selection(["eia.region_data"], since="2020-01-01", regions=["CISO"])
+    kept = replace(selection.datasets[0], kept_hours=24 * 365)
+    first, _ = range_of(selection, kept, "CISO", present)
+    assert first == present - 24 * 365
+    said = why_cut(selection, kept, "CISO", present)
+    assert said == "eia.region_data is asked from 2024-06-15 on: eia keeps no older hours"
+    assert why_cut(selection, selection.datasets[0], "CISO", present) is None

@@ -28,7 +28,7 @@ def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock) -> Desk:
     """Sync with a day between each: there are revisions, withdrawn rows and a chunk without rows."""
     desk, sim = live
     for _ in range(3):
-        assert desk.sync(regions=[*REGIONS, "GRMA"], **SINCE).ok
+        assert desk.sync(regions=[*REGIONS, "BHBA"], **SINCE).ok
         clock.advance(24)
         sim.clock.advance(24)
     revisions = query(desk.staging, "select count(*) from eia.region_data_revision")
@@ -150,7 +150,7 @@ def test_replay_after_two_lives_of_staging_keeps_the_order_of_time(
     desk.staging.unlink()
     result = replay(desk.settings())
     assert result.landings == 5
-    assert {table: [row for row in rows if row[1] != "GRMA"] for table, rows in values(desk.staging).items()} == newest
+    assert {table: [row for row in rows if row[1] != "BHBA"] for table, rows in values(desk.staging).items()} == newest
     identities = query(desk.staging, "select count(distinct landing_id), count(*) from sync.landing")
     assert identities == [(5, 5)]
     ordered = query(desk.staging, "select landing_id from sync.landing order by landed_at_utc")
