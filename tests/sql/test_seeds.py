@@ -113,3 +113,12 @@ def test_every_recorded_interchange_pair_is_a_pair_and_authorities_are_paired_bo
     assert {a for a, _ in pairs} <= authorities.keys()
     assert {b for _, b in pairs} <= codes(con, "'authority', 'foreign'").keys()
     assert not [(a, b) for a, b in pairs if b in authorities and (b, a) not in pairs]
+
+
+def test_the_subregions_are_those_eia_names_as_text_under_authorities(con: duckdb.DuckDBPyConnection) -> None:
+    found = con.execute("""
+        select count(*), count(distinct region), count(*) filter (where subregion = '0001'),
+            count(*) filter (where region not in (select region from normalized.region where kind = 'authority'))
+        from seeds.subregion
+    """).fetchall()
+    assert found == [(82, 8, 1, 0)]
