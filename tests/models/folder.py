@@ -11,18 +11,11 @@ import duckdb
 from energywh.home import Home
 from energywh.models.build import BuildOptions, BuildReport, build
 from energywh.models.publish import current_version
+from energywh.sync.staging import all_datasets
 
 LEDGER = """
-CREATE SCHEMA eia; CREATE SCHEMA sync;
-CREATE TABLE eia.region_data (
-    period TIMESTAMP, respondent VARCHAR, type VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
-CREATE TABLE eia.fuel_type_data (
-    period TIMESTAMP, respondent VARCHAR, fueltype VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
-CREATE TABLE eia.interchange_data (
-    period TIMESTAMP, fromba VARCHAR, toba VARCHAR, value DOUBLE, known_from_utc TIMESTAMP);
+CREATE SCHEMA sync;
 CREATE TABLE sync.dataset (name VARCHAR, time_column VARCHAR, stamp_offset_hours INTEGER);
-INSERT INTO sync.dataset VALUES
-    ('eia.region_data', 'period', 1), ('eia.fuel_type_data', 'period', 1), ('eia.interchange_data', 'period', 1);
 CREATE TABLE sync.landing (landing_id BIGINT, landed_at_utc TIMESTAMP);
 CREATE TABLE sync.change (landing_id BIGINT, dataset VARCHAR, month DATE);
 """
@@ -202,6 +195,16 @@ class Desk:
         self.landings = 0
         with duckdb.connect(self.home.staging) as connection:
             connection.execute(LEDGER)
+            for dataset in all_datasets().values():
+                codes = "".join(f"{key} VARCHAR, " for key in dataset.keys)
+                values = "".join(f"{value} DOUBLE, " for value in dataset.values)
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {dataset.source}")
+                connection.execute(
+                    f"CREATE TABLE {dataset.name} ({dataset.time_column} TIMESTAMP, {codes}{values}"
+                    "known_from_utc TIMESTAMP)"
+                )
+                stamp = [dataset.name, dataset.time_column, dataset.stamp_offset_hours]
+                connection.execute("INSERT INTO sync.dataset VALUES (?, ?, ?)", stamp)
 
     def write(self, name: str, text: str) -> None:
         """Write a model file or seed."""

@@ -9,6 +9,9 @@ from typing import Any
 
 import duckdb
 
+from energywh.sync.staging import all_datasets
+from energywh.sync.staging import columns as columns_of
+
 SQL = Path(__file__).parents[2] / "sql"
 FIXTURES = Path(__file__).parent
 FRONT_MATTER = re.compile(r"\A/\*---\n(.*?)\n---\*/", re.DOTALL)
@@ -18,6 +21,7 @@ COLUMN_TYPES = (
     (r".*_utc|period|local_time", "timestamp"),
     (r".*_date", "date"),
     (r"is_.*|renewable|storage|generation_only", "boolean"),
+    (r"file|code", "varchar"),
     (r"value|.*_mwh|.*_hours|.*_sin|.*_cos|.*share.*", "double"),
     (r"hour_of_day|day_of_.*|month|.*_count_.*", "smallint"),
     (r".*", "varchar"),
@@ -64,6 +68,8 @@ ORDER = (
     "normalized.demand",
     "normalized.generation",
     "normalized.interchange",
+    "normalized.subregion_demand",
+    "normalized.source_conflict",
     "normalized.span",
     "normalized.grid",
     "features.calendar",
@@ -73,19 +79,30 @@ MODELS = {m.name: m for m in map(read_model, sorted(SQL.glob("[nf]*/*.sql")))}
 
 
 def warehouse() -> duckdb.DuckDBPyConnection:
-    """An empty warehouse in memory, with a staging database attached under its real name."""
+    """An empty warehouse in memory, with a staging database attached under its real name, its tables empty."""
     con = duckdb.connect(":memory:")
     con.execute("set TimeZone = 'UTC'; set threads = 2")
     con.execute("attach ':memory:' as staging")
-    con.execute("create schema staging.eia; create schema seeds; create schema normalized; create schema features")
+    con.execute("create schema seeds; create schema normalized; create schema features")
+    for dataset in all_datasets().values():
+        types = dict.fromkeys((dataset.time_column, "known_from_utc"), "timestamp")
+        types |= dict.fromkeys(dataset.keys, "varchar") | dict.fromkeys(dataset.values, "double")
+        fields = ", ".join(f"{column} {types[column]}" for column in columns_of(dataset))
+        con.execute(f"create schema if not exists staging.{dataset.source}")
+        con.execute(f"create table staging.{dataset.name} ({fields})")
     return con
 
 
 def load_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Create `table` from a fixture; types follow from column names, an empty field is NULL."""
+    """Create `table` from a fixture; types follow from column names, an empty field is NULL.
+
+    A staging table keeps the columns it has: those that the fixture leaves out are NULL.
+    """
     header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
     types = {c: next(t for p, t in COLUMN_TYPES if re.fullmatch(p, c)) for c in header}
-    con.execute(f"create table {table} as from read_csv(?, header = true, columns = {types})", [str(path)])
+    rows = f"from read_csv(?, header = true, columns = {types})"
+    statement = "insert into {} by name {}" if table.startswith("staging.") else "create table {} as {}"
+    con.execute(statement.format(table, rows), [str(path)])
 
 
 def load_seeds(con: duckdb.DuckDBPyConnection) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
+from energywh.sync.staging import all_datasets
 from tests.sql.model_files import MODELS, ORDER, build, columns, load_seeds, warehouse
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
@@ -14,7 +15,9 @@ STAGING = {
     "region_data": ("respondent", "type", ("D", "DF", "NG", "TI")),
     "fuel_type_data": ("respondent", "fueltype", ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES")),
     "interchange_data": ("fromba", "toba", ("BPAT", "AZPS", "IESO", "PJM")),
+    "region_sub_ba_data": ("parent", "subba", ("0001", "ZONA")),
 }
+FILES = {"balance": None, "interchange": ("AZPS", "IESO", "BCHA"), "subregion": ("0001", "ZONB")}  # codes of the key
 INCREMENTAL = [name for name in ORDER if MODELS[name].is_incremental]
 
 
@@ -22,7 +25,7 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
     """Two months of fractional values with holes and nulls; NYIS has no sun until the middle of November."""
     for table, (who, what, codes) in STAGING.items():
         con.execute(f"""
-            create table staging.eia.{table} as
+            insert into staging.eia.{table}
             select
                 h.period,
                 r.region as {who},
@@ -36,6 +39,25 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
             where hash(h.period, r.region, c.code, 2) % 29 <> 0
                 and not (r.region = 'NYIS' and c.code = 'SUN' and h.period < timestamp '2024-11-15')
                 and not (r.region = 'AVRN' and c.code in ('D', 'DF'))
+        """)
+    for table, codes in FILES.items():
+        dataset = all_datasets()[f"eia_files.{table}"]
+        key = next((key for key in dataset.keys if key not in ("file", "region")), None)
+        values = ", ".join(
+            f"case when hash(h.period, r.region, {i}) % 3 = 0 then 10 + hash(h.period, {i}) % 500 / 7.0 end as {value}"
+            for i, value in enumerate(dataset.values)
+        )
+        con.execute(f"""
+            insert into staging.eia_files.{table} by name
+            select h.period, r.region, f.file, {f"c.code as {key}," if key else ""} {values},
+                timestamp '2025-01-01' + to_hours((hash(h.period, f.file) % 3)::integer - 1) as known_from_utc
+            from (select unnest(generate_series(timestamp '{FIRST}', timestamp '{LAST}', interval 1 hour)) as period) h,
+                (select unnest({list(REGIONS)}) as region) r,
+                (select unnest(['2024_Jul_Dec', '2025_Jan_Jun']) as file) f,
+                (select unnest({list(codes or ("",))}) as code) c
+            where (f.file = '2024_Jul_Dec' or h.period between timestamp '2024-12-01' and timestamp '2024-12-02')
+                and hash(h.period, r.region, c.code, 3) % 29 <> 0
+                and not (r.region = 'NYIS' and h.period < timestamp '2024-11-15')
         """)
 
 
@@ -54,10 +76,11 @@ def rebuilt(
 ) -> duckdb.DuckDBPyConnection:
     """A warehouse that holds what `name` may read for hours in [first, end), with `name` built from it."""
     con = warehouse()
-    for table, (who, _, _) in STAGING.items():
+    whos = {f"eia.{table}": who for table, (who, _, _) in STAGING.items()}
+    for table, who in (whos | {f"eia_files.{table}": "region" for table in FILES}).items():
         periods = f"period > '{first}' and period <= '{end}' and {where.replace('region', who)}"
-        con.register("source", whole.sql(f"select * from staging.eia.{table} where {periods}").to_arrow_table())
-        con.execute(f"create table staging.eia.{table} as from source")
+        con.register("source", whole.sql(f"select * from staging.{table} where {periods}").to_arrow_table())
+        con.execute(f"insert into staging.{table} from source")
     load_seeds(con)
     for other in ORDER:
         if other == name:
