@@ -182,6 +182,9 @@ class Eia(Source):
 
     name = "eia"
     datasets = DATASETS
+    history_source = "eia_files"
+    # What EIA may still revise, and some weeks more: a file of the running half can be days behind the API.
+    newest_hours = (28 + 12) * 24
     options = (
         Option("eia.url", "https://api.eia.gov/v2", "Base address of EIA's API."),
         Option("eia.api_key", "", f"Key of EIA's API, free at {REGISTER_URL}", secret=True, variables=("EIA_API_KEY",)),
@@ -193,7 +196,8 @@ class Eia(Source):
         if not settings.get("eia.api_key"):
             raise SettingsError(
                 f"EIA's API needs a key: get one free at {REGISTER_URL}, then set EIA_API_KEY, or api_key under "
-                f"[eia] in {settings.home.settings_file}. Without a key, 'energywh demo' shows everything"
+                f"[eia] in {settings.home.settings_file}. Without a key, 'energywh sync --files' takes EIA's half-year "
+                "files, and 'energywh demo' shows everything"
             )
         super().check_ready(settings)
 
@@ -214,6 +218,9 @@ class Eia(Source):
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, EiaDataset)
         return dataset.codes + (len(dataset.known().get(slice_, ())) if dataset.known is not None else 0)
+
+    def has_other_history(self, dataset: Dataset, slice_: str) -> bool:
+        return regions()[slice_].kind == "authority"  # the files hold no aggregates
 
     def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
         return even_cell(hour, PAGE_ROWS // self.rows_per_hour(dataset, slice_))

@@ -44,7 +44,7 @@ def land(
     """
     waiting = _doubt_empty(connection, datasets, waiting, believes)
     outcomes = [fetched.outcome for fetched in waiting]
-    answered = [outcome for outcome in outcomes if outcome.error is None]
+    answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
     now = utc_now()
     ledger.settle(connection, outcomes, now)
     if not answered:
