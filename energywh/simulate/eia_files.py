@@ -20,10 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from energywh.simulate.atlas import FUELS
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.eia import ROUTES
-from energywh.simulate.grid import Mask
+from energywh.simulate.grid import NEW_FUELS_FROM, Mask
 from energywh.simulate.hours import EPOCH, local_hours, parse_period
 from energywh.simulate.noise import Floats, Hours
 from energywh.simulate.page import Headers, Page, Reply, World
@@ -34,7 +33,8 @@ FIRST_HALF = {"BALANCE": "2015_Jul_Dec", "INTERCHANGE": "2015_Jul_Dec", "SUBREGI
 FIRST_PERIOD = parse_period("2015-07-01T05")
 FUELS_FROM = parse_period("2018-07-01T05")
 NEW_FAMILY_FROM = "2024_Jul_Dec"
-BOTH_FAMILIES = ("2025_Jul_Dec",)  # here the old columns stand beside the new ones, empty
+# Files with the columns of both families: one holds the hours about the change, the other has the old ones empty.
+BOTH_FAMILIES = ("2024_Jan_Jun", "2025_Jul_Dec")
 _KEPT_FILES = 6
 
 _COMMON = (
@@ -149,9 +149,12 @@ class EiaFilesPage(Page):
         fuels = self._series("fuel-type-data", periods, now)
         old = half < NEW_FAMILY_FROM
         none = (np.full(len(periods), np.nan), np.zeros(len(periods), dtype=bool))
-        families = [*_COMMON, *(_OLD if old else _NEW), *_REST]
-        empty = list(_OLD) if half in BOTH_FAMILIES else []
-        assert {fuel for fuel, _ in families} >= set(FUELS) or old
+        families = [*_COMMON, *_OLD, *_NEW, *_REST]
+        if half not in BOTH_FAMILIES:
+            families = [one for one in families if one not in (_NEW if old else _OLD)]
+        always, split = np.ones(len(periods), dtype=bool), periods >= NEW_FUELS_FROM
+        speaks = [split if one in _NEW else ~split if one in _OLD else always for one in families]
+        speaks = [mask & (periods >= FUELS_FROM) for mask in speaks]
 
         columns: dict[str, list[Floats]] = {}
         texts: list[_Hours] = []
@@ -159,7 +162,7 @@ class EiaFilesPage(Page):
         for code in codes:
             reported = [types.get((code, name), none) for name, _ in _TYPES]
             made = [fuels.get((code, fuel), none) for fuel, _ in families]
-            made = [(values, shown & (periods >= FUELS_FROM)) for values, shown in made]
+            made = [(values, shown & mask) for (values, shown), mask in zip(made, speaks, strict=True)]
             some = np.logical_or.reduce([shown for _, shown in reported + made])
             hours = self._hours(code, half, periods, some)
             if not len(hours.at):
@@ -174,15 +177,13 @@ class EiaFilesPage(Page):
             for suffix, choose in (("Imputed", _imputed), ("Adjusted", _adjusted)):
                 for (name, label), series in zip(_TYPES, reported, strict=True):
                     if name != "DF":
-                        numbers[f"{label} ({suffix})"] = choose(_shown(series, hours.at))
+                        numbers[f"{label} ({suffix})"] = choose(_shown(series, hours.at), always[hours.at])
             for suffix, choose in (("", _same), (" (Imputed)", _imputed), (" (Adjusted)", _adjusted)):
-                for (fuel, label), series in zip(families, made, strict=True):
+                for (fuel, label), series, mask in zip(families, made, speaks, strict=True):
                     if suffix and fuel == "UNK" and old:
                         continue
                     header = f"Net Generation (MW) from {label}{suffix}"
-                    numbers[header] = choose(_shown(series, hours.at))
-                for _, label in empty:
-                    numbers[f"Net Generation (MW) from {label}{suffix}"] = np.full(len(hours.at), np.nan)
+                    numbers[header] = choose(_shown(series, hours.at), mask[hours.at])
             for header, values in numbers.items():
                 columns.setdefault(header, []).append(values)
         head, front, back = self._frame(texts, regions)
@@ -280,20 +281,20 @@ def _shown(series: tuple[Floats, Mask], at: NDArray[np.intp]) -> Floats:
     return np.where(shown[at], values[at], np.nan)
 
 
-def _same(values: Floats) -> Floats:
+def _same(values: Floats, speaks: Mask) -> Floats:
     return values
 
 
-def _imputed(values: Floats) -> Floats:
+def _imputed(values: Floats, speaks: Mask) -> Floats:
     """Return what stands in for missing values of a series that has others: their median."""
     missing = np.isnan(values)
     if missing.all() or not missing.any():
         return np.full_like(values, np.nan)
-    return np.where(missing, np.rint(np.median(values[~missing])), np.nan)
+    return np.where(missing & speaks, np.rint(np.median(values[~missing])), np.nan)
 
 
-def _adjusted(values: Floats) -> Floats:
-    return np.where(np.isnan(values), _imputed(values), values)
+def _adjusted(values: Floats, speaks: Mask) -> Floats:
+    return np.where(np.isnan(values), _imputed(values, speaks), values)
 
 
 def _texts(hours: Hours, form: str | None) -> pa.Array:

@@ -10,19 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from energywh.simulate.atlas import Atlas
 from energywh.simulate.server import Simulator
-
-ATLAS = Atlas.load()
-FEW = ("AVRN", "CISO", "BPAT", "LGEE", "MISO")
-
-
-def few_regions() -> Atlas:
-    """An atlas of a few authorities, so that files are small."""
-    pairs = [(one, other) for one in FEW for other in ATLAS.neighbors(one) if other in FEW or other == "BCHA"]
-    names = {*FEW, "BCHA", "US48"}
-    subregions = [(code, one) for code in FEW for one in ATLAS.subregions(code)]
-    return Atlas([region for code, region in ATLAS.regions.items() if code in names], pairs, subregions)
+from tests.support.few import few_regions
 
 
 @pytest.fixture(scope="module")

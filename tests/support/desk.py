@@ -79,15 +79,15 @@ class Desk:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command(*words), env=self.environment, **{**pipes, **options})
 
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "energywh", *words]
-
     def facing(self, simulator: Simulator, *sources: str) -> Desk:
         """Return the desk with these sources turned to the simulator, without a pace, and taken by a plain sync."""
         urls = {f"{name.upper()}_URL": simulator.urls[name] for name in sources}
         pace = {f"{name.upper()}_REQUESTS_PER_SECOND": "0" for name in sources if name != "eia"}
         return self.having(**urls, **pace, SYNC_SOURCES=",".join(sources))
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "energywh", *words]
 
 
 @contextmanager
