@@ -30,10 +30,12 @@ def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> i
     rows = 0
     with open_staging(home.staging) as connection:
         connection.execute("begin")
-        for dataset in all_datasets().values():
+        for dataset in (one for one in all_datasets().values() if one.source == "eia"):
             for batch in backend.batches(dataset.table, codes, first, last):
                 connection.register("batch", batch)
-                connection.execute(f"insert into {dataset.name} select *, timestamp '2026-01-01' from batch")
+                connection.execute(
+                    f"insert into {dataset.name} by name select *, timestamp '2026-01-01' as known_from_utc from batch"
+                )
                 connection.unregister("batch")
                 rows += len(batch)
             connection.execute(
