@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from energywh.durations import hour_number, utc_now
+from energywh.durations import hour_number, hour_time, utc_now
 from energywh.models.build import BuildOptions, build
 from energywh.settings import load
 from energywh.simulate.eia_files import EiaFilesPage
@@ -27,11 +27,11 @@ from energywh.simulate.reporting import Reporting
 from energywh.sources.base import Chunk
 from energywh.sources.eia_files import SOURCE, EiaFiles, FileDataset, halves, hours_of
 from energywh.sync.merge import Arrival, merge
+from energywh.sync.run import sync
+from energywh.sync.select import parse_selection
 from energywh.sync.staging import open_staging
 from tests.support.half_year import serving
 from tests.support.scripted import scripted
-
-MODELS = ("demand", "generation", "interchange", "subregion_demand")
 
 
 def true_file(kind: str, half: str, share: float) -> bytes:
@@ -43,9 +43,13 @@ def true_file(kind: str, half: str, share: float) -> bytes:
 
 def moved(body: bytes, model: str, half: str) -> bytes:
     """Return the file of one half as that of another, of the same half of another year."""
-    return body.replace(f"/{model[:4]} ".encode(), f"/{half[:4]} ".encode()).replace(
-        f"/{model[:4]},".encode(), f"/{half[:4]},".encode()
-    )
+    years = [(int(model[:4]) + more, int(half[:4]) + more) for more in (1, 0)]  # some hours end in the next year
+    for end in (" ", ","):
+        for old, _ in years:
+            body = body.replace(f"/{old}{end}".encode(), f"/y{old}{end}".encode())
+        for old, new in years:
+            body = body.replace(f"/y{old}{end}".encode(), f"/{new}{end}".encode())
+    return body
 
 
 def compressed(body: bytes, path: Path) -> Path:
@@ -66,7 +70,7 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
 
 def read_csv(path: Path) -> int:
     with duckdb.connect(config={"threads": 2}) as connection:
-        return len(connection.sql(f"from read_csv('{path}', compression = 'zstd')").to_arrow_table())
+        return len(connection.sql(f"from read_csv('{path}', compression = 'zstd', thousands = ',')").to_arrow_table())
 
 
 def land(folder: Path, dataset: FileDataset, chunk: Chunk, path: Path) -> int:
@@ -92,7 +96,8 @@ def one_file(kind: str, body: bytes, half: str) -> None:
         landed = seconds(lambda: land(Path(name), dataset, chunk, path))
     print(
         f"{kind:<12} {len(body) / 1e6:>6.1f} MB {rows:>10,} rows: read_csv alone {rows / alone:>9,.0f} rows/s, "
-        f"read_file {rows / read:>9,.0f} ({alone / read:.2f}x), to staging {rows / landed:>9,.0f} ({alone / landed:.2f}x)"
+        f"read_file {rows / read:>9,.0f} ({alone / read:.2f}x), "
+        f"to staging {rows / landed:>9,.0f} ({alone / landed:.2f}x)"
     )
 
 
@@ -117,14 +122,11 @@ def main() -> None:
     }
     print(f"{len(files)} files, {sum(map(len, files.values())) / 1e6:,.0f} MB")
     with tempfile.TemporaryDirectory() as name, scripted(serving(files)) as server:
-        from energywh.sync.run import sync
-        from energywh.sync.select import parse_selection
-
         overrides = {"eia_files.url": server.url, "eia_files.requests_per_second": 0.0, "payloads.retention": "0h"}
         settings = load(Path(name) / "warehouse", overrides)
         names = [f"eia_files.{kind.lower()}" for kind in kinds]
         started = time.perf_counter()
-        first, last = hours_of(chosen[0])[0] + 48, hours_of(chosen[-1])[1] - 48
+        first, last = hours_of(chosen[0])[0] + 120, hours_of(chosen[-1])[1] - 120
         selection = parse_selection(names, since=_day(first), until=_day(last))
         result = sync(settings, selection)
         assert result.ok, result.errors
@@ -138,8 +140,6 @@ def main() -> None:
 
 
 def _day(hour: int) -> str:
-    from energywh.durations import hour_time
-
     return f"{hour_time(hour):%Y-%m-%d}"
 
 
