@@ -54,6 +54,16 @@ def neighbors() -> dict[str, tuple[str, ...]]:
     return {region: tuple(names) for region, names in found.items()}
 
 
+@cache
+def subregions() -> dict[str, tuple[str, ...]]:
+    """Return the subregions of each authority that reports by subregion, from the seed; codes are text."""
+    found: dict[str, list[str]] = {}
+    with (sql_dir() / "seeds" / "subregion.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["region"], []).append(row["subregion"])
+    return {region: tuple(names) for region, names in found.items()}
+
+
 def find_respondent(code: str) -> Region:
     """Return the region that reports to EIA under ``code``, in any case of letters.
 

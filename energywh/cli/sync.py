@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -36,6 +36,8 @@ class Count(click.IntRange):
 @click.option("--until", metavar="TIME", help="Last UTC day or hour (its start), inclusive.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
 @click.option("--aggregates", is_flag=True, help="Take the aggregates (US48, CAL, ...) too, beside the authorities.")
+@click.option("--files", "way", flag_value="files", help="Of EIA, take the half-year files, which need no key.")
+@click.option("--api", "way", flag_value="api", help="Of EIA, take the API alone, its whole history too.")
 @click.option("--refresh", metavar="DURATION", help="Fetch the last DURATION (36h, 10d) again, settled or not.")
 @click.option("--jobs", type=Count(1, 64), help="Requests under way at once [sync.jobs].")
 @click.option("--dry-run", is_flag=True, help="Print what would be fetched, and fetch nothing.")
@@ -47,6 +49,7 @@ def sync(
     until: str | None,
     regions: tuple[str, ...],
     aggregates: bool,
+    way: Literal["files", "api"] | None,
     refresh: str | None,
     jobs: int | None,
     dry_run: bool,
@@ -62,7 +65,15 @@ def sync(
     from energywh.sync.run import sync as run_sync
     from energywh.sync.select import parse_selection, resolve
 
-    selection = parse_selection(what, since=since, until=until, regions=regions, refresh=refresh, aggregates=aggregates)
+    selection = parse_selection(
+        what,
+        since=since,
+        until=until,
+        regions=regions,
+        refresh=refresh,
+        aggregates=aggregates,
+        way=way or "best",
+    )
     settings = session.load({"sync.jobs": jobs})
     if dry_run:
         selection = resolve(selection, settings, hour_number(utc_now()))
@@ -116,11 +127,13 @@ def print_result(result: SyncResult) -> None:
             continue
         counts = tally.counts
         parts = [f"{tally.done + tally.empty:,} of {tally.due:,} chunks"]
-        parts += [
-            f"{number:,} {word}"
-            for number, word in ((tally.empty, "empty"), (tally.later, "not ready yet"), (tally.failed, "failed"))
-            if number
-        ]
+        words = (
+            (tally.unchanged, "unchanged"),
+            (tally.empty, "empty"),
+            (tally.later, "not ready yet"),
+            (tally.failed, "failed"),
+        )
+        parts += [f"{number:,} {word}" for number, word in words if number]
         if tally.elsewhere:
             parts.append(f"{tally.elsewhere:,} by another sync")
         click.echo(

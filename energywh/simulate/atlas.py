@@ -90,7 +90,12 @@ def _profiles() -> dict[str, Profile]:
 class Atlas:
     """Regions by code, and who borders whom."""
 
-    def __init__(self, regions: Iterable[Region], pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        regions: Iterable[Region],
+        pairs: Iterable[tuple[str, str]],
+        subregions: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self.regions = {region.code: region for region in sorted(regions, key=lambda region: region.code)}
         near: dict[str, set[str]] = {code: set() for code in self.regions}
         for one, other in pairs:
@@ -99,6 +104,9 @@ class Atlas:
                 near[other].add(one)
         self._near = {code: tuple(sorted(codes)) for code, codes in near.items()}
         self._lines: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._subregions: dict[str, list[str]] = {}
+        for code, subregion in subregions:
+            self._subregions.setdefault(code, []).append(subregion)
         self._join_aggregates()
 
     def _join_aggregates(self) -> None:
@@ -115,7 +123,7 @@ class Atlas:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Atlas:
-        """Read region.csv and interchange_pair.csv, by default from the seeds that ship with the package.
+        """Read region.csv, interchange_pair.csv and subregion.csv, by default from the seeds of the package.
 
         Raises:
             StorageError: a file is missing or lacks a column.
@@ -126,11 +134,13 @@ class Atlas:
                 regions = [_region(row) for row in csv.DictReader(file)]
             with (folder / "interchange_pair.csv").open(newline="", encoding="utf-8") as file:
                 pairs = [(row["region"], row["neighbor"]) for row in csv.DictReader(file)]
+            with (folder / "subregion.csv").open(newline="", encoding="utf-8") as file:
+                subregions = [(row["region"], row["subregion"]) for row in csv.DictReader(file)]
         except OSError as error:
             raise StorageError(f"cannot read the seed {error.filename}: {error.strerror}") from None
         except KeyError as error:
             raise StorageError(f"a seed in {folder} lacks the column {error}") from None
-        return cls(regions, pairs)
+        return cls(regions, pairs, subregions)
 
     @cached_property
     def authorities(self) -> tuple[str, ...]:
@@ -151,6 +161,10 @@ class Atlas:
     def neighbors(self, code: str) -> tuple[str, ...]:
         """Return whom a region exchanges with: an authority by the seeds, an aggregate by its members."""
         return self._near.get(code, ())
+
+    def subregions(self, code: str) -> tuple[str, ...]:
+        """Return the subregions by which an authority reports its demand too; most have none."""
+        return tuple(self._subregions.get(code, ()))
 
     def crossings(self, code: str, other: str) -> list[tuple[str, str]]:
         """Return the pairs of authorities whose interchange makes up that of two neighbours."""

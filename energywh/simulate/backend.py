@@ -78,6 +78,10 @@ class SimulatedBackend:
         if facet == "fueltype":
             return FUEL_NAMES
         senders = self.grid.atlas.respondents
+        if facet == "subba":
+            return {one: one for code in senders for one in self.grid.atlas.subregions(code)}
+        if facet == "parent":
+            return {code: regions[code].name for code in senders if self.grid.atlas.subregions(code)}
         codes = (
             senders if facet != "toba" else sorted({to for code in senders for to in self.grid.atlas.neighbors(code)})
         )
@@ -131,17 +135,23 @@ class SimulatedBackend:
 
     def _block(self, route: str, wanted: _Wanted, periods: Hours, now: int) -> _Block:
         """Return what is public of the series that two facets select, in order of codes."""
-        one, two = wanted
+        swapped = ROUTES[route].region_facet == 1
+        one, two = wanted[::-1] if swapped else wanted
         calendar = Calendar(periods)
         senders = [code for code in self.grid.atlas.respondents if one is None or code in one]
         collect = {
             "region-data": self._region_data,
             "fuel-type-data": self._fuels,
             "interchange-data": self._interchange,
+            "region-sub-ba-data": self._subregions,
         }
         codes, truth, present = collect[route](senders, two, calendar)
         if not codes:
             return _Block([], np.empty((0, len(periods))), np.empty((0, len(periods)), dtype=bool))
+        if swapped:
+            codes = [codes_of_one[::-1] for codes_of_one in codes]
+            order = sorted(range(len(codes)), key=codes.__getitem__)
+            codes, truth, present = [codes[i] for i in order], truth[order], present[order]
         due = np.array([[self.reporting.due(route, code[1])] for code in codes], dtype=np.int64)
         names = [(route, *code) for code in codes]
         values, shown = report(
@@ -217,6 +227,20 @@ class SimulatedBackend:
             series.append((pair, flow, np.logical_or.reduce(present[rows], axis=0)))
         return _stacked(series, len(calendar))
 
+    def _subregions(
+        self, senders: Sequence[str], subregions: Collection[str] | None, calendar: Calendar
+    ) -> tuple[list[tuple[str, str]], Floats, Mask]:
+        pairs = [
+            (code, one)
+            for code in senders
+            for one in self.grid.atlas.subregions(code)
+            if subregions is None or one in subregions
+        ]
+        if not pairs:
+            return _nothing(len(calendar))
+        values, present = self.grid.subregion_demand(pairs, calendar)
+        return _stacked([(pair, values[i], present[i]) for i, pair in enumerate(pairs)], len(calendar))
+
     def rows(
         self, dataset: str, regions: Sequence[str] | None, first: int, last: int, now: int | None = None
     ) -> pa.Table:
@@ -246,7 +270,8 @@ class SimulatedBackend:
         for region in self.grid.atlas.authorities if regions is None else regions:
             for start in range(first, last + 1, _BLOCK_HOURS):
                 periods = np.arange(start, min(start + _BLOCK_HOURS, last + 1), dtype=np.int64)
-                block = self._block(route, ([region], None), periods, now)
+                wanted: _Wanted = ([region], None)
+                block = self._block(route, wanted[::-1] if ROUTES[route].region_facet == 1 else wanted, periods, now)
                 if block.shown.any():
                     yield self._table(names, block.codes, periods, block)
 

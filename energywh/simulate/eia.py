@@ -35,6 +35,7 @@ class Route:
     facets: tuple[str, str]
     name_columns: tuple[str, str]
     description: str
+    region_facet: int = 0  # which of the two is the region that reports
 
 
 _SOURCE = "  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
@@ -59,6 +60,13 @@ ROUTES = {
             ("fromba", "toba"),
             ("fromba-name", "toba-name"),
             "Daily interchange between neighboring balancing authorities." + _SOURCE,
+        ),
+        Route(
+            "region-sub-ba-data",
+            ("subba", "parent"),
+            ("subba-name", "parent-name"),
+            "Hourly demand by subregion." + _SOURCE,
+            region_facet=1,
         ),
     )
 }

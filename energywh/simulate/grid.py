@@ -24,6 +24,7 @@ Mask = NDArray[np.bool_]
 TYPES = ("D", "DF", "NG", "TI")
 
 # EIA split its fuel codes in the second half of 2024; before, a new code's output is inside an old one's.
+SUBREGIONS_FROM = parse_period("2018-07-01T09")  # the first authorities reported by subregion then
 NEW_FUELS_FROM = parse_period("2024-07-01T01")
 OLD_HOME = {"BAT": "OTH", "GEO": "OTH", "PS": "WAT", "SNB": "SUN"}
 # What is turned down when there is more output than demand and lines can take; the rest must run.
@@ -164,6 +165,29 @@ class Grid:
             values[backward] = error - values[backward]
         one, other = zip(*pairs, strict=True) if pairs else ((), ())
         return values, self.active(one, calendar) & self.active(other, calendar)
+
+    def subregion_demand(self, pairs: Sequence[tuple[str, str]], calendar: Calendar) -> tuple[Floats, Mask]:
+        """Return the demand of (authority, subregion) pairs, and presence: (pairs, hours).
+
+        The subregions of an authority sum up to its demand but for a few per cent: losses are nobody's.
+        """
+        codes = sorted({code for code, _ in pairs})
+        if not codes:
+            return np.empty((0, len(calendar))), np.empty((0, len(calendar)), dtype=bool)
+        group = _Group(self, codes, calendar)
+        demand, active = self._demand(group), self.active(codes, calendar)
+        at = [codes.index(code) for code, _ in pairs]
+        origin = np.zeros(1, dtype=np.int64)
+        weight = 0.3 + uniform(keys_of(self.seed, "subregion size", pairs), origin)
+        siblings = {code: [(code, one) for one in self.atlas.subregions(code)] for code in codes}
+        whole = {
+            code: float((0.3 + uniform(keys_of(self.seed, "subregion size", family), origin)).sum())
+            for code, family in siblings.items()
+        }
+        share = 0.97 * weight / _column([whole[code] for code, _ in pairs])
+        swing = 1.0 + 0.02 * wander(keys_of(self.seed, "subregion swing", pairs), calendar.periods, 15)
+        values: Floats = np.rint(demand[at] * share * swing)
+        return values, active[at] & (calendar.periods >= SUBREGIONS_FROM)
 
     # Demand
 

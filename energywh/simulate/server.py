@@ -310,7 +310,8 @@ class Simulator:
         headers = {"Content-Type": reply.content_type, "Cache-Control": "no-store", **reply.headers, **(headers or {})}
         if self._simulated:
             headers[SIMULATOR_HEADER] = "yes"
-        if self.compress and len(body) > 1000 and "gzip" in handler.headers.get("Accept-Encoding", ""):
+        takes_gzip = "gzip" in handler.headers.get("Accept-Encoding", "")
+        if self.compress and takes_gzip and reply.status != 206 and len(body) > 1000:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["Content-Encoding"] = "gzip"
         handler.send_response(reply.status)

@@ -187,6 +187,10 @@ class Source(ABC):
         """Return the slices that hold ``region``; none where the dataset has nothing of it."""
         return (region,)
 
+    def has_other_history(self, dataset: Dataset, slice_: str) -> bool:
+        """Say whether the `history_source` has this slice too."""
+        return self.history_source is not None
+
     @abstractmethod
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         """Return the most rows an hour of this slice can have."""

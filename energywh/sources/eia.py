@@ -9,7 +9,7 @@ with no rows and no error; errors come in two shapes and an unknown route as HTT
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
@@ -27,7 +27,7 @@ from energywh.errors import (
     SettingsError,
     UnavailableError,
 )
-from energywh.regions import neighbors, regions
+from energywh.regions import neighbors, regions, subregions
 from energywh.settings import Option
 from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source, even_cell
 
@@ -39,6 +39,7 @@ REGISTER_URL = "https://www.eia.gov/opendata/register.php"
 
 # Dates in the seed say when an authority began and ended to report; the margin allows for a date that is off.
 SPAN_MARGIN = timedelta(days=31)
+NEW_CODES = 2  # so many more than are known: a new tie line or subregion must not overflow a page
 
 
 Slice = TypeVar("Slice")  # the one code that was asked for: checked while decoding, which costs least
@@ -68,6 +69,15 @@ class InterchangeRow(msgspec.Struct, Generic[Slice], gc=False):
     period: str
     fromba: Slice
     toba: str
+    value: float | None = None
+
+
+class SubregionRow(msgspec.Struct, Generic[Slice], gc=False):
+    """A row of region-sub-ba-data; codes of subregions are text, some with leading zeros."""
+
+    period: str
+    parent: Slice
+    subba: str
     value: float | None = None
 
 
@@ -107,7 +117,9 @@ class EiaDataset(Dataset):
 
     route: str = ""
     code_key: str = ""  # the key that has one of several codes in each hour of a slice
-    codes: int = 0  # how many codes an hour can have; 0: from the neighbours of the slice
+    codes: int = 0  # how many codes an hour of any slice can have, beside those that are `known`
+    known: Callable[[], Mapping[str, Sequence[str]]] | None = None  # the codes of each slice, where a seed lists them
+    known_slices_only: bool = False  # no other slice than those that the seed lists has rows
     row: type[msgspec.Struct] = msgspec.Struct
 
 
@@ -143,7 +155,21 @@ DATASETS = (
         settling_hours=288,  # lags two days behind demand
         route="electricity/rto/interchange-data",
         code_key="toba",
+        codes=NEW_CODES,
+        known=neighbors,
         row=InterchangeRow,
+    ),
+    EiaDataset(
+        source="eia",
+        table="region_sub_ba_data",
+        keys=("parent", "subba"),
+        slice_key="parent",
+        route="electricity/rto/region-sub-ba-data",
+        code_key="subba",
+        codes=NEW_CODES,
+        known=subregions,
+        known_slices_only=True,
+        row=SubregionRow,
     ),
 )
 
@@ -157,6 +183,9 @@ class Eia(Source):
 
     name = "eia"
     datasets = DATASETS
+    history_source = "eia_files"
+    # What EIA may still revise, and some weeks more: a file of the running half can be days behind the API.
+    newest_hours = (28 + 12) * 24
     options = (
         Option("eia.url", "https://api.eia.gov/v2", "Base address of EIA's API."),
         Option("eia.api_key", "", f"Key of EIA's API, free at {REGISTER_URL}", secret=True, variables=("EIA_API_KEY",)),
@@ -168,7 +197,8 @@ class Eia(Source):
         if not settings.get("eia.api_key"):
             raise SettingsError(
                 f"EIA's API needs a key: get one free at {REGISTER_URL}, then set EIA_API_KEY, or api_key under "
-                f"[eia] in {settings.home.settings_file}. Without a key, 'energywh demo' shows everything"
+                f"[eia] in {settings.home.settings_file}. Without a key, 'energywh sync --files' takes EIA's half-year "
+                "files, and 'energywh demo' shows everything"
             )
         super().check_ready(settings)
 
@@ -176,13 +206,22 @@ class Eia(Source):
         return f"{urlsplit(str(settings.get('eia.url'))).netloc}\n{settings.get('eia.api_key')}"
 
     def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+        assert isinstance(dataset, EiaDataset)
         kinds = ("authority", "aggregate") if aggregates else ("authority",)
-        return [region.code for region in regions().values() if region.kind in kinds]
+        codes = [region.code for region in regions().values() if region.kind in kinds]
+        return [code for slice_ in codes for code in self.slices_of(dataset, settings, slice_)]
+
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+        assert isinstance(dataset, EiaDataset)
+        has_rows = not dataset.known_slices_only or (dataset.known is not None and region in dataset.known())
+        return (region,) if has_rows else ()
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, EiaDataset)
-        # Two neighbours more than are known: a new tie line must not overflow a page.
-        return dataset.codes or len(neighbors().get(slice_, ())) + 2
+        return dataset.codes + (len(dataset.known().get(slice_, ())) if dataset.known is not None else 0)
+
+    def has_other_history(self, dataset: Dataset, slice_: str) -> bool:
+        return regions()[slice_].kind == "authority"  # the files hold no aggregates
 
     def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
         return even_cell(hour, PAGE_ROWS // self.rows_per_hour(dataset, slice_))

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -29,9 +29,9 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.sources.base import Chunk, Page, Request, Response, Source
-from energywh.sync.ledger import Outcome
+from energywh.sync.ledger import Landed, Outcome
 from energywh.sync.limit import RequestLimit, Stopped
-from energywh.sync.payloads import PayloadStore
+from energywh.sync.payloads import PayloadStore, Seen
 from energywh.sync.provenance import SIMULATOR_HEADER, Provenance
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from energywh.settings import Settings
 
 MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
+Bytes = Callable[[Chunk, int, int | None], None]  # told how much has come of a file, and how much it has, if known
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
 
@@ -63,14 +64,17 @@ class Fetcher:
         stop: threading.Event,
         provenance: Provenance,
         on_request: Callable[[], None] = lambda: None,
+        on_bytes: Bytes = lambda chunk, came, size: None,
     ) -> None:
         self._source = source
         self._settings = settings
         self._limit = limit
         self._store = store
-        self._files = PayloadStore(settings.home.payloads)  # files are kept while they are read, whatever the retention
+        self._files = PayloadStore(settings.home.payloads)  # where files are while they are read, kept or not
         self._stop = stop
         self._on_request = on_request
+        self._on_bytes = on_bytes
+        self.landed: Mapping[Chunk, Landed] = {}  # the files that staging holds, so that they need not come again
         self._provenance = provenance
         self._timeout = float(settings.get("sync.timeout_seconds"))
         self._session = requests.Session()
@@ -135,16 +139,69 @@ class Fetcher:
         return Fetched(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
 
     def _fetch_file(self, chunk: Chunk, attempts: int) -> Fetched:
-        """Stream the one file of a chunk to disk, and read it there."""
+        """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
         request = self._source.next_request(chunk, [], self._settings)
         assert request is not None
-        with self._send(request) as answer:
+        landed = self.landed.get(chunk)
+        seen = self._files.seen(chunk.dataset, chunk.slice) if landed is not None else None
+        if landed is None or seen is None or (seen.url, seen.payload) != (request.url, landed.payload):
+            seen = None
+        with self._send(request, _unless_changed(seen)) as answer:
+            fetched_at = utc_now()
+            if landed is not None and seen is not None and answer.status_code == 304:
+                return _unchanged(chunk, attempts, fetched_at, landed)
             if answer.status_code != 200:
                 self._source.read(chunk, self._response(answer, request, self._body(answer, request)))
                 raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
-            payload, file = self._files.keep_stream(chunk.dataset, self._pieces(answer, request, most_bytes=None))
-        page = self._source.read_file(chunk, file)
-        return Fetched(Outcome(chunk, attempts, utc_now(), len(page.rows), None, (payload,)), page.rows)
+            etag, modified = (answer.headers.get(name) for name in ("ETag", "Last-Modified"))
+            with self._files.incoming(chunk.dataset, self._whole_file(answer, request, chunk)) as (payload, file):
+                same = landed is not None and payload == landed.payload
+                page = None if same else self._source.read_file(chunk, file)
+                if self._store is not None:
+                    self._store.place(chunk.dataset, payload, file)
+        if etag or modified:
+            self._files.remember(chunk.dataset, chunk.slice, Seen(request.url, payload, etag, modified))
+        if page is None:
+            assert landed is not None
+            return _unchanged(chunk, attempts, fetched_at, landed)
+        return Fetched(Outcome(chunk, attempts, fetched_at, len(page.rows), None, (payload,)), page.rows)
+
+    def _whole_file(self, answer: requests.Response, request: Request, chunk: Chunk) -> Iterator[bytes]:
+        """Yield the body of a file to its end: where the download is cut, it goes on from there, if the server can.
+
+        Raises:
+            UnavailableError: it broke off, and has to start again.
+        """
+        etag = answer.headers.get("ETag")
+        # Places are those of the bytes as they are sent: of a body that is compressed on its way we cannot go on.
+        resumes = etag is not None and not etag.startswith("W/") and "Content-Encoding" not in answer.headers
+        resumes = resumes and answer.headers.get("Accept-Ranges") == "bytes"
+        size = _length(answer)
+        tries, came = int(self._settings.get("sync.retries")), 0
+        with contextlib.ExitStack() as answers:
+            try:
+                while True:
+                    before = came
+                    try:
+                        for piece in self._pieces(answer, request, most_bytes=None):
+                            came = before + answer.raw.tell()
+                            self._on_bytes(chunk, came, size)
+                            yield piece
+                        if (length := _length(answer)) is not None and answer.raw.tell() != length:
+                            raise UnavailableError(f"{answer.raw.tell():,} of {length:,} bytes came [{request}]")
+                        return
+                    except UnavailableError:
+                        if not resumes or tries <= 0 or came == before:
+                            raise
+                    tries -= 1
+                    rest = {"Range": f"bytes={came}-", "If-Range": str(etag), "Accept-Encoding": "identity"}
+                    answer = answers.enter_context(self._send(request, rest))
+                    if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(
+                        f"bytes {came}-"
+                    ):
+                        raise UnavailableError(f"the answer broke off, and cannot be resumed [{request}]")
+            finally:
+                self._on_bytes(chunk, 0, 0)
 
     def _get(self, request: Request) -> Response:
         """Send one request, without retries, and return the whole answer."""
@@ -152,16 +209,16 @@ class Fetcher:
             return self._response(answer, request, self._body(answer, request))
 
     @contextlib.contextmanager
-    def _send(self, request: Request) -> Iterator[requests.Response]:
+    def _send(self, request: Request, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
         """Send one request when its turn comes, and yield the answer as it comes."""
         self._wait_for_turn(request.cost)
         self._on_request()
-        with self._open(request) as answer:
+        with self._open(request, headers) as answer:
             if answer.status_code == 200:
                 self._provenance.check(SIMULATOR_HEADER in answer.headers)
             yield answer
 
-    def _open(self, request: Request) -> requests.Response:
+    def _open(self, request: Request, headers: Mapping[str, str] | None) -> requests.Response:
         """Send the request and return the answer, of which only the head has been read."""
         # Raised after the except block, here as below: within it, even `from None` would keep the exception of the
         # library as context, with the URL and the key.
@@ -169,6 +226,7 @@ class Fetcher:
             return self._session.get(
                 request.url,
                 params=[*request.params, *request.secrets],
+                headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
@@ -237,6 +295,25 @@ class Fetcher:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: Landed) -> Fetched:
+    outcome = Outcome(chunk, attempts, fetched_at, landed.rows, None, (landed.payload,), unchanged=True)
+    return Fetched(outcome, None)
+
+
+def _unless_changed(seen: Seen | None) -> dict[str, str]:
+    """Return the headers that ask for a file only if it is another than the one seen."""
+    if seen is None:
+        return {}
+    said = {"If-None-Match": seen.etag} if seen.etag else {"If-Modified-Since": seen.last_modified}
+    return {name: value for name, value in said.items() if value}
+
+
+def _length(answer: requests.Response) -> int | None:
+    """Return how many bytes the body has on its way, where the server says."""
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
 
 
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=60)

@@ -48,7 +48,7 @@ def land(
         replace(outcome, error=_doubt(outcome, doubted[outcome.chunk])) if outcome.chunk in doubted else outcome
         for outcome in (fetched.outcome for fetched in waiting)
     ]
-    answered = [outcome for outcome in outcomes if outcome.error is None]
+    answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
     now = utc_now()
     ledger.settle(connection, outcomes, now)
     if not answered:

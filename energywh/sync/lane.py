@@ -6,12 +6,13 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from energywh.errors import EnergywhError, SourceError
 from energywh.settings import Settings
 from energywh.sources.base import Chunk, Source
 from energywh.sync.fetch import Fetched, Fetcher
-from energywh.sync.ledger import Outcome
+from energywh.sync.ledger import Landed, Outcome
 from energywh.sync.limit import RequestLimit, Spent, Stopped, state_folder
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Speed
@@ -54,7 +55,14 @@ class Lane:
         folder = state_folder(settings.get("state.folder"))
         self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings))
         self._fetcher = Fetcher(
-            source, settings, self._limit, store, self.stop, provenance, lambda: speed.add(requests=1)
+            source,
+            settings,
+            self._limit,
+            store,
+            self.stop,
+            provenance,
+            lambda: speed.add(requests=1),
+            speed.download,
         )
         self._threads = [
             threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)
@@ -66,6 +74,10 @@ class Lane:
         """Whether threads will soon have nothing to do, though chunks are pending."""
         room = self.jobs + self.claims_ahead - self.outstanding
         return bool(self.pending) and room > 0 and self.claimed.qsize() < self.jobs
+
+    def know(self, landed: Mapping[Chunk, Landed]) -> None:
+        """Say which files staging holds: the source need not send them again."""
+        self._fetcher.landed = landed
 
     def start(self) -> None:
         for thread in self._threads:

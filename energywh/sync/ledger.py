@@ -73,6 +73,7 @@ class Outcome:
     payloads: tuple[str, ...] = ()
     later: bool = False  # the source does not have it yet, and `error` is what it said
     unavailable: bool = False  # the source failed, could not be reached or asked to slow down, to the last try
+    unchanged: bool = False  # it is the file that was landed last: staging holds its rows already
 
     @property
     def status(self) -> str:
@@ -112,6 +113,28 @@ def history(
     return found
 
 
+@dataclass(frozen=True)
+class Landed:
+    """The file that staging holds of a chunk: the id of its payload, and how many rows it had."""
+
+    payload: str
+    rows: int
+
+
+def landed_files(connection: duckdb.DuckDBPyConnection, datasets: Iterable[Dataset]) -> dict[Chunk, Landed]:
+    """Return the files that staging holds, by chunk."""
+    names = [dataset.name for dataset in datasets if dataset.is_file]
+    rows = connection.execute(
+        "select dataset, slice, first_hour_utc, last_hour_utc, payloads[1], rows from sync.chunk "
+        "where dataset in (select unnest(?)) and status in ('done', 'due') and len(payloads) = 1 and rows > 0",
+        [names],
+    ).fetchall()
+    return {
+        Chunk(dataset, slice_, hour_number(first), hour_number(last)): Landed(payload, count)
+        for dataset, slice_, first, last, payload, count in rows
+    }
+
+
 def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]) -> None:
     """Replace ledger rows by the chunks that are due in their place."""
     import pyarrow as pa
@@ -142,10 +165,10 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
     )
     connection.execute(
         "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, attempts, "
-        "error, rows, fetched_at_utc, landed_at_utc) "
+        "error, rows, fetched_at_utc, landed_at_utc, payloads) "
         "select d.dataset, d.slice, d.first, d.last, 'due', "
         "case when a.status in ('done', 'empty') then 0 else coalesce(a.attempts, 0) end, a.error, "
-        "a.rows, a.fetched_at_utc, l.landed_at_utc from due d left join again a "
+        "a.rows, a.fetched_at_utc, l.landed_at_utc, a.payloads from due d left join again a "
         "on d.dataset = a.dataset and d.slice = a.slice and d.first = a.first_hour_utc and d.last = a.last_hour_utc "
         "left join ("
         "    select d.dataset, d.slice, d.first, max(a.landed_at_utc) as landed_at_utc from due d join again a "
@@ -237,7 +260,7 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
         "rows = case when o.status in ('failed', 'due') then c.rows else o.rows end, "
         "fetched_at_utc = case when o.status in ('failed', 'due') then c.fetched_at_utc else o.fetched_at_utc end, "
         "landed_at_utc = case when o.status in ('failed', 'due') then c.landed_at_utc else ? end, "
-        "payloads = o.payloads, owner = null "
+        "payloads = case when o.status in ('failed', 'due') then c.payloads else o.payloads end, owner = null "
         "from outcome o where c.dataset = o.dataset and c.slice = o.slice and c.first_hour_utc = o.first "
         "and c.last_hour_utc = o.last",
         [now],

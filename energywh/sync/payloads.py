@@ -1,6 +1,7 @@
 """Raw payloads: the bytes of each answer, kept verbatim but for the key, so that staging can be rebuilt.
 
     payloads/<dataset>/<first two letters>/<sha-256 of the body>.zst
+    payloads/<dataset>/<slice>.seen.json        of a file: by what the server can say that it has not changed
     payloads/journal/<landing>-<time>.json      which payloads a landing took, and when they were fetched
 
 A file appears whole or not at all, and its name proves its content.
@@ -12,8 +13,9 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
-from datetime import datetime
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,7 +24,8 @@ import pyarrow as pa
 from energywh.errors import CorruptError, StorageError
 
 _JOURNAL = "journal"
-PART = ".part-"  # begins the name of a file that is being written
+PART = ".part-"  # begins the name of a file that is being written, or read before it gets its name
+PART_KEPT = timedelta(days=1)  # no download takes longer
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -43,6 +46,15 @@ class Journal(msgspec.Struct, frozen=True):
     landing_id: int
     landed_at_utc: datetime
     entries: tuple[JournalEntry, ...]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the server said of a file when it was landed last, by which it can say that it has not changed."""
+
+    url: str
+    payload: str
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 class PayloadStore:
@@ -70,8 +82,11 @@ class PayloadStore:
             raise _cannot_write(file, error) from None
         return payload_id
 
-    def keep_stream(self, dataset: str, pieces: Iterable[bytes]) -> tuple[str, Path]:
-        """Write a body too large for memory as it comes in; return its id and file. A broken stream leaves nothing.
+    @contextlib.contextmanager
+    def incoming(self, dataset: str, pieces: Iterable[bytes]) -> Iterator[tuple[str, Path]]:
+        """Write a body too large for memory as it comes in, and yield its id and file.
+
+        The file is gone at the end, unless `place` was called. A broken stream leaves nothing.
 
         Raises:
             StorageError: the file cannot be written (disk full, read-only).
@@ -88,16 +103,46 @@ class PayloadStore:
                 for piece in pieces:
                     digest.update(piece)
                     stream.write(piece)
-            _to_disk(temporary)
-            file = self._file(dataset, digest.hexdigest())
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(file)
         except OSError as error:
-            raise _cannot_write(folder, error) from None
-        finally:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
-        return digest.hexdigest(), file
+            raise _cannot_write(folder, error) from None
+        except BaseException:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            raise
+        try:
+            yield digest.hexdigest(), temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def place(self, dataset: str, payload_id: str, incoming: Path) -> None:
+        """Keep a file that came in.
+
+        Raises:
+            StorageError: it cannot be moved to its place.
+        """
+        file = self._file(dataset, payload_id)
+        try:
+            _to_disk(incoming)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            incoming.replace(file)
+        except OSError as error:
+            raise _cannot_write(file, error) from None
+
+    def seen(self, dataset: str, slice_: str) -> Seen | None:
+        """Return what the server said of the file of a slice when it was landed last, where that is known."""
+        try:
+            return msgspec.json.decode(self._seen_file(dataset, slice_).read_bytes(), type=Seen)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def remember(self, dataset: str, slice_: str, seen: Seen) -> None:
+        """Note what the server said of the file of a slice; kept however long payloads are."""
+        _write_whole(self._seen_file(dataset, slice_), msgspec.json.encode(seen))
+
+    def _seen_file(self, dataset: str, slice_: str) -> Path:
+        return self.folder / dataset / f"{slice_}.seen.json"
 
     def file(self, dataset: str, payload_id: str) -> Path:
         """Return the file of a payload, zstd.
@@ -157,11 +202,13 @@ class PayloadStore:
     def prune(self, before: datetime) -> int:
         """Delete payloads and journals older than ``before`` (naive UTC), and return how many files went."""
         limit = (before - datetime(1970, 1, 1)).total_seconds()
+        # Another process may be at work on a part, whatever the retention.
+        part_limit = min(limit, time.time() - PART_KEPT.total_seconds())
         gone = 0
-        for pattern in ("*/??/*", f"*/{PART}*", f"{_JOURNAL}/*"):
+        for pattern, oldest in (("*/??/*", limit), (f"*/{PART}*", part_limit), (f"{_JOURNAL}/*", limit)):
             for file in self.folder.glob(pattern):
                 with contextlib.suppress(FileNotFoundError):  # another process prunes too
-                    if file.stat().st_mtime < limit:
+                    if file.stat().st_mtime < oldest:
                         file.unlink()
                         gone += 1
         return gone

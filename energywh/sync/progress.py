@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from energywh.sources.base import Chunk
 from energywh.sync.merge import Counts
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Tally:
     dataset: str
     due: int = 0
     done: int = 0  # answered with rows
+    unchanged: int = 0  # of these, files that were the same as before
     empty: int = 0
     failed: int = 0
     later: int = 0  # the source does not have them yet
@@ -42,6 +44,7 @@ class Speed:
         self._marks: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
         self._requests = 0
         self._rows = 0
+        self._downloads: dict[Chunk, tuple[int, int | None]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -52,6 +55,24 @@ class Speed:
         with self._lock:
             self._requests += requests
             self._rows += rows
+
+    def download(self, chunk: Chunk, came: int, size: int | None) -> None:
+        """Take note of how many bytes have come of a file, of how many; a size of 0 ends it."""
+        with self._lock:
+            if size == 0:
+                self._downloads.pop(chunk, None)
+            else:
+                self._downloads[chunk] = (came, size)
+
+    def downloading(self, dataset: str) -> str:
+        """Return how far the files of a dataset under way have come, such as ``12 of 40 MB``; empty if none is."""
+        with self._lock:
+            under_way = [part for chunk, part in self._downloads.items() if chunk.dataset == dataset]
+        if not under_way:
+            return ""
+        came = sum(part[0] for part in under_way) / 1e6
+        sizes = [size for _, size in under_way if size is not None]
+        return f"{came:,.0f} of {sum(sizes) / 1e6:,.0f} MB" if len(sizes) == len(under_way) else f"{came:,.0f} MB"
 
     def per_second(self) -> tuple[float, float]:
         """Return requests a second and rows a second."""
@@ -111,6 +132,7 @@ class Lines:
             self.say(
                 f"{tally.dataset}: {tally.finished:,}/{tally.due:,} chunks, {tally.counts.rows:,} rows"
                 + (f", {tally.failed:,} failed" if tally.failed else "")
+                + (f", downloading {downloading}" if (downloading := speed.downloading(tally.dataset)) else "")
             )
         due, finished = sum(tally.due for tally in tallies), sum(tally.finished for tally in tallies)
         if regular and finished < due:
@@ -159,7 +181,9 @@ class Bars:
                 self._tasks[tally.dataset],
                 completed=tally.finished,
                 rows=tally.counts.rows,
-                speed=f"{rows:,.0f} rows/s {requests:.1f} req/s" if running else "",
+                speed=f"{rows:,.0f} rows/s {speed.downloading(tally.dataset) or f'{requests:.1f} req/s'}"
+                if running
+                else "",
             )
 
     def say(self, message: str) -> None:

@@ -218,6 +218,10 @@ class _Run:
                 self._lanes[name] = Lane(
                     source, self._settings, self._answers, store=self._store, provenance=provenance, speed=self._speed
                 )
+            # What is asked for again by --refresh is read again, changed or not.
+            landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
+            for lane in self._lanes.values():
+                lane.know(landed)
             planned_at = utc_now()
             connection.execute("begin")
             ledger.write_plan(connection, due.slices)
@@ -303,6 +307,7 @@ class _Run:
             self._failures.append(f"{outcome.chunk}: {outcome.error}")
         elif outcome.rows:
             tally.done += 1
+            tally.unchanged += outcome.unchanged
         else:
             tally.empty += 1
         self._lane(outcome.chunk).judge(outcome)

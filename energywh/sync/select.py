@@ -106,7 +106,8 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
     """Return the selection without what cannot or need not be fetched here, and with notes that say why.
 
     A source that was named is kept, ready or not. Of the others, one that lacks a setting is left out; and one whose
-    history comes more cheaply as files (`Source.history_source`) takes only its newest weeks.
+    history comes more cheaply as files (`Source.history_source`) takes only its newest weeks. Where regions are named
+    it takes all of them, since each file holds every region.
 
     Raises:
         SettingsError: no source is left.
@@ -116,14 +117,16 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
     chosen = _chosen(settings)
     kept, notes, refusals = dict(selection.sources), [], []
     for name, source in selection.sources.items():
-        if name not in chosen or not _wanted(source, selection.way):
+        if not _wanted(name, chosen, selection.way):
             del kept[name]
             continue
         try:
             check_source(source, settings)
         except UsageError as error:
             refusals.append(error)
-            notes.append(f"{name} is left out: {error}")
+            history = source.history_source
+            instead = history is not None and history in kept and _wanted(history, chosen, selection.way)
+            notes.append(f"{name} is left out: {error}{f'. Its history is taken from {history}' if instead else ''}")
             del kept[name]
     if not kept:
         raise refusals[0] if refusals else SettingsError("no source is left to sync")
@@ -132,14 +135,21 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
         history = source.history_source
         if history not in kept or selection.way == "api":
             continue
+        newest = present_hour - source.newest_hours
         if selection.regions:
             del kept[history]
-            notes.append(f"{history} is left out: of the regions named, {name} has the history in fewer bytes")
-            continue
-        newest = present_hour - source.newest_hours
-        if selection.since is None or selection.since < newest:
+            notes.append(
+                f"{history} is left out: {name} has the regions named alone, and each file holds all (--files)"
+            )
+        elif selection.since is not None and selection.since >= newest:
+            del kept[history]
+            notes.append(f"{history} is left out: {name} has hours as new as those in fewer bytes")
+        else:
             begins[name] = newest
-            notes.append(f"{name} is asked from {hour_time(newest):%Y-%m-%d} on: {history} has all before it")
+            notes.append(
+                f"{name} is asked from {hour_time(newest):%Y-%m-%d} on: {history} has the history before in fewer "
+                f"requests (--api: all from {name})"
+            )
     datasets = tuple(dataset for dataset in selection.datasets if dataset.source in kept)
     return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=tuple(notes))
 
@@ -157,11 +167,20 @@ def _chosen(settings: Settings) -> set[str]:
     return set(named or known)
 
 
-def _wanted(source: Source, way: Way) -> bool:
-    """Say whether a source takes part where all its data are wanted one way only."""
-    if way == "files":
-        return source.history_source is None
-    return way == "best" or not any(source.name == other.history_source for other in sources().values())
+def _wanted(name: str, chosen: set[str], way: Way) -> bool:
+    """Say whether a source takes part. Of two that have the same, ``way`` may want the one or the other.
+
+    Args:
+        chosen: what the setting allows; a source and the one that has its history stand for each other.
+    """
+    known = sources()
+    history = known[name].history_source
+    same = {other for other, source in known.items() if source.history_source == name}
+    if way == "files" and (history or same):
+        return bool(same) and bool(chosen & {name, *same})
+    if way == "api" and (history or same):
+        return history is not None and bool(chosen & {name, history})
+    return name in chosen
 
 
 def check_source(source: Source, settings: Settings) -> None:
@@ -211,7 +230,8 @@ def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: 
     """
     source = selection.sources[dataset.source]
     first = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
-    first = max(first, selection.begins.get(dataset.source, first))
+    if dataset.source in selection.begins and source.has_other_history(dataset, slice_):
+        first = max(first, selection.begins[dataset.source])
     if (oldest := _oldest(selection, dataset, present_hour)) is not None:
         first = max(first, oldest)
     last = present_hour - 1 + source.lead_hours(dataset, slice_)

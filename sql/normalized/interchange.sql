@@ -2,6 +2,8 @@
 description = """
 Hourly interchange of each respondent with each neighbor, as that respondent reports it. Most pairs are in the table twice, once from
 each side, and the two sides often disagree: never add both.
+An hour and pair that both the API and the half-year files have is one row: the value that became known last, and a value before
+none. normalized.source_conflict lists where they differ.
 """
 materialized = "table"
 grain = ["region", "neighbor", "hour_utc"]
@@ -12,6 +14,7 @@ region = "Respondent that reports the value, EIA code (fromba)."
 neighbor = "Its neighbor, EIA code, which may be a foreign system (toba)."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 interchange_mwh = "Net interchange from region to neighbor, MWh; positive = export."
+source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
 
 [[audits]]
 not_null = ["region", "neighbor", "hour_utc"]
@@ -23,9 +26,41 @@ where region not in (select region from normalized.region) or neighbor not in (s
 severity = "warn"
 description = "regions or neighbors that normalized.region does not know"
 ---*/
+-- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
+-- value that is one counts (arg_max passes over NULL).
+with filed as (
+    select * exclude (file)
+    from staging.eia_files.interchange
+    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
+    union all by name
+    select
+        region, neighbor,
+        period,
+        max(known_from_utc) as known_from_utc,
+        arg_max(columns('_mwh$'), (known_from_utc, file))
+    from staging.eia_files.interchange
+    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+    group by region, neighbor, period
+),
+
+met as (
+    select
+        coalesce(a.fromba, f.region) as region,
+        coalesce(a.toba, f.neighbor) as neighbor,
+        coalesce(a.period, f.period) - interval 1 hour as hour_utc,
+        a.period is not null as in_api,
+        a.value as api_mwh,
+        f.interchange_mwh as file_mwh,
+        f.interchange_mwh is not null and (a.value is null or f.known_from_utc > a.known_from_utc) as of_file
+    from staging.eia.interchange_data as a
+    full join filed as f
+        on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
+)
+
 select
-    fromba as region,
-    toba as neighbor,
-    period - interval 1 hour as hour_utc,
-    value as interchange_mwh
-from staging.eia.interchange_data
+    region,
+    neighbor,
+    hour_utc,
+    if(of_file, file_mwh, api_mwh) as interchange_mwh,
+    if(of_file or not in_api, 'eia_files', 'eia') as source
+from met

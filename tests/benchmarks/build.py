@@ -34,7 +34,8 @@ def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> i
         for dataset in sources()["eia"].datasets:
             for batch in backend.batches(dataset.table, codes, first, last):
                 connection.register("batch", batch)
-                connection.execute(f"insert into {dataset.name} select *, timestamp '2026-01-01' from batch")
+                known = "timestamp '2026-01-01' as known_from_utc"
+                connection.execute(f"insert into {dataset.name} by name select *, {known} from batch")
                 connection.unregister("batch")
                 rows += len(batch)
             connection.execute(

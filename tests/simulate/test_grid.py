@@ -171,3 +171,17 @@ def test_local_hours_skip_and_repeat_at_clock_changes() -> None:
 def test_what_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_period(text)
+
+
+def test_subregions_add_up_to_nearly_all_of_their_authoritys_demand() -> None:
+    grid = Grid(seed=3)
+    calendar = Calendar(np.arange(parse_period("2024-03-01T00"), parse_period("2024-03-04T00"), dtype=np.int64))
+    for code in ("CISO", "MISO", "PJM"):
+        pairs = [(code, one) for one in grid.atlas.subregions(code)]
+        values, present = grid.subregion_demand(pairs, calendar)
+        assert present.all()
+        share = values.sum(axis=0) / grid.region_data([code], calendar, ["D"])["D"][0][0]
+        assert (share > 0.85).all()
+        assert (share < 1.05).all()
+        alone, _ = grid.subregion_demand(pairs[1:2], calendar)
+        assert (alone == values[1]).all()

@@ -60,7 +60,7 @@ def test_errors_are_the_recorded_ones(eia: Path, ask: Ask) -> None:
     assert ask("no-data").text == (eia / "error_http500_not_found_route.json").read_text()
 
 
-@pytest.mark.parametrize("route", list(ROUTES))
+@pytest.mark.parametrize("route", ["region-data", "fuel-type-data", "interchange-data"])  # no other is recorded
 def test_recorded_tables_come_back_unchanged(eia: Path, route: str) -> None:
     backend = RecordedBackend(eia)
     one, two = ROUTES[route].facets

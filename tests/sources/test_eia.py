@@ -309,6 +309,26 @@ def test_a_retired_authority_is_asked_for_the_time_in_which_it_reported() -> Non
     assert SOURCE.span(DATASETS[0], "CISO")[1] is None
 
 
+def test_only_authorities_that_report_by_subregion_are_asked_for_subregions(tmp_path: Path) -> None:
+    dataset, held = SOURCE.dataset("eia.region_sub_ba_data"), settings(tmp_path)
+    parents = ["CISO", "ERCO", "ISNE", "MISO", "NYIS", "PJM", "PNM", "SWPP"]
+    assert sorted(SOURCE.default_slices(dataset, held, aggregates=True)) == parents
+    assert SOURCE.slices_of(dataset, held, "BPAT") == ()
+    assert SOURCE.slices_of(dataset, held, "MISO") == ("MISO",)
+
+
+def test_a_subregion_keeps_its_leading_zeros() -> None:
+    codes = {"subba": "0001", "subba-name": "Zone 1", "parent": "MISO", "parent-name": "MISO"}
+    body = body_of({"period": "2024-01-01T05", "value": "9", **codes})
+    chunk = Chunk("eia.region_sub_ba_data", "MISO", WHOLE.first, WHOLE.last)
+    page = answer(body, chunk=chunk)
+    assert page.rows.column_names == ["period", "parent", "subba", "value"]
+    assert [page.rows[name].to_pylist() for name in ("parent", "subba", "value")] == [["MISO"], ["0001"], [9.0]]
+    body["response"]["data"][0]["parent"] = "SWPP"
+    with pytest.raises(PayloadError, match="rows of another parent than MISO came"):
+        answer(body, chunk=chunk)
+
+
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
 def test_a_chunk_of_any_region_fits_one_page(dataset: EiaDataset, tmp_path: Path) -> None:
     for region in SOURCE.default_slices(dataset, settings(tmp_path), aggregates=True):

@@ -26,6 +26,12 @@ CODES = {
     "eia.interchange_data": ("BPAT", "AZPS", "IESO", "PJM"),
 }
 KEYS = {name: [(region, code) for region in REGIONS for code in codes] for name, codes in CODES.items()}
+# A file holds the hours of its half, and a few about its ends .
+FILES = ("2024_Jul_Dec", "2025_Jan_Jun")
+FILED = [(file, region) for file in FILES for region in REGIONS]
+KEYS["eia_files.balance"] = FILED
+KEYS["eia_files.interchange"] = [(*filed, neighbor) for filed in FILED for neighbor in ("AZPS", "IESO")]
+KEYS["eia_files.subregion"] = [(*filed, subregion) for filed in FILED for subregion in ("0001", "ZONA")]
 KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in places().get(region, ())]
 
 
@@ -84,6 +90,7 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
             for i, value in enumerate(dataset.values, 1)
         )
         who = region_key(dataset) or "null"
+        file = "file" if "file" in dataset.keys else "null"
         con.execute(f"""
             insert into staging.{dataset.name} by name
             select h.{time}, k.*{values}, timestamp '2025-01-01' as known_from_utc
@@ -93,4 +100,7 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
             where hash(h.{time}, k, 'hole') % 29 <> 0
                 and not ({who} is not distinct from 'NYIS' and {last} = 'SUN' and h.{time} < timestamp '2024-11-15')
                 and not ({who} is not distinct from 'AVRN' and {last} in ('D', 'DF'))
+                -- The next file begins with hours that this one has too.
+                and not ({file} is not distinct from '2025_Jan_Jun'
+                    and h.{time} not between timestamp '2024-12-01' and timestamp '2024-12-02')
         """)

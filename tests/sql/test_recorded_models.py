@@ -49,7 +49,7 @@ def con(recorded: Path) -> duckdb.DuckDBPyConnection:
     for table, (route, who, what) in TABLES.items():
         path = recorded / "eia" / f"gridemissions_apiv2_{route}_*.csv"
         con.execute(f"""
-            create or replace table staging.eia.{table} as
+            insert into staging.eia.{table}
             select strptime(period, '%Y-%m-%dT%H') as period, {who}, {what}, value,
                 timestamp '2024-07-07' as known_from_utc
             from read_csv('{path}', types = {{'period': 'varchar', 'value': 'double'}})

@@ -149,3 +149,12 @@ def test_no_authority_has_more_weather_places_than_a_minute_of_calls_allows(con:
     """At one request each 1.2 s, each of at most 11 calls, Open-Meteo counts fewer than its 600 a minute."""
     (most,) = con.execute("select max(n) from (select count(*) n from seeds.weather_place group by region)").fetchall()
     assert most[0] <= 10
+
+
+def test_the_subregions_are_those_eia_names_as_text_under_authorities(con: duckdb.DuckDBPyConnection) -> None:
+    found = con.execute("""
+        select count(*), count(distinct region), count(*) filter (where subregion = '0001'),
+            count(*) filter (where region not in (select region from normalized.region where kind = 'authority'))
+        from seeds.subregion
+    """).fetchall()
+    assert found == [(82, 8, 1, 0)]

@@ -16,7 +16,7 @@ from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import statuses, values
 
 WORDS = ("sync", "--region", "CISO,BPAT,PACW,AVA,NEVP,PSEI", "--since", "2024-03-12", "--until", "2024-03-14")
-CHUNKS = 18
+CHUNKS = 19
 
 
 def finish(desk: Desk) -> SyncResult:

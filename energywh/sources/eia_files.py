@@ -1,0 +1,356 @@
+"""EIA's half-year files: the whole history of form EIA-930, without a key, one CSV file for each half of a year.
+
+`EIA930_BALANCE_2024_Jan_Jun.csv` and its siblings hold what the API has, and beside each reported value what EIA
+imputed for it and adjusted it to. Facts: numbers carry thousands separators, a blank is no value, a file is cut by
+local date, so that halves share hours of UTC, and `UTC Time at End of Hour` is the key. From 2024 Jul_Dec on, ten
+columns stand where three were. Headers have errors; which header is which column stands in `eia_files.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energywh.durations import hour_number, hour_time, utc_now
+from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
+from energywh.regions import neighbors, regions, subregions
+from energywh.settings import Option
+from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from energywh.settings import Settings
+
+HALVES = ("Jan_Jun", "Jul_Dec")
+# A half begins and ends at local midnight, 4 to 10 hours after that of UTC; a file may hold a day of the next half.
+ROOM_HOURS = 36
+# A half that ended so long ago, and is not there, will not come.
+LATEST_HOURS = 366 * 24
+HEADER_BYTES = 2**16
+STAMP = "%m/%d/%Y %I:%M:%S %p"
+READER_THREADS = 2
+
+# EIA's fuel codes, as the API has them, each with columns for what was reported, imputed and adjusted.
+FUELS = ("COL", "NG", "NUC", "OIL", "WAT", "PS", "SUN", "SNB", "WND", "WNB", "GEO", "BAT", "OES", "UES", "OTH", "UNK")
+KINDS = ("", "_imputed", "_adjusted")
+
+
+@dataclass(frozen=True)
+class FileDataset(Dataset):
+    """One of the kinds of files."""
+
+    kind: str = ""  # as in the name of the file
+    first_half: str = "2015_Jul_Dec"
+
+
+DATASETS = (
+    FileDataset(
+        source="eia_files",
+        table="balance",
+        kind="BALANCE",
+        keys=("file", "region"),
+        slice_key="file",
+        values=(
+            "demand_mwh",
+            "demand_forecast_mwh",
+            "net_generation_mwh",
+            "total_interchange_mwh",
+            "valid_interchange_sum_mwh",
+            *(f"{what}{kind}_mwh" for kind in KINDS[1:] for what in ("demand", "net_generation", "total_interchange")),
+            *(f"{fuel.lower()}{kind}_mwh" for kind in KINDS for fuel in FUELS),
+        ),
+        first_hour="2015-07-01",
+        settling_hours=42 * 24,
+        whole_cells=True,
+        is_file=True,
+    ),
+    FileDataset(
+        source="eia_files",
+        table="interchange",
+        kind="INTERCHANGE",
+        keys=("file", "region", "neighbor"),
+        slice_key="file",
+        values=("interchange_mwh",),
+        first_hour="2015-07-01",
+        settling_hours=42 * 24,
+        whole_cells=True,
+        is_file=True,
+    ),
+    FileDataset(
+        source="eia_files",
+        table="subregion",
+        kind="SUBREGION",
+        keys=("file", "region", "subregion"),
+        slice_key="file",
+        values=("demand_mwh",),
+        first_hour="2018-07-01",
+        settling_hours=42 * 24,
+        whole_cells=True,
+        is_file=True,
+        first_half="2018_Jul_Dec",
+    ),
+)
+
+
+class EiaFiles(Source):
+    """EIA's half-year files. A slice is a half such as `2024_Jan_Jun`, and its one chunk a file."""
+
+    name = "eia_files"
+    datasets = DATASETS
+    options = (
+        Option(
+            "eia_files.url",
+            "https://www.eia.gov/electricity/gridmonitor/sixMonthFiles",
+            "Folder of EIA's half-year files, which need no key.",
+        ),
+        Option("eia_files.requests_per_second", 1.0, "Limit shared by all processes; 0: none.", minimum=0),
+    )
+    most_jobs = 2
+
+    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+        assert isinstance(dataset, FileDataset)
+        return tuple(half for half in halves(hour_number(utc_now())) if half >= dataset.first_half)
+
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+        if regions()[region].kind != "authority":
+            return ()  # the files hold no aggregates
+        return self.default_slices(dataset, settings, aggregates=False)
+
+    def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
+        authorities = [code for code, region in regions().items() if region.kind == "authority"]
+        return {
+            "balance": len(authorities),
+            "interchange": sum(len(neighbors().get(code, ())) for code in authorities),
+            "subregion": sum(map(len, subregions().values())),
+        }[dataset.table]
+
+    def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
+        return hours_of(slice_)
+
+    def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
+        return hours_of(slice_)
+
+    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+        if pages:
+            return None
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, FileDataset)
+        folder = str(settings.get("eia_files.url")).rstrip("/")
+        return Request(f"{folder}/EIA930_{dataset.kind}_{chunk.slice}.csv")
+
+    def read(self, chunk: Chunk, response: Response) -> Page:
+        what = f"HTTP {response.status} [{response.request}]"
+        if response.status == 404 and hour_number(utc_now()) - chunk.last < LATEST_HOURS:
+            raise NotReadyError(f"EIA has not published the file yet. {what}")
+        if response.status == 429:
+            raise UnavailableError(f"EIA asks to slow down. {what}", response.retry_after_seconds)
+        if response.status >= 500:
+            raise UnavailableError(f"EIA failed. {what}", response.retry_after_seconds)
+        raise RefusedError(f"there is no such file; check the setting 'eia_files.url'. {what}")
+
+    def read_file(self, chunk: Chunk, file: Path) -> Page:
+        import duckdb
+
+        dataset = self.dataset(chunk.dataset)
+        assert isinstance(dataset, FileDataset)
+        with duckdb.connect(config={"threads": READER_THREADS}) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            try:
+                return _read(connection, dataset, chunk, file)
+            except duckdb.Error as error:
+                why = " ".join(str(error).split())[:400]
+                raise PayloadError(f"{_name(dataset, chunk)} is not a whole half-year file: {why}") from None
+
+
+def halves(present_hour: int) -> Iterator[str]:
+    """Yield the halves from the first that EIA has to the one that is running, such as `2015_Jul_Dec`."""
+    for year in range(2015, hour_time(present_hour).year + 1):
+        for half in HALVES:
+            slice_ = f"{year}_{half}"
+            if slice_ >= "2015_Jul_Dec" and hours_of(slice_)[0] <= present_hour:
+                yield slice_
+
+
+def hours_of(half: str) -> tuple[int, int]:
+    """Return the first and last hour, by their start, that the file of a half can hold."""
+    year = int(half[:4])
+    starts = {"Jan_Jun": datetime(year, 1, 1), "Jul_Dec": datetime(year, 7, 1)}
+    ends = {"Jan_Jun": datetime(year, 7, 1), "Jul_Dec": datetime(year + 1, 1, 1)}
+    return hour_number(starts[half[5:]]) - ROOM_HOURS, hour_number(ends[half[5:]]) - 1 + ROOM_HOURS
+
+
+@cache
+def known_headers(kind: str) -> Mapping[str, str]:
+    """Return the staging column of each header of a kind of files; empty where it is not kept.
+
+    Headers are folded (see `folded`). Several headers of one column are its spellings, or its names in both families.
+    """
+    with Path(__file__).with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+        return {folded(row["header"]): row["column"] for row in csv.DictReader(file) if row["file"] == kind}
+
+
+def folded(header: str) -> str:
+    """Return a header without what EIA varies: white space and the case of letters."""
+    return " ".join(header.split()).casefold()
+
+
+def _name(dataset: FileDataset, chunk: Chunk) -> str:
+    return f"EIA930_{dataset.kind}_{chunk.slice}.csv"
+
+
+def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, file: Path) -> Page:
+    """Return the rows of a file, checked."""
+    import pyarrow as pa
+
+    from energywh.sources import columns
+
+    places = _places(dataset, chunk, file)
+    kept = {place: column for place, column in places.items() if column}
+    types = {
+        f"c{place}": "TIMESTAMP" if column == "period" else "DOUBLE" if column in dataset.values else "VARCHAR"
+        for place, column in places.items()
+    }
+    connection.execute(
+        f"""
+        create table line as select {", ".join(f"c{place}" for place in kept)} from read_csv(
+            ?, compression = 'zstd', auto_detect = false, header = true, delim = ',', quote = '"', escape = '"',
+            nullstr = '', thousands = ',', decimal_separator = '.', timestampformat = '{STAMP}', columns = {types}
+        )
+        """,
+        [str(file)],
+    )
+    of_column: dict[str, list[str]] = {}
+    for place, column in kept.items():
+        of_column.setdefault(column, []).append(f"c{place}")
+    _refuse_contradictions(connection, dataset, chunk, of_column)
+    keys = [key for key in dataset.keys if key != dataset.slice_key]
+    chosen = [f"{of_column['period'][0]} as period", *(f"trim({of_column[key][0]}) as {key}" for key in keys)]
+    for value in dataset.values:
+        held = of_column.get(value, ["null::double"])
+        chosen.append(f"coalesce({', '.join(held)}) as {value}" if len(held) > 1 else f"{held[0]} as {value}")
+    connection.execute(f"create view fact as select {', '.join(chosen)} from line")
+    _check_stamps(connection, dataset, chunk, keys)
+    rows = _without_twins(connection, dataset, chunk, keys).to_arrow_table()
+    arrays = {name: rows[name].combine_chunks() for name in rows.column_names}
+    _check_finite(arrays, dataset, chunk)
+    arrays[dataset.slice_key] = columns.one_label(chunk.slice, len(rows))
+    names = (dataset.time_column, *dataset.keys, *dataset.values)
+    arrays["period"] = arrays["period"].cast(pa.timestamp("us"))
+    return Page(pa.table([arrays[name] for name in names], names=list(names)), None)
+
+
+def _places(dataset: FileDataset, chunk: Chunk, file: Path) -> dict[int, str]:
+    """Return the staging column of each column of the file, by place, found by its header."""
+    known, name = known_headers(dataset.kind), _name(dataset, chunk)
+    headers = _headers(file, name)
+    unknown = [header for header in headers if folded(header) not in known]
+    required = ("period", *(key for key in dataset.keys if key != dataset.slice_key), dataset.values[0])
+    places = {place: known[folded(header)] for place, header in enumerate(headers) if folded(header) in known}
+    lacking = [column for column in required if column not in places.values()]
+    if len(lacking) == len(required):
+        raise PayloadError(f"{name} is not a half-year file of EIA; it begins: {', '.join(headers)[:120]}")
+    if unknown:
+        raise RefusedError(
+            f"{name} has a column that is not known: {', '.join(map(repr, unknown))}. Nothing of it was taken; "
+            "say in energywh/sources/eia_files.csv which column it is"
+        )
+    if lacking:
+        raise RefusedError(f"{name} has no column for {', '.join(lacking)}; its header: {', '.join(headers)[:400]}")
+    twice = [header for header, times in Counter(map(folded, headers)).items() if times > 1]
+    if twice:
+        raise RefusedError(f"{name} has the column {twice[0]!r} twice")
+    return places
+
+
+def _headers(file: Path, name: str) -> list[str]:
+    """Return the column headers of a file."""
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(file)) as raw, pa.CompressedInputStream(raw, "zstd") as stream:
+            opening = stream.read(HEADER_BYTES)
+        text = opening[: opening.rfind(b"\n") + 1].decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PayloadError(f"{name} cannot be read: {error}") from None
+    if not text:
+        begins = re.sub(r"\s+", " ", opening[:120].decode("utf-8", "replace")) or "(empty)"
+        raise PayloadError(f"{name} is cut short within its first line, or is no table: {begins}")
+    return next(csv.reader(io.StringIO(text)), [])
+
+
+def _refuse_contradictions(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, of_column: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse a file in which two columns that stand for the same thing have different values in one row."""
+    for column, names in of_column.items():
+        for other in names[1:]:
+            found = connection.execute(
+                f"select {of_column['region'][0]}, {of_column['period'][0]}, {names[0]}, {other} from line "
+                f"where {names[0]} <> {other} limit 1"
+            ).fetchone()
+            if found:
+                raise PayloadError(
+                    f"{_name(dataset, chunk)} contradicts itself: two columns for {column} have {found[2]} and "
+                    f"{found[3]} for {found[0]} at {found[1]} UTC"
+                )
+
+
+def _check_stamps(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
+) -> None:
+    """Refuse rows without a key, between hours, or outside the half."""
+    offset = dataset.stamp_offset_hours
+    first, last = hour_time(chunk.first + offset), hour_time(chunk.last + offset)
+    missing = " or ".join(f"{name} is null or {name}::varchar = ''" for name in ("period", *keys))
+    found = connection.execute(
+        f"select {', '.join(keys)}, period from fact where {missing} or period <> date_trunc('hour', period) "
+        "or period < ? or period > ? limit 1",
+        [first, last],
+    ).fetchone()
+    if found:
+        raise PayloadError(
+            f"{_name(dataset, chunk)} has a row that does not belong to it: "
+            f"{', '.join(str(value) for value in found)} UTC; its hours end from {first} to {last}"
+        )
+
+
+def _without_twins(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
+) -> duckdb.DuckDBPyRelation:
+    """Return the rows; of rows that are the same in all, one.
+
+    Raises:
+        PayloadError: two rows of one hour and key differ.
+    """
+    key_list = ", ".join(("period", *keys))
+    twins = f"select {key_list} from {{}} group by all having count(*) > 1 limit 1"
+    if not connection.execute(twins.format("fact")).fetchone():
+        return connection.sql("from fact")
+    connection.execute("create table single as select distinct * from fact")
+    found = connection.execute(twins.format("single")).fetchone()
+    if found:
+        stamp, *codes = found
+        raise PayloadError(
+            f"{_name(dataset, chunk)} contradicts itself: rows that differ for {', '.join(codes)} at {stamp} UTC"
+        )
+    return connection.sql("from single")
+
+
+def _check_finite(arrays: Mapping[str, Any], dataset: FileDataset, chunk: Chunk) -> None:
+    import pyarrow.compute as pc
+
+    for value in dataset.values:
+        if pc.all(pc.is_finite(arrays[value])).as_py() is False:
+            raise PayloadError(f"{_name(dataset, chunk)} has a value of {value} that is not a finite number")
+
+
+SOURCE = EiaFiles()

@@ -1,0 +1,144 @@
+/*---
+description = """
+Where EIA's API and its half-year files give different values for the same thing, both as they are known now. The other normalized
+models take the one that became known last. A value that only one of the two has is no conflict.
+"""
+materialized = "table"
+grain = ["region", "hour_utc", "measure", "code"]
+lookback = "0h"
+
+[columns]
+region = "Respondent, EIA code."
+hour_utc = "Start of the hour, UTC."
+measure = "demand, demand_forecast, net_generation, total_interchange, generation, interchange or subregion_demand."
+code = "EIA's code: the type of a measure of the whole region, the fuel, the neighbor or the subregion."
+eia_mwh = "Value of the API, MWh."
+eia_files_mwh = "Value of the half-year file, MWh."
+eia_known_from_utc = "When the API's value became known here, UTC."
+eia_files_known_from_utc = "When the file's value became known here, UTC."
+
+[[audits]]
+unique = ["region", "hour_utc", "measure", "code"]
+[[audits]]
+not_null = ["region", "hour_utc", "measure", "code", "eia_mwh", "eia_files_mwh"]
+---*/
+-- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
+-- value that is one counts (arg_max passes over NULL).
+with balance as (
+    select * exclude (file)
+    from staging.eia_files.balance
+    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
+    union all by name
+    select
+        region,
+        period,
+        max(known_from_utc) as known_from_utc,
+        arg_max(columns('_mwh$'), (known_from_utc, file))
+    from staging.eia_files.balance
+    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+    group by region, period
+),
+
+filed_interchange as (
+    select * exclude (file)
+    from staging.eia_files.interchange
+    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
+    union all by name
+    select
+        region, neighbor,
+        period,
+        max(known_from_utc) as known_from_utc,
+        arg_max(columns('_mwh$'), (known_from_utc, file))
+    from staging.eia_files.interchange
+    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+    group by region, neighbor, period
+),
+
+filed_subregion as (
+    select * exclude (file)
+    from staging.eia_files.subregion
+    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
+    union all by name
+    select
+        region, subregion,
+        period,
+        max(known_from_utc) as known_from_utc,
+        arg_max(columns('_mwh$'), (known_from_utc, file))
+    from staging.eia_files.subregion
+    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+    group by region, subregion, period
+),
+
+compared as (
+    select
+        a.respondent as region,
+        a.period,
+        case a.type
+            when 'D' then 'demand'
+            when 'DF' then 'demand_forecast'
+            when 'NG' then 'net_generation'
+            when 'TI' then 'total_interchange'
+        end as measure,
+        a.type as code,
+        a.value as eia_mwh,
+        case a.type
+            when 'D' then f.demand_mwh
+            when 'DF' then f.demand_forecast_mwh
+            when 'NG' then f.net_generation_mwh
+            when 'TI' then f.total_interchange_mwh
+        end as eia_files_mwh,
+        a.known_from_utc as eia_known_from_utc,
+        f.known_from_utc as eia_files_known_from_utc
+    from staging.eia.region_data as a
+    inner join balance as f on f.region = a.respondent and f.period = a.period
+    where a.type in ('D', 'DF', 'NG', 'TI')
+    union all
+    select
+        a.respondent,
+        a.period,
+        'generation',
+        a.fueltype,
+        a.value,
+        case a.fueltype
+            when 'COL' then f.col_mwh
+            when 'NG' then f.ng_mwh
+            when 'NUC' then f.nuc_mwh
+            when 'OIL' then f.oil_mwh
+            when 'WAT' then f.wat_mwh
+            when 'PS' then f.ps_mwh
+            when 'SUN' then f.sun_mwh
+            when 'SNB' then f.snb_mwh
+            when 'WND' then f.wnd_mwh
+            when 'WNB' then f.wnb_mwh
+            when 'GEO' then f.geo_mwh
+            when 'BAT' then f.bat_mwh
+            when 'OES' then f.oes_mwh
+            when 'UES' then f.ues_mwh
+            when 'OTH' then f.oth_mwh
+            when 'UNK' then f.unk_mwh
+        end,
+        a.known_from_utc,
+        f.known_from_utc
+    from staging.eia.fuel_type_data as a
+    inner join balance as f on f.region = a.respondent and f.period = a.period
+    union all
+    select a.fromba, a.period, 'interchange', a.toba, a.value, f.interchange_mwh, a.known_from_utc, f.known_from_utc
+    from staging.eia.interchange_data as a
+    inner join filed_interchange as f on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
+    union all
+    select a.parent, a.period, 'subregion_demand', a.subba, a.value, f.demand_mwh, a.known_from_utc, f.known_from_utc
+    from staging.eia.region_sub_ba_data as a
+    inner join filed_subregion as f on f.region = a.parent and f.subregion = a.subba and f.period = a.period
+)
+
+select
+    region,
+    period - interval 1 hour as hour_utc,
+    measure,
+    code,
+    eia_mwh,
+    eia_files_mwh,
+    eia_known_from_utc,
+    eia_files_known_from_utc
+from compared
+where eia_mwh <> eia_files_mwh

@@ -1,0 +1,246 @@
+"""EIA's half-year files: which column is which, what is refused, and what a half is."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from energywh.durations import hour_number, hour_time
+from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
+from energywh.settings import load
+from energywh.sources import eia_files
+from energywh.sources.base import Chunk, Response
+from energywh.sources.eia_files import FUELS, SOURCE, halves, hours_of, known_headers
+from tests.support.half_year import BALANCE_HEADERS, INTERCHANGE_HEADERS, as_csv, key_cells, stamp
+
+END = datetime(2024, 2, 1, 6)
+NEW_FUELS = {
+    "WAT": "Hydropower Excluding Pumped Storage",
+    "PS": "Pumped Storage",
+    "SUN": "Solar without Integrated Battery Storage",
+    "SNB": "Solar with Integrated Battery Storage",
+    "WND": "Wind without Integrated Battery Storage",
+    "WNB": "Wind with Integrated Battery Storage",
+    "GEO": "Geothermal",
+    "BAT": "Battery Storage",
+    "OES": "Other Energy Storage",
+    "UES": "Unknown Energy Storage",
+}
+
+
+def chunk_of(kind: str, half: str) -> Chunk:
+    return Chunk(f"eia_files.{kind.lower()}", half, *hours_of(half))
+
+
+def read(folder: Path, body: bytes, kind: str = "BALANCE", half: str = "2024_Jan_Jun") -> pa.Table:
+    path = folder / "body.zst"
+    with pa.OSFile(str(path), "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as stream:
+        stream.write(body)
+    return SOURCE.read_file(chunk_of(kind, half), path).rows
+
+
+def row(**cells: str) -> dict[str, str]:
+    return key_cells("CISO", END) | cells
+
+
+def balance(*rows: dict[str, str], headers: tuple[str, ...] = BALANCE_HEADERS) -> bytes:
+    return as_csv(headers, rows)
+
+
+def test_the_recorded_balance_excerpt_is_read_as_it_stands(recorded: Path, tmp_path: Path) -> None:
+    (path,) = (recorded / "eia").glob("EIA930_BALANCE_excerpt_*.csv")
+    rows = read(tmp_path, path.read_bytes(), half="2020_Jul_Dec").to_pylist()
+    with path.open(newline="", encoding="utf-8") as file:
+        expected = list(csv.DictReader(file))
+    assert len(rows) == len(expected) == 9
+    columns = known_headers("BALANCE")
+    for found, wanted in zip(rows, expected, strict=True):
+        assert found["period"] == datetime.strptime(wanted["UTC Time at End of Hour"], "%m/%d/%Y %I:%M:%S %p")
+        assert (found["file"], found["region"]) == ("2020_Jul_Dec", "AEC")
+        named = {
+            columns[eia_files.folded(header)]: float(cell.replace(",", "")) if cell else None
+            for header, cell in wanted.items()
+            if header.startswith(("Demand", "Net", "Total", "Sum"))
+        }
+        assert len(named) == 36
+        assert {column: found[column] for column in named} == named
+        assert {found[column] for column in found.keys() - named.keys() - {"period", "file", "region"}} == {None}
+    first = rows[0]
+    assert (first["demand_mwh"], first["demand_forecast_mwh"], first["ng_mwh"], first["ng_adjusted_mwh"]) == (
+        497.0,
+        1060.0,
+        536.0,
+        536.0,
+    )
+
+
+def test_the_recorded_interchange_excerpt_is_read_as_it_stands(recorded: Path, tmp_path: Path) -> None:
+    (path,) = (recorded / "eia").glob("EIA930_INTERCHANGE_excerpt_*.csv")
+    rows = read(tmp_path, path.read_bytes(), "INTERCHANGE", "2022_Jan_Jun").to_pylist()
+    assert len(rows) == 9
+    assert rows[0] == {
+        "period": datetime(2022, 1, 1, 7),
+        "file": "2022_Jan_Jun",
+        "region": "AECI",
+        "neighbor": "MISO",
+        "interchange_mwh": -391.0,
+    }
+
+
+def test_a_subregion_keeps_its_leading_zeros(tmp_path: Path) -> None:
+    headers = ("Balancing Authority", "Data Date", "Hour Number", "Sub-Region", "Demand (MW)")
+    headers += ("Local Time at End of Hour", "UTC Time at End of Hour")
+    cells = {"Balancing Authority": "MISO", "Sub-Region": "0001", "Demand (MW)": "12,345"}
+    body = as_csv(headers, [row(**cells), row(**(cells | {"Sub-Region": "8910", "Demand (MW)": ""}))])
+    rows = read(tmp_path, body, "SUBREGION").to_pylist()
+    assert [(one["subregion"], one["demand_mwh"]) for one in rows] == [("0001", 12345.0), ("8910", None)]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_any_line_end_and_a_byte_order_mark_make_no_difference(tmp_path: Path, mark: bytes, end: bytes) -> None:
+    cells = {"Demand (MW)": "1,234,567.5", "Net Generation (MW)": "-3", "Total Interchange (MW)": "0"}
+    body = mark + balance(row(**cells), headers=BALANCE_HEADERS).replace(b"\n", end)
+    (found,) = read(tmp_path, body).to_pylist()
+    assert (found["demand_mwh"], found["net_generation_mwh"], found["total_interchange_mwh"]) == (1234567.5, -3.0, 0.0)
+    assert found["demand_forecast_mwh"] is None, "a blank is no value, and never 0"
+
+
+def test_reported_imputed_and_adjusted_values_of_both_families_stand_in_columns_of_their_own(tmp_path: Path) -> None:
+    for fuels in (
+        {"WAT": "Hydropower and Pumped Storage", "SUN": "Solar", "WND": "Wind"},
+        NEW_FUELS,
+    ):
+        kinds = {"": "", " (Imputed)": "_imputed", " (Adjusted)": "_adjusted"}
+        wanted = {
+            (f"Net Generation (MW) from {label}{kind}", f"{fuel.lower()}{column}_mwh"): float(100 * i + j)
+            for i, (fuel, label) in enumerate(fuels.items(), 1)
+            for j, (kind, column) in enumerate(kinds.items())
+        }
+        headers = (*BALANCE_HEADERS[:7], *(header for header, _ in wanted))
+        body = balance(row(**{header: str(value) for (header, _), value in wanted.items()}), headers=headers)
+        body = body.replace(b"Pumped Storage (Adjusted)", b"Pumped Storage  (Adjusted)")
+        body = body.replace(
+            b"Solar with Integrated Battery Storage (Adj", b"Solar witho Integrated Battery Storage (Adj"
+        )
+        (found,) = read(tmp_path, body).to_pylist()
+        held = {column: found[column] for _, column in wanted}
+        assert held == {column: value for (_, column), value in wanted.items()}
+        others = {column for column in found if column.endswith("_mwh")} - held.keys()
+        assert {found[column] for column in others} == {None}
+
+
+def test_a_file_with_both_families_is_read_from_the_one_that_is_filled(tmp_path: Path) -> None:
+    old, new = "Net Generation (MW) from Solar", "Net Generation (MW) from Solar without Integrated Battery Storage"
+    headers = (*BALANCE_HEADERS[:7], old, new)
+    other = key_cells("PACW", END)
+    rows = read(tmp_path, balance(row(**{new: "70"}), other | {old: "60"}, headers=headers)).to_pylist()
+    assert [one["sun_mwh"] for one in rows] == [70.0, 60.0]
+    with pytest.raises(PayloadError, match=r"contradicts itself.*sun_mwh.*60\.0.*70\.0.*CISO"):
+        read(tmp_path, balance(row(**{new: "70", old: "60"}), headers=headers))
+
+
+def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_header() -> None:
+    columns = set(known_headers("BALANCE").values()) - {""}
+    dataset = SOURCE.dataset("eia_files.balance")
+    assert columns == {"period", "region", *dataset.values}
+    assert {f"{fuel.lower()}_mwh" for fuel in FUELS} <= columns
+
+
+def test_a_column_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    body = balance(row(), headers=(*BALANCE_HEADERS, "Net Generation (MW) from Fusion"))
+    with pytest.raises(RefusedError, match=r"EIA930_BALANCE_2024_Jan_Jun\.csv.*'Net Generation \(MW\) from Fusion'"):
+        read(tmp_path, body)
+    near = balance(row()).replace(b'from Wind"', b'from Wind w Integrated Battery Storage"')
+    with pytest.raises(RefusedError, match="'Net Generation \\(MW\\) from Wind w Integrated Battery Storage'"):
+        read(tmp_path, near)
+    with pytest.raises(RefusedError, match="no column for demand_mwh"):
+        read(tmp_path, balance(row(), headers=tuple(h for h in BALANCE_HEADERS if h != "Demand (MW)")))
+    with pytest.raises(RefusedError, match=r"'demand \(mw\)' twice"):
+        read(tmp_path, balance(row(), headers=(*BALANCE_HEADERS, "Demand  (MW)")))
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"", "no table"),
+        (b"<!DOCTYPE html>\n<html><body>Not here.</body></html>\n", "not a half-year file of EIA.*DOCTYPE"),
+        (b"<html><body>Not here.</body></html>", "no table.*<html>"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff\xfe\n", "cannot be read"),
+        (balance(row())[:300], "cut short within its first line"),
+        (balance(row(), row())[:-60], "not a whole half-year file"),
+        (balance(row(**{"Demand (MW)": "n/a"})), "not a whole half-year file.*n/a"),
+        (balance(row(**{"Demand (MW)": "inf"})), "demand_mwh that is not a finite number"),
+        (balance(row(**{"Demand (MW)": "nan"})), "demand_mwh that is not a finite number"),
+        (balance(row(**{"UTC Time at End of Hour": "2024-02-01 06:00"})), "not a whole half-year file.*2024-02-01"),
+        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2024, 2, 1, 6, 30))})), "does not belong.*06:30"),
+        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2023, 2, 1, 6))})), "does not belong.*2023-02-01"),
+        (balance(row(**{"UTC Time at End of Hour": ""})), "does not belong to it: CISO, None"),
+        (balance(row(**{"Balancing Authority": ""})), "does not belong to it: None"),
+        (
+            balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "6"})),
+            "rows that differ for CISO at 2024-02-01 06",
+        ),
+    ],
+)
+def test_what_is_no_whole_half_year_file_is_refused_and_says_which(tmp_path: Path, body: bytes, what: str) -> None:
+    with pytest.raises(PayloadError, match=what) as caught:
+        read(tmp_path, body)
+    assert "EIA930_BALANCE_2024_Jan_Jun.csv" in str(caught.value)
+
+
+def test_a_row_that_stands_there_twice_is_taken_once(tmp_path: Path) -> None:
+    assert len(read(tmp_path, balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "5"})))) == 1
+    pair = {"Directly Interconnected Balancing Authority": "AZPS", "Interchange (MW)": "-9"}
+    body = as_csv(INTERCHANGE_HEADERS, [row(**pair), row(**(pair | {"Interchange (MW)": "-8"}))])
+    with pytest.raises(PayloadError, match="differ for CISO, AZPS at 2024-02-01 06"):
+        read(tmp_path, body, "INTERCHANGE")
+
+
+def test_halves_run_from_the_first_that_eia_has_to_the_one_that_is_running(tmp_path: Path) -> None:
+    found = list(halves(hour_number(datetime(2026, 6, 20))))
+    assert (found[0], found[-1], len(found)) == ("2015_Jul_Dec", "2026_Jan_Jun", 22)
+    assert list(halves(hour_number(datetime(2026, 7, 2))))[-1] == "2026_Jul_Dec"
+    balances, subregions = (
+        SOURCE.default_slices(SOURCE.dataset(f"eia_files.{table}"), load(tmp_path, environment={}), aggregates=True)
+        for table in ("balance", "subregion")
+    )
+    assert (balances[0], subregions[0]) == ("2015_Jul_Dec", "2018_Jul_Dec")
+    assert SOURCE.slices_of(SOURCE.dataset("eia_files.balance"), load(tmp_path, environment={}), "US48") == ()
+
+
+@pytest.mark.parametrize("half", ["2015_Jul_Dec", "2024_Jan_Jun", "2024_Jul_Dec"])
+def test_a_half_has_room_for_every_time_zone(half: str) -> None:
+    first, last = (hour_time(hour) for hour in hours_of(half))
+    year, month = int(half[:4]), 1 if "Jan" in half else 7
+    assert first <= datetime(year, month, 1)  # local midnight in the far east
+    end = datetime(year, 7, 1) if month == 1 else datetime(year + 1, 1, 1)
+    assert last >= end.replace(hour=10)  # and in Hawaii
+    assert SOURCE.cell(SOURCE.datasets[0], half, 0) == SOURCE.span(SOURCE.datasets[0], half) == hours_of(half)
+
+
+def test_a_file_is_asked_for_once_under_its_name(tmp_path: Path) -> None:
+    settings = load(tmp_path, environment={"ENERGYWH_EIA_FILES_URL": "https://example.org/files/"})
+    request = SOURCE.next_request(chunk_of("INTERCHANGE", "2024_Jul_Dec"), [], settings)
+    assert str(request) == "https://example.org/files/EIA930_INTERCHANGE_2024_Jul_Dec.csv"
+
+
+@pytest.mark.parametrize(
+    ("half", "status", "kind"),
+    [
+        ("2090_Jul_Dec", 404, NotReadyError),
+        ("2016_Jan_Jun", 404, RefusedError),
+        ("2016_Jan_Jun", 403, RefusedError),
+        ("2016_Jan_Jun", 302, RefusedError),
+        ("2016_Jan_Jun", 429, UnavailableError),
+        ("2016_Jan_Jun", 503, UnavailableError),
+    ],
+)
+def test_a_status_says_whether_asking_again_can_help(half: str, status: int, kind: type) -> None:
+    with pytest.raises(kind, match=f"HTTP {status}") as caught:
+        SOURCE.read(chunk_of("BALANCE", half), Response("https://example.org/x.csv", status, b"<html>"))
+    assert type(caught.value) is kind

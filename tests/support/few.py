@@ -1,0 +1,17 @@
+"""A simulated country of a few authorities, so that half-year files are small."""
+
+from __future__ import annotations
+
+from energywh.simulate.atlas import Atlas
+
+FEW = ("AVRN", "BPAT", "CISO", "LGEE", "MISO")
+ABROAD = "BCHA"
+
+
+def few_regions() -> Atlas:
+    """Return an atlas of these authorities, one neighbour abroad, and their subregions."""
+    whole = Atlas.load()
+    near = {*FEW, ABROAD}
+    pairs = [(one, other) for one in FEW for other in whole.neighbors(one) if other in near]
+    subregions = [(code, one) for code in FEW for one in whole.subregions(code)]
+    return Atlas([region for code, region in whole.regions.items() if code in near | {"US48"}], pairs, subregions)
