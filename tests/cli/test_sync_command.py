@@ -258,7 +258,6 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_done(desk: Desk, tmp_pat
     assert full == values(desk.staging)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may mount a full disk, which is the better test")
 def test_a_file_that_may_not_grow_is_said_and_costs_nothing_that_was_done(desk: Desk) -> None:
     """As on a full disk, where mounting is not allowed."""
 
