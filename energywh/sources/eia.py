@@ -9,6 +9,7 @@ with no rows and no error; errors come in two shapes and an unknown route as HTT
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -317,9 +318,21 @@ def _hide_key(echo: re.Match[bytes]) -> bytes:
     return b"api_key" + (echo[1] + b'"REDACTED"' if echo[1] else b"=REDACTED")
 
 
-@cache
+_building = threading.Lock()
+
+
 def _decoder(dataset: EiaDataset, slice_: str) -> msgspec.json.Decoder[Any]:
-    """Return the decoder of a dataset's answers to a request for one slice."""
+    """Return the decoder of a dataset's answers to a request for one slice.
+
+    One thread at a time: while msgspec works out what a generic type holds, another thread that asks for the same type
+    gets it half done, and the process dies (seen with msgspec 0.22).
+    """
+    with _building:
+        return _built_decoder(dataset, slice_)
+
+
+@cache
+def _built_decoder(dataset: EiaDataset, slice_: str) -> msgspec.json.Decoder[Any]:
     row: Any = dataset.row
     return msgspec.json.Decoder(Body[row[Literal[slice_]]], strict=False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -307,6 +309,32 @@ def test_a_retired_authority_is_asked_for_the_time_in_which_it_reported() -> Non
     assert hour_time(last) - datetime(2018, 5, 3) < timedelta(days=40)
     assert first is None or first < last
     assert SOURCE.span(DATASETS[0], "CISO")[1] is None
+
+
+# Run in a process of its own: what it guards against ends the process.
+_MANY_THREADS = """
+import json, sys, threading
+from energywh.regions import regions
+from energywh.sources.base import Chunk, Response
+from energywh.sources.eia import DATASETS, SOURCE
+sys.setswitchinterval(1e-6)
+gate = threading.Barrier(8)
+def work():
+    for dataset in DATASETS:
+        for code in regions():
+            row = {"period": "2024-01-01T05", dataset.slice_key: code, dataset.code_key: "X", "value": "1"}
+            body = json.dumps({"response": {"total": 1, "data": [row]}}).encode()
+            gate.wait()
+            SOURCE.read(Chunk(dataset.name, code, 400000, 500000), Response("x", 200, body))
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_threads_may_read_the_first_answers_of_a_slice_at_the_same_time() -> None:
+    done = subprocess.run([sys.executable, "-c", _MANY_THREADS], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_only_authorities_that_report_by_subregion_are_asked_for_subregions(tmp_path: Path) -> None:

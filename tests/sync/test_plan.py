@@ -121,7 +121,9 @@ def test_a_chunk_settles_the_given_time_after_its_last_hour_has_ended() -> None:
 def test_cells_tile_time(dataset: Dataset, tmp_path: Path) -> None:
     source = sources()[dataset.source]
     for slice_ in source.default_slices(dataset, load(tmp_path, environment={}), aggregates=True):
-        for hour in (430_000, 473_352, 482_136, 489_000):
+        # The one cell of a file is its own span.
+        spans = source.span(dataset, slice_) if dataset.whole_cells else ()
+        for hour in [hour for hour in spans if hour is not None] or (430_000, 473_352, 482_136, 489_000):
             first, last = source.cell(dataset, slice_, hour)
             assert first <= hour <= last
             assert source.cell(dataset, slice_, first) == source.cell(dataset, slice_, last) == (first, last)

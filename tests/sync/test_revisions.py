@@ -22,6 +22,7 @@ KEYS = {
     "eia.region_data": "period, respondent, type",
     "eia.fuel_type_data": "period, respondent, fueltype",
     "eia.interchange_data": "period, fromba, toba",
+    "eia.region_sub_ba_data": "period, parent, subba",
 }
 REGIONS = ["CISO,BPAT"]
 
