@@ -56,6 +56,25 @@ def test_the_demo_leaves_a_warehouse_to_query(demo: tuple[Path, str]) -> None:
     assert lines[1] == "BPAT,17544,2024-01-01 00:00:00,2025-12-31 23:00:00"
 
 
+def test_features_of_a_source_that_is_not_synced_are_left_out_by_default(demo: tuple[Path, str]) -> None:
+    """The demo takes no real-time prices: their lags are NULL in every row, and would be nothing but zeros."""
+    import energywh
+
+    with energywh.open(demo[0] / "warehouse") as warehouse:
+        taken = warehouse.context(24, ["CISO"], as_="numpy").columns
+        empty = {
+            name
+            for (name,) in warehouse.sql(
+                "select name from energywh.\"column\" where model = 'features.hourly' and rows_with_value = 0"
+            ).fetchall()
+        }
+        assert "price_rtm_sp15_lag_1h_usd_per_mwh" in empty
+        assert not empty & set(taken)
+        assert {"temperature_c", "price_sp15_usd_per_mwh", "demand_mwh"} <= set(taken)
+        named = warehouse.context(24, ["CISO"], features=["price_rtm_sp15_lag_1h_usd_per_mwh"], as_="numpy")
+        assert not named.mask.any()
+
+
 def test_a_second_demo_finds_everything_in_place(demo: tuple[Path, str]) -> None:
     answer = energywh(demo[0], "demo")
     assert answer.returncode == 0, answer.stderr

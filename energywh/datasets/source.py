@@ -32,16 +32,19 @@ class Bound:
     columns: tuple[str, ...]
     numeric: tuple[str, ...]  # numeric and boolean columns, in the source's order, without region and hour_utc
     model: str | None  # name of the model, None for a query
+    empty: frozenset[str] = frozenset()  # columns that are NULL in every row, as the catalog says
 
     def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
-        """Return the columns to use as features; all numeric ones for None.
+        """Return the columns to use as features; for None all numeric ones that have a value in any row.
+
+        Whose source is not synced has none: such columns would only be zeros.
 
         Raises:
             UnknownNameError: a column that the source does not have.
             UsageError: a column that is not numeric, or given twice.
         """
         if wanted is None:
-            return self.numeric
+            return tuple(name for name in self.numeric if name not in self.empty)
         return self.pick(wanted, "feature")
 
     def pick(self, wanted: Sequence[str] | str, what: str) -> tuple[str, ...]:
@@ -98,7 +101,20 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
                 f"column {needed} of {described} is {types[needed].upper()}, not {kinds[0].upper()}; cast it"
             )
     numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
-    return Bound(described, sql, columns, numeric, model)
+    return Bound(described, sql, columns, numeric, model, _empty_columns(connection, model))
+
+
+def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> frozenset[str]:
+    """Return the columns without a value in any row; none are known of a query, or where no build has counted them."""
+    counted = ask(
+        connection,
+        "SELECT count(*) FROM duckdb_columns() WHERE database_name = current_database() "
+        "AND schema_name = 'energywh' AND table_name = 'column' AND column_name = 'rows_with_value'",
+    ).fetchall()
+    if model is None or counted != [(1,)]:
+        return frozenset()
+    rows = ask(connection, 'SELECT name FROM energywh."column" WHERE model = $1 AND rows_with_value = 0', [model])
+    return frozenset(name for (name,) in rows.fetchall())
 
 
 def models(connection: duckdb.DuckDBPyConnection) -> list[str]:

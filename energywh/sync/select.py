@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from energywh.durations import hour_number, hour_time, parse_duration_hours, parse_hour
 from energywh.errors import SettingsError, UnknownNameError, UsageError, did_you_mean
 from energywh.regions import find_respondent, regions
+from energywh.settings import url_variable
 from energywh.sources import sources
 from energywh.sources.base import Dataset, Source
 
@@ -116,8 +118,16 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
         return selection
     chosen = _chosen(settings)
     kept, notes, refusals = dict(selection.sources), [], []
+    stand_ins = [name for name in kept if _is_here(name, settings)]
     for name, source in selection.sources.items():
         if not _wanted(name, chosen, selection.way):
+            del kept[name]
+            continue
+        if stand_ins and settings.items[f"{name}.url"].origin == "default":
+            notes.append(
+                f"{name} is left out: {stand_ins[0]} is on this machine, a stand-in for the real one, and its data and "
+                f"real ones are not mixed; set {url_variable(name)} too, or name {name}"
+            )
             del kept[name]
             continue
         try:
@@ -152,6 +162,11 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
             )
     datasets = tuple(dataset for dataset in selection.datasets if dataset.source in kept)
     return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=tuple(notes))
+
+
+def _is_here(name: str, settings: Settings) -> bool:
+    """Say whether the address of a source is one of this machine: a simulator, or a test."""
+    return urlsplit(str(settings.get(f"{name}.url"))).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _chosen(settings: Settings) -> set[str]:

@@ -59,7 +59,7 @@ def test_status_prints_what_is_held_and_fails_when_something_failed(desk: Desk, 
 
     printed = desk.run("status", "--json", "--region", "ciso").stdout
     as_json = json.loads(printed)
-    assert [json.loads(line.strip("[], "))["region"] for line in printed.splitlines()] == ["CISO"] * 3
+    assert [json.loads(line.strip("[], "))["region"] for line in printed.splitlines()] == ["CISO"] * 4
     assert {entry["region"] for entry in as_json} == {"CISO"}
     first = next(entry for entry in as_json if entry["dataset"] == "eia.region_data")
     assert (first["first_hour_utc"], first["rows"], first["failed_chunks"]) == ("2024-03-12T00:00:00", 96, 0)

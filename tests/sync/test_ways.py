@@ -20,7 +20,9 @@ NEWEST = PRESENT - EIA.newest_hours
 
 
 def chosen(tmp_path: Path, *, key: str = KEY, sources: str = "eia,eia_files", **words: Any) -> Selection:
-    desk = Desk(tmp_path, "http://127.0.0.1:9/v2", key=key).having(SYNC_SOURCES=sources)
+    desk = Desk(tmp_path, "http://127.0.0.1:9/v2", key=key).having(
+        SYNC_SOURCES=sources, EIA_FILES_URL="http://127.0.0.1:9/files"
+    )
     return resolve(parse_selection(**words), desk.settings(), PRESENT)
 
 
@@ -121,3 +123,15 @@ def test_the_command_says_which_way_and_why_and_takes_it(tmp_path: Path) -> None
         assert files.returncode == 0, files.stderr
         assert "eia_files.balance: 1 of 1 chunks;" in files.stdout
         assert desk.run("sync", "--files", "eia", *days).returncode == 2
+
+
+def test_real_sources_are_left_out_beside_one_that_stands_in_on_this_machine(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "http://127.0.0.1:9/v2").having(SYNC_SOURCES="")
+    selection = resolve(parse_selection(), desk.settings(), PRESENT)
+    assert set(selection.sources) == {"eia"}
+    assert first_hour(selection, "eia.region_data", "CISO") == hour_number(parse_hour("2019-01-01"))
+    assert any("open_meteo is left out: eia is on this machine" in note for note in selection.notes)
+    real = desk.having(EIA_URL="https://api.eia.gov/v2")
+    assert {"eia", "eia_files", "caiso", "open_meteo"} <= set(
+        resolve(parse_selection(), real.settings(), PRESENT).sources
+    )
