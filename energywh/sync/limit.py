@@ -27,7 +27,7 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
-LONGEST_PAUSE_SECONDS = 3600  # a limit of an hour is waited for, one of a day is not
+LONGEST_PAUSE_SECONDS = 2 * 3600  # a limit of an hour is waited for, one of a day is not
 
 
 class Stopped(Exception):
@@ -81,7 +81,7 @@ class RequestLimit:
 
         Raises:
             Stopped: ``stop`` was set meanwhile.
-            Spent: it may go in more than an hour only.
+            Spent: it may go in more than two hours only.
             StorageError: the shared count cannot be written.
         """
         if self._budget is not None:
