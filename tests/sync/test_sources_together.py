@@ -11,7 +11,7 @@ from tests.support.staging import query, values
 
 SOURCES = ("eia", "caiso", "open_meteo")
 DATASETS = {"eia": ("eia",), "caiso": ("caiso.load", "caiso.renewable"), "open_meteo": ("open_meteo",)}
-PACES = {"eia": 4.0, "caiso": 3.0, "open_meteo": 2.0}  # so that each takes some seconds alone
+PACES = {"eia": 6.0, "caiso": 4.0, "open_meteo": 3.0}  # so that each takes some seconds alone
 MONTHS = {"since": "2024-03-01", "until": "2024-03-20", "regions": ["CISO", "BPAT"]}
 
 
