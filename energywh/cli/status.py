@@ -69,7 +69,11 @@ def _print(lines: list[SliceStatus], with_error: bool) -> None:
     if not lines:
         click.echo("nothing to show" if with_error else "nothing is synced of what was asked for")
         return
-    row = "{:<22} {:<7} {:<14} {:<14} {:>8} {:>12} {:>9} {:>10} {:>8} {:>6} {:>7}  {}"
+    widest = max(len(line.region) for line in lines)
+    row = (
+        f"{{:<22}} {{:<{max(widest, 6)}}} "
+        "{:<14} {:<14} {:>8} {:>12} {:>9} {:>10} {:>8} {:>6} {:>7}  {}"
+    )
     hours = ("first hour", "last hour", "behind", "rows", "missing", "unfetched")
     click.echo(row.format("dataset", "region", *hours, "chunks", "due", "failed", "last sync (UTC)"))
     for line in lines:

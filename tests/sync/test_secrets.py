@@ -121,7 +121,11 @@ def chain(error: BaseException | None) -> str:
 def test_no_exception_carries_the_key_even_unseen(tmp_path: Path, answer: Answer | None) -> None:
     """A debugger or a crash reporter walks along what `from None` only hides."""
     with scripted(lambda number, path: answer or Answer()) as server:
-        settings = Desk(tmp_path, server.url if answer else "http://127.0.0.1:9/v2").having(SYNC_TIMEOUT_SECONDS="1").settings()
+        settings = (
+            Desk(tmp_path, server.url if answer else "http://127.0.0.1:9/v2")
+            .having(SYNC_TIMEOUT_SECONDS="1")
+            .settings()
+        )
         limit = RequestLimit(tmp_path, "eia", "", Pace())
         provenance = Provenance(settings.home.create(), holds_data=False)
         fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), provenance)
