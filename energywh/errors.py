@@ -11,6 +11,7 @@
     │   ├── RefusedError          the source rejects the request: no retry helps
     │   │   └── KeyRefusedError   the source rejects the key: no other request will fare better
     │   ├── NotReadyError         the source will have it later
+    │   ├── LimitSpentError       the source allows no more for hours
     │   └── PassingError          asking again may help
     │       ├── PayloadError      a response is not what the source documents
     │       └── UnavailableError  the source failed, could not be reached, or asks to slow down
@@ -73,6 +74,10 @@ class KeyRefusedError(RefusedError):
 
 class NotReadyError(SourceError):
     """The source does not have it yet: the next sync asks again."""
+
+
+class LimitSpentError(SourceError):
+    """What the source allows in a day, or an hour, is used up: what is left is for a later sync."""
 
 
 class PassingError(SourceError):

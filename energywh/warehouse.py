@@ -185,8 +185,8 @@ class Warehouse:
                 with a warning those without a value of the target (some generate only).
             horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
                 step).
-            features: columns of the input; by default all numeric ones that have a value anywhere, the target's own
-                past among them.
+            features: columns of the input; by default all numeric ones that any of the regions named (with gaps="drop"
+                each of them) has a value of, the target's own past among them.
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
                 windows without a single target value; "drop" leaves out every window that misses a value of a
                 feature or target it uses.

@@ -42,13 +42,17 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         wait_seconds=session.settings.get("lock.wait_seconds"),
         on_wait=lambda text: click.echo(text, err=True),
     ) as connection:
-        lines, known = [], set()
+        lines: list[SliceStatus] = []
+        known: set[str] = set()
         for dataset in datasets_in(connection):
-            of = {slice_: code for code in wanted for slice_ in region_slices(dataset, session.settings, code)}
+            of: dict[str, set[str]] = {}
+            for code in wanted:
+                for slice_ in region_slices(dataset, session.settings, code):
+                    of.setdefault(slice_, set()).add(code)
             for line in slice_statuses(connection, dataset):
                 if not wanted or line.region in of:
                     lines.append(line)
-                    known.add(of.get(line.region))
+                    known |= of.get(line.region, set())
     unknown = sorted(wanted - known)
     shown = [line for line in lines if line.failed_chunks or not failed]
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from energywh.asking import ask
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 from energywh.models.project import SEEDS, pick_name
-from energywh.models.statements import quoted
+from energywh.models.statements import identifier, quoted, text
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,6 +61,26 @@ class Bound:
         if len(set(names)) < len(names):
             raise UsageError(f"a {what} is named twice: {', '.join(names)}")
         return names
+
+
+def told_by(
+    connection: duckdb.DuckDBPyConnection, bound: Bound, regions: Sequence[str] | None, *, each: bool
+) -> tuple[str, ...]:
+    """Return the features of a model that some region has a value of: those to take where none are named.
+
+    Args:
+        regions: None for all.
+        each: that every region has a value of.
+    """
+    names = bound.features(None)
+    if bound.model is None or regions is None or not names:
+        return names
+    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    chosen = ", ".join(map(text, regions))
+    rows = ask(connection, f"SELECT {counts} FROM {bound.sql} WHERE region IN ({chosen}) GROUP BY region").fetchall()
+    enough = all if each else any
+    kept = tuple(name for name, *told in zip(names, *rows, strict=True) if enough(told))
+    return kept or names
 
 
 def as_names(given: Sequence[str] | str, what: str) -> tuple[str, ...]:

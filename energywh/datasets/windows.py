@@ -27,7 +27,7 @@ from energywh import regions as eia
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
-from energywh.datasets.source import Bound, as_names, bind, lookback
+from energywh.datasets.source import Bound, as_names, bind, lookback, told_by
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -309,9 +309,13 @@ def cut_windows(
         raise UsageError(f"gaps must be 'mask' or 'drop', not {gaps!r}")
     library = arrays(as_, dtype)
     bound = bind(connection, source)
+    named = named_regions(regions)
     wanted = Wanted(
-        regions=named_regions(regions),
-        features=bound.features(features),
+        regions=named,
+        # A column of CAISO's alone says nothing of another region.
+        features=told_by(connection, bound, named, each=gaps == "drop")
+        if features is None
+        else bound.features(features),
         targets=bound.pick(target, "target"),
         first_hour=None if since is None else as_hour(since, "since"),
         last_hour=None if until is None else as_hour(until, "until", end_of_day=True),

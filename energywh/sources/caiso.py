@@ -378,12 +378,26 @@ def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
         keys.append(pa.DictionaryArray.from_arrays(pa.array(codes), columns[name].dictionary))
         numbers = numbers * len(columns[name].dictionary) + codes
         size *= len(columns[name].dictionary)
-    if _repeats(numbers, size):
-        raise PayloadError("the same interval and keys came twice")
     values = columns["value"].take(pa.array(places))
     if pc.any(pc.invert(pc.is_finite(values))).as_py():
         raise PayloadError("a value is not a finite number")
-    return pa.table([pa.array(times).view(pa.timestamp("us")), *keys, values], schema=_schema(dataset))
+    rows = pa.table([pa.array(times).view(pa.timestamp("us")), *keys, values], schema=_schema(dataset))
+    return rows.take(_without_twins(numbers, values)) if _repeats(numbers, size) else rows
+
+
+def _without_twins(numbers: Any, values: pa.Array) -> Any:
+    """Return the places of the rows, of such as are the same in all but one.
+
+    Raises:
+        PayloadError: two rows of the same interval and keys differ.
+    """
+    import numpy as np
+
+    _, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+    told = values.to_numpy(zero_copy_only=False)
+    if not np.array_equal(told[first][which], told, equal_nan=True):
+        raise PayloadError("the same interval and keys came twice, with other values")
+    return np.sort(first)
 
 
 def _microseconds(stamps: pa.Array, interval_minutes: int) -> Any:

@@ -217,7 +217,7 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     kept = {place: column for place, column in places.items() if column}
     types = {
         f"c{place}": "TIMESTAMP" if column == "period" else "DOUBLE" if column in dataset.values else "VARCHAR"
-        for place, column in places.items()
+        for place, column in sorted(places.items())
     }
     connection.execute(
         f"""
@@ -231,12 +231,14 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     of_column: dict[str, list[str]] = {}
     for place, column in kept.items():
         of_column.setdefault(column, []).append(f"c{place}")
-    _refuse_contradictions(connection, dataset, chunk, of_column)
     keys = [key for key in dataset.keys if key != dataset.slice_key]
     chosen = [f"{of_column['period'][0]} as period", *(f"trim({of_column[key][0]}) as {key}" for key in keys)]
     for value in dataset.values:
         held = of_column.get(value, ["null::double"])
-        chosen.append(f"coalesce({', '.join(held)}) as {value}" if len(held) > 1 else f"{held[0]} as {value}")
+        # A file may carry both families, one of them blank or 0 in a row. Where both say something, the new one counts:
+        # the old solar is the new with and without batteries together.
+        told = ", ".join((*(f"nullif({name}, 0)" for name in held), *held))
+        chosen.append(f"coalesce({told}) as {value}" if len(held) > 1 else f"{held[0]} as {value}")
     connection.execute(f"create view fact as select {', '.join(chosen)} from line")
     _check_stamps(connection, dataset, chunk, keys)
     rows = _without_twins(connection, dataset, chunk, keys).to_arrow_table()
@@ -254,7 +256,10 @@ def _places(dataset: FileDataset, chunk: Chunk, file: Path) -> dict[int, str]:
     headers = _headers(file, name)
     unknown = [header for header in headers if folded(header) not in known]
     required = ("period", *(key for key in dataset.keys if key != dataset.slice_key), dataset.values[0])
-    places = {place: known[folded(header)] for place, header in enumerate(headers) if folded(header) in known}
+    # Of several names of one column the newest, which stands last in the table, comes first.
+    newest_first = {header: -order for order, header in enumerate(known)}
+    found = [(place, folded(header)) for place, header in enumerate(headers) if folded(header) in known]
+    places = {place: known[header] for place, header in sorted(found, key=lambda one: newest_first[one[1]])}
     lacking = [column for column in required if column not in places.values()]
     if len(lacking) == len(required):
         raise PayloadError(f"{name} is not a half-year file of EIA; it begins: {', '.join(headers)[:120]}")
@@ -287,23 +292,6 @@ def _headers(file: Path, name: str) -> list[str]:
     return next(csv.reader(io.StringIO(text)), [])
 
 
-def _refuse_contradictions(
-    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, of_column: Mapping[str, Sequence[str]]
-) -> None:
-    """Refuse a file in which two columns that stand for the same thing have different values in one row."""
-    for column, names in of_column.items():
-        for other in names[1:]:
-            found = connection.execute(
-                f"select {of_column['region'][0]}, {of_column['period'][0]}, {names[0]}, {other} from line "
-                f"where {names[0]} <> {other} limit 1"
-            ).fetchone()
-            if found:
-                raise PayloadError(
-                    f"{_name(dataset, chunk)} contradicts itself: two columns for {column} have {found[2]} and "
-                    f"{found[3]} for {found[0]} at {found[1]} UTC"
-                )
-
-
 def _check_stamps(
     connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
 ) -> None:
@@ -317,7 +305,7 @@ def _check_stamps(
         [first, last],
     ).fetchone()
     if found:
-        raise PayloadError(
+        raise RefusedError(
             f"{_name(dataset, chunk)} has a row that does not belong to it: "
             f"{', '.join(str(value) for value in found)} UTC; its hours end from {first} to {last}"
         )
@@ -339,7 +327,7 @@ def _without_twins(
     found = connection.execute(twins.format("single")).fetchone()
     if found:
         stamp, *codes = found
-        raise PayloadError(
+        raise RefusedError(
             f"{_name(dataset, chunk)} contradicts itself: rows that differ for {', '.join(codes)} at {stamp} UTC"
         )
     return connection.sql("from single")
@@ -350,7 +338,7 @@ def _check_finite(arrays: Mapping[str, Any], dataset: FileDataset, chunk: Chunk)
 
     for value in dataset.values:
         if pc.all(pc.is_finite(arrays[value])).as_py() is False:
-            raise PayloadError(f"{_name(dataset, chunk)} has a value of {value} that is not a finite number")
+            raise RefusedError(f"{_name(dataset, chunk)} has a value of {value} that is not a finite number")
 
 
 SOURCE = EiaFiles()

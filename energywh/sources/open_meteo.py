@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from energywh.durations import hour_number, hour_time, utc_now
-from energywh.errors import NotReadyError, PayloadError, RefusedError, SourceError, UnavailableError
+from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.home import sql_dir
 from energywh.regions import regions
 from energywh.settings import Option
@@ -359,9 +359,7 @@ def _refusal(response: Response) -> Exception:
     what = f"HTTP {response.status}: {reason} [{response.request}]"
     if response.status == 429 or "limit exceeded" in reason or "concurrent requests" in reason:
         if reason.startswith(("Hourly", "Daily")):  # waiting for it would take hours
-            return SourceError(
-                f"Open-Meteo's limit of calls is used up. What is done is kept; run this again later. {what}"
-            )
+            return LimitSpentError(f"Open-Meteo's limit of calls is used up; what is left is for a later sync. {what}")
         seconds = response.retry_after_seconds
         if seconds is None and reason.startswith("Minutely"):  # counted by minutes of the clock
             seconds = 60.0 - utc_now().second

@@ -8,12 +8,12 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from energywh.errors import EnergywhError, SourceError
+from energywh.errors import EnergywhError, LimitSpentError, SourceError
 from energywh.settings import Settings
 from energywh.sources.base import Chunk, Source
 from energywh.sync.fetch import Fetched, Fetcher
 from energywh.sync.ledger import Landed, Outcome
-from energywh.sync.limit import RequestLimit, Spent, Stopped, state_folder
+from energywh.sync.limit import RequestLimit, Stopped, state_folder
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Speed
 from energywh.sync.provenance import Provenance
@@ -93,7 +93,7 @@ class Lane:
                 self._answers.put(self._fetcher.fetch(chunk))
             except Stopped:
                 return
-            except Spent as spent:
+            except LimitSpentError as spent:
                 self.spent = str(spent)
                 self.stop.set()
             except EnergywhError as error:

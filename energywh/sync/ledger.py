@@ -233,7 +233,7 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
                 "rows": outcome.rows,
                 "attempts": outcome.attempts,
                 "fetched_at_utc": outcome.fetched_at_utc,
-                "error": outcome.error,
+                "error": None if outcome.later else outcome.error,  # what waits for the source has not failed
                 "payloads": list(outcome.payloads),
             }
             for outcome in outcomes

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.errors import StorageError
+from energywh.errors import LimitSpentError, StorageError
 from energywh.sources.base import Pace
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ LONGEST_PAUSE_SECONDS = 2 * 3600  # a limit of an hour is waited for, one of a d
 
 class Stopped(Exception):
     """Waiting was ended because the run is to stop."""
-
-
-class Spent(Exception):
-    """The limit of a day is used up: what is left is for a later run."""
 
 
 class RequestLimit:
@@ -81,7 +77,7 @@ class RequestLimit:
 
         Raises:
             Stopped: ``stop`` was set meanwhile.
-            Spent: it may go in more than two hours only.
+            LimitSpentError: it may go in more than two hours only.
             StorageError: the shared count cannot be written.
         """
         if self._budget is not None:
@@ -100,7 +96,7 @@ class RequestLimit:
             if pause_ms is None:
                 return
             if pause_ms > LONGEST_PAUSE_SECONDS * 1000:
-                raise Spent(
+                raise LimitSpentError(
                     f"what {self._source} allows in a day is used up for the next {math.ceil(pause_ms / 3_600_000)} h; "
                     "what is left is for the syncs after that"
                 )

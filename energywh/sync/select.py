@@ -118,7 +118,7 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
         return selection
     chosen = _chosen(settings)
     kept, notes, refusals = dict(selection.sources), [], []
-    stand_ins = [name for name in kept if _is_here(name, settings)]
+    stand_ins = [name for name in kept if _wanted(name, chosen, selection.way) and _is_here(name, settings)]
     for name, source in selection.sources.items():
         if not _wanted(name, chosen, selection.way):
             del kept[name]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from energywh.durations import HOUR, hour_number, hour_time, utc_now
-from energywh.regions import regions
+from energywh.sources import sources
 from energywh.sources.base import EVERY, Dataset
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ class SliceStatus:
     due_chunks: int
     failed_chunks: int
     last_sync_utc: datetime | None
-    behind_hours: int | None  # whole hours since the end of the last hour with a value
+    behind_hours: (
+        int | None
+    )  # whole hours since the end of the last hour with a value; of forecasts, since the last sync
     lag_hours: int  # how far behind the dataset is wont to be
+    ended: bool  # it has stopped reporting, or is a file of hours gone by
     error: str | None  # of a failed chunk
 
 
@@ -80,12 +83,19 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
     series = _read_series(connection, dataset)
     gaps = {slice_: rows.gaps() for slice_, rows in ledger.items()}
     in_gaps = _values_in_gaps(connection, dataset, gaps)
+    source, now = sources()[dataset.source], utc_now()
     found = []
     for slice_, rows in sorted(ledger.items()):
         codes = {key: one for key, one in series.items() if slice_ in (EVERY, key[0])}
         lasts = [one.last for one in codes.values() if one.last is not None and not one.ahead]
         last = max(lasts, default=None)
         first = min((one.first for one in codes.values()), default=None)
+        behind = None if last is None else (now - hour_time(last) - HOUR) // HOUR
+        if dataset.ahead is None and source.lead_hours(dataset, slice_) > 0 and last is not None:
+            # All its rows run ahead: the last hour says nothing of whether any still come.
+            last = min(last, hour_number(now) - 1)
+            behind = None if rows.last_sync_utc is None else (now - rows.last_sync_utc) // HOUR
+        ends = source.span(dataset, slice_)[1]
         found.append(
             SliceStatus(
                 dataset.name,
@@ -99,8 +109,9 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
                 rows.due,
                 rows.failed,
                 rows.last_sync_utc,
-                None if last is None else (utc_now() - hour_time(last) - HOUR) // HOUR,
+                behind,
                 dataset.lag_hours,
+                ends is not None and ends < hour_number(now),
                 rows.error,
             )
         )
@@ -203,8 +214,7 @@ def is_late(status: SliceStatus, limit_hours: int) -> bool:
 
     One that has never delivered a value, and of which chunks are due or failed, is behind without limit.
     """
-    region = regions().get(status.region)
-    if region is not None and region.last_date is not None:
+    if status.ended:
         return False
     if status.behind_hours is None:
         return status.due_chunks > 0 or status.failed_chunks > 0

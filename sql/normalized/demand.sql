@@ -3,8 +3,8 @@ description = """
 What each respondent reports about itself, one row an hour: demand, day-ahead forecast, net generation, total interchange.
 A row exists where the source has a row of any of the four types, even one without a value. Aggregates are here when they were
 synced; join normalized.region on kind to leave them out. Values are as reported: absurd ones are kept, missing ones are NULL.
-An hour that both the API and the half-year files have is one row: of each value the one that became known last, and any value
-before none. normalized.source_conflict lists where they differ. A row of a file that is blank throughout counts as no row.
+An hour that both the API and the half-year files have is one row: of each value the one that became known last (of the
+newest six weeks the API's), and any value before none. normalized.source_conflict lists where they differ. A row of a file that is blank throughout counts as no row.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -105,6 +105,7 @@ api as (
     group by respondent, period
 ),
 
+-- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
 met as (
     select
         coalesce(a.region, f.region) as region,
@@ -113,19 +114,19 @@ met as (
         a.demand_mwh as api_demand_mwh,
         f.demand_mwh as file_demand_mwh,
         f.demand_mwh is not null
-            and (a.demand_mwh is null or f.known_from_utc > a.demand_from_utc) as demand_of_file,
+            and (a.demand_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.demand_from_utc)) as demand_of_file,
         a.demand_forecast_mwh as api_demand_forecast_mwh,
         f.demand_forecast_mwh as file_demand_forecast_mwh,
         f.demand_forecast_mwh is not null
-            and (a.demand_forecast_mwh is null or f.known_from_utc > a.demand_forecast_from_utc) as demand_forecast_of_file,
+            and (a.demand_forecast_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.demand_forecast_from_utc)) as demand_forecast_of_file,
         a.net_generation_mwh as api_net_generation_mwh,
         f.net_generation_mwh as file_net_generation_mwh,
         f.net_generation_mwh is not null
-            and (a.net_generation_mwh is null or f.known_from_utc > a.net_generation_from_utc) as net_generation_of_file,
+            and (a.net_generation_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.net_generation_from_utc)) as net_generation_of_file,
         a.total_interchange_mwh as api_total_interchange_mwh,
         f.total_interchange_mwh as file_total_interchange_mwh,
         f.total_interchange_mwh is not null
-            and (a.total_interchange_mwh is null or f.known_from_utc > a.total_interchange_from_utc) as total_interchange_of_file,
+            and (a.total_interchange_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.total_interchange_from_utc)) as total_interchange_of_file,
         f.demand_imputed_mwh,
         f.demand_adjusted_mwh,
         f.net_generation_imputed_mwh,

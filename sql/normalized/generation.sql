@@ -1,8 +1,8 @@
 /*---
 description = """
 Net generation of each respondent by EIA fuel code, one row an hour and code; normalized.fuel gives each code's family.
-An hour and code that both the API and the half-year files have is one row: the value that became known last, and a value before
-none. normalized.source_conflict lists where they differ. A blank in a file counts as no row.
+An hour and code that both the API and the half-year files have is one row: the value that became known last (of the
+newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ. A blank in a file counts as no row.
 """
 materialized = "table"
 grain = ["region", "hour_utc", "fuel"]
@@ -71,6 +71,7 @@ files as (
     where coalesce(generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) is not null
 ),
 
+-- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
 met as (
     select
         coalesce(a.respondent, f.region) as region,
@@ -79,7 +80,7 @@ met as (
         a.period is not null as in_api,
         a.value as api_mwh,
         f.generation_mwh as file_mwh,
-        f.generation_mwh is not null and (a.value is null or f.known_from_utc > a.known_from_utc) as of_file,
+        f.generation_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file,
         f.generation_imputed_mwh,
         f.generation_adjusted_mwh
     from staging.eia.fuel_type_data as a

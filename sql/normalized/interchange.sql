@@ -2,8 +2,8 @@
 description = """
 Hourly interchange of each respondent with each neighbor, as that respondent reports it. Most pairs are in the table twice, once from
 each side, and the two sides often disagree: never add both.
-An hour and pair that both the API and the half-year files have is one row: the value that became known last, and a value before
-none. normalized.source_conflict lists where they differ.
+An hour and pair that both the API and the half-year files have is one row: the value that became known last (of the
+newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ.
 """
 materialized = "table"
 grain = ["region", "neighbor", "hour_utc"]
@@ -43,6 +43,7 @@ with filed as (
     group by region, neighbor, period
 ),
 
+-- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
 met as (
     select
         coalesce(a.fromba, f.region) as region,
@@ -51,9 +52,9 @@ met as (
         a.period is not null as in_api,
         a.value as api_mwh,
         f.interchange_mwh as file_mwh,
-        f.interchange_mwh is not null and (a.value is null or f.known_from_utc > a.known_from_utc) as of_file
+        f.interchange_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.interchange_data as a
-    full join filed as f
+    full join (from filed where interchange_mwh is not null) as f
         on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
 )
 

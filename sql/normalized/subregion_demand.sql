@@ -2,7 +2,8 @@
 description = """
 Hourly demand of the subregions by which eight authorities report (CISO by utility, PJM and NYIS by zone, ...). They add up to
 nearly the authority's own demand: soft, as all identities of the form are.
-An hour that both the API and the half-year files have is one row: the value that became known last, and a value before none.
+An hour that both the API and the half-year files have is one row: the value that became known last (of the newest
+six weeks the API's), and a value before none.
 """
 materialized = "table"
 grain = ["region", "subregion", "hour_utc"]
@@ -44,6 +45,7 @@ with filed as (
     group by region, subregion, period
 ),
 
+-- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
 met as (
     select
         coalesce(a.parent, f.region) as region,
@@ -52,9 +54,9 @@ met as (
         a.period is not null as in_api,
         a.value as api_mwh,
         f.demand_mwh as file_mwh,
-        f.demand_mwh is not null and (a.value is null or f.known_from_utc > a.known_from_utc) as of_file
+        f.demand_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.region_sub_ba_data as a
-    full join filed as f
+    full join (from filed where demand_mwh is not null) as f
         on f.region = a.parent and f.subregion = a.subba and f.period = a.period
 )
 

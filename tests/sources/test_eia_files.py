@@ -135,13 +135,20 @@ def test_reported_imputed_and_adjusted_values_of_both_families_stand_in_columns_
 
 
 def test_a_file_with_both_families_is_read_from_the_one_that_is_filled(tmp_path: Path) -> None:
+    """Blank or 0 is not filled; where a row fills both, the new family counts, of which the old one is the sum."""
     old, new = "Net Generation (MW) from Solar", "Net Generation (MW) from Solar without Integrated Battery Storage"
-    headers = (*BALANCE_HEADERS[:7], old, new)
-    other = key_cells("PACW", END)
-    rows = read(tmp_path, balance(row(**{new: "70"}), other | {old: "60"}, headers=headers)).to_pylist()
-    assert [one["sun_mwh"] for one in rows] == [70.0, 60.0]
-    with pytest.raises(PayloadError, match=r"contradicts itself.*sun_mwh.*60\.0.*70\.0.*CISO"):
-        read(tmp_path, balance(row(**{new: "70", old: "60"}), headers=headers))
+    for headers in ((*BALANCE_HEADERS[:7], old, new), (*BALANCE_HEADERS[:7], new, old)):
+        for cells, expected in (
+            ({new: "70"}, 70.0),
+            ({old: "60"}, 60.0),
+            ({new: "70", old: "0"}, 70.0),
+            ({new: "0", old: "60"}, 60.0),
+            ({new: "0", old: "0"}, 0.0),
+            ({new: "70", old: "75"}, 70.0),
+            ({}, None),
+        ):
+            (found,) = read(tmp_path, balance(row(**cells), headers=headers)).to_pylist()
+            assert found["sun_mwh"] == expected
 
 
 def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_header() -> None:
@@ -188,7 +195,7 @@ def test_a_column_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_whole_half_year_file_is_refused_and_says_which(tmp_path: Path, body: bytes, what: str) -> None:
-    with pytest.raises(PayloadError, match=what) as caught:
+    with pytest.raises((PayloadError, RefusedError), match=what) as caught:
         read(tmp_path, body)
     assert "EIA930_BALANCE_2024_Jan_Jun.csv" in str(caught.value)
 
@@ -197,7 +204,7 @@ def test_a_row_that_stands_there_twice_is_taken_once(tmp_path: Path) -> None:
     assert len(read(tmp_path, balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "5"})))) == 1
     pair = {"Directly Interconnected Balancing Authority": "AZPS", "Interchange (MW)": "-9"}
     body = as_csv(INTERCHANGE_HEADERS, [row(**pair), row(**(pair | {"Interchange (MW)": "-8"}))])
-    with pytest.raises(PayloadError, match="differ for CISO, AZPS at 2024-02-01 06"):
+    with pytest.raises(RefusedError, match="differ for CISO, AZPS at 2024-02-01 06"):
         read(tmp_path, body, "INTERCHANGE")
 
 

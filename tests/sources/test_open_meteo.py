@@ -13,6 +13,7 @@ import pytest
 
 from energywh.durations import hour_number, hour_time
 from energywh.errors import (
+    LimitSpentError,
     NotReadyError,
     PassingError,
     PayloadError,
@@ -297,7 +298,7 @@ def test_a_minute_beyond_the_limit_is_waited_for(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("reason", [HOURLY_LIMIT, DAILY])
 def test_an_hour_or_a_day_beyond_the_limit_ends_the_run_of_this_source(reason: str) -> None:
-    with pytest.raises(SourceError, match=r"used up.*run this again later") as caught:
+    with pytest.raises(LimitSpentError, match=r"used up; what is left is for a later sync") as caught:
         answer({"error": True, "reason": reason}, 429)
     assert not isinstance(caught.value, PassingError | RefusedError)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from energywh.errors import StorageError
+from energywh.errors import LimitSpentError, StorageError
 from energywh.sources.base import Pace
-from energywh.sync.limit import RequestLimit, Spent, Stopped, duration_seconds, state_folder
+from energywh.sync.limit import RequestLimit, Stopped, duration_seconds, state_folder
 
 
 def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
@@ -97,7 +97,7 @@ def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
         both.wait(stop)
     threading.Timer(0.2, stop.set).start()
     # The limit of an hour is waited for, that of a day is not.
-    with pytest.raises(Spent if per_day == most else Stopped):
+    with pytest.raises(LimitSpentError if per_day == most else Stopped):
         both.wait(stop)
     both.close()
 
