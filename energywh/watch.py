@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from energywh.durations import utc_now
 from energywh.errors import EnergywhError
 from energywh.settings import Settings
+
+if TYPE_CHECKING:
+    from energywh.sync.select import Selection
 
 Say = Callable[[str], None]
 
@@ -24,6 +29,7 @@ class Round:
     lines: tuple[str, ...]
     failures: tuple[str, ...]
     seconds: float
+    interrupted: bool = False
 
 
 class Stopping:
@@ -53,6 +59,7 @@ class Stopping:
 
 def watch(
     settings: Callable[[], Settings],
+    selection: Selection,
     *,
     every_seconds: float,
     export: bool = True,
@@ -65,6 +72,7 @@ def watch(
 
     Args:
         settings: loads the settings, anew for each round: a changed `energywh.toml` counts from the next one on.
+        selection: what to sync.
         every_seconds: from the start of one round to the start of the next; a round that takes longer is followed
             by the next at once.
         export: write Parquet too.
@@ -77,8 +85,9 @@ def watch(
             while not stopping.event.is_set():
                 number += 1
                 began = time.monotonic()
-                lines, failures = _round(settings, export, stopping, say)
-                on_round(Round(number, tuple(lines), tuple(failures), time.monotonic() - began))
+                lines, failures = _round(settings, selection, export, stopping, say)
+                seconds, stopped = time.monotonic() - began, stopping.event.is_set()
+                on_round(Round(number, tuple(lines), tuple(failures), seconds, stopped))
                 failed += bool(failures)
                 if number == rounds:
                     break
@@ -90,10 +99,15 @@ def watch(
     return failed
 
 
-def _round(settings: Callable[[], Settings], export: bool, stopping: Stopping, say: Say) -> tuple[list[str], list[str]]:
+def _round(
+    settings: Callable[[], Settings], selection: Selection, export: bool, stopping: Stopping, say: Say
+) -> tuple[list[str], list[str]]:
     """Run the steps of one round. A step that fails does not keep the next from what is there."""
     say(f"{utc_now():%Y-%m-%dT%H:%M} UTC")
-    steps: list[tuple[str, Callable[[Settings, Stopping, Say], str]]] = [("sync", _sync), ("build", _build)]
+    steps: list[tuple[str, Callable[[Settings, Stopping, Say], str]]] = [
+        ("sync", partial(_sync, selection)),
+        ("build", _build),
+    ]
     if export:
         steps.append(("export", _export))
     lines: list[str] = []
@@ -112,13 +126,12 @@ def _round(settings: Callable[[], Settings], export: bool, stopping: Stopping, s
     return lines, failures
 
 
-def _sync(settings: Settings, stopping: Stopping, say: Say) -> str:
+def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say) -> str:
     from energywh.sync.run import sync
-    from energywh.sync.select import parse_selection
 
     stopping.landing = True
     try:
-        result = sync(settings, parse_selection(), reporter=_Words(say), stop=stopping.event)
+        result = sync(settings, selection, reporter=_Words(say), stop=stopping.event)
     finally:
         stopping.landing = False
     rows, new, changed = (

@@ -56,6 +56,7 @@ def test_a_signal_in_a_sync_finishes_the_landing_and_leaves_what_is_done(tmp_pat
         out, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
         assert "published" not in out
+        assert "round 1 interrupted" in out
         assert query(desk.staging, "select count(*) > 0 from sync.chunk where status = 'done'") == [(True,)]
         assert query(desk.staging, "select count(*) from sync.chunk where status = 'in progress'") == [(0,)]
 
@@ -68,3 +69,31 @@ def test_a_span_that_is_none_is_refused(text: str) -> None:
 
 def test_spans_are_read() -> None:
     assert [parse_span_seconds(text) for text in ("90s", "30m", "1h", "2d")] == [90, 1800, 3600, 172_800]
+
+
+def test_a_step_that_fails_in_an_unforeseen_way_does_not_end_the_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from energywh import watch
+    from energywh.sync.select import parse_selection
+
+    def burst(*_: object) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(watch, "_build", burst)
+    monkeypatch.setattr(watch, "_sync", lambda *_: "nothing")
+    rounds: list[watch.Round] = []
+    desk = Desk(tmp_path, "http://127.0.0.1:9/v2")
+    failed = watch.watch(
+        desk.settings, parse_selection(("eia",)), every_seconds=0.1, export=False, rounds=3, on_round=rounds.append
+    )
+    assert failed == 3
+    assert [done.failures for done in rounds] == [("build: unexpected MemoryError; please report it",)] * 3
+
+
+def test_what_is_synced_can_be_limited(tmp_path: Path) -> None:
+    with desk_with_simulator(tmp_path) as (desk, _):
+        words = ("eia.region_data", "--region", "CISO", "--since", "2025-12-20", "--rounds", "1", "--no-export")
+        done = desk.run("watch", *words)
+        assert done.returncode == 0, done.stderr
+        assert query(desk.staging, "select distinct dataset, slice from sync.chunk") == [("eia.region_data", "CISO")]

@@ -169,4 +169,9 @@ def main() -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor must Python try again at exit
         click.echo(f"energywh: the system refused: {error.strerror or error}{where}", err=True)
         sys.exit(1)
+    except RuntimeError as error:
+        if "Query interrupted" not in str(error):  # what DuckDB makes of Ctrl-C
+            raise
+        click.echo("interrupted", err=True)
+        sys.exit(130)
     sys.exit(result if isinstance(result, int) else 0)

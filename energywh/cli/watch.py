@@ -14,26 +14,42 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("what", nargs=-1, metavar="[SOURCE|DATASET]...")
+@click.option("--since", metavar="TIME", help="First UTC day or hour to sync, inclusive.")
+@click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
 @click.option("--every", default="1h", show_default=True, metavar="DURATION", help="From one round to the next.")
 @click.option("--rounds", default=0, type=click.IntRange(min=0), help="Stop after so many [until stopped].")
 @click.option("--export/--no-export", "export", default=True, help="Write Parquet in each round, or do not [do].")
 @click.pass_obj
-def watch(session: Session, every: str, rounds: int, export: bool) -> int:
+def watch(
+    session: Session,
+    what: tuple[str, ...],
+    since: str | None,
+    regions: tuple[str, ...],
+    every: str,
+    rounds: int,
+    export: bool,
+) -> int:
     """Sync, build and export every DURATION (30m, 1h, 1d), until SIGTERM or Ctrl-C.
+
+    Without more said it syncs what a plain sync does; SOURCE, DATASET, --since and --region limit it as there.
 
     A round that fails is told and survived: the next one tries again. To stop, a landing in hand is finished, and a
     build is broken off; what is published stays. The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when
     --rounds ended and any of them failed.
     """
     from energywh.durations import parse_span_seconds
+    from energywh.sync.select import parse_selection
     from energywh.watch import Stopping
     from energywh.watch import watch as run_watch
 
+    selection = parse_selection(what, since=since, regions=regions)
     seconds = parse_span_seconds(every, "--every")
     _ = session.settings  # a wrong setting is said at once, and not in every round
     stopping = Stopping()
     failed = run_watch(
         session.load,
+        selection,
         every_seconds=seconds,
         export=export,
         rounds=rounds,
@@ -51,5 +67,5 @@ def _print(done: Round) -> None:
         click.echo(line)
     for failure in done.failures:
         click.echo(f"failed: {failure}", err=True)
-    word = "incomplete" if done.failures else "done"
+    word = "interrupted" if done.interrupted else "incomplete" if done.failures else "done"
     click.echo(f"round {done.number} {word} in {done.seconds:.1f} s")

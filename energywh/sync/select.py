@@ -133,6 +133,8 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
         try:
             check_source(source, settings)
         except UsageError as error:
+            if selection.way == "api" and source.history_source is not None:
+                raise  # it was asked for by --api
             refusals.append(error)
             history = source.history_source
             instead = history is not None and history in kept and _wanted(history, chosen, selection.way)
@@ -161,6 +163,9 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
                 f"requests (--api: all from {name})"
             )
     datasets = tuple(dataset for dataset in selection.datasets if dataset.source in kept)
+    files = sorted({dataset.source for dataset in datasets if dataset.is_file})
+    if files and (selection.regions or selection.since is not None or selection.until is not None):
+        notes.append(f"{', '.join(files)}: whole files are taken, with all regions and hours of their half-year")
     return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=tuple(notes))
 
 
@@ -271,15 +276,15 @@ def why_cut(selection: Selection, dataset: Dataset, slice_: str, present_hour: i
     oldest = _oldest(selection, dataset, present_hour)
     if oldest is not None and selection.since is not None and selection.since < oldest:
         return f"{dataset.name} is asked from {hour_time(oldest).date()} on: {dataset.source} keeps no older hours"
-    if not selection.regions:
+    region = regions().get(slice_)
+    if not selection.regions or region is None:
         return None
     begins, ends = selection.sources[dataset.source].span(dataset, slice_)
-    region = regions().get(slice_)
     since = hour_number(parse_hour(dataset.first_hour)) if selection.since is None else selection.since
     if ends is not None and since > ends:
-        day = region.last_date if region is not None and region.last_date else hour_time(ends).date()
+        day = region.last_date or hour_time(ends).date()
         return f"{slice_} stopped reporting on {day}"
     if begins is not None and selection.until is not None and selection.until < begins:
-        day = region.first_date if region is not None and region.first_date else hour_time(begins).date()
+        day = region.first_date or hour_time(begins).date()
         return f"{slice_} began to report on {day}"
     return None

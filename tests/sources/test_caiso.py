@@ -238,6 +238,11 @@ def test_a_column_that_is_needed_and_not_there_is_named(name: str) -> None:
         read_prices(rows, header=HEADER[:at] + HEADER[at + 1 :])
 
 
+def test_a_row_that_comes_twice_the_same_is_one() -> None:
+    once, twice = read_prices([price_row(8), price_row(9)]), read_prices([price_row(8), price_row(9), price_row(8)])
+    assert twice.equals(once)
+
+
 def test_a_column_that_is_there_twice_is_refused() -> None:
     with pytest.raises(PayloadError, match="has the column NODE more than once"):
         read_prices([(*price_row(), "x")], header=(*HEADER, "NODE"))
@@ -246,7 +251,7 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([price_row(8), price_row(9), price_row(8)], "the same interval and keys came twice"),
+        ([price_row(8), price_row(9), price_row(8, price="99.5")], "came twice, with other values"),
         ([price_row(price="nan")], "a value is not a finite number"),
         ([price_row(price="1e999")], "a value is not a finite number"),
         ([price_row(price="n/a")], "is not whole CSV"),

@@ -16,6 +16,7 @@ from tests.support.desk import KEY, Desk
 from tests.support.few import few_regions
 
 PRESENT = hour_number(parse_hour("2026-05-20T12"))
+WHOLE_FILES = "eia_files: whole files are taken, with all regions and hours of their half-year"
 NEWEST = PRESENT - EIA.newest_hours
 
 
@@ -52,8 +53,9 @@ def test_without_a_key_the_files_are_taken_and_it_says_so(tmp_path: Path) -> Non
     for words in ({}, {"regions": ["CISO"]}, {"since": "2026-05-19"}):
         selection = chosen(tmp_path, key="", **words)
         assert set(selection.sources) == {"eia_files"}
-        (note,) = selection.notes
+        note, *whole = selection.notes
         assert note.startswith("eia is left out: EIA's API needs a key")
+        assert whole == [WHOLE_FILES] * bool(words)
         assert note.endswith("Its history is taken from eia_files")
 
 
@@ -79,7 +81,8 @@ def test_one_way_can_be_forced(tmp_path: Path, sources: str) -> None:
     assert (set(api.sources), set(files.sources)) == ({"eia"}, {"eia_files"})
     assert not api.begins
     assert first_hour(api, "eia.region_data", "CISO") == hour_number(parse_hour("2019-01-01"))
-    assert api.notes == files.notes == ()
+    assert api.notes == ()
+    assert files.notes == (WHOLE_FILES,)
     with pytest.raises(SettingsError, match="needs a key"):
         chosen(tmp_path, key="", sources=sources, way="api")
 
