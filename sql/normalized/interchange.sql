@@ -54,7 +54,7 @@ met as (
         f.interchange_mwh as file_mwh,
         f.interchange_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.interchange_data as a
-    full join (from filed where interchange_mwh is not null) as f
+    full join filed as f
         on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
 )
 

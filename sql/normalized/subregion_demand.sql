@@ -56,7 +56,7 @@ met as (
         f.demand_mwh as file_mwh,
         f.demand_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.region_sub_ba_data as a
-    full join (from filed where demand_mwh is not null) as f
+    full join filed as f
         on f.region = a.parent and f.subregion = a.subba and f.period = a.period
 )
 
