@@ -49,12 +49,17 @@ class Listener:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: versions kept, and what DuckDB may use (0 and empty: its own choice)."""
+    """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
+
+    Attributes:
+        corrections: apply the dated corrections of clocks and signs.
+    """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
     threads: int = 0
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
+    corrections: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -64,6 +69,7 @@ class BuildOptions:
             threads=settings.get("build.threads"),
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
+            corrections=settings.get("build.corrections"),
         )
 
     @property
@@ -130,7 +136,7 @@ def build(
     """
     options, listener = options or BuildOptions(), listener or Listener()
     began = time.monotonic()
-    project = load_project(sql or sql_dir())
+    project = load_project(sql or sql_dir(), {"corrections": options.corrections})
     wanted = project.pick(names)
     if not home.staging.is_file():
         raise StorageError(

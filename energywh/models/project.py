@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from energywh.errors import ModelError, UnknownNameError, did_you_mean
 from energywh.models.frontmatter import Model, read_model
 
 SEEDS = "seeds"
+OPTION = "seeds.option"
 RESERVED_SCHEMAS = ("staging", "energywh", "main", "temp", "information_schema", "pg_catalog")
 
 
 @dataclass(frozen=True)
 class Seed:
-    """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`."""
+    """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`.
+
+    Attributes:
+        options: what `enabled` is in the rows of these names; of `seeds.option` only, by which settings reach SQL.
+    """
 
     name: str
     path: Path
     file_hash: str
+    options: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,21 @@ def pick_name(name: str, models: Iterable[str]) -> str:
     raise UnknownNameError(f"no model is named '{name}'{near}")
 
 
-def load_project(sql_dir: Path) -> Project:
+def load_project(sql_dir: Path, options: Mapping[str, bool] | None = None) -> Project:
     """Read every seed and model under ``sql_dir``.
+
+    Args:
+        options: which options of `seeds.option` hold, by name; those not named are as the file says.
 
     Raises:
         ModelError: a file is not a model, a folder cannot be a schema, or there are no models.
     """
     seeds: dict[str, Seed] = {}
     for path in sorted((sql_dir / SEEDS).glob("*.csv")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        seeds[f"{SEEDS}.{path.stem}"] = Seed(f"{SEEDS}.{path.stem}", path, digest)
+        name = f"{SEEDS}.{path.stem}"
+        held = dict(options or {}) if name == OPTION else {}
+        digest = hashlib.sha256(path.read_bytes() + (repr(sorted(held.items())).encode() if held else b""))
+        seeds[name] = Seed(name, path, digest.hexdigest()[:16], held)
 
     models: dict[str, Model] = {}
     for path in sorted(sql_dir.glob("*/*.sql")):
