@@ -36,41 +36,22 @@ not_null = ["region", "hour_utc"]
 sql = "select * from normalized.demand where demand_flag is null and demand_clean_mwh is distinct from demand_mwh"
 description = "hours without a flag whose clean demand is not the reported one"
 ---*/
-with spine as (
-    select region, unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc
-    from normalized.demand_span
-),
-
-flagged as (
-    select
-        coalesce(s.region, d.region) as region,
-        coalesce(s.hour_utc, d.hour_utc) as hour_utc,
-        d.* exclude (region, hour_utc),
-        case
-            when s.region is null then null
-            when d.region is null then 'missing'
-            when d.demand_mwh is null then 'null'
-            when d.demand_mwh <= 0 then 'negative_or_zero'
-        end as demand_flag
-    from spine as s
-    full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
-)
-
 select
-    region,
-    hour_utc,
-    demand_mwh,
-    demand_flag,
-    case when demand_flag is null then demand_mwh end as demand_clean_mwh,
-    case when demand_flag is null then demand_mwh end as demand_screened_mwh,
-    demand_forecast_mwh,
-    net_generation_mwh,
-    total_interchange_mwh,
-    demand_imputed_mwh,
-    demand_adjusted_mwh,
-    net_generation_imputed_mwh,
-    net_generation_adjusted_mwh,
-    total_interchange_imputed_mwh,
-    total_interchange_adjusted_mwh,
-    source
-from flagged
+    coalesce(s.region, d.region) as region,
+    coalesce(s.hour_utc, d.hour_utc) as hour_utc,
+    d.demand_mwh,
+    s.demand_flag,
+    case when s.demand_flag is null then d.demand_mwh end as demand_clean_mwh,
+    s.demand_screened_mwh,
+    d.demand_forecast_mwh,
+    d.net_generation_mwh,
+    d.total_interchange_mwh,
+    d.demand_imputed_mwh,
+    d.demand_adjusted_mwh,
+    d.net_generation_imputed_mwh,
+    d.net_generation_adjusted_mwh,
+    d.total_interchange_imputed_mwh,
+    d.total_interchange_adjusted_mwh,
+    d.source
+from normalized.demand_screen as s
+full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
