@@ -17,7 +17,7 @@ from energywh.errors import UnknownNameError, did_you_mean
 from energywh.home import Home, sql_dir
 from energywh.models.graph import STAGING, link
 from energywh.models.meta import UNITS
-from energywh.models.origins import Untraceable, trace_select
+from energywh.models.origins import Untraceable, read_once, trace_select
 from energywh.models.project import SEEDS, load_project
 from energywh.models.publish import current_version
 from energywh.models.traces import ROWS, Choice, Origin, Place, Trace
@@ -45,12 +45,28 @@ class Traced:
 
     Attributes:
         rows: what says which rows there are.
+        once: tables that are read in one place only.
         note: why the columns could not be told apart; each then comes from all that the model reads.
     """
 
     columns: Mapping[str, Trace]
     rows: frozenset[Place]
+    once: frozenset[str] = frozenset()
     note: str = ""
+
+    def handed_on(self, origin: Origin, chosen: Mapping[str, tuple[str, ...]]) -> frozenset[Choice]:
+        """Return what selects the rows of an origin, with what is ``chosen`` of the model's own columns.
+
+        A key that the model has as the same table has it selects that table's rows too, where it is read once.
+        """
+        where = {(choice.table, choice.column): choice.values for choice in origin.where}
+        for column, values in chosen.items():
+            trace = self.columns.get(column, Trace())
+            if trace.unchanged and origin.table in self.once and not origin.other_rows:
+                for key in trace.values:
+                    if key.table == origin.table:
+                        where.setdefault(key.place, values)
+        return frozenset(Choice(*place, values) for place, values in where.items())
 
 
 @dataclass(frozen=True)
@@ -207,7 +223,7 @@ class Lineage:
         trace = self.trace(place)
         fixed = {choice.column: choice.values for choice in chosen if choice.table == table}
         origins = [
-            self.step(origin.place, origin.where)
+            self.step(origin.place, self.models[table].handed_on(origin, fixed))
             for origin in sorted(trace.values, key=lambda each: (each.place, sorted(each.where)))
             # Of a UNION, a side that holds another constant is not where the value comes from.
             if all(value in fixed.get(key, (value,)) for key, value in origin.given)
@@ -300,8 +316,8 @@ def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:
     except Untraceable as reason:
         rows = frozenset((table, ROWS) for table in model.reads)
         everything = Trace(frozenset(Origin(*place) for place in rows))
-        return Traced(dict.fromkeys(model.columns, everything), rows, f"not told apart by column: {reason}")
-    return Traced(relation.columns, relation.rows)
+        return Traced(dict.fromkeys(model.columns, everything), rows, note=f"not told apart by column: {reason}")
+    return Traced(relation.columns, relation.rows, read_once(model.sql))
 
 
 def dataset_of(table: str) -> Dataset | None:

@@ -14,6 +14,7 @@ depend on it. What cannot be followed raises `Untraceable`; nothing is ever left
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -42,6 +43,15 @@ def trace_select(sql: str, tables: Mapping[str, Sequence[str]]) -> Relation:
         raise Untraceable(f"cannot parse the SQL: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise Untraceable("SQL that is nested too deeply") from None
+
+
+def read_once(sql: str) -> frozenset[str]:
+    """Return the tables that ``sql`` names in one place only."""
+    names = Counter(
+        ".".join(part.name.lower() for part in table.parts if isinstance(part, exp.Identifier))
+        for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table)
+    )
+    return frozenset(name for name, times in names.items() if times == 1)
 
 
 @dataclass
@@ -203,6 +213,8 @@ class _Tracer:
                 scope.aliases[name] = narrowed
                 if key is not None:
                     passed.setdefault(key, name)
+            for unnested in projection.find_all(exp.Explode, exp.Unnest):  # as many rows as the list has
+                scope.rows |= self.value(unnested, scope).places
         for clause in ("where", "having", "qualify"):
             condition = node.args.get(clause)
             if condition is not None:

@@ -71,7 +71,8 @@ class CaisoDataset(Dataset):
 
     @property
     def origin(self) -> str:
-        return f"report {self.report}, market {' or '.join(market.id for market in self.markets)}"
+        market = f", market {self.markets[0].id}" if len(self.markets) == 1 else ""
+        return f"report {self.report}{market}"
 
     def fields_of(self, column: str) -> tuple[str, ...]:
         if column in self.values:
