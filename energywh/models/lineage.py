@@ -157,9 +157,11 @@ class Lineage:
         known = dict(tables)
         self.models: dict[str, Traced] = {}
         self.reads: dict[str, tuple[str, ...]] = {}
+        self.sql: dict[str, str] = {}
         for model in models:
             self.models[model.name] = traced = _traced(model, known)
             self.reads[model.name] = tuple(sorted(model.reads))
+            self.sql[model.name] = model.sql
             known[model.name] = list(traced.columns)
         self.tables = known
         self._steps: dict[tuple[Place, frozenset[Choice]], Step] = {}
@@ -181,22 +183,22 @@ class Lineage:
         if wanted in places:
             return places[wanted]
         endings = [wanted, *(wanted + unit for unit in UNITS)]
-        found = [(table, ROWS) for table in tables if table.endswith(f".{wanted}")]
-        found = found or [places[full] for full in places if f".{full}".endswith(f".{wanted}")]
-        found = found or [places[full] for full in places if any(f".{full}".endswith(f".{each}") for each in endings)]
+        # Of tables of one name, models come first, and staging before its revisions.
+        found = [(table, ROWS) for table in self.models if table.endswith(f".{wanted}")]
+        found = found or [(table, ROWS) for table in tables if table.endswith(f".{wanted}")]
+        for ending in ([wanted], endings):
+            found = found or [place for full, place in places.items() if full.endswith(tuple(f".{e}" for e in ending))]
         if len(found) == 1:
             return found[0]
         if found:
-            listed = [table if column == ROWS else f"{table}.{column}" for table, column in found[:6]]
-            raise UnknownNameError(
-                f"'{name}' may be {' or '.join(listed)}{' …' if len(found) > 6 else ''}; give more of the name"
-            )
-        table, _, _ = wanted.rpartition(".")
+            found.sort(key=lambda place: self.kind(place[0]) != "model")
+            listed = ", ".join(table if column == ROWS else f"{table}.{column}" for table, column in found[:5])
+            raise UnknownNameError(f"'{name}' may be {listed}{' …' if found[5:] else ''}; give more of the name")
+        table = wanted.rpartition(".")[0]
         within = [each for each in tables if table and (each == table or each.endswith(f".{table}"))]
         known = [full for full, place in places.items() if place[0] in within] if within else [*tables, *places]
-        raise UnknownNameError(
-            f"no table or column is named '{name}'{did_you_mean(wanted, known)}; 'energywh models' lists the tables"
-        )
+        near = did_you_mean(wanted, known) or "; 'energywh models' lists the tables"
+        raise UnknownNameError(f"no table or column is named '{name}'{near}")
 
     def trace(self, place: Place) -> Trace:
         """Return what a column of a model is made of; of the table itself, all that its columns are made of."""
