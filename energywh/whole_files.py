@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written beside their place under another name, then moved into it in one step."""
+"""Files and folders that are whole or not there: written beside their place under another name, then moved into it."""
 
 from __future__ import annotations
 

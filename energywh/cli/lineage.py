@@ -46,7 +46,7 @@ def lineage(
     lines = read_lineage(session.home)
     place = lines.pick(name)
     if downstream:
-        _print_downstream(lines, place, as_json)
+        _print_downstream(lines, place, conditions, as_json)
     elif place[1] == "*":
         _print_table(lines, place[0], as_json)
     else:
@@ -179,7 +179,7 @@ def _table_tree(lines: Lineage, table: str, shown: set[str], indent: str = "", b
         yield from _table_tree(lines, name, shown, below, "└─ " if number == len(reads) else "├─ ")
 
 
-def _print_downstream(lines: Lineage, place: Place, as_json: bool) -> None:
+def _print_downstream(lines: Lineage, place: Place, conditions: bool, as_json: bool) -> None:
     dependents = lines.downstream(place)
     if as_json:
         _print_json([_dependent_document(each) for each in dependents])
@@ -200,7 +200,8 @@ def _print_downstream(lines: Lineage, place: Place, as_json: bool) -> None:
         for others, columns in by_others.items():
             click.echo(f"  come from it and {', '.join(others)}: {', '.join(columns)}")
         if each.chosen:
-            click.echo(f"  are chosen by it: {', '.join(each.chosen)}")
+            names = f": {', '.join(each.chosen)}" if conditions else "; --conditions names them"
+            click.echo(f"  {len(each.chosen)} are chosen by it, as by a filter or a key{names}")
 
 
 def _dependent_document(dependent: Dependent) -> dict[str, Any]:

@@ -257,55 +257,49 @@ class Lineage:
         return list(found)
 
     @cached_property
-    def _roots(self) -> dict[Place, frozenset[str]]:
-        """The staging tables that the value of each column of a model comes from."""
-        roots: dict[Place, frozenset[str]] = {}
-        for table, traced in self.models.items():
-            for place in [(table, column) for column in traced.columns] + [(table, ROWS)]:
-                values = self.trace(place).values
-                roots[place] = frozenset(
-                    name
-                    for origin in values
-                    for name in (
-                        (origin.table,) if origin.table.startswith(STAGING) else roots.get(origin.place, frozenset())
-                    )
-                )
-        return roots
-
-    def roots(self, place: Place) -> frozenset[str]:
-        """Return the staging tables that the value of a column comes from; none of a seed."""
-        table = place[0]
-        return frozenset({table}) if table.startswith(STAGING) else self._roots.get(place, frozenset())
+    def _closures(self) -> dict[Place, frozenset[Place]]:
+        """Each column of a model, and the rows of it, with everything that its value comes from."""
+        places = [(table, column) for table, traced in self.models.items() for column in (*traced.columns, ROWS)]
+        return {place: frozenset((each.table, each.column) for each in self.step(place).steps()) for place in places}
 
     def downstream(self, place: Place) -> list[Dependent]:
         """Return what depends on a column, or on a table with all its columns, model by model."""
         table, column = place
-        valued: set[Place] = {place} if column != ROWS else {(table, each) for each in (*self.tables[table], ROWS)}
-        chosen: set[Place] = set()
-        start = frozenset().union(*(self.roots(each) for each in valued))
+        start = {place} if column != ROWS else {(table, each) for each in (*self.tables[table], ROWS)}
+        chosen: set[Place] = set()  # what depends on it in any other way
+        own_roots = (
+            {table} if table.startswith(STAGING) else _staging(*(self._closures.get(each, ()) for each in start))
+        )
+        valued = start | {each for each, closure in self._closures.items() if closure & start}
         found: list[Dependent] = []
         for name, traced in self.models.items():
+            if name == table:
+                continue
             only: list[str] = []
             partly: dict[str, tuple[str, ...]] = {}
             by_choice: list[str] = []
             for each, trace in traced.columns.items():
-                own = {origin.place for origin in trace.values}
-                if own & valued:
-                    valued.add((name, each))
-                    others = tuple(sorted(self.roots((name, each)) - start))
+                closure = self._closures[name, each]
+                if closure & start:
+                    others = tuple(sorted(_staging(closure) - own_roots))
                     if others:
                         partly[each] = others
                     else:
                         only.append(each)
-                elif trace.places & (valued | chosen):
+                elif trace.places & chosen or trace.conditions & valued:
                     chosen.add((name, each))
                     by_choice.append(each)
             has_rows = bool(traced.rows & (valued | chosen))
             if has_rows:
                 chosen.add((name, ROWS))
-            if name != table and (only or partly or by_choice or has_rows):
+            if only or partly or by_choice or has_rows:
                 found.append(Dependent(name, tuple(only), partly, tuple(by_choice), has_rows))
         return found
+
+
+def _staging(*closures: Iterable[Place]) -> set[str]:
+    """Return the staging tables among places."""
+    return {table for closure in closures for table, _ in closure if table.startswith(STAGING)}
 
 
 def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:

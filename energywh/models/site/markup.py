@@ -49,3 +49,9 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
     )
     body = [tag("tr", [tag("td", cell, class_=side) for cell, side in zip(row, sides, strict=True)]) for row in rows]
     return tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide")
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> Markup:
+    """Return a table of names and what they stand for."""
+    body = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows]
+    return tag("div", tag("table", tag("tbody", body), class_="pairs"), class_="wide")

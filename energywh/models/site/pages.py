@@ -11,7 +11,7 @@ from energywh.home import Home
 from energywh.models.catalog import CatalogModel
 from energywh.models.site.facts import Facts, read_facts
 from energywh.models.site.layout import schema_of
-from energywh.models.site.markup import Markup, table, tag
+from energywh.models.site.markup import Markup, pairs, table, tag
 from energywh.models.site.page import asset, filled, render_page
 from energywh.models.site.picture import around, picture, source_graph
 from energywh.models.traces import ROWS
@@ -85,7 +85,7 @@ def _index(facts: Facts) -> str:
             )
             for model in models
         ]
-        parts += [tag("h2", schema), table(("table", "what a row is", "rows #", "columns #", "last hour, UTC"), rows)]
+        parts += [tag("h2", schema), table(("table", "what a row is", "rows #", "columns #", "last hour, UTC #"), rows)]
     sources = [
         (
             tag("a", source.title or name, href=source_path(name)),
@@ -115,7 +115,7 @@ def _build(facts: Facts) -> str:
     return _page(
         "Last build",
         tag("h1", "Last build"),
-        table(("what", ""), known),
+        pairs(known),
         tag("h2", "Tables"),
         table(("table", "rows #", "months #", "audits with rows that fail"), models),
         root="",
@@ -139,13 +139,13 @@ def _table_page(facts: Facts, model: CatalogModel) -> str:
             return place if other.startswith("source.") else f"{place}#{other.split('.', 2)[2]}"
         return None
 
-    facts_of = [("One row for each", ", ".join(model.grain)), ("Kind", model.materialized)]
+    about: list[tuple[str, object]] = [("One row for each", ", ".join(model.grain)), ("Kind", model.materialized)]
     if model.rows is not None:
-        facts_of.append(("Rows", _number(model.rows)))
+        about.append(("Rows", _number(model.rows)))
     if model.first_month is not None and model.last_month is not None:
-        facts_of.append(("Months", f"{model.months}, {model.first_month:%Y-%m} to {model.last_month:%Y-%m}"))
+        about.append(("Months", f"{model.months}, {model.first_month:%Y-%m} to {model.last_month:%Y-%m}"))
     if name in facts.last_hours:
-        facts_of.append(("Last hour", f"{_moment(facts.last_hours[name])} UTC"))
+        about.append(("Last hour", f"{_moment(facts.last_hours[name])} UTC"))
     columns = [
         (
             tag("code", column.name),
@@ -160,15 +160,13 @@ def _table_page(facts: Facts, model: CatalogModel) -> str:
     parts: list[object] = [
         tag("h1", name),
         tag("p", model.description),
-        [tag("div", tag("span", f"{label}: ", class_="faint"), words) for label, words in facts_of],
+        pairs(about),
         tag("p", traced.note, class_="bad") if traced is not None and traced.note else None,
         tag("h2", "Columns"),
         table(("column", "type", "unit", "filled #", "description", "made of"), columns),
     ]
     if model.audits:
-        audits = [
-            (audit.name, audit.severity, _number(audit.failures), tag("code", audit.sample)) for audit in model.audits
-        ]
+        audits = [(each.name, each.severity, _number(each.failures), tag("code", each.sample)) for each in model.audits]
         parts += [tag("h2", "Audits"), table(("audit", "severity", "rows that fail #", "such as"), audits)]
     if name in facts.contents:
         headings, rows = facts.contents[name]
@@ -188,10 +186,9 @@ def _upstream(facts: Facts, name: str, column: str) -> list[Markup]:
     if name not in facts.lineage.models:
         return []
     step = facts.lineage.step((name, column.lower()))
-    names = dict.fromkeys((each.table, each.column) for each in step.origins)
     shown = [
-        tag("div", _table_link(source, "../", source if place == ROWS else f"{source}.{place}"))
-        for source, place in names
+        tag("div", _table_link(table, "../", table if column == ROWS else f"{table}.{column}"))
+        for table, column in dict.fromkeys((each.table, each.column) for each in step.origins)
     ]
     return shown or [tag("span", ", ".join(step.constants), class_="faint")]
 
@@ -200,7 +197,7 @@ def _source_page(facts: Facts, source: Source) -> str:
     title = source.title or source.name
     defaults = {option.name: option.default for option in source.options}
     paces = [
-        (name.rpartition(".")[2].replace("_", " "), f"{value:,}")
+        (name.rpartition(".")[2].replace("_", " "), f"{value:,g}")
         for name, value in defaults.items()
         if name.startswith(f"{source.name}.requests_per_")
     ]
@@ -211,7 +208,7 @@ def _source_page(facts: Facts, source: Source) -> str:
         ("Licence", source.licence or "not known"),
         *paces,
     ]
-    parts: list[object] = [tag("h1", title), table(("what", ""), known), tag("h2", "Datasets")]
+    parts: list[object] = [tag("h1", title), pairs(known), tag("h2", "Datasets")]
     for dataset in source.datasets:
         parts += _dataset(facts, dataset)
     if source.irregularities:
