@@ -2,7 +2,7 @@
 
 The SELECT is followed with sets of origins in place of rows. Three things are told apart:
 
-- a column's `values`: what its value is made of;
+- a column's `values`: what its value is made of, or where it is one of several constants, what decides which;
 - its `conditions`: what chooses the value without being part of it (CASE, FILTER, the keys and the order of a window,
   the second argument of arg_max, the keys of an outer join);
 - the `rows` of the whole: what says which rows there are (WHERE, GROUP BY, the keys of an inner join).
@@ -485,24 +485,19 @@ class _Tracer:
         return union(self.value(child, scope) for child in node.iter_expressions())
 
     def _case(self, node: exp.Case, scope: _Scope) -> Trace:
-        result = Trace()
-        conditions: set[Place] = set()
-        if node.this is not None:
-            conditions |= self.value(node.this, scope).places
+        result = tests = Trace()
         for branch in node.args["ifs"]:
             test = branch.this if node.this is None else exp.EQ(this=node.this.copy(), expression=branch.this.copy())
-            conditions |= self.value(test, scope).places
+            tests |= self.value(test, scope)
             result |= self.value(branch.args["true"], scope).chosen(self._choices(test, scope))
         default = node.args.get("default")
-        if default is not None:
-            result |= self.value(default, scope)
-        return result.given(conditions)
+        return _decided(result if default is None else result | self.value(default, scope), tests)
 
     def _if(self, node: exp.If, scope: _Scope) -> Trace:
         result = self.value(node.args["true"], scope).chosen(self._choices(node.this, scope))
-        if node.args.get("false") is not None:
-            result |= self.value(node.args["false"], scope)
-        return replace(result.given(self.value(node.this, scope).places), unchanged=False)
+        default = node.args.get("false")
+        result |= Trace() if default is None else self.value(default, scope)
+        return _decided(result, self.value(node.this, scope))
 
     def _filter(self, node: exp.Filter, scope: _Scope) -> Trace:
         condition = node.expression.this
@@ -525,6 +520,13 @@ class _Tracer:
         by = union(self.value(part, scope) for part in parts)
         elsewhere = trace.mapped(lambda origin: replace(origin, given=frozenset(), other_rows=True))
         return replace(elsewhere.given(by.places), unchanged=False)
+
+
+def _decided(result: Trace, tests: Trace) -> Trace:
+    """Return what a CASE is made of: its results; where all of them are constants, what it tests says which it is."""
+    if result.values:
+        return result.given(tests.places)
+    return replace(tests, constants=result.constants, unchanged=False).given(result.conditions)
 
 
 def _star(node: exp.Expr) -> exp.Star | None:

@@ -65,6 +65,8 @@ CASES = {
         "v: a.x_mwh where type=D, a.y_mwh"
     ),
     "select case type when 'D' then x_mwh end as v from n.a": "v: a.x_mwh where type=D",
+    "select case when x_mwh < 0 then 'negative' when hour > 3 then 'late' end as v from n.a": "v: a.hour, a.x_mwh",
+    "select if(x_mwh is null, 'n', null) as v from n.a where type = 'D'": "v: a.x_mwh where type=D",
     "select if(type in ('D', 'E'), x_mwh, y_mwh) as v from n.a": "v: a.x_mwh where type=D/E, a.y_mwh",
     "select max(x_mwh) filter (where type = 'D' and hour > 1) as v from n.a": "v: a.x_mwh where type=D",
     "select x_mwh from n.a where type in ('D', 'E') and 'D' = type": "x_mwh: a.x_mwh where type=D",
