@@ -303,16 +303,16 @@ def _staging(*closures: Iterable[Place]) -> set[str]:
 
 
 def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:
-    """Return the trace of a model; where it cannot be followed, every column comes from all that is read."""
+    """Return the trace of a model; where it cannot be followed, each column comes from every column that is read."""
     try:
         relation = trace_select(model.sql, tables)
         if set(relation.columns) != set(model.columns):
             strange = ", ".join(sorted(set(relation.columns) ^ set(model.columns)))
             raise Untraceable(f"columns that are not where they were looked for: {strange}")
     except Untraceable as reason:
-        rows = frozenset((table, ROWS) for table in model.reads)
-        everything = Trace(frozenset(Origin(*place) for place in rows))
-        return Traced(dict.fromkeys(model.columns, everything), rows, note=f"not told apart by column: {reason}")
+        places = frozenset((table, column) for table in model.reads for column in (*tables.get(table, ()), ROWS))
+        everything = Trace(frozenset(Origin(*place) for place in places))
+        return Traced(dict.fromkeys(model.columns, everything), places, note=f"not told apart by column: {reason}")
     return Traced(relation.columns, relation.rows, read_once(model.sql))
 
 

@@ -354,7 +354,7 @@ class _Tracer:
         star = _star(inner)
         if star is not None:
             return self._starred(inner, star, scope)
-        patterns = list(inner.find_all(exp.Columns))
+        patterns = [each for each in inner.find_all(exp.Columns) if not each.args.get("unpack")]
         if patterns:
             chosen = self._matching(patterns[0], scope)
             if any(pattern != patterns[0] for pattern in patterns):
@@ -455,18 +455,24 @@ class _Tracer:
             return Trace() if resolved is None else resolved[0]
         if isinstance(node, exp.Literal):
             return Trace(constants=frozenset({node.name}), unchanged=True)
-        if isinstance(node, exp.Star):  # count(*)
+        if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
             return Trace(frozenset(Origin(*place) for place in _counted(scope)))
+        if isinstance(node, exp.Star):
+            return union(trace for _, trace in scope.star())
+        if isinstance(node, exp.Columns):  # *COLUMNS(…), as arguments of a function
+            names = set(self._matching(node, scope))
+            return union(trace for name, trace in scope.star() if name in names)
         if isinstance(node, exp.Query):
             relation = self.query(node, scope.ctes, scope)
             first = next(iter(relation.columns.values()), Trace())
             return first.given(relation.rows)
         if isinstance(node, exp.Exists):
             return Trace(frozenset(Origin(*place) for place in self.query(node.this, scope.ctes, scope).rows))
-        if isinstance(node, exp.Lambda):
-            added = {each.name.lower() for each in node.expressions} - scope.parameters
+        if isinstance(node, exp.Lambda | exp.Comprehension):
+            names = {each.name.lower() for each in node.expressions or [node.expression]}
+            added = names - scope.parameters
             scope.parameters |= added
-            trace = self.value(node.this, scope)
+            trace = union(self.value(child, scope) for child in node.iter_expressions())
             scope.parameters -= added
             return trace
         if isinstance(node, exp.Case):

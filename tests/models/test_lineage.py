@@ -104,8 +104,14 @@ def test_the_sides_of_a_union_are_told_apart_by_their_constant(lineage: Lineage)
 def test_a_model_that_cannot_be_followed_comes_from_all_that_it_reads_and_says_so(lineage: Lineage) -> None:
     step = lineage.step(("features.pivoted", "sun_mwh"))
     assert "PIVOT" in step.note
-    assert [each.name for each in step.origins] == ["normalized.generation"]
-    assert {each.table for each in step.steps() if each.kind == "staging"} == {"staging.eia.fuel_type_data"}
+    columns = ("family", "fuel", "generation_mwh", "hour_utc", "region")
+    assert [each.name for each in step.origins] == [
+        "normalized.generation",
+        *(f"normalized.generation.{column}" for column in columns),
+    ]
+    assert "seeds.fuel.family" in {each.name for each in step.steps()}
+    downstream = lineage.downstream(lineage.pick("generation.generation_mwh"))
+    assert "features.pivoted" in [each.model for each in downstream]
 
 
 def test_downstream_tells_what_comes_from_it_alone_from_what_has_other_origins(lineage: Lineage) -> None:

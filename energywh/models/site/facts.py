@@ -27,18 +27,20 @@ class Facts:
     Attributes:
         version: the row of `energywh.version` by column; empty before the first build.
         last_hours: the last hour of each model that has one.
+        landed: when the newest landing that each model holds was.
         contents: column names and rows of the small tables.
-        sources: by name.
     """
 
     models: Mapping[str, CatalogModel]
     lineage: Lineage
     version: Mapping[str, Any] = field(default_factory=dict)
     last_hours: Mapping[str, datetime] = field(default_factory=dict)
+    landed: Mapping[str, datetime] = field(default_factory=dict)
     contents: Mapping[str, tuple[Sequence[str], Sequence[tuple[Any, ...]]]] = field(default_factory=dict)
 
     @property
     def sources(self) -> Mapping[str, Source]:
+        """The sources by name."""
         return sources()
 
     def readers(self, table: str) -> list[str]:
@@ -63,6 +65,7 @@ def read_facts(home: Home, *, sql: Path | None = None) -> Facts:
         names = [column[0] for column in found.description or []]
         version = dict(zip(names, found.fetchall()[0], strict=True))
         times = run(connection, "SELECT name, time_column FROM energywh.model WHERE time_column IS NOT NULL ORDER BY 1")
+        landed = dict(run(connection, "SELECT name, landed_at_utc FROM energywh.model WHERE landed_at_utc IS NOT NULL"))
         last_hours = {
             name: moment
             for name, column in times
@@ -73,4 +76,4 @@ def read_facts(home: Home, *, sql: Path | None = None) -> Facts:
             if model.months is None and model.rows is not None and model.rows <= SMALL_ROWS:
                 columns = [column.name for column in model.columns]
                 contents[model.name] = columns, run(connection, f"SELECT * FROM {quoted(model.name)} ORDER BY ALL")
-    return Facts(models, lineage, version, last_hours, contents)
+    return Facts(models, lineage, version, last_hours, landed, contents)

@@ -159,10 +159,11 @@ function show() {
 const graph = document.querySelector("svg.graph");
 const whole = Number(graph.getAttribute("width"));
 function zoom(scale) { graph.style.width = whole * scale + "px"; graph.style.height = "auto"; }
-function fit() { zoom(Math.max(0.72, Math.min(1, (graph.parentElement.clientWidth - 20) / whole))); }
-document.querySelector(".zoom").append(element("button", "fit", { on: fit }), " ", element("button", "100 %", { on: () => zoom(1) }));
-window.addEventListener("resize", fit);
-fit();
+function fit(least) { zoom(Math.max(least, Math.min(1, (graph.parentElement.clientWidth - 20) / whole))); }
+document.querySelector(".zoom").append(element("button", "whole", { on: () => fit(0) }), " · ",
+  element("button", "100 %", { on: () => zoom(1) }));
+window.addEventListener("resize", () => fit(0.72));
+fit(0.72);
 
 search.addEventListener("input", () => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -117,10 +118,7 @@ def _table(facts: Facts, name: str, reads: Iterable[str], readers: Iterable[str]
         "facts": _model_facts(facts, model) if model is not None else [],
         "counted": model is not None and bool(model.rows),
         "note": traced.note if traced is not None else "",
-        "audits": [
-            {"name": audit.name, "severity": audit.severity, "failures": audit.failures, "description": ""}
-            for audit in (model.audits if model is not None else ())
-        ],
+        "audits": [dataclasses.asdict(audit) for audit in (model.audits if model is not None else ())],
         "reads": list(reads),
         "readers": list(readers),
         "sql": facts.lineage.sql.get(name, ""),
@@ -156,7 +154,7 @@ def _column(facts: Facts, place: Place, places: dict[Place, int]) -> dict[str, A
     model = facts.models.get(table)
     if table in facts.lineage.models:
         step = facts.lineage.step(place)
-        found["values"] = [[places[origin.table, origin.column], _where(origin.where)] for origin in step.origins]
+        found["values"] = [[places[origin.table, origin.column], where_text(origin.where)] for origin in step.origins]
         found["up"] = sorted({places[each.table, each.column] for each in step.steps()} - {places[place]})
         found["by"] = [places[each] for each in step.conditions if each in places]
         found["constants"] = ", ".join(step.constants)
@@ -177,5 +175,6 @@ def filled(rows_with_value: int | None, rows: int | None) -> str:
     return f"{rows_with_value * 1000 // rows / 10:g}%" if rows_with_value else "empty"
 
 
-def _where(choices: tuple[Choice, ...]) -> str:
+def where_text(choices: tuple[Choice, ...]) -> str:
+    """Return what selects the rows that are taken of a column."""
     return " and ".join(f"{each.table}.{each.column} = {' or '.join(each.values)}" for each in choices)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from energywh.home import Home
-from energywh.models.catalog import CatalogModel
+from energywh.models.catalog import CatalogAudit, CatalogModel
+from energywh.models.lineage import dataset_of
 from energywh.models.site.facts import Facts, read_facts
 from energywh.models.site.layout import schema_of
 from energywh.models.site.markup import Markup, pairs, table, tag
-from energywh.models.site.page import asset, filled, render_page
+from energywh.models.site.page import asset, filled, render_page, where_text
 from energywh.models.site.picture import around, picture, source_graph
-from energywh.models.traces import ROWS
+from energywh.models.traces import Choice
 from energywh.sources.base import Dataset, Source
 from energywh.whole_files import replacing_folder
 
@@ -77,7 +78,7 @@ def _index(facts: Facts) -> str:
     for schema, models in schemas.items():
         rows = [
             (
-                _table_link(model.name, ""),
+                _table_link(facts, model.name, ""),
                 model.description.split(". ", 1)[0].rstrip(".") + ".",
                 _number(model.rows),
                 len(model.columns),
@@ -109,7 +110,13 @@ def _build(facts: Facts) -> str:
         return _page("Last build", tag("h1", "Last build"), tag("p", _version_line(facts)), root="")
     known = [(name.replace("_", " "), _shown(value)) for name, value in facts.version.items() if value is not None]
     models = [
-        (_table_link(model.name, ""), _number(model.rows), _number(model.months), _failures(model))
+        (
+            _table_link(facts, model.name, ""),
+            _number(model.rows),
+            _number(model.months),
+            _moment(facts.landed.get(model.name)),
+            _failures(model),
+        )
         for model in facts.models.values()
     ]
     return _page(
@@ -117,7 +124,7 @@ def _build(facts: Facts) -> str:
         tag("h1", "Last build"),
         pairs(known),
         tag("h2", "Tables"),
-        table(("table", "rows #", "months #", "audits with rows that fail"), models),
+        table(("table", "rows #", "months #", "holds what landed until, UTC #", "audits with rows that fail"), models),
         root="",
     )
 
@@ -132,12 +139,8 @@ def _table_page(facts: Facts, model: CatalogModel) -> str:
     graph = around(source_graph(lineage.reads), name)
 
     def link(other: str) -> str | None:
-        if other in facts.models:
-            return f"../{table_path(other)}"
-        if other.startswith(("source.", "staging.")):
-            place = f"../{source_path(other.split('.')[1])}"
-            return place if other.startswith("source.") else f"{place}#{other.split('.', 2)[2]}"
-        return None
+        address = _address(facts, other)
+        return None if address is None else f"../{address}"
 
     about: list[tuple[str, object]] = [("One row for each", ", ".join(model.grain)), ("Kind", model.materialized)]
     if model.rows is not None:
@@ -166,7 +169,10 @@ def _table_page(facts: Facts, model: CatalogModel) -> str:
         table(("column", "type", "unit", "filled #", "description", "made of"), columns),
     ]
     if model.audits:
-        audits = [(each.name, each.severity, _number(each.failures), tag("code", each.sample)) for each in model.audits]
+        audits = [
+            ([each.name, _described(each)], each.severity, _number(each.failures), tag("code", each.sample))
+            for each in model.audits
+        ]
         parts += [tag("h2", "Audits"), table(("audit", "severity", "rows that fail #", "such as"), audits)]
     if name in facts.contents:
         headings, rows = facts.contents[name]
@@ -186,11 +192,16 @@ def _upstream(facts: Facts, name: str, column: str) -> list[Markup]:
     if name not in facts.lineage.models:
         return []
     step = facts.lineage.step((name, column.lower()))
-    shown = [
-        tag("div", _table_link(table, "../", table if column == ROWS else f"{table}.{column}"))
-        for table, column in dict.fromkeys((each.table, each.column) for each in step.origins)
-    ]
+    shown = [tag("div", _table_link(facts, each.table, "../", each.name), _faint(each.where)) for each in step.origins]
     return shown or [tag("span", ", ".join(step.constants), class_="faint")]
+
+
+def _described(audit: CatalogAudit) -> Markup | None:
+    return tag("div", audit.description, class_="faint") if audit.description else None
+
+
+def _faint(where: tuple[Choice, ...]) -> Markup | None:
+    return tag("div", f"where {where_text(where)}", class_="faint") if where else None
 
 
 def _source_page(facts: Facts, source: Source) -> str:
@@ -221,10 +232,10 @@ def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
     """Return the part of a source's page about one dataset."""
     name = f"staging.{dataset.name}"
     columns = [dataset.time_column, *dataset.keys, *dataset.values]
-    stamp = {0: "start", dataset.interval_minutes // 60: "end"}.get(dataset.stamp_offset_hours, "")
+    stamp = "end" if dataset.stamp_offset_hours else "start"
     about = [
         f"{dataset.origin[:1].upper()}{dataset.origin[1:]}, from {dataset.first_hour} on",
-        f"an interval of {dataset.interval_minutes} minutes, stamped at its {stamp}" if stamp else "",
+        f"an interval of {dataset.interval_minutes} minutes, stamped at its {stamp}",
         f"published some {dataset.lag_hours} h after an hour ends and revised for {dataset.settling_hours} h",
         f"up to {dataset.lead_hours} h ahead" if dataset.lead_hours else "",
         f"kept by the source for {dataset.kept_hours // 24:,} days" if dataset.kept_hours else "",
@@ -234,7 +245,12 @@ def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
     return [
         tag("h2", name, id=dataset.table),
         tag("p", "; ".join(filter(None, about)) + "."),
-        tag("p", "Read by ", _listed(_table_link(reader, "../") for reader in readers) if readers else "no table", "."),
+        tag(
+            "p",
+            "Read by ",
+            _listed(_table_link(facts, reader, "../") for reader in readers) if readers else "no table",
+            ".",
+        ),
         table(("column of staging", "what the source calls it"), fields),
     ]
 
@@ -243,15 +259,23 @@ def _listed(items: Iterable[Markup]) -> Markup:
     return Markup(", ".join(items))
 
 
-def _table_link(name: str, root: str, words: str | None = None) -> Markup:
-    """Return a link to the page of a table, or of the source of a staging table; of a seed, its name."""
-    words = words or name
-    if name.startswith("staging."):
-        _, source, dataset = name.split(".", 2)
-        return tag("a", words, href=f"{root}{source_path(source)}#{dataset.removesuffix('_revision')}", class_="name")
-    if name.startswith("seeds."):
-        return tag("span", words, class_="name")
-    return tag("a", words, href=f"{root}{table_path(name)}", class_="name")
+def _table_link(facts: Facts, name: str, root: str, words: str | None = None) -> Markup:
+    """Return a link to what stands on the site about a table; its name where nothing does, as of a seed."""
+    address = _address(facts, name)
+    if address is None:
+        return tag("span", words or name, class_="name")
+    return tag("a", words or name, href=f"{root}{address}", class_="name")
+
+
+def _address(facts: Facts, name: str) -> str | None:
+    """Return the path of the page about a table or source."""
+    if name in facts.models:
+        return table_path(name)
+    dataset = dataset_of(name) if name.startswith("staging.") else None
+    if dataset is not None:
+        return f"{source_path(dataset.source)}#{dataset.table}"
+    source = name.removeprefix("source.")
+    return source_path(source) if source in facts.sources else None
 
 
 def _number(value: int | None) -> str:
