@@ -187,7 +187,8 @@ class Lineage:
         found = [(table, ROWS) for table in self.models if table.endswith(f".{wanted}")]
         found = found or [(table, ROWS) for table in tables if table.endswith(f".{wanted}")]
         for ending in ([wanted], endings):
-            found = found or [place for full, place in places.items() if full.endswith(tuple(f".{e}" for e in ending))]
+            ends = tuple(f".{each}" for each in ending)
+            found = found or [place for full, place in places.items() if f".{full}".endswith(ends)]
         if len(found) == 1:
             return found[0]
         if found:

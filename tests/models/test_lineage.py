@@ -135,6 +135,7 @@ def test_downstream_tells_what_comes_from_it_alone_from_what_has_other_origins(l
         "normalized.grid.demand_mwh": "normalized.grid.demand_mwh",
         "GRID.demand_mwh": "normalized.grid.demand_mwh",
         "grid.demand": "normalized.grid.demand_mwh",
+        "normalized.grid.demand": "normalized.grid.demand_mwh",
         "past": "features.rolling.past_mwh",
         "grid": "normalized.grid",
         "eia.region_data": "staging.eia.region_data",
