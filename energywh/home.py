@@ -44,6 +44,10 @@ class Home:
         return self.path / "parquet"
 
     @property
+    def docs(self) -> Path:
+        return self.path / "docs"
+
+    @property
     def locks(self) -> Path:
         return self.path / "locks"
 

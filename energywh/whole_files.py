@@ -1,11 +1,15 @@
-"""Files that are whole or not there: written beside their place under another name, then moved into it in one step."""
+"""Files and folders that are whole or not there: written beside their place under another name, then moved into it."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from energywh.errors import StorageError
 
 TEMPORARY_SUFFIX = ".writing"
 
@@ -22,3 +26,33 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
+    """Yield a new hidden folder beside ``folder`` to fill; it takes the place of ``folder`` unless the block fails.
+
+    Args:
+        mark: name of an empty file by which a folder is known as one that may be replaced.
+
+    Raises:
+        StorageError: ``folder`` is there, and is neither empty nor one that was made so.
+    """
+    folder = folder.absolute()
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(f"{folder} holds something else; give the name of a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=TEMPORARY_SUFFIX, dir=folder.parent))
+    aside = temporary.with_name(f"{temporary.name}.old")
+    try:
+        temporary.chmod(0o755)
+        (temporary / mark).touch()
+        yield temporary
+        if folder.exists():
+            folder.rename(aside)
+        temporary.rename(folder)
+    finally:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        for leftover in (temporary, aside):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from energywh.whole_files import replacing
+from energywh.errors import StorageError
+from energywh.whole_files import replacing, replacing_folder
 
 
 def test_a_file_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: Path) -> None:
@@ -25,3 +26,30 @@ def test_a_file_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: 
         fail_halfway()
     assert [path.name for path in tmp_path.iterdir()] == ["answer.csv"]
     assert file.read_text() == "new"
+
+
+def test_a_folder_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    for text in ("old", "new"):
+        with replacing_folder(folder, ".mark") as temporary:
+            (temporary / "page.html").write_text(text)
+        assert (folder / "page.html").read_text() == text
+
+    def fail_halfway() -> None:
+        with replacing_folder(folder, ".mark") as temporary:
+            (temporary / "page.html").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_halfway()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    assert (folder / "page.html").read_text() == "new"
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match="holds something else"), replacing_folder(tmp_path, ".mark"):
+        pass
+    with pytest.raises(StorageError, match="holds something else"), replacing_folder(tmp_path / "thesis.txt", ".mark"):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"

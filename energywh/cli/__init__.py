@@ -26,6 +26,8 @@ COMMANDS = {
     "sql": "Ask the warehouse a question in SQL.",
     "export": "Write models as Parquet, a file a month.",
     "models": "Print the catalog of tables, columns and units.",
+    "lineage": "Say where a column comes from, and what depends on it.",
+    "docs": "Write the catalog as a small static site.",
     "status": "Say what is fresh, late or failed.",
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",

@@ -33,6 +33,7 @@ class CatalogAudit:
     severity: str
     failures: int | None
     sample: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def _from_files(sql: Path) -> list[CatalogModel]:
             last_month=None,
             reads=None,
             columns=[CatalogColumn(name, None, unit_of(name), words) for name, words in model.columns.items()],
-            audits=[CatalogAudit(audit.name, audit.severity, None) for audit in model.audits],
+            audits=[
+                CatalogAudit(each.name, each.severity, None, description=each.description) for each in model.audits
+            ],
         )
         for _, model in sorted(load_project(sql).models.items())
     ]
@@ -117,7 +120,9 @@ def _from_version(path: Path) -> list[CatalogModel]:
             f"SELECT model, name, type, unit, description, {'rows_with_value' if counted else 'NULL'} "
             'FROM energywh."column" ORDER BY model, position'
         )
-        audits = grouped("SELECT model, audit, severity, failures, sample FROM energywh.audit ORDER BY rowid")
+        audits = grouped(
+            "SELECT model, audit, severity, failures, sample, description FROM energywh.audit ORDER BY rowid"
+        )
         reads = grouped("SELECT model, upstream FROM energywh.dependency ORDER BY ALL")
         months = grouped("SELECT model, count(month), min(month), max(month) FROM energywh.month GROUP BY model")
         rows = connection.execute(

@@ -67,7 +67,7 @@ UNITS: Mapping[str, str] = {
     "_w_per_m2": "W/m²",
     "_mm": "mm",
     "_hpa": "hPa",
-    "_degrees": "°",
+    "_degrees": "°C",
     "_percent": "%",
     "_hours": "h",
     "_utc": "UTC",
@@ -76,7 +76,7 @@ UNITS: Mapping[str, str] = {
 
 def unit_of(column: str) -> str | None:
     """Return the unit that a column's name declares, or None."""
-    return next((unit for ending, unit in UNITS.items() if column.endswith(ending)), None)
+    return next((unit for ending, unit in UNITS.items() if f"_{column}".endswith(ending)), None)
 
 
 @dataclass(frozen=True)

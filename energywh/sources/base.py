@@ -7,7 +7,7 @@ payload becomes columns. It never waits, retries, stores or remembers: `energywh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,30 @@ class Dataset:
     @property
     def name(self) -> str:
         return f"{self.source}.{self.table}"
+
+    @property
+    def origin(self) -> str:
+        """What the source calls it, for people: a route, a report, a kind of file."""
+        return self.table
+
+    def fields_of(self, column: str) -> tuple[str, ...]:
+        """Return what the source calls a staging column; more than one where it has gone by several names."""
+        return OWN_COLUMNS.get(column, (column,))
+
+
+# What stands in every staging table and comes from no source.
+OWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "known_from_utc": ("when it was first read here",),
+    "known_until_utc": ("when another value was read here",),
+}
+
+
+@dataclass(frozen=True)
+class Irregularity:
+    """Known trouble of a source's data: what happens, and from where that is known."""
+
+    what: str
+    known_from: str
 
 
 @dataclass(frozen=True, order=True)
@@ -137,6 +161,10 @@ class Source(ABC):
     """One outside system. Subclass it in one file of this package and assign an instance to `SOURCE`."""
 
     name: str
+    title: str = ""  # for people; the name where there is none
+    homepage: str = ""
+    licence: str = ""
+    irregularities: tuple[Irregularity, ...] = ()
     datasets: tuple[Dataset, ...]
     options: tuple[Option, ...]
     most_jobs: int = 64  # requests under way at once, whatever the settings allow

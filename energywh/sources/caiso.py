@@ -28,7 +28,7 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.settings import Option
-from energywh.sources.base import EVERY, Chunk, Dataset, Page, Request, Response, Source
+from energywh.sources.base import EVERY, Chunk, Dataset, Irregularity, Page, Request, Response, Source
 from energywh.sources.zipped import Member, read_zip
 
 if TYPE_CHECKING:
@@ -68,6 +68,17 @@ class CaisoDataset(Dataset):
     value_columns: tuple[str, ...] = ("MW",)  # names that the value goes by; the first that is there counts
     most_rows: int = 0  # an interval of one slice can have
     most_rows_of_every: int = 0  # and of all slices together; 0: they cannot be had at once
+
+    @property
+    def origin(self) -> str:
+        market = f", market {self.markets[0].id}" if len(self.markets) == 1 else ""
+        return f"report {self.report}{market}"
+
+    def fields_of(self, column: str) -> tuple[str, ...]:
+        if column in self.values:
+            return self.value_columns
+        names = {self.time_column: _START, **dict(zip(self.keys, self.columns, strict=True))}
+        return (names[column],) if column in names else super().fields_of(column)
 
     @property
     def intervals(self) -> int:
@@ -150,10 +161,42 @@ _COMPONENT_FILE = re.compile(r".*_(?:LMP|MC[ECL]|MGHG)_v\d+\.csv")  # of all nod
 _COMPONENTS = 5
 
 
+IRREGULARITIES = (
+    Irregularity(
+        "Errors come as HTTP 200 with a zip that holds an XML; no data (code 1000) and throttled (HTTP 429, a page of "
+        "HTML) are two things.",
+        "recorded",
+    ),
+    Irregularity(
+        "Operating days are Pacific, of 23 or 25 hours when the clock changes; OPR_HR 25 is the repeated hour. Rows "
+        "are not sorted.",
+        "recorded; pyiso #43",
+    ),
+    Irregularity(
+        "The price of PRC_LMP is in a column named MW; elsewhere it is PRC or VALUE. Five components interleave.",
+        "recorded; gridstatus",
+    ),
+    Irregularity(
+        "In SLD_FCST 'CA ISO-TAC' is CAISO's total; the other areas overlap it or belong to other authorities. PGE is "
+        "Portland General Electric, PGE-TAC Pacific Gas & Electric.",
+        "recorded",
+    ),
+    Irregularity("In ENE_SLRS 'Caiso_Totals' is a sum of zones, and the report is no fuel mix.", "recorded"),
+    Irregularity(
+        "About 39 months are kept: what is not saved is gone. Prices are corrected for up to two weeks.",
+        "gridstatus #809",
+    ),
+)
+
+
 class Caiso(Source):
     """CAISO OASIS. A chunk is one GET: a report and market, or node, over up to 30 operating days."""
 
     name = "caiso"
+    title = "CAISO OASIS"
+    homepage = "https://oasis.caiso.com/"
+    licence = "public market data of the California ISO, under its terms of use"
+    irregularities = IRREGULARITIES
     datasets = DATASETS
     most_jobs = 4  # more than that the pace does not need, and answers may be large
     options = (

@@ -30,7 +30,7 @@ from energywh.errors import (
 )
 from energywh.regions import neighbors, regions, subregions
 from energywh.settings import Option
-from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source, even_cell
+from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
 
 if TYPE_CHECKING:
     from energywh.settings import Settings
@@ -123,6 +123,10 @@ class EiaDataset(Dataset):
     known_slices_only: bool = False  # no other slice than those that the seed lists has rows
     row: type[msgspec.Struct] = msgspec.Struct
 
+    @property
+    def origin(self) -> str:
+        return f"route {self.route}"
+
 
 DATASETS = (
     EiaDataset(
@@ -179,10 +183,77 @@ _ERROR_DECODER = msgspec.json.Decoder(ErrorBody, strict=False)
 _ECHOED_KEY = re.compile(rb"""api_key(?:("\s*:\s*)"(?:[^"\\]|\\.)*"|=[^&\s"'<>\\]+)""")
 
 
+IRREGULARITIES = (
+    Irregularity(
+        "period is the end of the hour, UTC; maps that took it for the start were an hour off for years.",
+        "recorded; electricitymaps #4052, PUDL #5335",
+    ),
+    Irregularity(
+        "Some authorities reported on a wrong clock for a while: CISO by start of hour until 2022-06-16, PJM still in "
+        "2023-05, SC by its offset until 2020-12-31, TEPC until 2021-11; interchange of IID with CISO four hours off "
+        "in 2021.",
+        "open-grid-emissions",
+    ),
+    Irregularity(
+        "Time zones are chosen by who reports, not by geography: EPE reports Arizona time, MISO fixed EST.", "PUDL"
+    ),
+    Irregularity(
+        "Values are revised for days and sometimes much later, and nothing says so: there is no time of change.",
+        "recorded; EIA's documentation",
+    ),
+    Irregularity("Interchange lags about two days, demand is of the same day.", "electricitymaps #5249"),
+    Irregularity(
+        "A row without a value and no row are two things, and neither is 0: of 3.03 million hours of demand 4,850 and "
+        "83,080.",
+        "recorded",
+    ),
+    Irregularity(
+        "Absurd values stay: demand of PJM 2,147,480,000 MWh, of LGEE -16,773,374, of PACW 3,340,061. About 2.2 % of "
+        "the hours of demand are missing and 0.5 % anomalous.",
+        "recorded; Ruggles et al., Sci Data 2020; PUDL #3894",
+    ),
+    Irregularity(
+        "Fuel codes were split from the end of 2024 on, by each authority at its own time: BAT, PS, OES, UES, SNB, WNB "
+        "and GEO were within OTH, WAT, SUN and WND before. Labels change case; codes do not.",
+        "gridstatus #475, #518, #559",
+    ),
+    Irregularity(
+        "Total interchange and interchange are positive for export; BAT and PS are negative while charging. Solar of "
+        "-3 at night and coal below zero are real. OTH of CISO held batteries, down to -4,428 MWh.",
+        "recorded; PUDL",
+    ),
+    Irregularity(
+        "Both sides of a pair report its interchange and disagree: 5,114 of 7,100 were exactly opposite on one day. "
+        "Pairs of PJM have the wrong sign before 2019-10-31, AZPS with SRP from November 2019 to June 2020.",
+        "recorded; open-grid-emissions",
+    ),
+    Irregularity(
+        "The identities of the form are soft: fuels sum to net generation in 1,489 of 1,550 cases, pairs to total "
+        "interchange in 1,426; demand is net generation less interchange in 1,128 of 1,325, and never so for CISO, "
+        "MISO, PJM and BPAT that day.",
+        "recorded",
+    ),
+    Irregularity(
+        "Authorities begin and end to report, and some report generation alone (AVRN, DEAA, GRID, GWA, HGMA, SEPA, "
+        "WWA, YAD, GRIF).",
+        "gridemissions; gridstatus",
+    ),
+    Irregularity(
+        "respondent mixes authorities with 14 aggregates, such as US48; a misspelt code is answered with no rows and "
+        "no error.",
+        "recorded",
+    ),
+)
+
+
 class Eia(Source):
     """EIA API v2. Requests are plain GETs with the key among the query parameters, as EIA documents."""
 
     name = "eia"
+    title = "EIA API v2"
+    homepage = "https://www.eia.gov/opendata/"
+    licence = "public domain, a work of the United States government"
+    irregularities = IRREGULARITIES
     datasets = DATASETS
     history_source = "eia_files"
     # What EIA may still revise, and some weeks more: a file of the running half can be days behind the API.

@@ -23,7 +23,7 @@ from energywh.durations import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
 from energywh.settings import Option
-from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source
+from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,6 +50,14 @@ class FileDataset(Dataset):
 
     kind: str = ""  # as in the name of the file
     first_half: str = "2015_Jul_Dec"
+
+    @property
+    def origin(self) -> str:
+        return f"files EIA930_{self.kind}_YYYY_*.csv"
+
+    def fields_of(self, column: str) -> tuple[str, ...]:
+        headers = headers_of(self.kind).get(column)
+        return ("name of the file",) if column == "file" else headers or super().fields_of(column)
 
 
 DATASETS = (
@@ -101,10 +109,35 @@ DATASETS = (
 )
 
 
+IRREGULARITIES = (
+    Irregularity(
+        "Reported, imputed and adjusted values stand side by side: to add all three is to double. A blank is not 0.",
+        "recorded",
+    ),
+    Irregularity(
+        "From the second half of 2024 on, ten columns stand where solar, wind and hydro stood; some files carry both "
+        "families, one of them empty.",
+        "gridstatus #475, #518, #559",
+    ),
+    Irregularity(
+        'Headers have errors: "Pumped Storage  (Adjusted)" has two spaces, and "Solar witho Integrated Battery Storage '
+        '(Adjusted)" is the column of solar with it.',
+        "PUDL; gridstatus",
+    ),
+    Irregularity("Files are cut by local date, so two halves share the hours about their boundary.", "recorded"),
+    Irregularity("The file of the running half grows daily; past ones change now and then.", "PUDL"),
+    Irregularity("What is irregular in EIA's API is so in the files, which come from the same form.", "recorded"),
+)
+
+
 class EiaFiles(Source):
     """EIA's half-year files. A slice is a half such as `2024_Jan_Jun`, and its one chunk a file."""
 
     name = "eia_files"
+    title = "EIA's half-year files"
+    homepage = "https://www.eia.gov/electricity/gridmonitor/"
+    licence = "public domain, a work of the United States government"
+    irregularities = IRREGULARITIES
     datasets = DATASETS
     options = (
         Option(
@@ -194,8 +227,21 @@ def known_headers(kind: str) -> Mapping[str, str]:
 
     Headers are folded (see `folded`). Several headers of one column are its spellings, or its names in both families.
     """
+    return {folded(row["header"]): row["column"] for row in _header_rows(kind)}
+
+
+@cache
+def headers_of(kind: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the headers that each staging column has gone by in a kind of files."""
+    headers: dict[str, list[str]] = {}
+    for row in _header_rows(kind):
+        headers.setdefault(row["column"], []).append(row["header"])
+    return {column: tuple(names) for column, names in headers.items()}
+
+
+def _header_rows(kind: str) -> list[dict[str, str]]:
     with Path(__file__).with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-        return {folded(row["header"]): row["column"] for row in csv.DictReader(file) if row["file"] == kind}
+        return [row for row in csv.DictReader(file) if row["file"] == kind]
 
 
 def folded(header: str) -> str:

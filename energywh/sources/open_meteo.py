@@ -33,7 +33,7 @@ from energywh.errors import LimitSpentError, NotReadyError, PayloadError, Refuse
 from energywh.home import sql_dir
 from energywh.regions import regions
 from energywh.settings import Option
-from energywh.sources.base import Chunk, Dataset, Page, Request, Response, Source, even_cell
+from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,24 @@ class ErrorBody(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(Location | list[Location])
 _ERROR_DECODER = msgspec.json.Decoder(ErrorBody)
 
-HOURLY = Dataset(
+
+@dataclass(frozen=True)
+class WeatherDataset(Dataset):
+    """Hourly variables of a place."""
+
+    @property
+    def origin(self) -> str:
+        return "archive and forecast"
+
+    def fields_of(self, column: str) -> tuple[str, ...]:
+        own = {"region": "authority, by", "place": "place, by"}
+        if column in own:
+            return (f"{own[column]} the latitude and longitude that are asked for",)
+        known = super().fields_of(column)
+        return (f"hourly.{column}",) if column in (*self.values, self.time_column) else known
+
+
+HOURLY = WeatherDataset(
     source="open_meteo",
     table="hourly",
     keys=("region", "place"),
@@ -140,10 +157,31 @@ HOURLY = Dataset(
 assert HOURLY.settling_hours > ARCHIVE_LAG_HOURS
 
 
+IRREGULARITIES = (
+    Irregularity(
+        "Temperature, dew point, wind and cloud cover are at the stamp; radiation and precipitation are over the hour "
+        "before it.",
+        "Open-Meteo's documentation",
+    ),
+    Irregularity(
+        "The archive lags by about five days and answers nulls until it has an hour; until then forecasts stand in.",
+        "Open-Meteo's documentation",
+    ),
+    Irregularity("Past weather is reanalysis: it is not what was forecast at the time.", "Open-Meteo's documentation"),
+    Irregularity(
+        "Coordinates of an answer are those of the model's grid cell, up to 0.25° from the place.", "recorded"
+    ),
+)
+
+
 class OpenMeteo(Source):
     """Open-Meteo's free weather API. A chunk is one request for all places of an authority."""
 
     name = "open_meteo"
+    title = "Open-Meteo"
+    homepage = "https://open-meteo.com/"
+    licence = "CC BY 4.0, weather data by Open-Meteo.com; the free API is for non-commercial use"
+    irregularities = IRREGULARITIES
     datasets = (HOURLY,)
     most_jobs = 2  # one is answered at a time, another may wait
     options = (

@@ -1,0 +1,46 @@
+"""What each source says about itself, for people: lineage and the site show it."""
+
+from __future__ import annotations
+
+import pytest
+
+from energywh.sources import sources
+from energywh.sources.base import Dataset, Source
+from energywh.sources.eia_files import known_headers
+from energywh.sync.staging import all_datasets, columns
+
+SOURCES = list(sources().values())
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_every_source_says_where_it_is_under_what_licence_and_what_goes_wrong(source: Source) -> None:
+    assert source.title
+    assert source.homepage.startswith("https://")
+    assert source.licence
+    assert source.irregularities
+    assert all(each.what and each.known_from for each in source.irregularities)
+
+
+@pytest.mark.parametrize("dataset", all_datasets().values(), ids=lambda dataset: dataset.name)
+def test_every_staging_column_says_what_its_source_calls_it(dataset: Dataset) -> None:
+    assert dataset.origin != dataset.table
+    assert all(dataset.fields_of(column) for column in columns(dataset))
+    values = [dataset.fields_of(value) for value in dataset.values]
+    assert len(set(values)) == len(values)
+
+
+def test_every_header_of_the_half_year_files_that_is_kept_is_told() -> None:
+    for dataset in all_datasets().values():
+        if dataset.source == "eia_files":
+            kept = {column for column in known_headers(dataset.kind).values() if column}  # type: ignore[attr-defined]
+            assert kept == set(columns(dataset)) - {"file", "known_from_utc"}
+            for column in kept:
+                assert dataset.fields_of(column) != (column,)
+
+
+def test_a_fuel_of_the_files_is_told_by_the_headers_of_both_families() -> None:
+    balance = all_datasets()["eia_files.balance"]
+    assert balance.fields_of("wat_mwh") == (
+        "Net Generation (MW) from Hydropower and Pumped Storage",
+        "Net Generation (MW) from Hydropower Excluding Pumped Storage",
+    )

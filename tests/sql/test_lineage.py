@@ -1,0 +1,82 @@
+"""The lineage of the shipped models, checked against what a person says, and against what their SQL does."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from energywh.home import Home, sql_dir
+from energywh.models.lineage import Lineage, Step, read_lineage
+from energywh.models.statements import quoted
+from energywh.models.traces import ROWS
+from tests.sql.model_files import GRAPH, MODELS, ORDER, column_types, fixture_warehouse
+
+EXPECTED: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("lineage.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def lineage() -> Lineage:
+    return read_lineage(Home(Path("/nonexistent")), sql=sql_dir())
+
+
+def ends(step: Step) -> set[str]:
+    """What the value of a column comes from in the end: fields of sources, and columns of seeds."""
+    return {str(each.field or each.name) for each in step.steps() if each.kind != "model"}
+
+
+@pytest.mark.parametrize("column", EXPECTED)
+def test_a_column_comes_from_what_a_person_says_it_does(lineage: Lineage, column: str) -> None:
+    assert ends(lineage.step(lineage.pick(column))) == set(EXPECTED[column])
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_every_column_reaches_a_source_or_a_seed(lineage: Lineage, name: str) -> None:
+    traced = lineage.models[name]
+    assert not traced.note
+    assert list(traced.columns) == list(column_types()[name])
+    for column in traced.columns:
+        step = lineage.step((name, column))
+        # A constant says which of the tables read a row is from: its rows come from sources.
+        reached = ends(step) or (step.constants and ends(lineage.step((name, ROWS))))
+        assert reached, f"{name}.{column}"
+        assert all(each.field for each in step.steps() if each.kind == "staging")
+
+
+def outcome(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, Counter[str]]:
+    """The values of each column that the model returns, without their order."""
+    cursor = con.execute(MODELS[name].sql)
+    names = [each[0] for each in cursor.description or []]
+    return {column: Counter(map(repr, values)) for column, values in zip(names, _columns(cursor, names), strict=True)}
+
+
+def _columns(cursor: duckdb.DuckDBPyConnection, names: list[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_no_column_changes_with_what_its_lineage_leaves_out(lineage: Lineage, name: str) -> None:
+    """The columns of the tables that a model reads are emptied in its fixture; those that the same columns are said to
+    depend on, at once."""
+    traced = lineage.models[name]
+    con = fixture_warehouse(name)
+    before = outcome(con, name)
+    for table in sorted(GRAPH.parsed[name].tables):
+        groups: dict[frozenset[str], list[str]] = {}
+        for column in column_types()[table]:
+            place = (table, column)
+            may_change = {
+                output for output, trace in traced.columns.items() if place in trace.places or place in traced.rows
+            }
+            groups.setdefault(frozenset(may_change), []).append(column)
+        for may_change, columns in groups.items():
+            con.execute("begin")
+            con.execute(f"update {table} set {', '.join(f'{quoted(column)} = null' for column in columns)}")
+            after = outcome(con, name)
+            con.execute("rollback")
+            changed = {output for output in before if before[output] != after[output]}
+            assert changed <= may_change, f"{', '.join(columns)} of {table} change {changed - may_change}"
