@@ -168,6 +168,7 @@ def _build(settings: Settings) -> list[str]:
 
     report = build(settings.home, options=BuildOptions.of(settings))
     lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
+    lines += [f"left out {name}: {why}" for name, why in report.left_out.items()]
     return lines + [
         f"{model.name:<28} {model.rows or 0:>10,} rows  {len(model.columns):>3} columns"
         for model in read_catalog(settings.home)

@@ -153,9 +153,13 @@ def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
             say(message)
 
     report = build(settings.home, options=BuildOptions.of(settings), listener=Words())
-    if not report.published:
-        return f"nothing new; {report.version} stays published"
-    return f"published {report.version} in {report.seconds:.1f} s"
+    if report.published:
+        told = f"published {report.version} in {report.seconds:.1f} s"
+    else:
+        told = f"nothing new; {report.version} stays published"
+    if report.left_out:
+        raise EnergywhError(f"{told}; of your own models, {', '.join(report.left_out)} failed and are left out")
+    return told
 
 
 def _export(settings: Settings, stopping: Stopping, say: Say) -> str:

@@ -1,14 +1,14 @@
-"""The `sql/` folder as it lies on disk: models and seeds, read but not yet connected."""
+"""The `sql/` folder and the user's own, as they lie on disk: models and seeds, read but not yet connected."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from energywh.errors import ModelError, UnknownNameError, did_you_mean
-from energywh.models.frontmatter import Model, read_model
+from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
+from energywh.models.frontmatter import NAME, Model, read_model
 
 SEEDS = "seeds"
 RESERVED_SCHEMAS = ("staging", "energywh", "main", "temp", "information_schema", "pg_catalog")
@@ -25,18 +25,30 @@ class Seed:
 
 @dataclass(frozen=True)
 class Project:
-    """All models and seeds by name, such as `normalized.demand` and `seeds.region`."""
+    """All models and seeds by name, such as `normalized.demand` and `seeds.region`.
+
+    Attributes:
+        own: names of the models and seeds that are the user's own, good or bad.
+        left_out: what is wrong with those of them that cannot be used, by name; they are not in the other two.
+    """
 
     models: Mapping[str, Model]
     seeds: Mapping[str, Seed]
+    own: frozenset[str] = frozenset()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def pick(self, names: Iterable[str]) -> list[str]:
         """Return the models that a person named, with or without schema.
 
         Raises:
             UnknownNameError: there is no such model; the message names the nearest, or all.
+            ModelError: it is one of the user's own, and cannot be used.
         """
-        return [pick_name(name, self.models) for name in names]
+        picked = [pick_name(name, [*self.models, *self.left_out]) for name in names]
+        for name in picked:
+            if name in self.left_out:
+                raise ModelError(self.left_out[name])
+        return picked
 
 
 def pick_name(name: str, models: Iterable[str]) -> str:
@@ -58,26 +70,80 @@ def pick_name(name: str, models: Iterable[str]) -> str:
     raise UnknownNameError(f"no model is named '{name}'{near}")
 
 
-def load_project(sql_dir: Path) -> Project:
-    """Read every seed and model under ``sql_dir``.
+def load_project(sql_dir: Path, own_folders: Iterable[Path] = ()) -> Project:
+    """Read every seed and model under ``sql_dir``, and those of the user's own.
+
+    A file of the user's that is wrong is left out, with the reason; one of ``sql_dir`` is an error.
+
+    Args:
+        own_folders: folders laid out like ``sql_dir``.
 
     Raises:
-        ModelError: a file is not a model, a folder cannot be a schema, or there are no models.
+        ModelError: a file of ``sql_dir`` is wrong, it holds none, a file lies where none can, or two have one name.
+        UsageError: a folder of the user's is not there, or has nothing in it.
     """
-    seeds: dict[str, Seed] = {}
-    for path in sorted((sql_dir / SEEDS).glob("*.csv")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        seeds[f"{SEEDS}.{path.stem}"] = Seed(f"{SEEDS}.{path.stem}", path, digest)
-
-    models: dict[str, Model] = {}
-    for path in sorted(sql_dir.glob("*/*.sql")):
-        schema = path.parent.name
-        if schema == SEEDS or schema in RESERVED_SCHEMAS:
-            raise ModelError(f"{path}:1: a model cannot lie in '{schema}': that schema is taken; use another folder")
-        model = read_model(path)
-        models[model.name] = model
+    files = _files(sql_dir)
+    models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
+    seeds = {name: _read_seed(name, path) for name, path in files.items() if path.suffix == ".csv"}
     if not models:
         raise ModelError(
             f"{sql_dir} holds no models; a model is a file such as {sql_dir / 'normalized' / 'demand.sql'}"
         )
-    return Project(models, seeds)
+    shipped, left_out = set(files), {}
+    for folder in dict.fromkeys(folder.resolve() for folder in own_folders):
+        for name, path in _own_files(folder).items():
+            if (other := files.get(name)) is not None:
+                raise ModelError(f"{path}:1: '{name}' is taken by {other}; give the file another name")
+            files[name] = path
+            try:
+                if path.suffix == ".sql":
+                    models[name] = read_model(path)
+                else:
+                    seeds[name] = _read_seed(name, path)
+            except ModelError as error:
+                left_out[name] = str(error)
+    return Project(models, seeds, frozenset(files.keys() - shipped), left_out)
+
+
+def _own_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder of the user's by name; one that is misplaced must not be ignored without a word."""
+    if not folder.is_dir():
+        raise UsageError(
+            f"the folder of models {folder} is not there; name another in build.models or --models, or none"
+        )
+    example = folder / "features" / "mine.sql"
+    for path in sorted(folder.glob("*.sql")):
+        raise ModelError(f"{path}:1: a model lies in a folder with the name of its schema, such as {example}")
+    if not (files := _files(folder)):
+        raise UsageError(f"the folder of models {folder} holds no models; a model is a file such as {example}")
+    return files
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the files of seeds and models by the name of their table.
+
+    Raises:
+        ModelError: a folder cannot be a schema.
+    """
+    files = {f"{SEEDS}.{path.stem}": path for path in sorted((folder / SEEDS).glob("*.csv"))}
+    for path in sorted(folder.glob("*/*.sql")):
+        schema = path.parent.name
+        if schema.lower() in (SEEDS, *RESERVED_SCHEMAS):
+            raise ModelError(f"{path}:1: a model cannot lie in '{schema}': that schema is taken; use another folder")
+        files[f"{schema}.{path.stem}"] = path
+    return files
+
+
+def _read_seed(name: str, path: Path) -> Seed:
+    """Return the seed in the file at ``path``, its rows unread.
+
+    Raises:
+        ModelError: the file cannot be read, or its name cannot name a table.
+    """
+    if not NAME.fullmatch(path.stem):
+        raise ModelError(f"{path}:1: '{path.stem}' cannot name a table: use lower-case letters, digits and _")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the seed: {error.strerror or error}") from None
+    return Seed(name, path, digest)
