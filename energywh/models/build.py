@@ -157,7 +157,9 @@ def build(
         current = publish.current_version(home)
         if current is not None and not full and _nothing_new(home, current, project, wanted, options, listener):
             return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
-        return _Build(home, link(project), wanted, full, options, listener, began).run()
+        graph = link(project)
+        graph.project.pick(wanted)  # of the user's own, some may be left out now
+        return _Build(home, graph, wanted, full, options, listener, began).run()
 
 
 class _Build:
@@ -459,7 +461,7 @@ def _nothing_new(
             return False
         meta = Meta(connection, "published.")
         known, reads = meta.models(), meta.dependencies()
-        if not wanted and known.keys() != project.models.keys():
+        if not wanted and (known.keys() != project.models.keys() or meta.left_out()):
             return False
         if {name: seed.file_hash for name, seed in project.seeds.items()} != meta.seeds():
             return False

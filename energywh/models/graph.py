@@ -69,13 +69,14 @@ class Graph:
         return found
 
     def readers(self, name: str) -> list[str]:
-        """Return the models that read the model or seed ``name``, or whose audits do, directly or not, in order."""
-        found = {name}
-        for model in self.order:
-            reads = self.parsed[model].tables.union(*(self.audits[model, audit] for audit in self.models[model].audits))
-            if found & reads - {model}:
-                found.add(model)
-        return [model for model in self.order if model in found and model != name]
+        """Return what reads model or seed ``name``, by itself or by its audits, directly or not, nearest first."""
+        reads = {model: set(self.parsed[model].tables) for model in self.order}
+        for (model, _), tables in self.audits.items():
+            reads[model] |= tables
+        found = [name]
+        for each in found:
+            found += [model for model in self.order if each in reads[model] and model not in found]
+        return found[1:]
 
     def why_not(self, name: str, left_out: Collection[str]) -> str:
         """Return the place where model ``name`` reads one of ``left_out``, as a sentence."""
