@@ -61,6 +61,9 @@ CORE_OPTIONS = (
         "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True
     ),
     Option("build.models", "", "Folders of your own models, built beside the others; empty for none.", folders=True),
+    Option("openlineage.file", "", "File that OpenLineage events are appended to; empty for none.", path=True),
+    Option("openlineage.url", "", "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."),
+    Option("openlineage.namespace", "energywh", "Namespace of the jobs in OpenLineage events."),
     Option("lock.wait_seconds", 600.0, "How long to wait for a file that another process holds.", minimum=0),
     Option("state.folder", "", "Folder of the request limits shared by all processes; empty for the user's own."),
 )

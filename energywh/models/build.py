@@ -24,6 +24,7 @@ from energywh.models.materialize import Materializer, ModelResult, explain
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
+from energywh.openlineage import Target, tell_build
 from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ class Listener:
     def built(self, result: ModelResult) -> None:
         """Hear what was done to a model."""
 
+    def linked(self, graph: Graph) -> None:
+        """Hear which models there are, before the first is built."""
+
+    def left_out(self, name: str, why: str) -> None:
+        """Hear that a model or seed of the user's own is left out."""
+        self.say(f"left out {name}: {why}")
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -53,6 +61,7 @@ class BuildOptions:
 
     Attributes:
         models: folders of the user's own models and seeds, beside those that ship with energywh.
+        events: where OpenLineage events of the build go, if anywhere.
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
@@ -60,6 +69,7 @@ class BuildOptions:
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
     models: tuple[Path, ...] = ()
+    events: Target | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -70,6 +80,7 @@ class BuildOptions:
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
             models=settings.get("build.models"),
+            events=Target.of(settings),
         )
 
     @property
@@ -132,16 +143,26 @@ def build(
 
     Raises:
         UnknownNameError: a name in ``names`` is not a model.
-        UsageError: a folder of the user's own models is not there, or has nothing in it.
+        UsageError: a folder of the user's own models is not there, or has nothing in it; a setting is wrong.
         ModelError: a model file is wrong, or fails, or two have one name.
         AuditError: data broke a promise of severity `error`.
         StorageError: nothing was synced yet, the disk is full, a file cannot be used, something that is not a link
             stands at `energy.duckdb`, or DuckDB fails.
         LockedError: another build or a sync held a file for too long.
     """
-    options, listener = options or BuildOptions(), listener or Listener()
+    options = options or BuildOptions()
+
+    def work(listener: Listener) -> BuildReport:
+        return _build(home, names, full, sql or sql_dir(), options, listener)
+
+    return tell_build(options.events, home, listener or Listener(), work)
+
+
+def _build(
+    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, listener: Listener
+) -> BuildReport:
     began = time.monotonic()
-    project = load_project(sql or sql_dir(), options.models)
+    project = load_project(sql, options.models)
     wanted = project.pick(names)
     if not home.staging.is_file():
         raise StorageError(
@@ -159,6 +180,7 @@ def build(
             return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
         graph = link(project)
         graph.project.pick(wanted)  # of the user's own, some may be left out now
+        listener.linked(graph)
         return _Build(home, graph, wanted, full, options, listener, began).run()
 
 
@@ -188,7 +210,7 @@ class _Build:
         # What models and seeds of the user's own failed by, and what therefore cannot be built, by name.
         self._left_out = {} if wanted else dict(graph.left_out)
         for name, why in self._left_out.items():
-            listener.say(f"left out {name}: {why}")
+            listener.left_out(name, why)
 
     def run(self) -> BuildReport:
         while True:
@@ -268,7 +290,7 @@ class _Build:
         works = Materializer(connection, graph, staging, full=self._full)
         results: dict[str, ModelResult] = {}
         changed = False
-        guard = _Guard(graph, works, self._left_out, results, listener.say)
+        guard = _Guard(graph, works, self._left_out, results, listener.left_out)
         for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | self._left_out.keys()):
             if gone in self._left_out:
                 changed |= works.drop(gone)
@@ -337,7 +359,7 @@ class _Guard:
     Args:
         left_out: takes the name and the reason of what fails, and of what reads it.
         results: what was done so far; what is left out is taken from it.
-        say: tells the user.
+        tell: hears what is left out, and why.
     """
 
     def __init__(
@@ -346,13 +368,13 @@ class _Guard:
         works: Materializer,
         left_out: dict[str, str],
         results: dict[str, ModelResult],
-        say: Callable[[str], None],
+        tell: Callable[[str, str], None],
     ) -> None:
         self._graph = graph
         self._works = works
         self._left_out = left_out
         self._results = results
-        self._say = say
+        self._tell = tell
 
     @contextmanager
     def may_fail(self, name: str) -> Iterator[None]:
@@ -375,7 +397,7 @@ class _Guard:
         for each in [name, *self._graph.readers(name)]:
             if each not in self._left_out:
                 self._left_out[each] = str(error) if each == name else self._graph.why_not(each, self._left_out)
-                self._say(f"left out {each}: {self._left_out[each]}")
+                self._tell(each, self._left_out[each])
             self._results.pop(each, None)
         try:
             for each in self._left_out:
