@@ -73,7 +73,7 @@ class Mailbox:
         for trouble in self._troubles:
             self._say(f"warning: OpenLineage events are lost: {trouble}")
         if self._thread.is_alive():
-            self._say(f"warning: OpenLineage events are lost: not all were taken within {CLOSE_SECONDS:.0f} s")
+            self._say(f"warning: OpenLineage events are lost: not all were taken within {CLOSE_SECONDS:g} s")
 
     def _deliver(self) -> None:
         while (event := self._events.get()) is not None:
@@ -98,7 +98,7 @@ def _clients(target: Target) -> Iterator[tuple[str, OpenLineageClient]]:
                 "url": f"{parts.scheme}://{parts.netloc}",
                 "endpoint": f"/{path}" + (f"?{parts.query}" if parts.query else ""),
                 "timeout": SEND_SECONDS,
-                "retry": {"total": 0},  # and no line of a library's log, which would show the address
+                "retry": {"total": 0, "status_forcelist": []},  # urllib3 logs each retry, with the address
                 **({"auth": {"type": "api_key", "apiKey": target.api_key}} if target.api_key else {}),
             }
         )

@@ -17,7 +17,7 @@ SCHEMAS = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glo
 REGISTRY: Registry[Any] = Registry().with_resources(
     (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
 )
-WITHOUT_A_SCHEMA = {"InputStatisticsInputDatasetFacet"}
+WITHOUT_A_SCHEMA = {"InputStatisticsInputDatasetFacet", "TagsRunFacet"}  # the latter is the client's, of its version
 ENDS = ("COMPLETE", "FAIL", "ABORT")
 
 Event = dict[str, Any]
