@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
+from energywh.home import sql_dir
 from energywh.models.frontmatter import NAME, Model, read_model
 
 SEEDS = "seeds"
@@ -54,6 +56,8 @@ class Project:
 def pick_name(name: str, models: Iterable[str]) -> str:
     """Return the full name of the model that a person called ``name``: `demand` is `normalized.demand`.
 
+    Where a schema of the user's own has one of that name too, ours is meant, as ever.
+
     Raises:
         UnknownNameError: no model or more than one is meant; the message names the nearest.
     """
@@ -62,7 +66,9 @@ def pick_name(name: str, models: Iterable[str]) -> str:
     if wanted in known:
         return wanted
     by_end = [model for model in known if model.split(".")[1] == wanted]
-    if len(by_end) == 1:
+    ours = [model for model in by_end if model.split(".")[0] in shipped_schemas()]
+    if len(ours) == 1 or len(by_end) == 1:
+        by_end = ours or by_end
         return by_end[0]
     if by_end:
         raise UnknownNameError(f"'{name}' may be {' or '.join(by_end)}; give the schema too")
@@ -70,30 +76,42 @@ def pick_name(name: str, models: Iterable[str]) -> str:
     raise UnknownNameError(f"no model is named '{name}'{near}")
 
 
-def load_project(sql_dir: Path, own_folders: Iterable[Path] = ()) -> Project:
-    """Read every seed and model under ``sql_dir``, and those of the user's own.
+@cache
+def shipped_schemas() -> frozenset[str]:
+    """Return the schemas of the models that come with energywh."""
+    return frozenset(path.parent.name for path in sql_dir().glob("*/*.sql"))
 
-    A file of the user's that is wrong is left out, with the reason; one of ``sql_dir`` is an error.
+
+def load_project(folder: Path, own_folders: Iterable[Path] = ()) -> Project:
+    """Read every seed and model under ``folder``, and those of the user's own.
+
+    A file of the user's that is wrong is left out, with the reason; one of ``folder`` is an error.
 
     Args:
-        own_folders: folders laid out like ``sql_dir``.
+        own_folders: folders laid out like ``folder``.
 
     Raises:
-        ModelError: a file of ``sql_dir`` is wrong, it holds none, a file lies where none can, or two have one name.
+        ModelError: a file of ``folder`` is wrong, it holds none, a file lies where none can, or two have one name.
         UsageError: a folder of the user's is not there, or has nothing in it.
     """
-    files = _files(sql_dir)
+    files = _files(folder)
     models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
     seeds = {name: _read_seed(name, path) for name, path in files.items() if path.suffix == ".csv"}
     if not models:
-        raise ModelError(
-            f"{sql_dir} holds no models; a model is a file such as {sql_dir / 'normalized' / 'demand.sql'}"
-        )
-    shipped, left_out = set(files), {}
-    for folder in dict.fromkeys(folder.resolve() for folder in own_folders):
-        for name, path in _own_files(folder).items():
+        raise ModelError(f"{folder} holds no models; a model is a file such as {folder / 'normalized' / 'demand.sql'}")
+    shipped, left_out = dict(files), {}
+    schemas = {name.split(".")[0] for name in models}
+    by_end = {name.split(".")[1]: name for name in models}
+    for own in dict.fromkeys(own.resolve() for own in own_folders):
+        for name, path in _own_files(own).items():
             if (other := files.get(name)) is not None:
                 raise ModelError(f"{path}:1: '{name}' is taken by {other}; give the file another name")
+            schema, end = name.split(".", 1)
+            if schema in schemas and end in by_end:
+                raise ModelError(
+                    f"{path}:1: '{name}' would be taken for {by_end[end]} ({shipped[by_end[end]]}) by who leaves the "
+                    "schema out; give the file another name, or put it into a schema of your own"
+                )
             files[name] = path
             try:
                 if path.suffix == ".sql":
@@ -102,7 +120,7 @@ def load_project(sql_dir: Path, own_folders: Iterable[Path] = ()) -> Project:
                     seeds[name] = _read_seed(name, path)
             except ModelError as error:
                 left_out[name] = str(error)
-    return Project(models, seeds, frozenset(files.keys() - shipped), left_out)
+    return Project(models, seeds, frozenset(files.keys() - shipped.keys()), left_out)
 
 
 def _own_files(folder: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from energywh.models.catalog import find_model, read_catalog
 from energywh.models.graph import link
 from energywh.models.materialize import Materializer
 from energywh.models.project import load_project
+from energywh.warehouse import Warehouse
 from tests.models.folder import Desk, model
 
 OURS = {"n/x.sql": model("select a from seeds.s"), "n/y.sql": model("select a from n.x"), "seeds/s.csv": "a\n1\n"}
@@ -93,6 +94,21 @@ def test_a_name_of_ours_is_refused_with_both_files_before_anything_is_built(
     assert first in str(refused.value)
     assert second in str(refused.value)
     assert not corner.desk.home.versions.exists()
+
+
+def test_a_name_without_its_schema_means_ours(tmp_path: Path) -> None:
+    corner = Corner(tmp_path)
+    corner.desk.write("features/hourly.sql", model("select 'ours' as a"))
+    corner.write({"desk/hourly.sql": model("select 'theirs' as a")})
+    report = corner.build("hourly")
+    assert [result.name for result in report.models] == ["features.hourly"]
+    corner.build()
+    with Warehouse(corner.desk.home) as warehouse:
+        assert warehouse.sql("from hourly").fetchall() == [("ours",)]
+    assert find_model(read_catalog(corner.desk.home), "hourly").name == "features.hourly"
+    corner.write({"n/hourly.sql": model("select 'theirs' as a")})
+    with pytest.raises(ModelError, match=r"mine/n/hourly\.sql:1: .*taken for features\.hourly .*features/hourly\.sql"):
+        corner.build()
 
 
 def test_a_name_in_two_folders_is_refused_and_one_folder_given_twice_is_one(corner: Corner) -> None:
