@@ -147,12 +147,14 @@ def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say
 
 def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
     from energywh.models.build import BuildOptions, Listener, build
+    from energywh.openlineage import Target
 
     class Words(Listener):
         def say(self, message: str) -> None:
             say(message)
 
-    report = build(settings.home, options=BuildOptions.of(settings), listener=Words())
+    options, events = BuildOptions.of(settings), Target.of(settings)
+    report = build(settings.home, options=options, listener=Words(), events=events)
     if report.published:
         told = f"published {report.version} in {report.seconds:.1f} s"
     else:

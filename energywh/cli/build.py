@@ -31,10 +31,17 @@ def build(session: Session, models: tuple[str, ...], full: bool, folders: tuple[
     """
     from energywh.models.build import BuildOptions
     from energywh.models.build import build as build_warehouse
+    from energywh.openlineage import Target
 
-    options = BuildOptions.of(session.load({"build.models": folders or None}))
-    listener = progress_listener()
-    report = build_warehouse(session.home, models, full=full, options=options, listener=listener)
+    settings = session.load({"build.models": folders or None})
+    report = build_warehouse(
+        settings.home,
+        models,
+        full=full,
+        options=BuildOptions.of(settings),
+        listener=progress_listener(),
+        events=Target.of(settings),
+    )
     print_report(report)
     return 1 if report.left_out else 0
 

@@ -24,12 +24,13 @@ from energywh.models.materialize import Materializer, ModelResult, explain
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
-from energywh.openlineage import Target, tell_build
+from energywh.openlineage import tell_build
 from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
     import duckdb
 
+    from energywh.openlineage import Target
     from energywh.settings import Settings
 
 DEFAULT_KEEP_VERSIONS = 3
@@ -61,7 +62,6 @@ class BuildOptions:
 
     Attributes:
         models: folders of the user's own models and seeds, beside those that ship with energywh.
-        events: where OpenLineage events of the build go, if anywhere.
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
@@ -69,7 +69,6 @@ class BuildOptions:
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
     models: tuple[Path, ...] = ()
-    events: Target | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -80,7 +79,6 @@ class BuildOptions:
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
             models=settings.get("build.models"),
-            events=Target.of(settings),
         )
 
     @property
@@ -129,6 +127,7 @@ def build(
     sql: Path | None = None,
     options: BuildOptions | None = None,
     listener: Listener | None = None,
+    events: Target | None = None,
 ) -> BuildReport:
     """Bring the warehouse up to date with staging and with the `sql/` folder, and publish it.
 
@@ -140,6 +139,7 @@ def build(
         names: models to build, with all they read; empty for all models.
         full: compute everything anew.
         sql: folder of seeds and models; the one that came with the package by default.
+        events: where OpenLineage events of the build go, if anywhere.
 
     Raises:
         UnknownNameError: a name in ``names`` is not a model.
@@ -155,7 +155,7 @@ def build(
     def work(listener: Listener) -> BuildReport:
         return _build(home, names, full, sql or sql_dir(), options, listener)
 
-    return tell_build(options.events, home, listener or Listener(), work)
+    return tell_build(events, home, listener or Listener(), work)
 
 
 def _build(

@@ -45,8 +45,8 @@ class Ear(Listener):
 
 
 def build_telling(desk: Models, target: Target, listener: Listener | None = None, **options: object) -> BuildReport:
-    words = BuildOptions(wait_seconds=30, events=target, **options)  # type: ignore[arg-type]
-    return build(desk.home, sql=desk.sql, options=words, listener=listener)
+    words = BuildOptions(wait_seconds=30, **options)  # type: ignore[arg-type]
+    return build(desk.home, sql=desk.sql, options=words, listener=listener, events=target)
 
 
 def events_in(file: Path) -> list[Event]:
