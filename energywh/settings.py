@@ -28,7 +28,7 @@ class Option:
     """One setting: its dotted name, default (whose type is the setting's type), and what it does."""
 
     name: str
-    default: str | int | float
+    default: str | int | float | bool
     help: str
     secret: bool = False
     variables: tuple[str, ...] = ()  # further environment variables, tried after the regular one
@@ -64,6 +64,7 @@ CORE_OPTIONS = (
     Option("openlineage.file", "", "File that OpenLineage events are appended to; empty for none.", path=True),
     Option("openlineage.url", "", "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."),
     Option("openlineage.namespace", "energywh", "Namespace of the jobs in OpenLineage events."),
+    Option("build.corrections", False, "Correct clocks and signs known to have been wrong, and mark the rows."),
     Option("lock.wait_seconds", 600.0, "How long to wait for a file that another process holds.", minimum=0),
     Option("state.folder", "", "Folder of the request limits shared by all processes; empty for the user's own."),
 )
@@ -97,7 +98,7 @@ class Setting:
             return "(not set)" if not self.value else "********"
         if self.option.folders:
             return ", ".join(map(str, self.value))
-        return without_secrets(str(self.value))
+        return without_secrets(str(self.value).lower() if isinstance(self.value, bool) else str(self.value))
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,11 @@ def _typed(option: Option, raw: Any, origin: str) -> Any:
     kind = type(option.default)
     shown = "the given value" if option.secret else repr(without_secrets(raw) if isinstance(raw, str) else raw)
     wrong = SettingsError(f"setting '{option.name}' (from {origin}) must be {_KIND_NAMES[kind]}, not {shown}")
+    if kind is bool:
+        word = str(raw).strip().lower()
+        if not isinstance(raw, bool | str) or word not in _BOOLEANS:
+            raise wrong
+        return _BOOLEANS[word]
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise wrong
     try:
@@ -262,7 +268,8 @@ def _typed(option: Option, raw: Any, origin: str) -> Any:
 
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # what DuckDB takes, but for bytes
-_KIND_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number"}
+_BOOLEANS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+_KIND_NAMES: dict[type, str] = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
 
 
 def describe(settings: Settings) -> Iterable[tuple[str, str, str, str]]:

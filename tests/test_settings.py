@@ -71,6 +71,8 @@ def test_the_key_has_its_usual_variable_and_an_own_one_above_it(tmp_path: Path) 
         ("[sync]\njobs = inf", "must be a whole number, not inf"),
         ("[sync]\njobs = true", "must be a whole number, not True"),
         ("[sync]\njobs = [1]", "must be a whole number"),
+        ("[build]\ncorrections = 'perhaps'", "must be true or false, not 'perhaps'"),
+        ("[build]\ncorrections = 2", "must be true or false, not 2"),
         ("[sync]\ntimeout_seconds = 'soon'", "must be a number, not 'soon'"),
         ("[sync]\ntimeout_seconds = nan", "must be at least 0.1, not nan"),
         ("[eia]\nrequests_per_second = inf", "must be a number, not inf"),
@@ -230,3 +232,12 @@ def test_folders_are_one_text_a_list_or_as_in_path_and_relative_to_where_they_st
         load(tmp_path, environment={})
     (tmp_path / "energywh.toml").write_text('[build]\nmodels = ""\n')
     assert load(tmp_path, environment={}).get("build.models") == ()
+
+
+@pytest.mark.parametrize(("written", "value"), [("true", True), ("'on'", True), ("false", False), ("'No'", False)])
+def test_a_switch_is_true_or_false_however_it_is_written(tmp_path: Path, written: str, value: bool) -> None:
+    write(tmp_path, f"[build]\ncorrections = {written}\n")
+    assert load(tmp_path, environment={}).get("build.corrections") is value
+    settings = load(tmp_path, environment={"ENERGYWH_BUILD_CORRECTIONS": "0" if value else "1"})
+    assert settings.get("build.corrections") is not value
+    assert settings.items["build.corrections"].shown == str(not value).lower()

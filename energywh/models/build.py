@@ -58,10 +58,11 @@ class Listener:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: versions kept, and what DuckDB may use (0 and empty: its own choice).
+    """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
 
     Attributes:
         models: folders of the user's own models and seeds, beside those that ship with energywh.
+        corrections: apply the dated corrections of clocks and signs.
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
@@ -69,6 +70,7 @@ class BuildOptions:
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
     models: tuple[Path, ...] = ()
+    corrections: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -79,6 +81,7 @@ class BuildOptions:
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
             models=settings.get("build.models"),
+            corrections=settings.get("build.corrections"),
         )
 
     @property
@@ -162,7 +165,7 @@ def _build(
     home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, listener: Listener
 ) -> BuildReport:
     began = time.monotonic()
-    project = load_project(sql, options.models)
+    project = load_project(sql, {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
     if not home.staging.is_file():
         raise StorageError(

@@ -69,7 +69,7 @@ def read_catalog(home: Home, *, sql: Path | None = None, own_folders: Iterable[P
     """
     current = current_version(home)
     if current is None:
-        return _from_files(load_project(sql or sql_dir(), own_folders))
+        return _from_files(load_project(sql or sql_dir(), own_folders=own_folders))
     return _from_version(current)
 
 

@@ -30,6 +30,7 @@ _KEYS = (
     "grain",
     "time_column",
     "lookback",
+    "lookahead",
     "refresh",
     "columns",
     "audits",
@@ -68,7 +69,8 @@ class Model:
         sql_line: line of the file on which `sql` begins, counted from 1.
         time_column: column that holds the hour; None for a dimension.
         lookback: how far before its own hour a row reads.
-        refresh: `incremental` where a month can be built from its months and the lookback alone.
+        lookahead: how far after its own hour a row reads; for cleaning, never for features.
+        refresh: `incremental` where a month can be built from its months, the lookback and the lookahead alone.
         sql_hash: changes when the model's rows could change.
         file_hash: changes when anything in the file does.
     """
@@ -82,6 +84,7 @@ class Model:
     grain: tuple[str, ...]
     time_column: str | None
     lookback: timedelta
+    lookahead: timedelta
     refresh: Literal["incremental", "full"]
     columns: Mapping[str, str]
     audits: tuple[Audit, ...]
@@ -155,8 +158,8 @@ def read_model(path: Path) -> Model:
     time_column = _time_column(source, head, columns)
     materialized = _choice(source, head, "materialized", ("table", "view"))
     refresh = _choice(source, head, "refresh", ("incremental", "full"))
-    lookback = _lookback(source, head)
-    facts = (sql, materialized, grain, time_column, lookback, refresh, sorted(columns))
+    lookback, lookahead = _reach(source, head, "lookback"), _reach(source, head, "lookahead")
+    facts = (sql, materialized, grain, time_column, lookback, lookahead, refresh, sorted(columns))
     return Model(
         name=name,
         path=path,
@@ -167,6 +170,7 @@ def read_model(path: Path) -> Model:
         grain=grain,
         time_column=time_column,
         lookback=lookback,
+        lookahead=lookahead,
         refresh=refresh,  # type: ignore[arg-type]
         columns=columns,
         audits=_audits(source, head, columns),
@@ -225,11 +229,11 @@ def _choice(source: _Source, head: Mapping[str, Any], key: str, choices: tuple[s
     return str(value)
 
 
-def _lookback(source: _Source, head: Mapping[str, Any]) -> timedelta:
+def _reach(source: _Source, head: Mapping[str, Any], key: str) -> timedelta:
     try:
-        return timedelta(hours=parse_duration_hours(str(head.get("lookback", "0h")), "'lookback'"))
+        return timedelta(hours=parse_duration_hours(str(head.get(key, "0h")), f"'{key}'"))
     except UsageError as error:
-        raise source.error(str(error), source.line_of("lookback")) from None
+        raise source.error(str(error), source.line_of(key)) from None
 
 
 def _columns(source: _Source, head: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Bring one model up to date: all of it, some months of it, or nothing.
 
-The result must not depend on which. So a month is only built on its own for models that say how far back they
-read, reading starts at least that far back, and every month's digest is the same however it was built.
+The result must not depend on which. So a month is only built on its own for models that say how far back and
+ahead they read, that much at least is read, and every month's digest is the same however it was built.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class Materializer:
             if trouble(error) not in ("sql", "system"):
                 raise
             raise ModelError(f"{seed.path}: cannot load the seed: {error}") from None
+        for option, enabled in seed.options.items():
+            self._connection.execute(f"UPDATE {quoted(seed.name)} SET enabled = ? WHERE name = ?", [enabled, option])
         digest = self._digests(quoted(seed.name), self._types_of(quoted(seed.name)), None)[None]
         self._meta.save_seed(seed, digest)
         return True
@@ -163,7 +165,7 @@ class Materializer:
             return set()
         if None in changed or not model.by_month:
             return None
-        return widen_months((month for month in changed if month is not None), model.lookback)
+        return widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
 
     def _check_dataset(self, model: Model, table: str) -> None:
         """Refuse a staging table that is not there, or whose rows cannot be placed in time."""
@@ -295,13 +297,13 @@ class Materializer:
 
     def _restricted(self, model: Model, span: Span) -> str:
         """Return the model's SQL, reading only what the hours of ``span`` can depend on."""
-        start = span.read_start(model.lookback)
+        start, end = span.read_start(model.lookback), span.end + model.lookahead
         conditions: dict[str, str] = {}
         for table in self._graph.parsed[model.name].tables:
             if (stamp := self._staging.stamp(table)) is not None:
-                conditions[table] = within(stamp.column, start + stamp.offset, span.end + stamp.offset)
+                conditions[table] = within(stamp.column, start + stamp.offset, end + stamp.offset)
             elif (upstream := self._graph.models.get(table)) is not None and upstream.time_column is not None:
-                conditions[table] = within(upstream.time_column, start, span.end)
+                conditions[table] = within(upstream.time_column, start, end)
         return "\n" * (model.sql_line - 1) + self._graph.parsed[model.name].restricted(conditions)
 
     @staticmethod

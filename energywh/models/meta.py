@@ -33,7 +33,8 @@ CREATE TABLE energywh.version (
 COMMENT ON TABLE energywh.version IS 'The one row of this version.';
 CREATE TABLE energywh.model (
     name VARCHAR, materialized VARCHAR, description VARCHAR, grain VARCHAR[], time_column VARCHAR,
-    lookback_hours BIGINT, refresh VARCHAR, sql_hash VARCHAR, file_hash VARCHAR, source_sql VARCHAR, rows BIGINT,
+    lookback_hours BIGINT, lookahead_hours BIGINT, refresh VARCHAR,
+    sql_hash VARCHAR, file_hash VARCHAR, source_sql VARCHAR, rows BIGINT,
     landing_id BIGINT, landed_at_utc TIMESTAMP, staging_id VARCHAR, built_at_utc TIMESTAMP, seconds DOUBLE);
 COMMENT ON TABLE energywh.model IS 'One row a model: what its file promises, and how far it has been built.';
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
@@ -217,7 +218,7 @@ class Meta:
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE model = ?", [model.name])
         self._connection.execute(f"DELETE FROM {self._schema}.model WHERE name = ?", [model.name])
         self._connection.execute(
-            f"INSERT INTO {self._schema}.model VALUES ({', '.join('?' * 16)})",
+            f"INSERT INTO {self._schema}.model VALUES ({', '.join('?' * 17)})",
             [
                 model.name,
                 model.materialized,
@@ -225,6 +226,7 @@ class Meta:
                 list(model.grain),
                 model.time_column,
                 int(model.lookback.total_seconds() // 3600),
+                int(model.lookahead.total_seconds() // 3600),
                 model.refresh,
                 model.sql_hash,
                 model.file_hash,

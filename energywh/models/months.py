@@ -22,14 +22,15 @@ def start_of(month: date) -> datetime:
     return datetime.combine(month, time())
 
 
-def widen(months: Iterable[date], lookback: timedelta) -> set[date]:
-    """Return ``months`` and the later months with rows that read back into them."""
+def widen(months: Iterable[date], lookback: timedelta, lookahead: timedelta) -> set[date]:
+    """Return ``months``, the later months with rows that read back into them, and the earlier that read ahead."""
     widened: set[date] = set()
-    for month in months:
-        last = month_of(start_of(next_month(month)) - timedelta(microseconds=1) + lookback)
+    for changed in months:
+        last = month_of(start_of(next_month(changed)) - timedelta(microseconds=1) + lookback)
+        month = month_of(start_of(changed) - lookahead)
         while month <= last:
             widened.add(month)
-            month = next_month(month)  # noqa: PLW2901 - a walk from the month
+            month = next_month(month)
     return widened
 
 

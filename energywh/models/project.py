@@ -13,16 +13,22 @@ from energywh.home import sql_dir
 from energywh.models.frontmatter import NAME, Model, read_model
 
 SEEDS = "seeds"
+OPTION = "seeds.option"
 RESERVED_SCHEMAS = ("staging", "energywh", "main", "temp", "information_schema", "pg_catalog")
 
 
 @dataclass(frozen=True)
 class Seed:
-    """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`."""
+    """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`.
+
+    Attributes:
+        options: what `enabled` is in the rows of these names; of `seeds.option` only, by which settings reach SQL.
+    """
 
     name: str
     path: Path
     file_hash: str
+    options: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,13 @@ def shipped_schemas() -> frozenset[str]:
     return frozenset(path.parent.name for path in sql_dir().glob("*/*.sql"))
 
 
-def load_project(folder: Path, own_folders: Iterable[Path] = ()) -> Project:
+def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_folders: Iterable[Path] = ()) -> Project:
     """Read every seed and model under ``folder``, and those of the user's own.
 
     A file of the user's that is wrong is left out, with the reason; one of ``folder`` is an error.
 
     Args:
+        options: which options of `seeds.option` hold, by name; those not named are as the file says.
         own_folders: folders laid out like ``folder``.
 
     Raises:
@@ -96,7 +103,7 @@ def load_project(folder: Path, own_folders: Iterable[Path] = ()) -> Project:
     """
     files = _files(folder)
     models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
-    seeds = {name: _read_seed(name, path) for name, path in files.items() if path.suffix == ".csv"}
+    seeds = {name: _read_seed(name, path, options) for name, path in files.items() if path.suffix == ".csv"}
     if not models:
         raise ModelError(f"{folder} holds no models; a model is a file such as {folder / 'normalized' / 'demand.sql'}")
     shipped, left_out = dict(files), {}
@@ -152,8 +159,8 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read_seed(name: str, path: Path) -> Seed:
-    """Return the seed in the file at ``path``, its rows unread.
+def _read_seed(name: str, path: Path, options: Mapping[str, bool] | None = None) -> Seed:
+    """Return the seed in the file at ``path``, its rows unread; of `seeds.option`, with the ``options`` that hold.
 
     Raises:
         ModelError: the file cannot be read, or its name cannot name a table.
@@ -161,7 +168,9 @@ def _read_seed(name: str, path: Path) -> Seed:
     if not NAME.fullmatch(path.stem):
         raise ModelError(f"{path}:1: '{path.stem}' cannot name a table: use lower-case letters, digits and _")
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the seed: {error.strerror or error}") from None
-    return Seed(name, path, digest)
+    held = dict(options or {}) if name == OPTION else {}
+    digest = hashlib.sha256(content + (repr(sorted(held.items())).encode() if held else b""))
+    return Seed(name, path, digest.hexdigest()[:16], held)

@@ -1,10 +1,10 @@
 /*---
 description = """
-What each respondent reports about itself, one row an hour: demand, day-ahead forecast, net generation, total interchange.
-A row exists where the source has a row of any of the four types, even one without a value. Aggregates are here when they were
-synced; join normalized.region on kind to leave them out. Values are as reported: absurd ones are kept, missing ones are NULL.
-An hour that both the API and the half-year files have is one row: of each value the one that became known last (of the
-newest six weeks the API's), and any value before none. normalized.source_conflict lists where they differ. A row of a file that is blank throughout counts as no row.
+What each respondent reports about itself, with what is to be thought of its demand, one row an hour. Every hour from the region's
+first to its last demand has a row, even one for which the source has none; beyond these, hours that the source has a row of
+(day-ahead forecasts, respondents that only generate). Reported values are kept as they are: demand_flag says what is
+suspicious about demand_mwh, demand_clean_mwh is what to use instead. Aggregates are here when they were synced; join
+normalized.region on kind to leave them out.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -14,6 +14,9 @@ lookback = "0h"
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported (type D), MWh."
+demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
+demand_clean_mwh = "Demand to use: as reported where there is no flag, MWh."
+demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh; runs up to a day and a half beyond the actuals."
 net_generation_mwh = "Net generation (type NG), MWh."
 total_interchange_mwh = "Net interchange with all neighbors (type TI), MWh; positive = export."
@@ -23,141 +26,32 @@ net_generation_imputed_mwh = "What EIA imputed for net generation, MWh; only in 
 net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
 total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
-source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both, some from each."
+source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 [[audits]]
-sql = "select distinct region from normalized.demand where region not in (select region from normalized.region)"
-severity = "warn"
-description = "respondents that normalized.region does not know"
-[[audits]]
-sql = """
-select d.* from normalized.demand d join normalized.region r using (region)
-where r.kind = 'authority' and d.demand_mwh not between 0 and 250000
-"""
-severity = "warn"
-description = "demand that no authority can have; kept as reported"
+sql = "select * from normalized.demand where demand_flag is null and demand_clean_mwh is distinct from demand_mwh"
+description = "hours without a flag whose clean demand is not the reported one"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as (
-    select * exclude (file)
-    from staging.eia_files.balance
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.balance
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, period
-),
-
-files as (
-    select
-        region,
-        period,
-        known_from_utc,
-        demand_mwh,
-        demand_forecast_mwh,
-        net_generation_mwh,
-        total_interchange_mwh,
-        demand_imputed_mwh,
-        demand_adjusted_mwh,
-        net_generation_imputed_mwh,
-        net_generation_adjusted_mwh,
-        total_interchange_imputed_mwh,
-        total_interchange_adjusted_mwh
-    from filed
-    where coalesce(
-        demand_mwh,
-        demand_forecast_mwh,
-        net_generation_mwh,
-        total_interchange_mwh,
-        demand_imputed_mwh,
-        demand_adjusted_mwh,
-        net_generation_imputed_mwh,
-        net_generation_adjusted_mwh,
-        total_interchange_imputed_mwh,
-        total_interchange_adjusted_mwh
-    ) is not null
-),
-
-api as (
-    select
-        respondent as region,
-        period,
-        max(value) filter (where type = 'D') as demand_mwh,
-        max(known_from_utc) filter (where type = 'D') as demand_from_utc,
-        max(value) filter (where type = 'DF') as demand_forecast_mwh,
-        max(known_from_utc) filter (where type = 'DF') as demand_forecast_from_utc,
-        max(value) filter (where type = 'NG') as net_generation_mwh,
-        max(known_from_utc) filter (where type = 'NG') as net_generation_from_utc,
-        max(value) filter (where type = 'TI') as total_interchange_mwh,
-        max(known_from_utc) filter (where type = 'TI') as total_interchange_from_utc
-    from staging.eia.region_data
-    where type in ('D', 'DF', 'NG', 'TI')
-    group by respondent, period
-),
-
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
-met as (
-    select
-        coalesce(a.region, f.region) as region,
-        coalesce(a.period, f.period) - interval 1 hour as hour_utc,
-        a.region is not null as in_api,
-        a.demand_mwh as api_demand_mwh,
-        f.demand_mwh as file_demand_mwh,
-        f.demand_mwh is not null
-            and (a.demand_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.demand_from_utc)) as demand_of_file,
-        a.demand_forecast_mwh as api_demand_forecast_mwh,
-        f.demand_forecast_mwh as file_demand_forecast_mwh,
-        f.demand_forecast_mwh is not null
-            and (a.demand_forecast_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.demand_forecast_from_utc)) as demand_forecast_of_file,
-        a.net_generation_mwh as api_net_generation_mwh,
-        f.net_generation_mwh as file_net_generation_mwh,
-        f.net_generation_mwh is not null
-            and (a.net_generation_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.net_generation_from_utc)) as net_generation_of_file,
-        a.total_interchange_mwh as api_total_interchange_mwh,
-        f.total_interchange_mwh as file_total_interchange_mwh,
-        f.total_interchange_mwh is not null
-            and (a.total_interchange_mwh is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.total_interchange_from_utc)) as total_interchange_of_file,
-        f.demand_imputed_mwh,
-        f.demand_adjusted_mwh,
-        f.net_generation_imputed_mwh,
-        f.net_generation_adjusted_mwh,
-        f.total_interchange_imputed_mwh,
-        f.total_interchange_adjusted_mwh
-    from api as a
-    full join files as f on f.region = a.region and f.period = a.period
-)
-
 select
-    region,
-    hour_utc,
-    if(demand_of_file, file_demand_mwh, api_demand_mwh) as demand_mwh,
-    if(demand_forecast_of_file, file_demand_forecast_mwh, api_demand_forecast_mwh) as demand_forecast_mwh,
-    if(net_generation_of_file, file_net_generation_mwh, api_net_generation_mwh) as net_generation_mwh,
-    if(total_interchange_of_file, file_total_interchange_mwh, api_total_interchange_mwh) as total_interchange_mwh,
-    demand_imputed_mwh,
-    demand_adjusted_mwh,
-    net_generation_imputed_mwh,
-    net_generation_adjusted_mwh,
-    total_interchange_imputed_mwh,
-    total_interchange_adjusted_mwh,
-    case
-        when not (demand_of_file or demand_forecast_of_file or net_generation_of_file or total_interchange_of_file)
-            then if(in_api, 'eia', 'eia_files')
-        when (api_demand_mwh is not null and not demand_of_file)
-            or (api_demand_forecast_mwh is not null and not demand_forecast_of_file)
-            or (api_net_generation_mwh is not null and not net_generation_of_file)
-            or (api_total_interchange_mwh is not null and not total_interchange_of_file)
-            then 'both'
-        else 'eia_files'
-    end as source
-from met
+    coalesce(s.region, d.region) as region,
+    coalesce(s.hour_utc, d.hour_utc) as hour_utc,
+    d.demand_mwh,
+    s.demand_flag,
+    case when s.demand_flag is null then d.demand_mwh end as demand_clean_mwh,
+    s.demand_screened_mwh,
+    d.demand_forecast_mwh,
+    d.net_generation_mwh,
+    d.total_interchange_mwh,
+    d.demand_imputed_mwh,
+    d.demand_adjusted_mwh,
+    d.net_generation_imputed_mwh,
+    d.net_generation_adjusted_mwh,
+    d.total_interchange_imputed_mwh,
+    d.total_interchange_adjusted_mwh,
+    d.source
+from normalized.demand_screen as s
+full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc

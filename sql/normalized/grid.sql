@@ -16,6 +16,9 @@ lookback = "0h"
 region = "Balancing authority, EIA code."
 hour_utc = "Start of the hour, UTC."
 demand_mwh = "Demand as reported (type D), MWh."
+demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
+demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag (see normalized.demand)."
+demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh."
 net_generation_mwh = "Net generation (type NG), MWh."
 total_interchange_mwh = "Net interchange with all neighbors (type TI), MWh; positive = export."
@@ -161,6 +164,9 @@ joined as (
         s.wind_from_utc is not null and s.hour_utc >= s.wind_from_utc as has_wind,
         s.hydro_from_utc is not null and s.hour_utc >= s.hydro_from_utc as has_hydro,
         d.demand_mwh,
+        d.demand_flag,
+        d.demand_clean_mwh,
+        d.demand_screened_mwh,
         d.demand_forecast_mwh,
         d.net_generation_mwh,
         d.total_interchange_mwh,
@@ -186,6 +192,9 @@ select
     region,
     hour_utc,
     demand_mwh,
+    demand_flag,
+    demand_clean_mwh,
+    demand_screened_mwh,
     demand_forecast_mwh,
     net_generation_mwh,
     total_interchange_mwh,

@@ -32,7 +32,7 @@ with reported as (
         null as solar_utc,
         null as wind_utc,
         null as hydro_utc
-    from normalized.demand
+    from normalized.demand_reported
     group by region
     union all
     select

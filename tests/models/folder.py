@@ -110,22 +110,28 @@ left join normalized.grid as b on b.region = a.region and b.hour_utc = a.hour_ut
 """
 
 ROLLING = """/*---
-description = "Looks three days back."
+description = "Looks three days back and one ahead."
 grain = ["region", "hour_utc"]
 lookback = "73h"
+lookahead = "24h"
 [columns]
 region = "Authority."
 hour_utc = "Start of the hour, UTC."
 past_mwh = "Sum of the demand of the 72 hours before, MWh."
 seen = "Hours of it that have a value."
 before_mwh = "Demand one hour before, MWh."
+next_mwh = "Sum of the demand of the 24 hours after, MWh."
 ---*/
 select
     region,
     grid.hour_utc,
     sum(demand_mwh) over w as past_mwh,
     count(demand_mwh) over w as seen,
-    s.before_mwh
+    s.before_mwh,
+    sum(demand_mwh) over (
+        partition by region order by grid.hour_utc
+        range between interval 1 hour following and interval 24 hour following
+    ) as next_mwh
 from normalized.grid left join features.shifted s using (region, hour_utc)
 window w as (
     partition by region order by grid.hour_utc range between interval 72 hour preceding and interval 1 hour preceding

@@ -355,3 +355,18 @@ def test_a_file_size_limit_is_taken_for_a_full_disk(desk: Desk) -> None:
     assert "cannot write a new version under" in done.stdout, done.stderr
     assert "make room and run this again" in done.stdout
     assert desk.versions() == []
+
+
+def test_an_option_reaches_the_models_and_makes_those_that_read_it_stale(tmp_path: Path) -> None:
+    desk = small(
+        tmp_path,
+        told=model("select enabled as a from seeds.option"),
+        deaf=model("select 1 as a"),
+    )
+    desk.write("seeds/option.csv", "name,enabled\ncorrections,false\n")
+    desk.build()
+    assert desk.query("FROM n.told") == [(False,)]
+    report = build(desk.home, sql=desk.sql, options=BuildOptions(corrections=True))
+    assert desk.query("FROM n.told") == [(True,)]
+    assert [result.name for result in report.models if result.built] == ["n.told"]
+    assert not build(desk.home, sql=desk.sql, options=BuildOptions(corrections=True)).published

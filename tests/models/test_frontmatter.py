@@ -73,7 +73,7 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "line", "message"),
     [
-        (("lookback", "lookbak"), 7, "unknown key 'lookbak'; did you mean lookback?"),
+        (("lookback", "lookbak"), 7, "unknown key 'lookbak'; did you mean lookback or lookahead?"),
         (('"2d"', '"2 moons"'), 7, "'lookback' must be a number and h, d or w"),
         (('grain = ["region", "hour_utc"]', 'grain = ["region", "hour"]'), 6, "'grain' names 'hour'"),
         (("grain", "materialised"), 6, "unknown key 'materialised'; did you mean materialized?"),

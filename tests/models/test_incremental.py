@@ -111,7 +111,7 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def test_only_the_month_that_changed_is_built_and_those_that_read_back_into_it(desk: Desk) -> None:
+def test_only_the_month_that_changed_is_built_and_those_that_read_it(desk: Desk) -> None:
     desk.build()
     desk.land_demand(date(2024, 3, 1), 100)
     report = desk.build()
@@ -122,7 +122,7 @@ def test_only_the_month_that_changed_is_built_and_those_that_read_back_into_it(d
         "normalized.span": (True, None, 0),
         "normalized.grid": (True, 1, 1),
         "features.shifted": (True, 2, 1),
-        "features.rolling": (True, 2, 1),
+        "features.rolling": (True, 3, 2),
         "features.total": (True, None, 1),
     }
 
@@ -135,17 +135,22 @@ def test_a_change_that_changes_nothing_goes_no_further(desk: Desk) -> None:
     assert not desk.build().published
 
 
-def test_a_value_at_the_end_of_a_month_reaches_the_next(desk: Desk) -> None:
+def test_a_value_at_the_end_of_a_month_reaches_the_next_by_lookback_and_its_own_by_lookahead(desk: Desk) -> None:
     desk.land_demand(date(2024, 1, 1), 1, hours=24 * 31)
     desk.build()
-    before = dict(desk.query("SELECT month, digest FROM energywh.month WHERE model = 'features.rolling'"))
+    digests = "SELECT (model, month), digest FROM energywh.month WHERE model LIKE 'features.%' AND month IS NOT NULL"
+    before = dict(desk.query(digests))
     desk.land(
         "UPDATE eia.region_data SET value = value + 5 WHERE period = '2024-02-01 00:00:00'",
         changes={"eia.region_data": [date(2024, 1, 1)]},
     )
     desk.build()
-    after = dict(desk.query("SELECT month, digest FROM energywh.month WHERE model = 'features.rolling'"))
-    assert {month for month in before if before[month] != after[month]} == {date(2024, 2, 1)}
+    after = dict(desk.query(digests))
+    assert {key for key in before if before[key] != after[key]} == {
+        ("features.shifted", date(2024, 2, 1)),
+        ("features.rolling", date(2024, 1, 1)),
+        ("features.rolling", date(2024, 2, 1)),
+    }
 
 
 def test_months_that_are_withdrawn_vanish_everywhere(desk: Desk) -> None:

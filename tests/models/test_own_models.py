@@ -308,7 +308,7 @@ def test_linking_leaves_out_only_what_cannot_be_linked(tmp_path: Path) -> None:
     corner = Corner(tmp_path)
     corner.write({"own/a.sql": model("select a from own.b"), "own/b.sql": model("select a from own.a")})
     corner.write({"own/c.sql": model("select a from own.a"), "own/d.sql": MINE})
-    graph = link(load_project(corner.desk.sql, [corner.folder]))
+    graph = link(load_project(corner.desk.sql, own_folders=[corner.folder]))
     assert graph.order == ("n.x", "n.y", "own.d")
     assert set(graph.left_out) == {"own.a", "own.b", "own.c"}
     assert graph.readers("n.x") == ["n.y", "own.d"]

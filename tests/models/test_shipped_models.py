@@ -102,5 +102,5 @@ def test_one_model_can_be_built_first_with_what_its_audits_read(tmp_path: Path) 
     home = Home(tmp_path)
     with open_staging(home.staging):
         pass
-    report = build(home, ["normalized.demand"])
-    assert {result.name for result in report.models} == {"normalized.demand", "normalized.region"}
+    report = build(home, ["normalized.demand_reported"])
+    assert {result.name for result in report.models} == {"normalized.demand_reported", "normalized.region"}

@@ -105,18 +105,18 @@ def test_a_sync_tells_what_it_read_and_what_it_landed(told: Told) -> None:
 
 
 def test_a_model_tells_where_it_comes_from_and_what_it_holds(told: Told) -> None:
-    build, end = event(told.built, "build", start=True), event(told.built, "build.normalized.demand")
+    build, end = event(told.built, "build", start=True), event(told.built, "build.normalized.generation")
     assert end["run"]["facets"]["parent"]["run"]["runId"] == build["run"]["runId"]
     assert end["run"]["facets"]["processing_engine"]["name"] == "DuckDB"
     staging, warehouse = f"duckdb://{told.desk.staging}", f"duckdb://{told.desk.home.energy}"
-    assert {(each["namespace"], each["name"]) for each in end["inputs"]} >= {(staging, "eia.region_data")}
+    assert {(each["namespace"], each["name"]) for each in end["inputs"]} >= {(staging, "eia.fuel_type_data")}
     grid = event(told.built, "build.normalized.grid", start=True)
     assert {(each["namespace"], each["name"]) for each in grid["inputs"]} >= {(warehouse, "normalized.demand")}
-    assert "from staging.eia.region_data" in end["job"]["facets"]["sql"]["query"]
+    assert "staging.eia.fuel_type_data" in end["job"]["facets"]["sql"]["query"]
 
     (output,) = end["outputs"]
-    assert (output["namespace"], output["name"]) == (warehouse, "normalized.demand")
-    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.demand"]
+    assert (output["namespace"], output["name"]) == (warehouse, "normalized.generation")
+    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation"]
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == model.rows
     assert output["facets"]["documentation"]["description"] == model.description
     fields = output["facets"]["schema"]["fields"]
