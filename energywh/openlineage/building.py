@@ -64,9 +64,11 @@ def told(target: Target, home: Home, listener: Listener, work: Callable[[Listene
         try:
             report = work(teller)
         except BaseException as error:
-            teller.failed(error)
+            with mailbox.harmless():
+                teller.failed(error)
             raise
-        teller.done(report)
+        with mailbox.harmless():
+            teller.done(report)
         build.end("COMPLETE")
     return report
 
@@ -96,17 +98,19 @@ class Teller(Listener):
         self._listener.started(model, position, total)
 
     def built(self, result: ModelResult) -> None:
-        if result.built:
-            self._start()
+        with self._mailbox.harmless():
+            if result.built:
+                self._start()
         self._under_way = None
         self._listener.built(result)
 
     def left_out(self, name: str, why: str) -> None:
-        if self._under_way is not None and self._under_way[0] == name:
-            self._start()
-            self._under_way = None
-        if name in self._runs:
-            self._runs.pop(name).end("FAIL", error=why)
+        with self._mailbox.harmless():
+            if self._under_way is not None and self._under_way[0] == name:
+                self._start()
+                self._under_way = None
+            if name in self._runs:
+                self._runs.pop(name).end("FAIL", error=why)
         self._listener.left_out(name, why)
 
     def failed(self, error: BaseException) -> None:

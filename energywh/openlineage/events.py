@@ -66,11 +66,19 @@ class Mailbox:
         """Take an event; never waits."""
         self._events.put(event)
 
+    @contextmanager
+    def harmless(self) -> Iterator[None]:
+        """Make events in this block; whatever goes wrong there, the work goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._troubles.append(f"unexpected {type(error).__name__}; please report it")
+
     def close(self) -> None:
         """Wait a moment for what is not delivered yet, and say what could not be."""
         self._events.put(None)
         self._thread.join(CLOSE_SECONDS)
-        for trouble in self._troubles:
+        for trouble in dict.fromkeys(self._troubles):
             self._say(f"warning: OpenLineage events are lost: {trouble}")
         if self._thread.is_alive():
             self._say(f"warning: OpenLineage events are lost: not all were taken within {CLOSE_SECONDS:g} s")

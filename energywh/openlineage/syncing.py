@@ -47,15 +47,16 @@ def told(
     )
     with ending(run, mailbox):
         result = work()
-        tallies = {tally.dataset: tally for tally in result.tallies if tally.due}
-        due = [datasets[name] for name in tallies]
-        state: End = "ABORT" if result.interrupted else "FAIL" if result.errors else "COMPLETE"
-        run.end(
-            state,
-            error="\n".join(result.errors),
-            inputs=_inputs(settings, due, tallies),
-            outputs=_outputs(settings, due, tallies),
-        )
+        with mailbox.harmless():
+            tallies = {tally.dataset: tally for tally in result.tallies if tally.due}
+            due = [datasets[name] for name in tallies]
+            state: End = "ABORT" if result.interrupted else "FAIL" if result.errors else "COMPLETE"
+            run.end(
+                state,
+                error="\n".join(result.errors),
+                inputs=_inputs(settings, due, tallies),
+                outputs=_outputs(settings, due, tallies),
+            )
     return result
 
 

@@ -180,6 +180,19 @@ def test_an_endpoint_that_is_slow_does_not_hold_up_the_build_for_long(
     assert ear.said == ["warning: OpenLineage events are lost: not all were taken within 0.5 s"]
 
 
+def test_an_event_that_cannot_be_made_does_not_hurt_a_build_that_is_published(
+    desk: Models, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*words: object) -> None:
+        raise LookupError("of ours")
+
+    monkeypatch.setattr("energywh.openlineage.building._Version", broken)
+    ear = Ear()
+    assert build_telling(desk, target, ear).published
+    assert ear.said == ["warning: OpenLineage events are lost: unexpected LookupError; please report it"]
+    assert event(events_in(target.file), "build")["eventType"] == "COMPLETE"  # type: ignore[arg-type]
+
+
 def test_without_a_path_the_address_gets_the_standards_own(desk: Models) -> None:
     with collector() as taken:
         build_telling(desk, Target(None, taken.url))
