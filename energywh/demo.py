@@ -165,9 +165,11 @@ def _sync(settings: Settings) -> list[str]:
 def _build(settings: Settings) -> list[str]:
     from energywh.models.build import BuildOptions, build
     from energywh.models.catalog import read_catalog
+    from energywh.openlineage import Target
 
-    report = build(settings.home, options=BuildOptions.of(settings))
+    report = build(settings.home, options=BuildOptions.of(settings), events=Target.of(settings))
     lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
+    lines += [f"left out {name}: {why}" for name, why in report.left_out.items()]
     return lines + [
         f"{model.name:<28} {model.rows or 0:>10,} rows  {len(model.columns):>3} columns"
         for model in read_catalog(settings.home)

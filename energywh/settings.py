@@ -36,6 +36,8 @@ class Option:
     maximum: float | None = None
     duration: bool = False  # text like '10d' or '36h'
     memory: bool = False  # text like '8GB', or nothing
+    path: bool = False  # a file or folder; in energywh.toml relative to the home folder, elsewhere to the current one
+    folders: bool = False  # several paths: a list in energywh.toml; in a variable separated as in PATH
 
     @property
     def environment(self) -> tuple[str, ...]:
@@ -58,6 +60,10 @@ CORE_OPTIONS = (
     Option(
         "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True
     ),
+    Option("build.models", "", "Folders of your own models, built beside the others; empty for none.", folders=True),
+    Option("openlineage.file", "", "File that OpenLineage events are appended to; empty for none.", path=True),
+    Option("openlineage.url", "", "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."),
+    Option("openlineage.namespace", "energywh", "Namespace of the jobs in OpenLineage events."),
     Option("build.corrections", False, "Correct clocks and signs known to have been wrong, and mark the rows."),
     Option("lock.wait_seconds", 600.0, "How long to wait for a file that another process holds.", minimum=0),
     Option("state.folder", "", "Folder of the request limits shared by all processes; empty for the user's own."),
@@ -90,6 +96,8 @@ class Setting:
         """The value as it may be printed."""
         if self.option.secret:
             return "(not set)" if not self.value else "********"
+        if self.option.folders:
+            return ", ".join(map(str, self.value))
         return without_secrets(str(self.value).lower() if isinstance(self.value, bool) else str(self.value))
 
 
@@ -139,7 +147,10 @@ def load(
     items: dict[str, Setting] = {}
     for name, option in options.items():
         raw, origin = _pick(option, overrides or {}, environment, in_file, home.settings_file)
-        items[name] = Setting(option, _typed(option, raw, origin), origin)
+        value = _typed(option, raw, origin)
+        if option.path or option.folders:
+            value = _anchored(value, home.path if origin == str(home.settings_file) else Path())
+        items[name] = Setting(option, value, origin)
     return Settings(home, home_origin, items)
 
 
@@ -211,8 +222,22 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     return flat
 
 
+def _anchored(value: str | tuple[str, ...], base: Path) -> Any:
+    """Return paths as Path, relative ones under ``base``; an empty text stays one."""
+    if isinstance(value, tuple):
+        return tuple(base / Path(text).expanduser() for text in value)
+    return base / Path(value).expanduser() if value else ""
+
+
 def _typed(option: Option, raw: Any, origin: str) -> Any:
     """Return ``raw`` in the option's type, or refuse it without printing a secret."""
+    if option.folders:
+        texts = str(raw).split(os.pathsep) if isinstance(raw, str) else raw
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise SettingsError(
+                f"setting '{option.name}' (from {origin}) must be a folder or a list of folders, not {raw!r}"
+            )
+        return tuple(text.strip() for text in texts if text.strip())
     kind = type(option.default)
     shown = "the given value" if option.secret else repr(without_secrets(raw) if isinstance(raw, str) else raw)
     wrong = SettingsError(f"setting '{option.name}' (from {origin}) must be {_KIND_NAMES[kind]}, not {shown}")

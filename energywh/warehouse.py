@@ -13,7 +13,7 @@ from energywh.asking import ask
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
 from energywh.errors import StorageError, UsageError, did_you_mean
 from energywh.home import Home
-from energywh.models.project import SEEDS
+from energywh.models.project import SEEDS, shipped_schemas
 from energywh.models.statements import identifier, text
 from energywh.settings import resolve_home
 
@@ -279,13 +279,16 @@ def _open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
 
 
 def _search_models(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let SHOW TABLES list the models, and SQL name them without their schema; seeds stay apart, as everywhere."""
+    """Let SHOW TABLES list the models, and SQL name them without their schema; seeds stay apart, as everywhere.
+
+    Schemas of the user's own come last: a table of theirs must not be taken for one of ours.
+    """
     schemas = connection.execute(
         """
         SELECT schema_name FROM duckdb_schemas()
         WHERE database_name = current_database() AND NOT internal AND schema_name NOT IN ('energywh', 'main', $seeds)
-        ORDER BY 1
         """,
         {"seeds": SEEDS},
     ).fetchall()
-    connection.execute(f"SET search_path = {text(','.join([*(identifier(name) for (name,) in schemas), 'main']))}")
+    ordered = sorted((name for (name,) in schemas), key=lambda name: (name not in shipped_schemas(), name))
+    connection.execute(f"SET search_path = {text(','.join([*map(identifier, ordered), 'main']))}")

@@ -147,15 +147,21 @@ def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say
 
 def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
     from energywh.models.build import BuildOptions, Listener, build
+    from energywh.openlineage import Target
 
     class Words(Listener):
         def say(self, message: str) -> None:
             say(message)
 
-    report = build(settings.home, options=BuildOptions.of(settings), listener=Words())
-    if not report.published:
-        return f"nothing new; {report.version} stays published"
-    return f"published {report.version} in {report.seconds:.1f} s"
+    options, events = BuildOptions.of(settings), Target.of(settings)
+    report = build(settings.home, options=options, listener=Words(), events=events)
+    if report.published:
+        told = f"published {report.version} in {report.seconds:.1f} s"
+    else:
+        told = f"nothing new; {report.version} stays published"
+    if report.left_out:
+        raise EnergywhError(f"{told}; of your own models, {', '.join(report.left_out)} failed and are left out")
+    return told
 
 
 def _export(settings: Settings, stopping: Stopping, say: Say) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -218,6 +219,19 @@ def test_an_amount_of_memory_is_checked_with_the_settings(tmp_path: Path, text: 
 )
 def test_an_hour_may_be_written_with_a_blank(text: str) -> None:
     assert parse_hour(text) == datetime(2024, 1, 1, 5)
+
+
+def test_folders_are_one_text_a_list_or_as_in_path_and_relative_to_where_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "energywh.toml").write_text('[build]\nmodels = ["a", "/b"]\n')
+    assert load(tmp_path, environment={}).get("build.models") == (tmp_path / "a", Path("/b"))
+    variable = {"ENERGYWH_BUILD_MODELS": os.pathsep.join(["a", "/b"])}
+    assert load(tmp_path, environment=variable).get("build.models") == (Path("a"), Path("/b"))
+    assert load(tmp_path, {"build.models": ("c",)}, environment=variable).get("build.models") == (Path("c"),)
+    (tmp_path / "energywh.toml").write_text("[build]\nmodels = [1]\n")
+    with pytest.raises(SettingsError, match=r"'build\.models' .* must be a folder or a list of folders, not \[1\]"):
+        load(tmp_path, environment={})
+    (tmp_path / "energywh.toml").write_text('[build]\nmodels = ""\n')
+    assert load(tmp_path, environment={}).get("build.models") == ()
 
 
 @pytest.mark.parametrize(("written", "value"), [("true", True), ("'on'", True), ("false", False), ("'No'", False)])

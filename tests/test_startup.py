@@ -11,6 +11,7 @@ HEAVY = (
     "mlx",
     "msgspec",
     "numpy",
+    "openlineage",
     "platformdirs",
     "pyarrow",
     "pyrate_limiter",

@@ -16,27 +16,55 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL…]")
 @click.option("--full", is_flag=True, help="Compute everything anew, not only what changed.")
+@click.option(
+    "--models", "folders", multiple=True, metavar="DIR", help="Folder of your own models; repeat [build.models]."
+)
 @click.pass_obj
-def build(session: Session, models: tuple[str, ...], full: bool) -> None:
+def build(session: Session, models: tuple[str, ...], full: bool, folders: tuple[str, ...]) -> int:
     """Build the models from staging, audit them, and publish the warehouse in one step.
 
     Without MODEL all models are built; with some (normalized.demand), these and what they read. Only months in
     which something changed are computed. Readers keep what they have open and are never locked out.
+
+    Models of your own that fail are left out, with what reads them, and the exit status is 1; the rest is published.
+    Those whose folder is not given any more are dropped: keep it in the setting build.models.
     """
     from energywh.models.build import BuildOptions
     from energywh.models.build import build as build_warehouse
+    from energywh.openlineage import Target
 
-    options = BuildOptions.of(session.settings)
-    listener = progress_listener()
-    report = build_warehouse(session.home, models, full=full, options=options, listener=listener)
+    settings = session.load({"build.models": folders or None})
+    report = build_warehouse(
+        settings.home,
+        models,
+        full=full,
+        options=BuildOptions.of(settings),
+        listener=progress_listener(),
+        events=Target.of(settings),
+    )
     print_report(report)
+    return 1 if report.left_out else 0
 
 
 def print_report(report: BuildReport) -> None:
     """Print what a build did, in numbers."""
-    if not report.published:
+    if report.published:
+        _print_numbers(report)
+    else:
         click.echo(f"nothing new; {report.version} stays published ({report.seconds:.2f} s)")
-        return
+    if report.left_out:
+        click.echo(f"energywh: {left_out_line(report)}", err=True)
+
+
+def left_out_line(report: BuildReport) -> str:
+    """Return one line on what was left out; why, the listener was told."""
+    return (
+        f"of your own models, {', '.join(report.left_out)} failed and {'is' if len(report.left_out) == 1 else 'are'} "
+        "left out, with what an earlier version held of them; all else is as it should be"
+    )
+
+
+def _print_numbers(report: BuildReport) -> None:
     for warning in report.warnings:
         what = warning.description or f"audit {warning.audit} fails"
         rows = "1 row" if warning.failures == 1 else f"{warning.failures:,} rows"

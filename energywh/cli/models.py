@@ -26,7 +26,7 @@ def models(session: Session, model: str | None, as_json: bool) -> None:
 
     from energywh.models.catalog import find_model, read_catalog
 
-    catalog = read_catalog(session.home)
+    catalog = read_catalog(session.home, own_folders=session.settings.get("build.models"))
     chosen = find_model(catalog, model) if model else None
     if as_json:
         document = dataclasses.asdict(chosen) if chosen else [dataclasses.asdict(each) for each in catalog]

@@ -81,8 +81,7 @@ def run_audit(
         why = f" ({audit.description})" if audit.description else ""
         raise AuditError(
             f"{model.path}:{audit.line}: {failures:,} row{'s' if failures > 1 else ''} of {model.name} "
-            f"break{'' if failures > 1 else 's'} the audit {audit.name}{why}; such as\n{sample}\n"
-            "Nothing was published; the warehouse is as it was before."
+            f"break{'' if failures > 1 else 's'} the audit {audit.name}{why}; such as\n{sample}"
         )
     return AuditResult(model.name, audit.name, audit.severity, failures, sample, audit.description)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING
 
 from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
 from energywh.durations import utc_now
-from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.errors import AuditError, CorruptError, LockedError, ModelError, StorageError
 from energywh.home import Home, sql_dir
 from energywh.interrupt import interruptible
 from energywh.models import publish
 from energywh.models.audits import proven_before, run_audit
 from energywh.models.frontmatter import Audit, Model
 from energywh.models.graph import STAGING, Graph, link
-from energywh.models.materialize import Materializer, ModelResult
+from energywh.models.materialize import Materializer, ModelResult, explain
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
+from energywh.openlineage import tell_build
 from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
     import duckdb
 
+    from energywh.openlineage import Target
     from energywh.settings import Settings
 
 DEFAULT_KEEP_VERSIONS = 3
@@ -46,12 +48,20 @@ class Listener:
     def built(self, result: ModelResult) -> None:
         """Hear what was done to a model."""
 
+    def linked(self, graph: Graph) -> None:
+        """Hear which models there are, before the first is built."""
+
+    def left_out(self, name: str, why: str) -> None:
+        """Hear that a model or seed of the user's own is left out."""
+        self.say(f"left out {name}: {why}")
+
 
 @dataclass(frozen=True)
 class BuildOptions:
     """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
 
     Attributes:
+        models: folders of the user's own models and seeds, beside those that ship with energywh.
         corrections: apply the dated corrections of clocks and signs.
     """
 
@@ -59,6 +69,7 @@ class BuildOptions:
     threads: int = 0
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
+    models: tuple[Path, ...] = ()
     corrections: bool = False
 
     @classmethod
@@ -69,6 +80,7 @@ class BuildOptions:
             threads=settings.get("build.threads"),
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
+            models=settings.get("build.models"),
             corrections=settings.get("build.corrections"),
         )
 
@@ -96,6 +108,8 @@ class BuildReport:
         base: how the new version came about: `fresh`, `cloned` or `copied`.
         models: what was done to each model that was asked for, in build order.
         warnings: audits of severity `warn` that found rows.
+        left_out: models and seeds of the user's own that failed, or read one that did, and why, by name. Nothing of
+            them is in the version, not even what the one before held.
     """
 
     version: str
@@ -105,6 +119,7 @@ class BuildReport:
     base: str = ""
     models: list[ModelResult] = field(default_factory=list)
     warnings: list[AuditResult] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def build(
@@ -115,28 +130,42 @@ def build(
     sql: Path | None = None,
     options: BuildOptions | None = None,
     listener: Listener | None = None,
+    events: Target | None = None,
 ) -> BuildReport:
     """Bring the warehouse up to date with staging and with the `sql/` folder, and publish it.
 
     Only what changed is computed; the result equals that of a full build, row for row. Either all of it is
-    published or nothing: a failure, Ctrl-C or a killed process leaves what was published before.
+    published or nothing: a failure, Ctrl-C or a killed process leaves what was published before. Only a model of the
+    user's own that fails is left out instead, so that it cannot keep anyone from the rest; the report says why.
 
     Args:
         names: models to build, with all they read; empty for all models.
         full: compute everything anew.
         sql: folder of seeds and models; the one that came with the package by default.
+        events: where OpenLineage events of the build go, if anywhere.
 
     Raises:
         UnknownNameError: a name in ``names`` is not a model.
-        ModelError: a model file is wrong, or fails.
+        UsageError: a folder of the user's own models is not there, or has nothing in it; a setting is wrong.
+        ModelError: a model file is wrong, or fails, or two have one name.
         AuditError: data broke a promise of severity `error`.
         StorageError: nothing was synced yet, the disk is full, a file cannot be used, something that is not a link
             stands at `energy.duckdb`, or DuckDB fails.
         LockedError: another build or a sync held a file for too long.
     """
-    options, listener = options or BuildOptions(), listener or Listener()
+    options = options or BuildOptions()
+
+    def work(listener: Listener) -> BuildReport:
+        return _build(home, names, full, sql or sql_dir(), options, listener)
+
+    return tell_build(events, home, listener or Listener(), work)
+
+
+def _build(
+    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, listener: Listener
+) -> BuildReport:
     began = time.monotonic()
-    project = load_project(sql or sql_dir(), {"corrections": options.corrections})
+    project = load_project(sql, {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
     if not home.staging.is_file():
         raise StorageError(
@@ -152,7 +181,10 @@ def build(
         current = publish.current_version(home)
         if current is not None and not full and _nothing_new(home, current, project, wanted, options, listener):
             return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
-        return _Build(home, link(project), wanted, full, options, listener, began).run()
+        graph = link(project)
+        graph.project.pick(wanted)  # of the user's own, some may be left out now
+        listener.linked(graph)
+        return _Build(home, graph, wanted, full, options, listener, began).run()
 
 
 class _Build:
@@ -178,13 +210,26 @@ class _Build:
         self._building = home.versions / f"{publish.BUILDING}{os.getpid()}.duckdb"
         self._base: publish.Version | None = None
         self._base_kind = "fresh"
+        # What models and seeds of the user's own failed by, and what therefore cannot be built, by name.
+        self._left_out = {} if wanted else dict(graph.left_out)
+        for name, why in self._left_out.items():
+            listener.left_out(name, why)
 
     def run(self) -> BuildReport:
+        while True:
+            try:
+                return self._run()
+            except _StartAgainError:
+                continue
+
+    def _run(self) -> BuildReport:
         try:
             connection = self._open()
             try:
                 with interruptible(connection):
-                    results, warnings = self._fill(connection)
+                    results, warnings, changed = self._fill(connection)
+                    if self._base is not None and not changed:
+                        return self._unchanged(self._base, results, warnings)
                     now = utc_now()
                     version = publish.version_path(self._home, now)
                     base = self._base.name if self._base else None
@@ -198,7 +243,14 @@ class _Build:
             raise
         publish.prune(self._home, self._options.keep_versions)
         return BuildReport(
-            version.stem, version, True, time.monotonic() - self._began, self._base_kind, results, warnings
+            version.stem,
+            version,
+            True,
+            time.monotonic() - self._began,
+            self._base_kind,
+            results,
+            warnings,
+            self._left_out,
         )
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -223,8 +275,12 @@ class _Build:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return connect(self._building, read_only=False, wait_seconds=0, config=self._options.config)
 
-    def _fill(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[ModelResult], list[AuditResult]]:
-        """Bring seeds and models up to date and audit them; return what was done and the warnings."""
+    def _fill(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[ModelResult], list[AuditResult], bool]:
+        """Bring seeds and models up to date and audit them.
+
+        Returns:
+            what was done, the warnings, and whether the version is any other than the one it is based on.
+        """
         home, graph, listener = self._home, self._graph, self._listener
         attach_read_only(
             connection, home.staging, "staging", wait_seconds=self._options.wait_seconds, on_wait=listener.say
@@ -234,30 +290,53 @@ class _Build:
         _warn_if_empty(staging, listener)
         meta = Meta(connection)
         known = meta.models()
-        names = self._selected(set(known))
         works = Materializer(connection, graph, staging, full=self._full)
-        if not self._wanted:
-            for gone in [*(known.keys() - graph.models.keys()), *(meta.seeds().keys() - graph.seeds.keys())]:
-                works.drop(gone)
-        for seed in graph.seeds.values():
-            works.load_seed(seed)
-
-        readers = [name for name in names if graph.staging(name)]
         results: dict[str, ModelResult] = {}
-        auditor = _Auditor(connection, graph, {name: model.file_hash for name, model in known.items()})
+        changed = False
+        guard = _Guard(graph, works, self._left_out, results, listener.left_out)
+        for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | self._left_out.keys()):
+            if gone in self._left_out:
+                changed |= works.drop(gone)
+            elif not self._wanted:
+                changed |= works.drop(gone)
+                listener.say(f"dropped {gone}: its file is gone, or its folder is not given any more")
+        for seed in graph.seeds.values():
+            if seed.name not in self._left_out:
+                with guard.may_fail(seed.name):
+                    changed |= works.load_seed(seed)
+
+        names = self._selected(set(known))
+        readers = [name for name in names if graph.staging(name)]
+        auditor = _Auditor(connection, graph, guard, {name: model.file_hash for name, model in known.items()})
         for position, name in enumerate(names, start=1):
-            listener.started(name, position, len(names))
-            results[name] = works.build(graph.models[name])
+            if name not in self._left_out:
+                listener.started(name, position, len(names))
+                with guard.may_fail(name):
+                    results[name] = works.build(graph.models[name])
             if not readers or name == readers[-1]:
                 readers = []
                 _detach(connection)
             auditor.run_due(results)
-            listener.built(results[name])
+            if name in results:
+                listener.built(results[name])
         _detach(connection)
         if empty := [name for name, result in results.items() if not result.rows]:
             listener.say(f"warning: no rows in {', '.join(empty)}")
         auditor.run_due(results, at_end=True)
-        return list(results.values()), auditor.warnings
+
+        before = meta.left_out()
+        if self._wanted:
+            self._left_out = {name: why for name, why in before.items() if name not in results} | self._left_out
+        meta.save_left_out(self._left_out)
+        changed |= before.keys() != self._left_out.keys() or any(result.built for result in results.values())
+        warnings = [warning for warning in auditor.warnings if warning.model in results]
+        return list(results.values()), warnings, changed
+
+    def _unchanged(self, base: publish.Version, results: list[ModelResult], warnings: list[AuditResult]) -> BuildReport:
+        """Throw the new version away: it would be the one before, once more without what was left out."""
+        publish.sweep(self._home)
+        seconds = time.monotonic() - self._began
+        return BuildReport(base.name, base.path, False, seconds, self._base_kind, results, warnings, self._left_out)
 
     def _selected(self, known: set[str]) -> list[str]:
         """Return the models to bring up to date, in order.
@@ -273,12 +352,76 @@ class _Build:
         return [name for name in self._graph.order if name in names]
 
 
+class _StartAgainError(Exception):
+    """A model of the user's own brought DuckDB down: the build starts again, without it."""
+
+
+class _Guard:
+    """Keeps what goes wrong in a model or seed of the user's own from the rest of a build: it is left out.
+
+    Args:
+        left_out: takes the name and the reason of what fails, and of what reads it.
+        results: what was done so far; what is left out is taken from it.
+        tell: hears what is left out, and why.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        works: Materializer,
+        left_out: dict[str, str],
+        results: dict[str, ModelResult],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._graph = graph
+        self._works = works
+        self._left_out = left_out
+        self._results = results
+        self._tell = tell
+
+    @contextmanager
+    def may_fail(self, name: str) -> Iterator[None]:
+        """Do something for the model or seed ``name``; if it is the user's own and fails, leave it out."""
+        import duckdb
+
+        try:
+            yield
+        except (ModelError, duckdb.Error, MemoryError) as error:
+            if name not in self._graph.own or not (isinstance(error, ModelError) or trouble(error) in _OWN_TROUBLES):
+                raise
+            self._leave_out(name, error)
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        import duckdb
+
+        model = self._graph.models.get(name)
+        if not isinstance(error, ModelError) and model is not None:
+            error = explain(model, error)
+        for each in [name, *self._graph.readers(name)]:
+            if each not in self._left_out:
+                self._left_out[each] = str(error) if each == name else self._graph.why_not(each, self._left_out)
+                self._tell(each, self._left_out[each])
+            self._results.pop(each, None)
+        try:
+            for each in self._left_out:
+                self._works.drop(each)
+        except duckdb.Error as fatal:  # after an internal error DuckDB answers nothing any more
+            raise _StartAgainError from fatal
+
+
+# What may be behind an error of DuckDB that a model of the user's own is to blame for.
+_OWN_TROUBLES = ("sql", "memory", "full", "system")
+
+
 class _Auditor:
     """Runs each audit as soon as all it reads is built, so that a broken promise ends the build early."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, graph: Graph, known_files: dict[str, str]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, graph: Graph, guard: _Guard, known_files: dict[str, str]
+    ) -> None:
         self._connection = connection
         self._graph = graph
+        self._guard = guard
         self._known_files = known_files
         self._meta = Meta(connection)
         self._done: set[tuple[str, Audit]] = set()
@@ -297,14 +440,20 @@ class _Auditor:
             model = self._graph.models[name]
             rewritten = self._known_files.get(name) != model.file_hash
             if rewritten or any(table in results and results[table].built for table in reads):
-                self._run(model, audit, results[name], rewritten)
+                with self._guard.may_fail(name):
+                    self._run(model, audit, results[name], rewritten)
 
     def _run(self, model: Model, audit: Audit, result: ModelResult, rewritten: bool) -> None:
         if rewritten and model.name not in self._forgotten:
             self._forgotten.add(model.name)
             self._meta.forget_audits(model.name)
         months = None if rewritten or not proven_before(model, audit) else result.rebuilt_months
-        outcome = run_audit(self._connection, model, audit, months)
+        try:
+            outcome = run_audit(self._connection, model, audit, months)
+        except AuditError as error:
+            if model.name in self._graph.own:
+                raise
+            raise AuditError(f"{error}\nNothing was published; the warehouse is as it was before.") from None
         self._meta.save_audit(outcome)
         if outcome.failures:
             self.warnings.append(outcome)
@@ -337,7 +486,7 @@ def _nothing_new(
             return False
         meta = Meta(connection, "published.")
         known, reads = meta.models(), meta.dependencies()
-        if not wanted and known.keys() != project.models.keys():
+        if not wanted and (known.keys() != project.models.keys() or meta.left_out()):
             return False
         if {name: seed.file_hash for name, seed in project.seeds.items()} != meta.seeds():
             return False

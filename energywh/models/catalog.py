@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from energywh.database import connect
 from energywh.home import Home, sql_dir
 from energywh.models.meta import unit_of
-from energywh.models.project import load_project, pick_name
+from energywh.models.project import Project, load_project, pick_name
 from energywh.models.publish import current_version
 
 
@@ -58,8 +59,10 @@ class CatalogModel:
         return [column.name for column in self.columns if self.rows and column.rows_with_value == 0]
 
 
-def read_catalog(home: Home, *, sql: Path | None = None) -> list[CatalogModel]:
-    """Return the models of the published warehouse, by name; without one, those of the `sql/` folder.
+def read_catalog(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> list[CatalogModel]:
+    """Return the models of the published warehouse, by name.
+
+    Before anything is published: those of the `sql/` folder, and of the user's own folders.
 
     Raises:
         StorageError: the published file cannot be opened.
@@ -67,7 +70,7 @@ def read_catalog(home: Home, *, sql: Path | None = None) -> list[CatalogModel]:
     """
     current = current_version(home)
     if current is None:
-        return _from_files(sql or sql_dir())
+        return _from_files(load_project(sql or sql_dir(), own_folders=own_folders))
     return _from_version(current)
 
 
@@ -81,7 +84,7 @@ def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
     return by_name[pick_name(name, by_name)]
 
 
-def _from_files(sql: Path) -> list[CatalogModel]:
+def _from_files(project: Project) -> list[CatalogModel]:
     return [
         CatalogModel(
             name=model.name,
@@ -98,7 +101,7 @@ def _from_files(sql: Path) -> list[CatalogModel]:
                 CatalogAudit(each.name, each.severity, None, description=each.description) for each in model.audits
             ],
         )
-        for _, model in sorted(load_project(sql).models.items())
+        for _, model in sorted(project.models.items())
     ]
 
 

@@ -37,7 +37,7 @@ _KEYS = (
 )
 _AUDIT_KINDS = ("unique", "not_null", "accepted_values", "range", "sql")
 _AUDIT_KEYS = (*_AUDIT_KINDS, "severity", "description")
-_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 AuditKind = Literal["unique", "not_null", "accepted_values", "range", "sql"]
 Severity = Literal["error", "warn"]
@@ -141,7 +141,7 @@ def read_model(path: Path) -> Model:
     source = _Source(path, text)
     name = f"{path.parent.name}.{path.stem}"
     for part in name.split(".", 1):
-        if not _NAME.fullmatch(part):
+        if not NAME.fullmatch(part):
             raise source.error(f"'{part}' cannot name a table: use lower-case letters, digits and _", 1)
     head, sql, sql_line = _split(source)
     source.audit_lines = [

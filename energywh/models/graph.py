@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.frontmatter import Audit, Model
@@ -16,7 +16,7 @@ STAGING = "staging."
 
 @dataclass(frozen=True)
 class Graph:
-    """Models with what they read.
+    """Models with what they read. Those of the user's own that cannot be linked are in `left_out` alone.
 
     Attributes:
         order: model names, each after everything it reads; readers of staging as early as can be, so that
@@ -36,6 +36,16 @@ class Graph:
     @property
     def seeds(self) -> Mapping[str, Seed]:
         return self.project.seeds
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of the models and seeds that are the user's own, good or bad."""
+        return self.project.own
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why models of the user's own are left out, by name."""
+        return self.project.left_out
 
     def upstream(self, name: str) -> list[str]:
         """Return the models and seeds that model ``name`` reads, sorted."""
@@ -58,6 +68,24 @@ class Graph:
                 waiting += [table for table in reads if table in self.models]
         return found
 
+    def readers(self, name: str) -> list[str]:
+        """Return what reads model or seed ``name``, by itself or by its audits, directly or not, nearest first."""
+        reads = {model: set(self.parsed[model].tables) for model in self.order}
+        for (model, _), tables in self.audits.items():
+            reads[model] |= tables
+        found = [name]
+        for each in found:
+            found += [model for model in self.order if each in reads[model] and model not in found]
+        return found[1:]
+
+    def why_not(self, name: str, left_out: Collection[str]) -> str:
+        """Return the place where model ``name`` reads one of ``left_out``, as a sentence."""
+        model = self.models[name]
+        places = [(each.name, model.sql_line + each.line - 1) for each in self.parsed[name].references]
+        places += [(table, audit.line) for audit in model.audits for table in sorted(self.audits[name, audit])]
+        table, line = next(place for place in places if place[0] in left_out and place[0] != name)
+        return f"{model.path}:{line}: it reads '{table}', which is left out"
+
     def reading_views(self, names: set[str]) -> set[str]:
         """Return the views that read one of ``names``, directly or through other views."""
         found: set[str] = set()
@@ -70,30 +98,59 @@ class Graph:
 def link(project: Project) -> Graph:
     """Find what each model reads, and the order of building.
 
+    Models of the user's own that are wrong, or read one that is, are left out, with the reason. What ships with
+    energywh cannot read what is the user's: it could not be built without.
+
     Raises:
         ModelError: SQL that cannot be parsed, a reference to nothing, a cycle, a view over staging; the
             message begins with file and line.
     """
     parsed: dict[str, Parsed] = {}
     audits: dict[tuple[str, Audit], frozenset[str]] = {}
-    for model in project.models.values():
+    left_out = dict(project.left_out)
+
+    def attempt(model: Model, work: Callable[[Model], None]) -> None:
+        try:
+            work(model)
+        except ModelError as error:
+            if model.name not in project.own:
+                raise
+            left_out[model.name] = str(error)
+
+    def parse(model: Model) -> None:
         parsed[model.name] = _parse_model(model)
         for audit in model.audits:
-            own = frozenset({model.name})
-            audits[model.name, audit] = _parse_audit(model, audit).tables if audit.kind == "sql" else own
+            itself = frozenset({model.name})
+            audits[model.name, audit] = _parse_audit(model, audit).tables if audit.kind == "sql" else itself
 
-    for model in project.models.values():
+    def check(model: Model) -> None:
+        known = {*project.models, *project.seeds} - left_out.keys()
+        if model.name not in project.own:
+            known -= project.own
         for reference in parsed[model.name].references:
-            _check(project, model, reference)
+            _check(model, reference, known, left_out)
         for audit in model.audits:
             for table in audits[model.name, audit]:
-                if table not in project.models and table not in project.seeds:
-                    known = [*project.models, *project.seeds]
-                    raise ModelError(
-                        f"{model.path}:{audit.line}: the audit reads '{table}', which is neither a model nor a seed"
-                        f"{did_you_mean(table, known)}"
-                    )
-    return Graph(project, parsed, audits, _order(project, parsed))
+                if table not in known:
+                    raise ModelError(f"{model.path}:{audit.line}: the audit reads {_unknown(table, known, left_out)}")
+
+    for model in project.models.values():
+        attempt(model, parse)
+    order: tuple[str, ...] = ()
+    before = -1
+    while len(left_out) > before:  # again, for what reads those that were left out just now
+        before = len(left_out)
+        for name, model in project.models.items():
+            if name not in left_out:
+                attempt(model, check)
+        order = _order(project, parsed, left_out)
+    models = {name: model for name, model in project.models.items() if name not in left_out}
+    return Graph(
+        replace(project, models=models, left_out=left_out),
+        {name: parsed[name] for name in models},
+        {key: tables for key, tables in audits.items() if key[0] in models},
+        order,
+    )
 
 
 def _parse_model(model: Model) -> Parsed:
@@ -110,7 +167,7 @@ def _parse_audit(model: Model, audit: Audit) -> Parsed:
     return parse_select(audit.sql, error)
 
 
-def _check(project: Project, model: Model, reference: Reference) -> None:
+def _check(model: Model, reference: Reference, known: Collection[str], left_out: Mapping[str, str]) -> None:
     """Refuse a reference to what is not there, and views over staging, which readers do not have."""
     where = f"{model.path}:{model.sql_line + reference.line - 1}"
     if reference.name.startswith(STAGING):
@@ -124,16 +181,23 @@ def _check(project: Project, model: Model, reference: Reference) -> None:
                 f"{where}: '{reference.name}' is not a dataset of staging, such as staging.eia.region_data"
             )
         return
-    if reference.name not in project.models and reference.name not in project.seeds:
-        known = [*project.models, *project.seeds]
-        raise ModelError(
-            f"{where}: '{reference.name}' is neither a model nor a seed{did_you_mean(reference.name, known)}"
-        )
+    if reference.name not in known:
+        raise ModelError(f"{where}: it reads {_unknown(reference.name, known, left_out)}")
 
 
-def _order(project: Project, parsed: Mapping[str, Parsed]) -> tuple[str, ...]:
-    """Sort topologically; among models that are ready, those that read staging come first, then by name."""
-    waits_for = {name: {t for t in parsed[name].tables if t in project.models} for name in project.models}
+def _unknown(name: str, known: Collection[str], left_out: Mapping[str, str]) -> str:
+    if name in left_out:
+        return f"'{name}', which is left out"
+    return f"'{name}', which is neither a model nor a seed{did_you_mean(name, known)}"
+
+
+def _order(project: Project, parsed: Mapping[str, Parsed], left_out: dict[str, str]) -> tuple[str, ...]:
+    """Sort topologically; among models that are ready, those that read staging come first, then by name.
+
+    Models of the user's own that read each other in a circle, and those that read them, are added to ``left_out``.
+    """
+    names = [name for name in project.models if name not in left_out]
+    waits_for = {name: {t for t in parsed[name].tables if t in names} for name in names}
 
     def rank(name: str) -> tuple[bool, str]:
         return not any(table.startswith(STAGING) for table in parsed[name].tables), name
@@ -149,8 +213,11 @@ def _order(project: Project, parsed: Mapping[str, Parsed]) -> tuple[str, ...]:
                 tables.discard(name)
                 if not tables:
                     heapq.heappush(ready, rank(other))
-    if len(order) < len(waits_for):
-        raise _cycle(project, parsed, {name: tables for name, tables in waits_for.items() if tables})
+    if left := {name: tables for name, tables in waits_for.items() if tables}:
+        error = _cycle(project, parsed, left)
+        if not left.keys() <= project.own:
+            raise error
+        left_out |= dict.fromkeys(left, str(error))
     return tuple(order)
 
 

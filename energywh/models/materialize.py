@@ -78,8 +78,8 @@ class Materializer:
         self._known = self._meta.models()
         self._known_seeds = self._meta.seeds()
 
-    def load_seed(self, seed: Seed) -> None:
-        """Load a seed's CSV as a table, if it is not there as it is now. Empty cells are NULL.
+    def load_seed(self, seed: Seed) -> bool:
+        """Load a seed's CSV as a table, if it is not there as it is now, and say whether. Empty cells are NULL.
 
         Raises:
             ModelError: the file cannot be read as CSV.
@@ -87,7 +87,7 @@ class Materializer:
         import duckdb
 
         if self._known_seeds.get(seed.name) == seed.file_hash and not self._full:
-            return
+            return False
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS seeds")
         try:
             self._connection.execute(
@@ -103,6 +103,7 @@ class Materializer:
             self._connection.execute(f"UPDATE {quoted(seed.name)} SET enabled = ? WHERE name = ?", [enabled, option])
         digest = self._digests(quoted(seed.name), self._types_of(quoted(seed.name)), None)[None]
         self._meta.save_seed(seed, digest)
+        return True
 
     def build(self, model: Model) -> ModelResult:
         """Bring ``model`` up to date.
@@ -122,14 +123,19 @@ class Materializer:
         except duckdb.Error as error:
             if not is_about_sql(error):
                 raise
-            raise _explain(model, error) from None
+            raise explain(model, error) from None
 
-    def drop(self, name: str) -> None:
-        """Remove a model or seed that has no file any more."""
-        known = self._known.get(name)
-        kind = "VIEW" if known and known.materialized == "view" else "TABLE"
-        self._connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
+    def drop(self, name: str) -> bool:
+        """Remove a model or seed, and all that is remembered of it; say whether there was one."""
+        found = self._connection.execute(
+            "SELECT table_type FROM information_schema.tables "
+            "WHERE table_catalog = current_database() AND table_schema || '.' || table_name = ?",
+            [name],
+        ).fetchall()
+        for (kind,) in found:
+            self._connection.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted(name)}")
         self._meta.forget(name)
+        return bool(found)
 
     def _keep(self, model: Model, known: Known | None) -> ModelResult:
         """Leave the rows as they are; only words in the file may have changed."""
@@ -205,8 +211,8 @@ class Materializer:
         if model.time_column is not None and None in after:
             rows = after[None].rows
             raise ModelError(
-                f"{model.path}: '{model.time_column}' is NULL in {rows:,} row{'' if rows == 1 else 's'}; "
-                "it places a row in time"
+                f"{model.path}:{model.sql_line}: '{model.time_column}' is NULL in {rows:,} "
+                f"row{'' if rows == 1 else 's'}; it places a row in time"
             )
 
         self._meta.save_digests(model.name, after)
@@ -390,10 +396,10 @@ def _short_spans(months: Iterable[date]) -> Iterable[Span]:
             yield Span(span.months[first : first + SPAN_MONTHS])
 
 
-def _explain(model: Model, error: Exception) -> ModelError:
+def explain(model: Model, error: Exception) -> ModelError:
     """Turn a DuckDB error into one that names the model's file and, where DuckDB says it, the line."""
     message = str(error)
     line = re.search(r"^LINE (\d+):", message, re.MULTILINE)
-    where = f"{model.path}:{line[1]}" if line else str(model.path)
+    where = f"{model.path}:{line[1] if line else model.sql_line}"
     first = message.split("\n\nLINE ", maxsplit=1)[0].strip()
     return ModelError(f"{where}: {model.name} failed: {first}")

@@ -54,6 +54,8 @@ COMMENT ON TABLE energywh.dependency IS 'What each model reads: models, seeds an
 CREATE TABLE energywh.audit (
     model VARCHAR, audit VARCHAR, severity VARCHAR, failures BIGINT, sample VARCHAR, description VARCHAR);
 COMMENT ON TABLE energywh.audit IS 'Result of each audit; a published version has failures in warnings only.';
+CREATE TABLE energywh.left_out (model VARCHAR, reason VARCHAR);
+COMMENT ON TABLE energywh.left_out IS 'Models and seeds of the user''s own that are not in this version, and why.';
 """
 
 # A unit is read from the end of a column's name; the first that fits.
@@ -289,6 +291,18 @@ class Meta:
 
     def forget_audits(self, model: str) -> None:
         self._connection.execute(f"DELETE FROM {self._schema}.audit WHERE model = ?", [model])
+
+    def left_out(self) -> dict[str, str]:
+        """Return why models and seeds of the user's own were left out, by name."""
+        return dict(self._connection.execute(f"SELECT model, reason FROM {self._schema}.left_out").fetchall())
+
+    def save_left_out(self, reasons: Mapping[str, str]) -> None:
+        """Replace all that is remembered of models and seeds that were left out."""
+        self._connection.execute(f"DELETE FROM {self._schema}.left_out")
+        self._connection.execute(
+            f"INSERT INTO {self._schema}.left_out SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [list(reasons), list(reasons.values())],
+        )
 
     def save_version(
         self, version: str, built_at_utc: datetime, base_version: str | None, base_kind: str, landing: Landing

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from energywh.database import one_row
 from energywh.durations import hour_number, parse_duration_hours, utc_now
 from energywh.errors import EnergywhError, LockedError
+from energywh.openlineage import tell_sync
 from energywh.settings import Settings
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
@@ -83,7 +84,7 @@ def sync(
         stop: when set, the landing in hand is finished, the rest given back, and the run ends.
 
     Raises:
-        SettingsError: a source lacks a setting, such as its key.
+        SettingsError: a source lacks a setting, such as its key, or a setting is wrong.
         StorageError: staging cannot be opened, so that nothing could begin.
     """
     stop = stop or threading.Event()
@@ -96,12 +97,16 @@ def sync(
     if (nothing := asks_for_nothing(selection, settings)) is not None:
         return SyncResult([], why_nothing=nothing.why_nothing)
     home = settings.home
-    home.create()
-    sweep(home.staging)
-    with Owner(home.locks) as owner:
-        if not wait_for_replay(settings, reporter, stop):
-            return SyncResult([], interrupted=True)
-        return _Run(settings, selection, reporter, stop, owner).run()
+
+    def work() -> SyncResult:
+        home.create()
+        sweep(home.staging)
+        with Owner(home.locks) as owner:
+            if not wait_for_replay(settings, reporter, stop):
+                return SyncResult([], interrupted=True)
+            return _Run(settings, selection, reporter, stop, owner).run()
+
+    return tell_sync(settings, selection, reporter.say, work)
 
 
 def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:

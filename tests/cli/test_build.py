@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from energywh.cli import cli
 from energywh.errors import StorageError, UnknownNameError
-from tests.models.folder import Desk
+from tests.models.folder import Desk, model
 
 
 @pytest.fixture
@@ -138,3 +138,21 @@ def test_exit_status(tmp_path: Path, arguments: list[str], status: int) -> None:
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("energywh: ")
     assert "Traceback" not in done.stderr
+
+
+def test_models_of_ones_own_come_by_option_or_setting_and_a_broken_one_is_told(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "own"
+    folder.mkdir(parents=True)
+    (folder / "z.sql").write_text(model("select 7 as a"))
+    (folder / "w.sql").write_text(model("select b as a from own.z"))
+    words = ["--home", str(desk.home.path), "build", "--models", str(tmp_path / "mine")]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.return_value == 1, done.output
+    assert f"left out own.w: {folder}/w.sql:9: own.w failed: " in done.stderr
+    assert "energywh: of your own models, own.w failed and is left out" in done.stderr
+    assert "9 models built" in done.stdout
+    (folder / "w.sql").unlink()
+    desk.home.settings_file.write_text('[build]\nmodels = ["../mine"]\n')
+    assert "\npublished" in run(desk, "build").stdout, "own.w is not left out any more"
+    assert json.loads(run(desk, "models", "own.z", "--json").output)["rows"] == 1
+    assert str(tmp_path / "mine") in run(desk, "config").stdout.replace("home/../", "")
