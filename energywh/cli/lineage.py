@@ -43,7 +43,7 @@ def lineage(
         return
     if name is None:
         raise click.UsageError("give a table or column, or --html FILE")
-    lines = read_lineage(session.home)
+    lines = read_lineage(session.home, own_folders=session.settings.get("build.models"))
     place = lines.pick(name)
     if downstream:
         _print_downstream(lines, place, conditions, as_json)

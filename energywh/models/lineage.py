@@ -18,7 +18,7 @@ from energywh.home import Home, sql_dir
 from energywh.models.graph import STAGING, link
 from energywh.models.meta import UNITS
 from energywh.models.origins import Untraceable, read_once, trace_select
-from energywh.models.project import SEEDS, load_project
+from energywh.models.project import SEEDS, Project, load_project
 from energywh.models.publish import current_version
 from energywh.models.traces import ROWS, Choice, Origin, Place, Trace
 from energywh.sync.staging import all_datasets, columns
@@ -336,7 +336,7 @@ def source_field(table: str, column: str, where: Iterable[Choice] = ()) -> Sourc
     return SourceField(source.name, source.title or source.name, dataset.origin, names, chosen)
 
 
-def read_lineage(home: Home, *, sql: Path | None = None) -> Lineage:
+def read_lineage(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> Lineage:
     """Return the lineage of the published version; without one, of the `sql/` folder.
 
     Raises:
@@ -347,12 +347,12 @@ def read_lineage(home: Home, *, sql: Path | None = None) -> Lineage:
     tables |= {f"{name}{REVISION}": [*listed, "known_until_utc"] for name, listed in tables.items()}
     current = current_version(home)
     if current is None:
-        return _from_files(sql or sql_dir(), tables)
+        return _from_files(load_project(sql or sql_dir(), own_folders=own_folders), tables)
     return _from_version(current, tables)
 
 
-def _from_files(sql: Path, tables: Mapping[str, Sequence[str]]) -> Lineage:
-    graph = link(load_project(sql))
+def _from_files(project: Project, tables: Mapping[str, Sequence[str]]) -> Lineage:
+    graph = link(project)
     seeds = {}
     for name, seed in graph.seeds.items():
         with seed.path.open(newline="", encoding="utf-8") as file:

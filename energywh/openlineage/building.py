@@ -24,7 +24,9 @@ from energywh.database import connect
 from energywh.errors import AuditError
 from energywh.models.build import BuildReport, Listener
 from energywh.models.graph import STAGING, Graph
+from energywh.models.lineage import read_lineage
 from energywh.models.meta import Meta
+from energywh.models.traces import ROWS
 from energywh.openlineage.events import (
     PRODUCER,
     End,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from energywh.openlineage import Target
 
 Place = Callable[[str], tuple[str, str]]  # of a table: namespace and name of its dataset
-# Of a model and a column of it, the columns (table, column) that it is made of; none where that is not known.
+# Of a model and a column of it, the columns (table, column) that it is made of.
 Origins = Callable[[str, str], Iterable[tuple[str, str]]]
 
 
@@ -129,7 +131,13 @@ class Teller(Listener):
         if not self._runs:
             return
         assert self._graph is not None
-        version = _Version(report.path, self._place)
+        lineage = read_lineage(self._home)
+
+        def origins(model: str, column: str) -> list[tuple[str, str]]:
+            places = {origin.place for origin in lineage.trace((model, column)).values}
+            return sorted(place for place in places if place[1] != ROWS)
+
+        version = _Version(report.path, self._place, origins)
         for result in report.models:
             if result.name in self._runs:
                 output = version.output(result, self._graph.models[result.name].description)
@@ -178,7 +186,7 @@ class Teller(Listener):
 class _Version:
     """What the published version at ``path`` says of its models."""
 
-    def __init__(self, path: Path, place: Place, origins: Origins = lambda model, column: ()) -> None:
+    def __init__(self, path: Path, place: Place, origins: Origins) -> None:
         self._name = path.stem
         self._place = place
         self._origins = origins

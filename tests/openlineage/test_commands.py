@@ -134,3 +134,15 @@ def test_audits_are_told_as_assertions(told: Told) -> None:
         (audit.name, audit.failures == 0) for audit in model.audits
     ]
     assert {"unique", "not_null"} <= {each["assertion"] for each in assertions}
+
+
+def test_every_column_of_a_model_tells_the_columns_it_is_made_of(told: Told) -> None:
+    (grid,) = event(told.built, "build.normalized.grid")["outputs"]
+    fields = grid["facets"]["columnLineage"]["fields"]
+    assert set(fields) == {field["name"] for field in grid["facets"]["schema"]["fields"]}
+    warehouse = f"duckdb://{told.desk.home.energy}"
+    (origin,) = fields["demand_mwh"]["inputFields"]
+    assert (origin["namespace"], origin["name"], origin["field"]) == (warehouse, "normalized.demand", "demand_mwh")
+    (reported,) = event(told.built, "build.normalized.demand_reported")["outputs"]
+    origins = reported["facets"]["columnLineage"]["fields"]["demand_mwh"]["inputFields"]
+    assert {(each["name"], each["field"]) for each in origins} >= {("eia.region_data", "value")}
