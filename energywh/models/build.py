@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
 from energywh.durations import utc_now
@@ -24,6 +24,7 @@ from energywh.models.materialize import Materializer, ModelResult
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
+from energywh.models.versions import count_changes, differing_months, encode, read_record
 from energywh.sync.staging import bring_up_to_date
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class BuildOptions:
     """How to build: versions kept, and what DuckDB may use (0 and empty: its own choice)."""
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
+    keep_days: int = 0
     threads: int = 0
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
@@ -61,6 +63,7 @@ class BuildOptions:
         """Return the options that the settings ask for."""
         return cls(
             keep_versions=settings.get("build.keep_versions"),
+            keep_days=settings.get("build.keep_days"),
             threads=settings.get("build.threads"),
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
@@ -77,6 +80,11 @@ class BuildOptions:
         if self.memory_limit:
             config["memory_limit"] = self.memory_limit
         return config
+
+    def recorded(self, *, full: bool, names: Iterable[str]) -> dict[str, Any]:
+        """Return what a version records of how it was built."""
+        held = {name: value for name, value in asdict(self).items() if name != "wait_seconds"}
+        return {**held, "full": full, "models": list(names)}
 
 
 @dataclass(frozen=True)
@@ -178,19 +186,31 @@ class _Build:
             connection = self._open()
             try:
                 with interruptible(connection):
-                    results, warnings = self._fill(connection)
+                    staging = self._attach(connection)
+                    watermarks = staging.watermarks()
+                    results, warnings = fill(
+                        connection, self._graph, staging, self._wanted, self._listener, full=self._full, let_go=_detach
+                    )
                     now = utc_now()
                     version = publish.version_path(self._home, now)
-                    base = self._base.name if self._base else None
-                    Meta(connection).save_version(version.stem, now, base, self._base_kind, self._landing)
+                    Meta(connection).save_version(
+                        version.stem,
+                        now,
+                        self._base.name if self._base else None,
+                        self._base_kind,
+                        staging.landing,
+                        watermarks,
+                        self._options.recorded(full=self._full, names=self._wanted),
+                    )
+                    record = encode(read_record(connection, self._changed(connection)))
                     connection.execute("CHECKPOINT")
             finally:
                 connection.close()
-            publish.publish(self._home, self._building, version)
+            publish.publish(self._home, self._building, version, record)
         except BaseException:
             publish.sweep(self._home)
             raise
-        publish.prune(self._home, self._options.keep_versions)
+        publish.prune(self._home, self._options.keep_versions, self._options.keep_days)
         return BuildReport(
             version.stem, version, True, time.monotonic() - self._began, self._base_kind, results, warnings
         )
@@ -211,60 +231,99 @@ class _Build:
             publish.sweep(self._home)
             self._base, self._base_kind = None, "fresh"
         connection = self._connect()
-        Meta(connection).create()
+        with interruptible(connection):
+            Meta(connection).create()
         return connection
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return connect(self._building, read_only=False, wait_seconds=0, config=self._options.config)
 
-    def _fill(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[ModelResult], list[AuditResult]]:
-        """Bring seeds and models up to date and audit them; return what was done and the warnings."""
-        home, graph, listener = self._home, self._graph, self._listener
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> Staging:
         attach_read_only(
-            connection, home.staging, "staging", wait_seconds=self._options.wait_seconds, on_wait=listener.say
+            connection,
+            self._home.staging,
+            "staging",
+            wait_seconds=self._options.wait_seconds,
+            on_wait=self._listener.say,
         )
-        staging = Staging(connection, home.staging)
-        self._landing = staging.landing
-        _warn_if_empty(staging, listener)
-        meta = Meta(connection)
-        known = meta.models()
-        names = self._selected(set(known))
-        works = Materializer(connection, graph, staging, full=self._full)
-        if not self._wanted:
-            for gone in [*(known.keys() - graph.models.keys()), *(meta.seeds().keys() - graph.seeds.keys())]:
-                works.drop(gone)
-        for seed in graph.seeds.values():
-            works.load_seed(seed)
+        return Staging(connection, self._home.staging)
 
-        readers = [name for name in names if graph.staging(name)]
-        results: dict[str, ModelResult] = {}
-        auditor = _Auditor(connection, graph, {name: model.file_hash for name, model in known.items()})
-        for position, name in enumerate(names, start=1):
-            listener.started(name, position, len(names))
-            results[name] = works.build(graph.models[name])
-            if not readers or name == readers[-1]:
-                readers = []
-                _detach(connection)
-            auditor.run_due(results)
-            listener.built(results[name])
-        _detach(connection)
-        if empty := [name for name, result in results.items() if not result.rows]:
-            listener.say(f"warning: no rows in {', '.join(empty)}")
-        auditor.run_due(results, at_end=True)
-        return list(results.values()), auditor.warnings
+    def _changed(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
+        """Return how many months of each table differ from the newest version; None where that cannot be said."""
+        import duckdb
 
-    def _selected(self, known: set[str]) -> list[str]:
-        """Return the models to bring up to date, in order.
+        versions = publish.list_versions(self._home)
+        if not versions:
+            return None
+        try:
+            attach_read_only(connection, versions[-1].path, "previous", wait_seconds=0)
+            try:
+                return count_changes(differing_months(connection, "", "previous."))
+            finally:
+                connection.execute("DETACH previous")
+        except (StorageError, duckdb.CatalogException):  # damaged, or of an energywh that knew no digests
+            return None
 
-        With some asked for: these, what they read, and the views that read any of those, because a view over a
-        table whose columns changed would fail.
-        """
-        if not self._wanted:
-            return list(self._graph.order)
-        names = self._graph.ancestors(self._wanted)
-        for view in self._graph.reading_views(names) & known:
-            names |= {view, *(self._graph.ancestors([view]) - known)}
-        return [name for name in self._graph.order if name in names]
+
+def fill(
+    connection: duckdb.DuckDBPyConnection,
+    graph: Graph,
+    staging: Staging,
+    wanted: list[str],
+    listener: Listener,
+    *,
+    full: bool,
+    let_go: Callable[[duckdb.DuckDBPyConnection], None],
+) -> tuple[list[ModelResult], list[AuditResult]]:
+    """Bring seeds and models of the version that is open up to date and audit them.
+
+    Args:
+        let_go: lets go of staging; called as soon as no model needs it any more, and maybe again.
+
+    Returns:
+        what was done to each model, and the audits that warn.
+    """
+    _warn_if_empty(staging, listener)
+    meta = Meta(connection)
+    known = meta.models()
+    names = _selected(graph, wanted, set(known))
+    works = Materializer(connection, graph, staging, full=full)
+    if not wanted:
+        for gone in [*(known.keys() - graph.models.keys()), *(meta.seeds().keys() - graph.seeds.keys())]:
+            works.drop(gone)
+    for seed in graph.seeds.values():
+        works.load_seed(seed)
+
+    readers = [name for name in names if graph.staging(name)]
+    results: dict[str, ModelResult] = {}
+    auditor = _Auditor(connection, graph, {name: model.file_hash for name, model in known.items()})
+    for position, name in enumerate(names, start=1):
+        listener.started(name, position, len(names))
+        results[name] = works.build(graph.models[name])
+        if not readers or name == readers[-1]:
+            readers = []
+            let_go(connection)
+        auditor.run_due(results)
+        listener.built(results[name])
+    let_go(connection)
+    if empty := [name for name, result in results.items() if not result.rows]:
+        listener.say(f"warning: no rows in {', '.join(empty)}")
+    auditor.run_due(results, at_end=True)
+    return list(results.values()), auditor.warnings
+
+
+def _selected(graph: Graph, wanted: list[str], known: set[str]) -> list[str]:
+    """Return the models to bring up to date, in order.
+
+    With some asked for: these, what they read, and the views that read any of those, because a view over a table
+    whose columns changed would fail.
+    """
+    if not wanted:
+        return list(graph.order)
+    names = graph.ancestors(wanted)
+    for view in graph.reading_views(names) & known:
+        names |= {view, *(graph.ancestors([view]) - known)}
+    return [name for name in graph.order if name in names]
 
 
 class _Auditor:

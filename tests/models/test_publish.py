@@ -36,7 +36,7 @@ def test_publishing_names_the_file_and_moves_the_link(home: Home) -> None:
         building.write_text(f"rows {number}")
         version = publish.version_path(home, datetime(2026, 11, 5, 10, 15))
         assert version.name == f"energy-20261105T101500Z-{number:06d}.duckdb"
-        publish.publish(home, building, version)
+        publish.publish(home, building, version, b"{}")
         assert publish.current_version(home) == version.resolve()
         assert home.energy.read_text() == f"rows {number}"
     assert not home.energy.readlink().is_absolute()
@@ -53,7 +53,7 @@ def test_the_home_may_be_moved(home: Home, tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_link_is_not_overwritten(home: Home) -> None:
     home.energy.write_text("somebody's own")
     with pytest.raises(StorageError, match="should be a link"):
-        publish.publish(home, add(home, 1), home.versions / "energy-20240101T000000Z-000002.duckdb")
+        publish.publish(home, add(home, 1), home.versions / "energy-20240101T000000Z-000002.duckdb", b"")
     assert home.energy.read_text() == "somebody's own"
 
 
