@@ -462,10 +462,7 @@ def _storage_errors(home: Home) -> Iterator[None]:
 def _storage_error(home: Home, error: Exception) -> StorageError:
     kind = trouble(error)
     if kind == "memory":
-        return StorageError(
-            f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
-            "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
-        )
+        return memory_error(error)
     if kind in ("sql", "damaged"):
         return StorageError(
             f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
@@ -479,6 +476,14 @@ def _storage_error(home: Home, error: Exception) -> StorageError:
     return StorageError(
         f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
         "What was published before is untouched"
+    )
+
+
+def memory_error(error: Exception) -> StorageError:
+    """Turn DuckDB's error of too little memory into one that says what to do."""
+    return StorageError(
+        f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
+        "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
     )
 
 

@@ -137,6 +137,15 @@ def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
     return rows == [(FORMAT, duckdb.__version__)]
 
 
+def is_warehouse(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> bool:
+    """Say whether the file that is open, or attached as ``database``, is a version of a warehouse."""
+    return connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = coalesce(?, current_database()) "
+        "AND schema_name = 'energywh' AND table_name = 'version'",
+        [database],
+    ).fetchall() == [(1,)]
+
+
 class Meta:
     """Reads and writes the schema `energywh` of one version.
 

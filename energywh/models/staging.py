@@ -15,7 +15,7 @@ from energywh.models.statements import text
 if TYPE_CHECKING:
     import duckdb
 
-_REVISION = "_revision"
+REVISION = "_revision"
 
 
 @dataclass(frozen=True)
@@ -164,4 +164,4 @@ class Staging:
 
 def _dataset(table: str) -> str:
     """Return the dataset of a staging table; revisions are stamped, and change, with the values they revise."""
-    return table.removeprefix("staging.").removesuffix(_REVISION)
+    return table.removeprefix("staging.").removesuffix(REVISION)

@@ -222,6 +222,24 @@ def find_version(home: Home, wanted: str | Path) -> Path:
     raise UnknownNameError(_unknown(home, versions, text))
 
 
+def find_listed(home: Home, wanted: str) -> Listed:
+    """Return the version, kept or pruned, that a person called ``wanted``, or that is the file at this path.
+
+    Raises:
+        UnknownNameError: there is and was no such version.
+    """
+    listed = versions_of(home)
+    for each in listed:
+        if wanted == each.version or (wanted.isdigit() and int(wanted) == each.number):
+            return each
+    path = find_version(home, wanted)
+    for each in listed:
+        if each.version == path.stem and path.parent == home.versions.resolve():
+            return each
+    record = _ask(path)
+    return Listed(path.stem, 0, "file" if record else "damaged", False, path.stat().st_size, record)
+
+
 def _named(home: Home, versions: list[Version], text: str) -> Version | None:
     """Return the version of this name or number, if there is one."""
     base, _, back = text.partition("~")
@@ -267,7 +285,7 @@ def pin(home: Home, wanted: str) -> str:
     return version.name
 
 
-def release(home: Home, wanted: str) -> str:
+def release_pin(home: Home, wanted: str) -> str:
     """Let a version that was pinned be pruned again, by the next build; return its name.
 
     Raises:
