@@ -50,7 +50,7 @@ def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(tmp_path: Path, 
         desk = Desk(tmp_path, sim.url).facing(sim, "eia", "eia_files")
         made: list[tuple[datetime, dict[tuple[Any, ...], tuple[Any, ...]]]] = []
         for _ in range(2):
-            assert desk.sync(regions=FEW, **JULY).ok
+            assert all(desk.sync(source, regions=FEW, **JULY).ok for source in ("eia", "eia_files"))
             build(desk.home, options=OPTIONS)
             current = current_version(desk.home)
             assert current is not None
