@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "Write models as Parquet, a file a month.",
     "models": "Print the catalog of tables, columns and units.",
     "versions": "List the published versions, kept and pruned.",
+    "diff": "Say what differs between two versions.",
     "status": "Say what is fresh, late or failed.",
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",

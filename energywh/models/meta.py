@@ -55,8 +55,9 @@ COMMENT ON TABLE energywh.month IS
     'Digest of each month of a model (month NULL: of the whole of a model without time); equal digests, equal rows.';
 CREATE TABLE energywh.input (model VARCHAR, upstream VARCHAR, month DATE, digest VARCHAR);
 CREATE VIEW energywh.digest AS
-    SELECT model AS name, sha256(string_agg(concat(month, ' ', digest), ',' ORDER BY month))[:16] AS digest
-    FROM energywh.month GROUP BY model UNION ALL SELECT name, digest FROM energywh.seed;
+    SELECT name, sha256(coalesce(string_agg(concat(month, ' ', digest), ',' ORDER BY month), ''))[:16] AS digest
+    FROM energywh.model LEFT JOIN energywh.month ON month.model = name GROUP BY name
+    UNION ALL SELECT name, digest FROM energywh.seed;
 COMMENT ON VIEW energywh.digest IS 'Digest of each table, models and seeds: where equal, so are all its rows.';
 COMMENT ON TABLE energywh.input IS 'Digests of the upstream months that a model was built from.';
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);

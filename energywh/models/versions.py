@@ -27,11 +27,11 @@ _MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
 
 @dataclass(frozen=True)
 class TableRecord:
-    """A table as a version had it; ``sql_hash`` is None for a seed."""
+    """A table as a version had it; ``sql_hash`` is None for a seed, ``digest`` where an older energywh built it."""
 
     name: str
     rows: int
-    digest: str
+    digest: str | None
     sql_hash: str | None
 
 
@@ -94,18 +94,15 @@ class Listed:
     record: Record | None
 
 
-def read_record(
-    connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None, prefix: str = ""
-) -> Record:
-    """Return the record of the version that is open, or attached under ``prefix``; an older energywh wrote less."""
-    schema = f"{prefix}energywh"
+def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None) -> Record:
+    """Return the record of the version that is open; an older energywh wrote less."""
 
     def rows(query: str) -> list[dict[str, Any]]:
         answer = connection.execute(query)
         names = [column[0] for column in answer.description or ()]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
-    (version,) = rows(f"FROM {schema}.version")
+    (version,) = rows("FROM energywh.version")
     whole = "as_of_utc" in version
     return Record(
         version=version["version"],
@@ -121,16 +118,16 @@ def read_record(
             TableRecord(**row)
             for row in rows(
                 f"SELECT name, rows, {'digest' if whole else 'NULL'} AS digest, sql_hash FROM "
-                f"(SELECT name, rows, sql_hash FROM {schema}.model "
-                f"UNION ALL SELECT name, rows, NULL FROM {schema}.seed) "
-                + (f"LEFT JOIN {schema}.digest USING (name) " if whole else "")
+                f"(SELECT name, rows, sql_hash FROM energywh.model "
+                f"UNION ALL SELECT name, rows, NULL FROM energywh.seed) "
+                + ("LEFT JOIN energywh.digest USING (name) " if whole else "")
                 + "ORDER BY name"
             )
         ],
-        watermarks=[Watermark(**row) for row in rows(f"FROM {schema}.watermark ORDER BY dataset")] if whole else [],
+        watermarks=[Watermark(**row) for row in rows("FROM energywh.watermark ORDER BY dataset")] if whole else [],
         warnings=[
             Warned(**row)
-            for row in rows(f"SELECT model, audit, failures FROM {schema}.audit WHERE failures > 0 ORDER BY ALL")
+            for row in rows("SELECT model, audit, failures FROM energywh.audit WHERE failures > 0 ORDER BY ALL")
         ],
         changed=changed,
     )
@@ -318,10 +315,9 @@ def differing_months(connection: duckdb.DuckDBPyConnection, one: str, other: str
         return None
 
     def of(prefix: str) -> str:
-        schema = f"{prefix}energywh"
         return (
-            f"SELECT model AS name, month, digest FROM {schema}.month "
-            f"UNION ALL SELECT name, NULL, digest FROM {schema}.seed"
+            f"SELECT model AS name, month, digest FROM {prefix}energywh.month "
+            f"UNION ALL SELECT name, NULL, digest FROM {prefix}energywh.seed"
         )
 
     rows = connection.execute(
