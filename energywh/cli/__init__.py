@@ -28,6 +28,7 @@ COMMANDS = {
     "models": "Print the catalog of tables, columns and units.",
     "versions": "List the published versions, kept and pruned.",
     "diff": "Say what differs between two versions.",
+    "revisions": "Say how often, how late and by how much sources revise.",
     "status": "Say what is fresh, late or failed.",
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",
