@@ -9,7 +9,8 @@ each row as it was known at T, and is a build like any other.
 A row is known as of T where known_from_utc <= T, and T < known_until_utc for a value that was revised since. Of
 history that was loaded later nothing was known until then; with the knowledge `published-lag` the first value that
 ever landed of a row counts as known since the source is wont to publish it: the end of its hour and the lag of
-`sql/seeds/publication_lag.csv`. What was revised counts from when the revision landed, either way.
+`sql/seeds/publication_lag.csv`, or the `lag_hours` of a dataset that is not in it. What was revised counts from when
+the revision landed, either way.
 """
 
 from __future__ import annotations
@@ -245,9 +246,7 @@ def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Ma
             WHERE landing_id IN (SELECT landing_id FROM {_NOW}.sync.landing WHERE landed_at_utc <= {at});
     """)
     for dataset in datasets_in(connection, _NOW):
-        if lags is not None and dataset.name not in lags:
-            raise ModelError(f"{LAGS}: no lag is given for {dataset.name}")
-        lag = None if lags is None else lags[dataset.name]
+        lag = None if lags is None else lags.get(dataset.name, Lag(dataset.lag_hours, "", {}))
         columns = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
         known = f"FROM ({_current(dataset, columns, lag)} UNION ALL {_revised(dataset, columns, lag)})"
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS staging.{dataset.source}")

@@ -261,7 +261,9 @@ class _Build:
                 return count_changes(differing_months(connection, "", "previous."))
             finally:
                 connection.execute("DETACH previous")
-        except (StorageError, duckdb.CatalogException):  # damaged, or of an energywh that knew no digests
+        except duckdb.InterruptException:
+            raise
+        except (StorageError, duckdb.Error):  # damaged, or of an energywh that knew no digests
             return None
 
 

@@ -175,6 +175,9 @@ def test_of_history_loaded_later_the_first_value_counts_as_known_since_it_was_pu
     assert [at(days + hours) for hours in (23, 24, 47, 48)] == [first, second, second, third]
     assert seen(held, loaded) == [first, {}], "what had landed is known in any case"
     assert seen(held, loaded - timedelta(seconds=1)) == [{}, {}]
+    show_as_of(held, START + timedelta(hours=1 + DATASET.lag_hours), {})  # a dataset of which the seed knows nothing
+    assert held.execute(f"SELECT count(*) FROM staging.{DATASET.name}").fetchall() == [(2,)]
+    held.execute("DETACH staging")
 
 
 @pytest.fixture
