@@ -63,6 +63,22 @@ def parse_hour(text: str, *, end_of_day: bool = False, what: str = "time") -> da
     )
 
 
+def parse_moment(text: str, what: str = "time") -> datetime:
+    """Return the UTC moment named by ``2024-06-01`` (its start), ``2024-06-01T05``, ``…T05:30`` or ``…T05:30:15``.
+
+    Raises:
+        UsageError: the text is not a day or a moment.
+    """
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+        try:
+            return datetime.strptime(re.sub(r"(?<=\d) +(?=\d)", "T", text.strip()).removesuffix("Z"), form)
+        except ValueError:
+            continue
+    raise UsageError(
+        f"{what} must be a UTC day or moment, such as 2024-03-01, 2024-03-01T05:30 or '2024-03-01 05:30', not '{text}'"
+    )
+
+
 def utc_now() -> datetime:
     """Return the present moment as naive UTC, the form in which the warehouse stores all times."""
     return datetime.now(UTC).replace(tzinfo=None)

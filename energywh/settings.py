@@ -56,6 +56,9 @@ CORE_OPTIONS = (
     Option("sync.retries", 6, "How often a request is tried again after a passing fault.", minimum=0),
     Option("payloads.retention", "30d", "How long raw payloads are kept; 0h keeps none.", duration=True),
     Option("build.keep_versions", 3, "Published versions kept, the newest included.", minimum=2),
+    Option(
+        "build.keep_days", 0, "Of each of so many last days the newest version is kept too.", minimum=0, maximum=36_500
+    ),
     Option("build.threads", 0, "Threads a build may use; 0 uses every core.", minimum=0),
     Option(
         "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True

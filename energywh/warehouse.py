@@ -25,31 +25,42 @@ if TYPE_CHECKING:
     from energywh.datasets.windows import Moment, Options, Windows
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Warehouse:
-    """Open the newest published version of the warehouse in folder ``path``, read-only.
+def open(
+    path: str | os.PathLike[str] | None = None, *, version: str | os.PathLike[str] | int | None = None
+) -> Warehouse:
+    """Open the newest published version of the warehouse in folder ``path``, read-only, or another one.
 
     Args:
         path: home folder; by default `ENERGYWH_HOME`, else `./warehouse`.
+        version: a kept version by its name or number, `latest~1` for the one before the newest (and so on), or the
+            path of a warehouse file, as `energywh build --as-of` makes them.
 
     Raises:
         StorageError: nothing is published there yet, or the file cannot be read.
+        UnknownNameError: there is no such version, or it was pruned.
         UsageError: ``path`` is not the path of a folder.
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise UsageError(f"open() takes the path of the warehouse's folder, as text or Path, not {path!r}")
+    if isinstance(version, bool) or not isinstance(version, str | os.PathLike | int | None):
+        raise UsageError(f"open() takes a version by name, number or path, not {version!r}")
     home, _ = resolve_home(None if path is None else Path(path))
-    return Warehouse(home)
+    if version is None or isinstance(version, str):
+        return Warehouse(home, version)
+    return Warehouse(home, str(version) if isinstance(version, int) else Path(version))
 
 
 class Warehouse:
-    """One published version, which stays the same while it is open, whatever is built meanwhile.
+    """One version, by default the newest, which stays the same while it is open, whatever is built meanwhile.
 
     A context manager: ``with energywh.open() as warehouse: ...``. One thread at a time.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, version: str | Path | None = None) -> None:
         self.home = home
-        self._path, self._connection = _open_current(home)
+        self._pinned = version is not None
+        self._connection: duckdb.DuckDBPyConnection | None
+        self._path, self._connection = _open_current(home) if version is None else _open_version(home, version)
 
     @property
     def version(self) -> str:
@@ -90,7 +101,12 @@ class Warehouse:
         return f"<Warehouse {self.home.path}, {self.version}{' (closed)' if self._connection is None else ''}>"
 
     def refresh(self) -> bool:
-        """Go over to the newest version if another was published since; say whether it was."""
+        """Go over to the newest version if another was published since; say whether it was.
+
+        A warehouse that was opened at a version stays there: it does nothing, and says False.
+        """
+        if self._pinned:
+            return False
         if _current(self.home) == self._path and self._connection is not None:
             return False
         path, connection = _open_current(self.home)
@@ -276,6 +292,27 @@ def _open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
     raise StorageError(
         f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
     )
+
+
+def _open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBPyConnection]:
+    """Open a kept version, or the warehouse file at a path.
+
+    Raises:
+        UnknownNameError: there is no such version.
+        StorageError: the file is not a warehouse, or cannot be read.
+    """
+    from energywh.models.meta import is_warehouse
+    from energywh.models.versions import find_version
+
+    path = find_version(home, version)
+    connection = connect(path)
+    if not is_warehouse(connection):
+        connection.close()
+        raise StorageError(
+            f"{path} is a DuckDB database, but not a version of a warehouse: it has no table energywh.version"
+        )
+    _search_models(connection)
+    return path, connection
 
 
 def _search_models(connection: duckdb.DuckDBPyConnection) -> None:

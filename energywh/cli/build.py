@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     from energywh.cli import Session
@@ -19,8 +22,27 @@ if TYPE_CHECKING:
 @click.option(
     "--models", "folders", multiple=True, metavar="DIR", help="Folder of your own models; repeat [build.models]."
 )
+@click.option(
+    "--as-of", metavar="TIME", help="Build what could have been built at this UTC time, into the file of --to."
+)
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The file that --as-of writes.")
+@click.option(
+    "--knowledge",
+    type=click.Choice(["landed", "published-lag"]),
+    help="What --as-of counts as known: what had been fetched [landed], or of history loaded later what was published.",
+)
+@click.option("--force", is_flag=True, help="Let --to replace a warehouse file that is there.")
 @click.pass_obj
-def build(session: Session, models: tuple[str, ...], full: bool, folders: tuple[str, ...]) -> int:
+def build(
+    session: Session,
+    models: tuple[str, ...],
+    full: bool,
+    as_of: str | None,
+    to: Path | None,
+    knowledge: Literal["landed", "published-lag"] | None,
+    force: bool,
+    folders: tuple[str, ...],
+) -> int:
     """Build the models from staging, audit them, and publish the warehouse in one step.
 
     Without MODEL all models are built; with some (normalized.demand), these and what they read. Only months in
@@ -28,7 +50,17 @@ def build(session: Session, models: tuple[str, ...], full: bool, folders: tuple[
 
     Models of your own that fail are left out, with what reads them, and the exit status is 1; the rest is published.
     Those whose folder is not given any more are dropped: keep it in the setting build.models.
+
+    --as-of TIME (a day means its start) builds with today's models from the values that were known at TIME, before
+    they were revised, and writes a warehouse file that 'energywh sql --version FILE' asks. Nothing is published.
+    --knowledge published-lag counts the first value that was ever fetched of an hour as known since the source is
+    wont to publish it (table seeds.publication_lag).
     """
+    if as_of is not None:
+        return _build_as_of(session, models, full, as_of, to, knowledge or "landed", force, folders)
+    for given, option in ((to, "--to"), (knowledge, "--knowledge"), (force, "--force")):
+        if given:
+            raise UsageError(f"{option} belongs to --as-of TIME --to FILE, which writes a file and publishes nothing")
     from energywh.models.build import BuildOptions
     from energywh.models.build import build as build_warehouse
     from energywh.openlineage import Target
@@ -46,14 +78,60 @@ def build(session: Session, models: tuple[str, ...], full: bool, folders: tuple[
     return 1 if report.left_out else 0
 
 
+def _build_as_of(
+    session: Session,
+    models: tuple[str, ...],
+    full: bool,
+    as_of: str,
+    to: Path | None,
+    knowledge: Literal["landed", "published-lag"],
+    force: bool,
+    folders: tuple[str, ...],
+) -> int:
+    """Build as of a time into a file."""
+    from energywh.durations import parse_moment
+    from energywh.models.asof import build_as_of
+    from energywh.models.build import BuildOptions
+
+    moment = parse_moment(as_of, "--as-of")
+    if to is None:
+        raise UsageError("--as-of builds into a file and publishes nothing: name it with --to FILE")
+    if full:
+        raise UsageError("--full does not go with --as-of, which computes everything anyway")
+    report = build_as_of(
+        session.home,
+        moment,
+        to,
+        models,
+        knowledge=knowledge,
+        force=force,
+        options=BuildOptions.of(session.load({"build.models": folders or None})),
+        listener=progress_listener(),
+    )
+    _print_warnings(report)
+    number = len(report.models)
+    click.echo(
+        f"wrote {report.path} as of {moment:%Y-%m-%d %H:%M:%S} UTC ({knowledge}): {number} "
+        f"model{'' if number == 1 else 's'}, {report.path.stat().st_size / 1e6:,.0f} MB, {report.seconds:.1f} s"
+    )
+    click.echo(f'ask it: energywh sql --version {report.path} "select ..."')
+    return _tell_left_out(report)
+
+
 def print_report(report: BuildReport) -> None:
     """Print what a build did, in numbers."""
     if report.published:
         _print_numbers(report)
     else:
         click.echo(f"nothing new; {report.version} stays published ({report.seconds:.2f} s)")
+    _tell_left_out(report)
+
+
+def _tell_left_out(report: BuildReport) -> int:
+    """Say what of the user's own models failed, and return the exit status."""
     if report.left_out:
         click.echo(f"energywh: {left_out_line(report)}", err=True)
+    return 1 if report.left_out else 0
 
 
 def left_out_line(report: BuildReport) -> str:
@@ -65,11 +143,7 @@ def left_out_line(report: BuildReport) -> str:
 
 
 def _print_numbers(report: BuildReport) -> None:
-    for warning in report.warnings:
-        what = warning.description or f"audit {warning.audit} fails"
-        rows = "1 row" if warning.failures == 1 else f"{warning.failures:,} rows"
-        click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
-        click.echo(warning.sample)
+    _print_warnings(report)
     built = [result for result in report.models if result.built]
     changed = len({month for result in built for month in result.changed_months if month is not None})
     kept = len(report.models) - len(built)
@@ -78,6 +152,14 @@ def _print_numbers(report: BuildReport) -> None:
         numbers.append(f"{changed:,} month{'' if changed == 1 else 's'} changed")
     numbers += [f"{report.path.stat().st_size / 1e6:,.0f} MB", f"{report.seconds:.1f} s"]
     click.echo(f"published {report.version}: {', '.join(numbers)}")
+
+
+def _print_warnings(report: BuildReport) -> None:
+    for warning in report.warnings:
+        what = warning.description or f"audit {warning.audit} fails"
+        rows = "1 row" if warning.failures == 1 else f"{warning.failures:,} rows"
+        click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
+        click.echo(warning.sample)
 
 
 def model_line(result: ModelResult) -> str:

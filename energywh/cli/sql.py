@@ -22,13 +22,20 @@ from energywh.errors import UsageError
     help="Form of the answer [table, or what the name of --output says].",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to FILE.")
+@click.option("--version", "version", metavar="VERSION", help="Ask a kept version: name, number, latest~1, or a file.")
 @click.option("--staging", is_flag=True, help="Attach the staging database too, as 'staging'.")
 @click.option(
     "--max-rows", type=click.IntRange(min=0), default=40, show_default=True, help="Rows a table shows; 0 for all."
 )
 @click.pass_obj
 def sql(
-    session: Session, query: str | None, form: str | None, output: Path | None, staging: bool, max_rows: int
+    session: Session,
+    query: str | None,
+    form: str | None,
+    output: Path | None,
+    version: str | None,
+    staging: bool,
+    max_rows: int,
 ) -> None:
     """Ask the published warehouse in SQL. QUERY may also come from standard input ('-', or a pipe).
 
@@ -48,7 +55,7 @@ def sql(
     chosen = form_for(form, output)
     if chosen == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal: give --output FILE, or pipe it")
-    with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+    with Warehouse(session.home, version) as warehouse, interruptible(warehouse.connection):
         if staging:
             warehouse.attach_staging(
                 session.settings.get("lock.wait_seconds"), on_wait=lambda text: click.echo(text, err=True)

@@ -7,9 +7,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
 from energywh.durations import utc_now
@@ -24,6 +24,7 @@ from energywh.models.materialize import Materializer, ModelResult, explain
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
 from energywh.models.staging import Staging, attach_read_only
+from energywh.models.versions import count_changes, differing_months, encode, read_record
 from energywh.openlineage import tell_build
 from energywh.sync.staging import bring_up_to_date
 
@@ -66,6 +67,7 @@ class BuildOptions:
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
+    keep_days: int = 0
     threads: int = 0
     memory_limit: str = ""
     wait_seconds: float = DEFAULT_WAIT_SECONDS
@@ -77,6 +79,7 @@ class BuildOptions:
         """Return the options that the settings ask for."""
         return cls(
             keep_versions=settings.get("build.keep_versions"),
+            keep_days=settings.get("build.keep_days"),
             threads=settings.get("build.threads"),
             memory_limit=settings.get("build.memory_limit"),
             wait_seconds=settings.get("lock.wait_seconds"),
@@ -95,6 +98,11 @@ class BuildOptions:
         if self.memory_limit:
             config["memory_limit"] = self.memory_limit
         return config
+
+    def recorded(self, *, full: bool, names: Iterable[str]) -> dict[str, Any]:
+        """Return what a version records of how it was built."""
+        held = {name: value for name, value in asdict(self).items() if name not in ("wait_seconds", "models")}
+        return {**held, "own_models": [str(folder) for folder in self.models], "full": full, "models": list(names)}
 
 
 @dataclass(frozen=True)
@@ -227,21 +235,40 @@ class _Build:
             connection = self._open()
             try:
                 with interruptible(connection):
-                    results, warnings, changed = self._fill(connection)
+                    staging = self._attach(connection)
+                    watermarks = staging.watermarks()
+                    results, warnings, changed = fill(
+                        connection,
+                        self._graph,
+                        staging,
+                        self._wanted,
+                        self._listener,
+                        full=self._full,
+                        let_go=_detach,
+                        left_out=self._left_out,
+                    )
                     if self._base is not None and not changed:
                         return self._unchanged(self._base, results, warnings)
                     now = utc_now()
                     version = publish.version_path(self._home, now)
-                    base = self._base.name if self._base else None
-                    Meta(connection).save_version(version.stem, now, base, self._base_kind, self._landing)
+                    Meta(connection).save_version(
+                        version.stem,
+                        now,
+                        self._base.name if self._base else None,
+                        self._base_kind,
+                        staging.landing,
+                        watermarks,
+                        self._options.recorded(full=self._full, names=self._wanted),
+                    )
+                    record = encode(read_record(connection, self._changed(connection)))
                     connection.execute("CHECKPOINT")
             finally:
                 connection.close()
-            publish.publish(self._home, self._building, version)
+            publish.publish(self._home, self._building, version, record)
         except BaseException:
             publish.sweep(self._home)
             raise
-        publish.prune(self._home, self._options.keep_versions)
+        publish.prune(self._home, self._options.keep_versions, self._options.keep_days)
         return BuildReport(
             version.stem,
             version,
@@ -269,68 +296,22 @@ class _Build:
             publish.sweep(self._home)
             self._base, self._base_kind = None, "fresh"
         connection = self._connect()
-        Meta(connection).create()
+        with interruptible(connection):
+            Meta(connection).create()
         return connection
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return connect(self._building, read_only=False, wait_seconds=0, config=self._options.config)
 
-    def _fill(self, connection: duckdb.DuckDBPyConnection) -> tuple[list[ModelResult], list[AuditResult], bool]:
-        """Bring seeds and models up to date and audit them.
-
-        Returns:
-            what was done, the warnings, and whether the version is any other than the one it is based on.
-        """
-        home, graph, listener = self._home, self._graph, self._listener
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> Staging:
         attach_read_only(
-            connection, home.staging, "staging", wait_seconds=self._options.wait_seconds, on_wait=listener.say
+            connection,
+            self._home.staging,
+            "staging",
+            wait_seconds=self._options.wait_seconds,
+            on_wait=self._listener.say,
         )
-        staging = Staging(connection, home.staging)
-        self._landing = staging.landing
-        _warn_if_empty(staging, listener)
-        meta = Meta(connection)
-        known = meta.models()
-        works = Materializer(connection, graph, staging, full=self._full)
-        results: dict[str, ModelResult] = {}
-        changed = False
-        guard = _Guard(graph, works, self._left_out, results, listener.left_out)
-        for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | self._left_out.keys()):
-            if gone in self._left_out:
-                changed |= works.drop(gone)
-            elif not self._wanted:
-                changed |= works.drop(gone)
-                listener.say(f"dropped {gone}: its file is gone, or its folder is not given any more")
-        for seed in graph.seeds.values():
-            if seed.name not in self._left_out:
-                with guard.may_fail(seed.name):
-                    changed |= works.load_seed(seed)
-
-        names = self._selected(set(known))
-        readers = [name for name in names if graph.staging(name)]
-        auditor = _Auditor(connection, graph, guard, {name: model.file_hash for name, model in known.items()})
-        for position, name in enumerate(names, start=1):
-            if name not in self._left_out:
-                listener.started(name, position, len(names))
-                with guard.may_fail(name):
-                    results[name] = works.build(graph.models[name])
-            if not readers or name == readers[-1]:
-                readers = []
-                _detach(connection)
-            auditor.run_due(results)
-            if name in results:
-                listener.built(results[name])
-        _detach(connection)
-        if empty := [name for name, result in results.items() if not result.rows]:
-            listener.say(f"warning: no rows in {', '.join(empty)}")
-        auditor.run_due(results, at_end=True)
-
-        before = meta.left_out()
-        if self._wanted:
-            self._left_out = {name: why for name, why in before.items() if name not in results} | self._left_out
-        meta.save_left_out(self._left_out)
-        changed |= before.keys() != self._left_out.keys() or any(result.built for result in results.values())
-        warnings = [warning for warning in auditor.warnings if warning.model in results]
-        return list(results.values()), warnings, changed
+        return Staging(connection, self._home.staging)
 
     def _unchanged(self, base: publish.Version, results: list[ModelResult], warnings: list[AuditResult]) -> BuildReport:
         """Throw the new version away: it would be the one before, once more without what was left out."""
@@ -338,18 +319,106 @@ class _Build:
         seconds = time.monotonic() - self._began
         return BuildReport(base.name, base.path, False, seconds, self._base_kind, results, warnings, self._left_out)
 
-    def _selected(self, known: set[str]) -> list[str]:
-        """Return the models to bring up to date, in order.
+    def _changed(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
+        """Return how many months of each table differ from the newest version; None where that cannot be said."""
+        import duckdb
 
-        With some asked for: these, what they read, and the views that read any of those, because a view over a
-        table whose columns changed would fail.
-        """
-        if not self._wanted:
-            return list(self._graph.order)
-        names = self._graph.ancestors(self._wanted)
-        for view in self._graph.reading_views(names) & known:
-            names |= {view, *(self._graph.ancestors([view]) - known)}
-        return [name for name in self._graph.order if name in names]
+        versions = publish.list_versions(self._home)
+        if not versions:
+            return None
+        try:
+            attach_read_only(connection, versions[-1].path, "previous", wait_seconds=0)
+            try:
+                return count_changes(differing_months(connection, "", "previous."))
+            finally:
+                connection.execute("DETACH previous")
+        except duckdb.InterruptException:
+            raise
+        except (StorageError, duckdb.Error):  # damaged, or of an energywh that knew no digests
+            return None
+
+
+def fill(
+    connection: duckdb.DuckDBPyConnection,
+    graph: Graph,
+    staging: Staging,
+    wanted: list[str],
+    listener: Listener,
+    *,
+    full: bool,
+    let_go: Callable[[duckdb.DuckDBPyConnection], None],
+    left_out: dict[str, str],
+) -> tuple[list[ModelResult], list[AuditResult], bool]:
+    """Bring seeds and models of the version that is open up to date and audit them.
+
+    Args:
+        let_go: lets go of staging; called as soon as no model needs it any more, and maybe again.
+        left_out: the user's own models that are left out, and why; those that fail are added.
+
+    Returns:
+        what was done to each model, the audits that warn, and whether the version is any other than the one it is
+        based on.
+    """
+    _warn_if_empty(staging, listener)
+    meta = Meta(connection)
+    known = meta.models()
+    works = Materializer(connection, graph, staging, full=full)
+    results: dict[str, ModelResult] = {}
+    changed = False
+    guard = _Guard(graph, works, left_out, results, listener.left_out)
+    for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | left_out.keys()):
+        if gone in left_out:
+            changed |= works.drop(gone)
+        elif not wanted:
+            changed |= works.drop(gone)
+            listener.say(f"dropped {gone}: its file is gone, or its folder is not given any more")
+    for seed in graph.seeds.values():
+        if seed.name not in left_out:
+            with guard.may_fail(seed.name):
+                changed |= works.load_seed(seed)
+
+    names = _selected(graph, wanted, set(known))
+    readers = [name for name in names if graph.staging(name)]
+    auditor = _Auditor(connection, graph, guard, {name: model.file_hash for name, model in known.items()})
+    for position, name in enumerate(names, start=1):
+        if name not in left_out:
+            listener.started(name, position, len(names))
+            with guard.may_fail(name):
+                results[name] = works.build(graph.models[name])
+        if not readers or name == readers[-1]:
+            readers = []
+            let_go(connection)
+        auditor.run_due(results)
+        if name in results:
+            listener.built(results[name])
+    let_go(connection)
+    if empty := [name for name, result in results.items() if not result.rows]:
+        listener.say(f"warning: no rows in {', '.join(empty)}")
+    auditor.run_due(results, at_end=True)
+
+    before = meta.left_out()
+    if wanted:
+        for name, why in before.items():
+            if name not in results:
+                left_out.setdefault(name, why)
+    meta.save_left_out(left_out)
+    changed |= before.keys() != left_out.keys() or any(result.built for result in results.values())
+    warnings = [warning for warning in auditor.warnings if warning.model in results]
+    return list(results.values()), warnings, changed
+
+
+def _selected(graph: Graph, wanted: list[str], known: set[str]) -> list[str]:
+    """Return the models to bring up to date, in order.
+
+    With some asked for: these, what they read, and the views that read any of those, because a view over a table
+    whose columns changed would fail.
+    """
+    if not wanted:
+        return list(graph.order)
+    names = graph.ancestors(wanted)
+    for view in graph.reading_views(names) & known:
+        names |= {view, *(graph.ancestors([view]) - known)}
+    return [name for name in graph.order if name in names]
 
 
 class _StartAgainError(Exception):
@@ -558,10 +627,7 @@ def _storage_errors(home: Home) -> Iterator[None]:
 def _storage_error(home: Home, error: Exception) -> StorageError:
     kind = trouble(error)
     if kind == "memory":
-        return StorageError(
-            f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
-            "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
-        )
+        return memory_error(error)
     if kind in ("sql", "damaged"):
         return StorageError(
             f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
@@ -575,6 +641,14 @@ def _storage_error(home: Home, error: Exception) -> StorageError:
     return StorageError(
         f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
         "What was published before is untouched"
+    )
+
+
+def memory_error(error: Exception) -> StorageError:
+    """Turn DuckDB's error of too little memory into one that says what to do."""
+    return StorageError(
+        f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
+        "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
     )
 
 

@@ -10,15 +10,16 @@ State is kept per model and not per version, because `energywh build MODEL` leav
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import energywh
 from energywh.models.frontmatter import Model
 from energywh.models.project import Seed
-from energywh.models.staging import Landing
+from energywh.models.staging import Landing, Watermark
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,8 +30,14 @@ SCHEMA = """
 CREATE SCHEMA energywh;
 CREATE TABLE energywh.version (
     version VARCHAR, built_at_utc TIMESTAMP, base_version VARCHAR, base_kind VARCHAR, landing_id BIGINT,
-    energywh_version VARCHAR, duckdb_version VARCHAR, format INTEGER);
-COMMENT ON TABLE energywh.version IS 'The one row of this version.';
+    energywh_version VARCHAR, duckdb_version VARCHAR, format INTEGER, options VARCHAR, as_of_utc TIMESTAMP,
+    knowledge VARCHAR);
+COMMENT ON TABLE energywh.version IS
+    'The one row of this version. options (JSON) held; as_of_utc and knowledge are of a build --as-of, else NULL.';
+CREATE TABLE energywh.watermark (
+    dataset VARCHAR, landing_id BIGINT, landed_at_utc TIMESTAMP, newest_hour_utc TIMESTAMP);
+COMMENT ON TABLE energywh.watermark IS
+    'What staging held: of each dataset with rows the newest landing that changed it, and the newest hour.';
 CREATE TABLE energywh.model (
     name VARCHAR, materialized VARCHAR, description VARCHAR, grain VARCHAR[], time_column VARCHAR,
     lookback_hours BIGINT, lookahead_hours BIGINT, refresh VARCHAR,
@@ -48,6 +55,11 @@ CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARC
 COMMENT ON TABLE energywh.month IS
     'Digest of each month of a model (month NULL: of the whole of a model without time); equal digests, equal rows.';
 CREATE TABLE energywh.input (model VARCHAR, upstream VARCHAR, month DATE, digest VARCHAR);
+CREATE VIEW energywh.digest AS
+    SELECT name, sha256(coalesce(string_agg(concat(month, ' ', digest), ',' ORDER BY month), ''))[:16] AS digest
+    FROM energywh.model LEFT JOIN energywh.month ON month.model = name GROUP BY name
+    UNION ALL SELECT name, digest FROM energywh.seed;
+COMMENT ON VIEW energywh.digest IS 'Digest of each table, models and seeds: where equal, so are all its rows.';
 COMMENT ON TABLE energywh.input IS 'Digests of the upstream months that a model was built from.';
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 COMMENT ON TABLE energywh.dependency IS 'What each model reads: models, seeds and staging tables.';
@@ -127,6 +139,15 @@ def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
     except duckdb.Error:
         return False
     return rows == [(FORMAT, duckdb.__version__)]
+
+
+def is_warehouse(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> bool:
+    """Say whether the file that is open, or attached as ``database``, is a version of a warehouse."""
+    return connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = coalesce(?, current_database()) "
+        "AND schema_name = 'energywh' AND table_name = 'version'",
+        [database],
+    ).fetchall() == [(1,)]
 
 
 class Meta:
@@ -305,13 +326,30 @@ class Meta:
         )
 
     def save_version(
-        self, version: str, built_at_utc: datetime, base_version: str | None, base_kind: str, landing: Landing
+        self,
+        version: str,
+        built_at_utc: datetime,
+        base_version: str | None,
+        base_kind: str,
+        landing: Landing,
+        watermarks: Iterable[Watermark],
+        options: Mapping[str, Any],
+        as_of_utc: datetime | None = None,
+        knowledge: str | None = None,
     ) -> None:
+        """Record what this version is and what it was built from."""
         import duckdb
+
+        self._connection.execute(f"DELETE FROM {self._schema}.watermark")
+        for mark in watermarks:
+            self._connection.execute(
+                f"INSERT INTO {self._schema}.watermark VALUES (?, ?, ?, ?)",
+                [mark.dataset, mark.landing_id, mark.landed_at_utc, mark.newest_hour_utc],
+            )
 
         self._connection.execute(f"DELETE FROM {self._schema}.version")
         self._connection.execute(
-            f"INSERT INTO {self._schema}.version VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._schema}.version VALUES ({', '.join('?' * 11)})",
             [
                 version,
                 built_at_utc,
@@ -321,5 +359,8 @@ class Meta:
                 energywh.__version__,
                 duckdb.__version__,
                 FORMAT,
+                json.dumps(options),
+                as_of_utc,
+                knowledge,
             ],
         )

@@ -1,6 +1,8 @@
 """Version files and the link that people open.
 
     versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; never written again
+    versions/energy-20261105T101500Z-000042.json     what it was, in short; stays when the version is pruned
+    versions/energy-20261105T101500Z-000042.keep     a person's word that it is never pruned
     versions/.building-…                             a build under way, or what a dead one left
     energy.duckdb -> versions/energy-…               the published one
 
@@ -15,14 +17,18 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from energywh.durations import utc_now
 from energywh.errors import StorageError
 from energywh.home import Home
 
 BUILDING = ".building-"
-_VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)\.duckdb")
+RECORD = ".json"
+KEEP = ".keep"
+KEPT_RECORDS = 1000  # of pruned versions: some three megabytes
+_VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)")
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file (btrfs, XFS)
 
 
@@ -37,13 +43,23 @@ class Version:
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def day(self) -> str:
+        """The UTC day on which it was finished, such as 20261105."""
+        return self.name.split("-")[1][:8]
 
-def list_versions(home: Home) -> list[Version]:
-    """Return all complete versions, oldest first."""
+    @property
+    def pinned(self) -> bool:
+        """True if a person wants it kept."""
+        return self.path.with_suffix(KEEP).exists()
+
+
+def list_versions(home: Home, suffix: str = ".duckdb") -> list[Version]:
+    """Return all complete versions, oldest first; with another ``suffix`` the files of that kind beside them."""
     found = []
     if home.versions.is_dir():
         for path in home.versions.iterdir():
-            if match := _VERSION.fullmatch(path.name):
+            if path.suffix == suffix and (match := _VERSION.fullmatch(path.stem)):
                 found.append(Version(int(match[2]), path))
     return sorted(found)
 
@@ -86,16 +102,20 @@ def finish_publishing(home: Home) -> None:
         move_link(home, versions[-1].path)
 
 
-def publish(home: Home, building: Path, version: Path) -> None:
-    """Give the complete file ``building`` its name and let the link point to it.
+def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
+    """Give the complete file ``building`` its name, with its ``record`` beside it, and let the link point to it.
 
     Raises:
         StorageError: something that is not a link stands where the link belongs.
     """
     check_link(home)
-    _sync_to_disk(building)
+    sync_to_disk(building)
+    new_record = building.with_suffix(RECORD)
+    new_record.write_bytes(record)
+    sync_to_disk(new_record)
+    new_record.rename(version.with_suffix(RECORD))
     building.rename(version)
-    _sync_to_disk(home.versions)
+    sync_to_disk(home.versions)
     move_link(home, version)
 
 
@@ -105,10 +125,10 @@ def move_link(home: Home, version: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(version.relative_to(home.path))
     temporary.replace(home.energy)
-    _sync_to_disk(home.path)
+    sync_to_disk(home.path)
 
 
-def _sync_to_disk(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -124,16 +144,30 @@ def sweep(home: Home) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+    # The newest version is never pruned, so a record that is newer is of a version that never came to be.
+    newest = max((version.number for version in list_versions(home)), default=0)
+    for record in list_versions(home, RECORD):
+        if record.number > newest:
+            record.path.unlink(missing_ok=True)
 
 
-def prune(home: Home, keep: int) -> list[Path]:
-    """Remove the oldest versions beyond ``keep``, never the newest two, and return what went.
+def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = None) -> list[Path]:
+    """Remove old versions and return what went. Their records stay, the newest thousand.
 
-    Readers that have one open keep it until they close it.
+    Kept are the newest ``keep``, and two at least; of each of the last ``keep_days`` days (UTC, today included) the
+    newest; and what a person pinned. Readers that have one open keep it until they close it.
     """
-    old = list_versions(home)[: -max(keep, 2)]
+    versions = list_versions(home)
+    kept = set(versions[-max(keep, 2) :])
+    today = now or utc_now()
+    days = {f"{today - timedelta(days=back):%Y%m%d}" for back in range(keep_days)}
+    kept.update({version.day: version for version in versions if version.day in days}.values())
+    old = [version for version in versions if version not in kept and not version.pinned]
     for version in old:
         version.path.unlink(missing_ok=True)
+    left = {version.number for version in list_versions(home)}
+    for record in [each for each in list_versions(home, RECORD) if each.number not in left][:-KEPT_RECORDS]:
+        record.path.unlink(missing_ok=True)
     return [version.path for version in old]
 
 

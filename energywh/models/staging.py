@@ -15,7 +15,7 @@ from energywh.models.statements import text
 if TYPE_CHECKING:
     import duckdb
 
-_REVISION = "_revision"
+REVISION = "_revision"
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,16 @@ class Landing:
     number: int
     landed_at_utc: datetime | None
     staging_id: str | None
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far staging had come with a dataset: the newest landing that changed it, and the newest hour it holds."""
+
+    dataset: str
+    landing_id: int | None
+    landed_at_utc: datetime | None
+    newest_hour_utc: datetime
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,23 @@ class Staging:
         chunks = f"{failed:,} chunk{'' if failed == 1 else 's'} failed, see" if failed else "see"
         return f"no rows in staging {self._path}; {chunks} 'energywh status'"
 
+    def watermarks(self) -> list[Watermark]:
+        """Return how far each dataset with rows has come, by name."""
+        landings = {
+            dataset: (number, landed_at)
+            for dataset, number, landed_at in self._connection.execute(
+                "SELECT dataset, max(landing_id), max(landed_at_utc) FROM staging.sync.change "
+                "JOIN staging.sync.landing USING (landing_id) GROUP BY dataset"
+            ).fetchall()
+        }
+        found = []
+        for name, stamp in sorted(self._stamps.items()):
+            if f"staging.{name}" in self.tables:
+                ((newest,),) = self._connection.execute(f"SELECT max({stamp.column}) FROM staging.{name}").fetchall()
+                if newest is not None:
+                    found.append(Watermark(name, *landings.get(name, (None, None)), newest - stamp.offset))
+        return found
+
     def changed_months(self, tables: Iterable[str], since: Landing) -> set[date]:
         """Return the months of ``tables`` in which a landing after ``since`` changed rows."""
         datasets = sorted({_dataset(table) for table in tables})
@@ -137,4 +164,4 @@ class Staging:
 
 def _dataset(table: str) -> str:
     """Return the dataset of a staging table; revisions are stamped, and change, with the values they revise."""
-    return table.removeprefix("staging.").removesuffix(_REVISION)
+    return table.removeprefix("staging.").removesuffix(REVISION)

@@ -195,17 +195,22 @@ def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landi
         "select count(*) filter (held_rowid is null), count(*) filter (held_rowid is not null and not withdrawn), "
         "count(*) filter (withdrawn) from delta",
     )
+    # A clock may be set back: a value holds until another is known, and never two at once.
+    changed_at = "greatest(fetched_at_utc, held_from_utc)"
     if changed or withdrawn:
         connection.execute(f"""
             insert into {dataset.name}_revision ({key_list}, {values}, known_from_utc, known_until_utc)
-            select {key_list}, {", ".join(f"held_{value}" for value in dataset.values)}, held_from_utc, fetched_at_utc
+            select {key_list}, {", ".join(f"held_{value}" for value in dataset.values)}, held_from_utc, {changed_at}
             from delta join scope using (arrival) where held_rowid is not null
         """)
     if changed:
         connection.execute(f"""
             update {dataset.name} s
-            set {", ".join(f"{value} = d.{value}" for value in dataset.values)}, known_from_utc = d.fetched_at_utc
-            from (select * from delta join scope using (arrival) where held_rowid is not null and not withdrawn) d
+            set {", ".join(f"{value} = d.{value}" for value in dataset.values)}, known_from_utc = d.changed_at_utc
+            from (
+                select *, {changed_at} as changed_at_utc from delta join scope using (arrival)
+                where held_rowid is not null and not withdrawn
+            ) d
             where s.rowid = d.held_rowid
         """)
     if withdrawn:

@@ -246,4 +246,5 @@ class Desk:
         return found
 
     def versions(self) -> list[str]:
-        return sorted(path.name for path in self.home.versions.iterdir())
+        """Return the files of the folder of versions, without the records beside these."""
+        return sorted(path.name for path in self.home.versions.iterdir() if path.suffix != ".json")

@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from energywh.models.publish import current_version
+from energywh.models.versions import versions_of
 from tests.models.folder import Desk
 
 KILLS = 25
@@ -45,6 +46,7 @@ from pathlib import Path
 import duckdb
 from energywh.home import Home
 from energywh.models.publish import current_version
+from energywh.models.versions import versions_of
 home, stop = Home(Path(sys.argv[1])), Path(sys.argv[2])
 polls, last = 0, 0.0
 while not stop.exists():
@@ -164,6 +166,10 @@ def test_builds_killed_at_any_instant_never_disturb_a_reader(
     assert int(polls) > killed
     assert not [name for name in desk.versions() if name.startswith(".")]
     assert len(desk.versions()) <= 3
+    newest, *others = versions_of(desk.home)
+    assert newest.state == "published"
+    assert {each.state for each in others} == {"kept", "pruned"}
+    assert all(each.record is not None for each in (newest, *others))
     after_kills = desk.contents()
     desk.build(full=True)
     assert after_kills == desk.contents()

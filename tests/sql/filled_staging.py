@@ -104,3 +104,11 @@ def fill_staging(con: duckdb.DuckDBPyConnection) -> None:
                 and not ({file} is not distinct from '2025_Jan_Jun'
                     and h.{time} not between timestamp '2024-12-01' and timestamp '2024-12-02')
         """)
+        # One in some twenty was revised, all on one day: of the same keys and months as what is held.
+        halves = ", ".join(f"{value} / 2 as {value}" for value in dataset.values)
+        con.execute(f"""
+            insert into staging.{dataset.name}_revision by name
+            select * replace (known_from_utc - interval 30 day as known_from_utc, {halves}),
+                known_from_utc as known_until_utc
+            from staging.{dataset.name} where hash({time}, {", ".join(dataset.keys)}, 'revised') % 23 = 0
+        """)

@@ -1,0 +1,155 @@
+"""`energywh versions`: what was published when, what is kept of it, and from what it was built."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from energywh.cli import Session
+from energywh.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from energywh.models.versions import Listed, Record
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--keep", multiple=True, metavar="VERSION", help="Never prune this version; may be given more than once.")
+@click.option("--release", multiple=True, metavar="VERSION", help="Take --keep back: the next build may prune it.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Versions shown; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with tables, digests and watermarks of each.")
+@click.pass_obj
+def versions(
+    session: Session, version: str | None, keep: tuple[str, ...], release: tuple[str, ...], limit: int, as_json: bool
+) -> None:
+    """List the versions that are and were, newest first; with VERSION, print what that one was built from.
+
+    A build keeps the newest (setting build.keep_versions), the newest of each of the last days (build.keep_days), and
+    what --keep names. Of the others only the record stays. VERSION is a name, a number, latest or latest~1.
+    """
+    from energywh.models.versions import pin, release_pin, versions_of
+
+    if version is not None and (keep or release):
+        raise UsageError("give VERSION to print it, or --keep or --release, not both")
+    for wanted in keep:
+        click.echo(f"{pin(session.home, wanted)} is kept until it is released")
+    for wanted in release:
+        click.echo(f"{release_pin(session.home, wanted)} may be pruned by the next build")
+    if keep or release:
+        return
+    if version is not None:
+        from energywh.models.versions import find_listed
+
+        _print_one(find_listed(session.home, version), as_json)
+        return
+    found = versions_of(session.home)
+    shown = found[:limit] if limit else found
+    if as_json:
+        click.echo("[" + ",\n ".join(json.dumps(_as_json(each), ensure_ascii=False) for each in shown) + "]")
+    elif not found:
+        click.echo(f"nothing is built yet in {session.home.path}")
+    else:
+        _print(shown)
+        if len(shown) < len(found):
+            click.echo(f"{len(found) - len(shown):,} older ones: --limit 0 shows all")
+
+
+def _print(found: list[Listed]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("version", "built (UTC)", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("size", "tables", "rows"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("against the one before", no_wrap=True)
+    table.add_column("newest landing (UTC)", no_wrap=True)
+    for each in found:
+        record = each.record
+        landed = (
+            max((mark.landed_at_utc for mark in record.watermarks if mark.landed_at_utc), default=None)
+            if record
+            else None
+        )
+        table.add_row(
+            each.version,
+            f"{record.built_at_utc:%Y-%m-%d %H:%M}" if record else "",
+            each.state + (", pinned" if each.pinned else ""),
+            "" if each.size is None else f"{each.size / 1e6:,.1f} MB",
+            f"{len(record.tables):,}" if record else "",
+            f"{record.rows:,}" if record else "",
+            _changes(record),
+            f"{landed:%Y-%m-%d %H:%M}" if landed else "",
+        )
+    _show(table)
+
+
+def _changes(record: Record | None) -> str:
+    """Return how much of a version is other than the version before."""
+    if record is None or record.changed is None:
+        return ""
+    tables, months = len(record.changed), sum(record.changed.values())
+    if not tables:
+        return "the same rows"
+    return f"{tables} table{'' if tables == 1 else 's'}, {months:,} month{'' if months == 1 else 's'} differ"
+
+
+def _print_one(each: Listed, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_as_json(each), indent=2, ensure_ascii=False))
+        return
+    from rich.table import Table
+
+    record = each.record
+    click.echo(f"{each.version}: {each.state}{', pinned' if each.pinned else ''}")
+    if record is None:
+        click.echo("it has no record, and cannot be read")
+        return
+    base = f", {record.base_kind} from {record.base_version}" if record.base_version else ", from nothing"
+    click.echo(
+        f"built {record.built_at_utc:%Y-%m-%d %H:%M:%S} UTC by energywh {record.energywh_version} "
+        f"with DuckDB {record.duckdb_version}{base}"
+    )
+    if record.as_of_utc is not None:
+        click.echo(f"as of {record.as_of_utc:%Y-%m-%d %H:%M:%S} UTC, knowledge {record.knowledge}")
+    if record.options:
+        click.echo("options " + ", ".join(f"{name}={json.dumps(value)}" for name, value in record.options.items()))
+    tables = Table(box=None, pad_edge=False, header_style="bold")
+    tables.add_column("table", no_wrap=True)
+    tables.add_column("rows", justify="right", no_wrap=True)
+    for heading in ("digest", "SQL", "months other than before"):
+        tables.add_column(heading, no_wrap=True)
+    for row in record.tables:
+        changed = (record.changed or {}).get(row.name)
+        tables.add_row(
+            row.name, f"{row.rows:,}", row.digest or "", row.sql_hash or "seed", f"{changed:,}" if changed else ""
+        )
+    _show(tables)
+    marks = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("dataset", "newest hour (UTC)", "newest landing (UTC)"):
+        marks.add_column(heading, no_wrap=True)
+    for mark in record.watermarks:
+        landed = f"{mark.landed_at_utc:%Y-%m-%d %H:%M}" if mark.landed_at_utc else ""
+        marks.add_row(mark.dataset, f"{mark.newest_hour_utc:%Y-%m-%dT%H}", landed)
+    _show(marks)
+    for warned in record.warnings:
+        rows = "1 row" if warned.failures == 1 else f"{warned.failures:,} rows"
+        click.echo(f"warning: {warned.model}: audit {warned.audit} fails ({rows})")
+
+
+def _show(table: Table) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def _as_json(each: Listed) -> object:
+    """Return a version as what `json` can print: times as ISO text."""
+    import msgspec
+
+    return msgspec.to_builtins(each)

@@ -1,0 +1,375 @@
+"""The warehouse as it could have been built at an earlier time, into a file of its own.
+
+Sync keeps of each value from when to when it was known. So a build as of T reads, in place of staging, views that show
+each row as it was known at T, and is a build like any other.
+
+    staging_now      the staging file, read-only
+    staging          in memory: a view for each table of it, of which the models read
+
+A row is known as of T where known_from_utc <= T, and T < known_until_utc for a value that was revised since. Of
+history that was loaded later nothing was known until then; with the knowledge `published-lag` the first value that
+ever landed of a row counts as known since the source is wont to publish it: the end of its hour and the lag of
+`sql/seeds/publication_lag.csv`, or the `lag_hours` of a dataset that is not in it. What was revised counts from when
+the revision landed, either way.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from energywh.database import connect, explain, one_row, trouble
+from energywh.durations import utc_now
+from energywh.errors import CorruptError, ModelError, StorageError, UsageError
+from energywh.home import Home, sql_dir
+from energywh.interrupt import interruptible
+from energywh.models.build import BuildOptions, BuildReport, Listener, fill, memory_error
+from energywh.models.graph import Graph, link
+from energywh.models.materialize import ModelResult
+from energywh.models.meta import AuditResult, Meta, is_warehouse
+from energywh.models.project import load_project
+from energywh.models.publish import sync_to_disk
+from energywh.models.staging import REVISION, Staging, attach_read_only
+from energywh.models.statements import identifier, text, timestamp
+from energywh.sources.base import Dataset
+from energywh.sync.staging import bring_up_to_date, datasets_in
+
+if TYPE_CHECKING:
+    import duckdb
+
+Knowledge = Literal["landed", "published-lag"]
+LAGS = Path("seeds") / "publication_lag.csv"
+
+_NOW = "staging_now"
+_BUILDING = ".as-of-"
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How long after the end of an hour a dataset publishes it.
+
+    Attributes:
+        hours: of what has no lag of its own; negative where the source publishes ahead.
+        key: the key column some values of which have their own; empty where none have.
+        own: hours by value of ``key``.
+    """
+
+    hours: int
+    key: str
+    own: Mapping[str, int]
+
+    @property
+    def sql(self) -> str:
+        """The lag of a row, in hours."""
+        if not self.own:
+            return str(self.hours)
+        cases = " ".join(f"WHEN {text(value)} THEN {hours}" for value, hours in self.own.items())
+        return f"CASE {identifier(self.key)} {cases} ELSE {self.hours} END"
+
+
+def read_lags(file: Path) -> dict[str, Lag]:
+    """Return the lag of each dataset from the seed.
+
+    Raises:
+        ModelError: there is no such file, or it is not what it should be.
+    """
+    general: dict[str, int] = {}
+    own: dict[str, dict[str, int]] = {}
+    keys: dict[str, str] = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                if row["measure"]:
+                    own.setdefault(row["dataset"], {})[row["measure"]] = int(row["lag_hours"])
+                    keys[row["dataset"]] = row["key"]
+                else:
+                    general[row["dataset"]] = int(row["lag_hours"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{file}: cannot read the lags of publication: {error!r}") from None
+    return {name: Lag(hours, keys.get(name, ""), own.get(name, {})) for name, hours in general.items()}
+
+
+def build_as_of(
+    home: Home,
+    moment: datetime,
+    to: Path,
+    names: Iterable[str] = (),
+    *,
+    knowledge: Knowledge = "landed",
+    force: bool = False,
+    sql: Path | None = None,
+    options: BuildOptions | None = None,
+    listener: Listener | None = None,
+) -> BuildReport:
+    """Build the warehouse as it could have been built at ``moment``, and write it to the file ``to``.
+
+    The models are those of today. Nothing is published; the file appears whole, or not at all.
+
+    Args:
+        moment: naive UTC.
+        names: models to build, with all they read; empty for all models.
+        knowledge: `landed`: what had been fetched by then; `published-lag`: of what was fetched first later, also what
+            the source had published by then.
+        force: replace a warehouse file that is there.
+        sql: folder of seeds and models; the one that came with the package by default.
+
+    Raises:
+        UsageError: ``moment`` is to come, or before anything was known; ``to`` is there, or is no place for a file.
+        UnknownNameError: a name in ``names`` is not a model.
+        ModelError: a model file is wrong, or fails.
+        AuditError: data broke a promise of severity `error`.
+        StorageError: nothing was synced yet, the disk is full, or a file cannot be used.
+        LockedError: a sync held staging for too long.
+    """
+    options, listener = options or BuildOptions(), listener or Listener()
+    began = time.monotonic()
+    if moment > utc_now():
+        raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
+    folder = sql or sql_dir()
+    lags = read_lags(folder / LAGS) if knowledge == "published-lag" else None
+    project = load_project(folder, {"corrections": options.corrections}, options.models)
+    wanted = project.pick(names)
+    _check_target(home, to, force)
+    if not home.staging.is_file():
+        raise StorageError(f"nothing has been synced into {home.path} yet; run 'energywh sync' first")
+    _sweep(to)
+    building = _building(to)
+    try:
+        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
+        connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
+        try:
+            with interruptible(connection):
+                work = _Work(connection, home, moment, knowledge, lags, options, listener)
+                graph = link(project)
+                left_out = {} if wanted else dict(graph.left_out)
+                results, warnings = work.run(graph, wanted, to.stem, left_out)
+                connection.execute("CHECKPOINT")
+        finally:
+            connection.close()
+        sync_to_disk(building)
+        building.replace(to)
+        sync_to_disk(to.parent)
+    except BaseException as error:
+        _remove(building)
+        import duckdb
+
+        if isinstance(error, duckdb.Error | OSError):
+            raise _explain(error, to) from None
+        raise
+    return BuildReport(to.stem, to, False, time.monotonic() - began, "fresh", results, warnings, left_out)
+
+
+class _Work:
+    """One build as of a time, into the new file that is open as ``connection``."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        home: Home,
+        moment: datetime,
+        knowledge: Knowledge,
+        lags: Mapping[str, Lag] | None,
+        options: BuildOptions,
+        listener: Listener,
+    ) -> None:
+        self._connection = connection
+        self._home = home
+        self._moment = moment
+        self._knowledge = knowledge
+        self._lags = lags
+        self._options = options
+        self._listener = listener
+
+    def run(
+        self, graph: Graph, wanted: list[str], version: str, left_out: dict[str, str]
+    ) -> tuple[list[ModelResult], list[AuditResult]]:
+        """Fill the file; it will be called ``version``."""
+        for name, why in left_out.items():
+            self._listener.left_out(name, why)
+        attach_read_only(
+            self._connection,
+            self._home.staging,
+            _NOW,
+            wait_seconds=self._options.wait_seconds,
+            on_wait=self._listener.say,
+        )
+        show_as_of(self._connection, self._moment, self._lags)
+        staging = Staging(self._connection, self._home.staging)
+        if staging.why_empty() is not None:
+            raise UsageError(self._nothing_known())
+        meta = Meta(self._connection)
+        meta.create()
+        watermarks = staging.watermarks()
+        results, warnings, _ = fill(
+            self._connection,
+            graph,
+            staging,
+            wanted,
+            self._listener,
+            full=True,
+            let_go=_let_go,
+            left_out=left_out,
+        )
+        meta.save_version(
+            version,
+            utc_now(),
+            None,
+            "fresh",
+            staging.landing,
+            watermarks,
+            self._options.recorded(full=True, names=wanted),
+            self._moment,
+            self._knowledge,
+        )
+        return results, warnings
+
+    def _nothing_known(self) -> str:
+        when = f"{self._moment:%Y-%m-%dT%H:%M:%S} UTC"
+        (first,) = one_row(self._connection, f"SELECT min(landed_at_utc) FROM {_NOW}.sync.landing")
+        if first is None:
+            return f"nothing was known at {when}: nothing has landed in {self._home.staging} yet"
+        if self._knowledge == "landed":
+            return (
+                f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. To count "
+                "history that was loaded later as known since it was published: --knowledge published-lag"
+            )
+        return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
+
+
+def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Mapping[str, Lag] | None) -> None:
+    """Make the database `staging`: views of `staging_now` as it was known at ``moment``.
+
+    Args:
+        lags: count what was loaded later as known since it was published; None for what had landed alone.
+    """
+    connection.execute("ATTACH ':memory:' AS staging")
+    connection.execute("CREATE SCHEMA staging.sync")
+    at = timestamp(moment)
+    connection.execute(f"""
+        CREATE VIEW staging.sync.meta AS FROM {_NOW}.sync.meta;
+        CREATE VIEW staging.sync.dataset AS FROM {_NOW}.sync.dataset;
+        CREATE VIEW staging.sync.landing AS FROM {_NOW}.sync.landing WHERE landed_at_utc <= {at};
+        CREATE VIEW staging.sync.change AS FROM {_NOW}.sync.change
+            WHERE landing_id IN (SELECT landing_id FROM {_NOW}.sync.landing WHERE landed_at_utc <= {at});
+    """)
+    for dataset in datasets_in(connection, _NOW):
+        lag = None if lags is None else lags.get(dataset.name, Lag(dataset.lag_hours, "", {}))
+        columns = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
+        known = f"FROM ({_current(dataset, columns, lag)} UNION ALL {_revised(dataset, columns, lag)})"
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS staging.{dataset.source}")
+        connection.execute(f"""
+            CREATE VIEW staging.{dataset.name} AS SELECT {columns}, known_from_utc {known}
+            WHERE known_from_utc <= {at} AND (known_until_utc IS NULL OR known_until_utc > {at})
+        """)
+        connection.execute(f"""
+            CREATE VIEW staging.{dataset.name}{REVISION} AS SELECT {columns}, known_from_utc, known_until_utc {known}
+            WHERE known_until_utc <= {at}
+        """)
+
+
+def _current(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+    """Return the SELECT of what is held now, known_until_utc NULL."""
+    table, until = f"{_NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
+    if lag is None:
+        return f"SELECT {columns}, known_from_utc, {until} FROM {table}"
+    keys = ", ".join([dataset.time_column, *dataset.keys])
+    first = f"if(revised, known_from_utc, {_published(dataset, lag)})"  # what was never revised is the first of its row
+    return (
+        f"SELECT {columns}, {first} AS known_from_utc, {until} FROM {table} "
+        f"LEFT JOIN (SELECT DISTINCT {keys}, true AS revised FROM {table}{REVISION}) USING ({keys})"
+    )
+
+
+def _revised(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+    """Return the SELECT of what was superseded or withdrawn since."""
+    table = f"{_NOW}.{dataset.name}{REVISION}"
+    if lag is None:
+        return f"SELECT {columns}, known_from_utc, known_until_utc FROM {table}"
+    keys = ", ".join([dataset.time_column, *dataset.keys])
+    number = f"row_number() OVER (PARTITION BY {keys} ORDER BY known_from_utc, known_until_utc, rowid)"
+    first = f"if(number = 1, {_published(dataset, lag)}, known_from_utc)"
+    return (
+        f"SELECT {columns}, {first} AS known_from_utc, known_until_utc FROM (SELECT *, {number} AS number FROM {table})"
+    )
+
+
+def _published(dataset: Dataset, lag: Lag) -> str:
+    """Return the SQL of when the first value of a row counts as known: when published, if it did not land before."""
+    end = 1 - dataset.stamp_offset_hours  # hours from the stamp to the end of its hour
+    return f"least(known_from_utc, {dataset.time_column} + to_hours(CAST({end} + {lag.sql} AS INTEGER)))"
+
+
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let go of staging, so that a sync can land; doing it twice does no harm."""
+    connection.execute(f"DETACH DATABASE IF EXISTS staging; DETACH DATABASE IF EXISTS {_NOW}")
+
+
+def _check_target(home: Home, to: Path, force: bool) -> None:
+    """Refuse a place where no file can or may be written.
+
+    Raises:
+        UsageError: it says why.
+    """
+    real = to.resolve()
+    if to.is_dir():
+        raise UsageError(f"--to {to} is a folder; give the name of a file")
+    if not to.parent.is_dir():
+        raise UsageError(f"--to {to}: there is no folder {to.parent}")
+    if home.versions.resolve() in real.parents or real in (home.staging.resolve(), home.energy.absolute()):
+        raise UsageError(f"--to {to} is a file of the warehouse {home.path} itself; give another")
+    if not to.exists():
+        return
+    if not force:
+        raise UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+    try:
+        with connect(to, wait_seconds=0) as connection:
+            replaceable = is_warehouse(connection)
+    except CorruptError:
+        replaceable = False
+    if not replaceable:
+        raise UsageError(f"--to {to} is there already and is not a warehouse file: it is not replaced, even by --force")
+
+
+def _building(to: Path) -> Path:
+    return to.with_name(f"{_BUILDING}{os.getpid()}-{to.name}")
+
+
+def _sweep(to: Path) -> None:
+    """Remove what builds of the same file left that were killed."""
+    for path in to.parent.glob(f"{_BUILDING}*"):
+        found = re.fullmatch(rf"(\d+)-{re.escape(to.name)}(\.wal|\.tmp)?", path.name.removeprefix(_BUILDING))
+        if found and not _is_alive(int(found[1])):
+            _remove(path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file and what DuckDB lays beside it."""
+    for each in (path, path.with_name(f"{path.name}.wal"), path.with_name(f"{path.name}.tmp")):
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+
+
+def _explain(error: Exception, to: Path) -> StorageError:
+    if trouble(error) == "memory":
+        return memory_error(error)
+    return explain(error, to, "write")
