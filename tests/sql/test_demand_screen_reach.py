@@ -44,7 +44,7 @@ def rows(con: duckdb.DuckDBPyConnection, where: str, columns: str = "*") -> list
     ).fetchall()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(errors=ERRORS, level_mwh=st.sampled_from([15.0, 60.0, 20_000.0]))
 def test_a_month_needs_no_hour_beyond_its_lookback_and_lookahead(
     errors: list[tuple[int, int, float, int]], level_mwh: float
@@ -61,7 +61,7 @@ def test_a_month_needs_no_hour_beyond_its_lookback_and_lookahead(
     assert rows(con, IN_MONTH) == whole
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(errors=ERRORS, level_mwh=st.sampled_from([15.0, 20_000.0]), now=st.integers(24 * 20, 24 * (DAYS - 65)))
 def test_what_is_said_at_once_knows_no_later_hour_and_a_flag_none_beyond_the_lookahead(
     errors: list[tuple[int, int, float, int]], level_mwh: float, now: int
