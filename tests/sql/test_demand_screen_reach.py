@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,8 @@ def test_what_is_said_at_once_knows_no_later_hour_and_a_flag_none_beyond_the_loo
     until = f"hour_utc <= '{hour(now)}'"
     at_once, flags = rows(con, until, "demand_screened_mwh"), rows(con, until, "demand_flag")
 
-    changed = "update normalized.demand_reported set demand_mwh = 30 * abs(demand_mwh) + 7 where hour_utc > "
+    # Less, as demand grows in these series: what is greater already would not move a median by being greater still.
+    changed = "update normalized.demand_reported set demand_mwh = abs(demand_mwh) / 40 + 1 where hour_utc > "
     # A month's level is that of all its hours: a flag can move with the rest of its month.
     seen = max(hour(now) + MODEL.lookahead, (hour(now).replace(day=1) + timedelta(days=32)).replace(day=1))
     con.execute(f"{changed} '{seen}'")
@@ -82,6 +84,17 @@ def test_what_is_said_at_once_knows_no_later_hour_and_a_flag_none_beyond_the_loo
     con.execute(f"{changed} '{hour(now)}'")
     build(con, "normalized.demand_level", MODEL.name)
     assert rows(con, until, "demand_screened_mwh") == at_once
+
+
+@pytest.mark.parametrize("now", [24 * 60, 24 * 60 + 23])  # the first and the last hour of a day
+def test_ten_times_the_usual_of_the_21_days_before_a_day_is_the_most_that_passes_at_once(now: int) -> None:
+    """Demand that only grows: a median of any other days would be another."""
+    growing = 1000 + np.arange(24 * 80.0)
+    most = 10 * np.median(growing[24 * 39 : 24 * 60])
+    series = {"MOST": growing.copy(), "MORE": growing.copy()}
+    series["MOST"][now], series["MORE"][now] = most, most + 1
+    con = screened_warehouse(series)
+    assert rows(con, "demand_screened_mwh is null", "demand_mwh") == [("MORE", hour(now), most + 1)]
 
 
 def test_the_rough_series_raise_every_flag_often() -> None:
