@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "Write models as Parquet, a file a month.",
     "models": "Print the catalog of tables, columns and units.",
     "status": "Say what is fresh, late or failed.",
+    "check": "Say what is wrong with the published data, where and since when.",
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",
     "replay": "Rebuild staging from the payloads kept, without a network.",

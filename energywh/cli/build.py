@@ -39,7 +39,7 @@ def print_report(report: BuildReport) -> None:
         return
     for warning in report.warnings:
         what = warning.description or f"audit {warning.audit} fails"
-        rows = "1 row" if warning.failures == 1 else f"{warning.failures:,} rows"
+        rows = "1 row" if warning.failures == 1 else f"{warning.failures or 0:,} rows"
         click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
         click.echo(warning.sample)
     built = [result for result in report.models if result.built]

@@ -254,7 +254,8 @@ class _Build:
             auditor.run_due(results)
             listener.built(results[name])
         _detach(connection)
-        if empty := [name for name, result in results.items() if not result.rows]:
+        models = graph.models
+        if empty := [name for name, result in results.items() if not result.rows and not models[name].may_be_empty]:
             listener.say(f"warning: no rows in {', '.join(empty)}")
         auditor.run_due(results, at_end=True)
         return list(results.values()), auditor.warnings
