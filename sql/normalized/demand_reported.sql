@@ -30,7 +30,13 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 [[audits]]
-sql = "select distinct region from normalized.demand_reported where region not in (select region from normalized.region)"
+name = "unknown_region"
+sql = """
+select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.demand_reported
+where region not in (select region from normalized.region)
+group by region
+"""
 severity = "warn"
 description = "respondents that normalized.region does not know"
 [[audits]]

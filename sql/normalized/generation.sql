@@ -20,11 +20,26 @@ source = "Where the value is from: eia (the API) or eia_files (the half-year fil
 [[audits]]
 not_null = ["region", "hour_utc", "fuel"]
 [[audits]]
-sql = "select distinct fuel from normalized.generation where fuel not in (select fuel from normalized.fuel)"
+unique = ["region", "hour_utc", "fuel"]
+when = "check"
+[[audits]]
+name = "unknown_fuel"
+sql = """
+select region, fuel, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.generation
+where fuel not in (select fuel from normalized.fuel)
+group by region, fuel
+"""
 severity = "warn"
 description = "fuel codes that normalized.fuel does not know; they count as unknown"
 [[audits]]
-sql = "select distinct region from normalized.generation where region not in (select region from normalized.region)"
+name = "unknown_region"
+sql = """
+select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.generation
+where region not in (select region from normalized.region)
+group by region
+"""
 severity = "warn"
 description = "respondents that normalized.region does not know"
 ---*/

@@ -68,6 +68,17 @@ price_rtm_sp15_usd_per_mwh = "CISO only: mean of the hour's five-minute real-tim
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
+[[audits]]
+name = "spine"
+when = "check"
+description = "regions of which hours are left out, or stand twice"
+sql = """
+select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours,
+    date_diff('hour', min(hour_utc), max(hour_utc)) + 1 as hours_owed
+from normalized.grid
+group by region
+having count(*) <> date_diff('hour', min(hour_utc), max(hour_utc)) + 1
+"""
 ---*/
 with spine as (
     select

@@ -19,9 +19,15 @@ source = "Where the value is from: eia (the API) or eia_files (the half-year fil
 [[audits]]
 not_null = ["region", "neighbor", "hour_utc"]
 [[audits]]
+unique = ["region", "neighbor", "hour_utc"]
+when = "check"
+[[audits]]
+name = "unknown_region"
 sql = """
-select distinct region, neighbor from normalized.interchange
+select region, neighbor, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.interchange
 where region not in (select region from normalized.region) or neighbor not in (select region from normalized.region)
+group by region, neighbor
 """
 severity = "warn"
 description = "regions or neighbors that normalized.region does not know"

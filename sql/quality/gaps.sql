@@ -82,21 +82,23 @@ bounds as (
 ),
 
 -- Up to which hour a value is owed: the newest that any authority has, of a fuel the newest of any fuel.
-owed as (
+newest as (
     select
         b.*,
-        least(
-            max(b.last_utc) over (
-                partition by if(
-                    measure in ('demand', 'demand_forecast', 'net_generation', 'total_interchange', 'interchange'),
-                    measure,
-                    'generation'
-                )
-            ),
-            cast(r.last_date as timestamp) + interval 23 hour
+        max(b.last_utc) over (
+            partition by if(
+                b.measure in ('demand', 'demand_forecast', 'net_generation', 'total_interchange', 'interchange'),
+                b.measure,
+                'generation'
+            )
         ) as owed_utc
     from bounds as b
-    left join normalized.region as r on r.region = b.region
+),
+
+owed as (
+    select n.* exclude (owed_utc), if(r.last_date <= n.owed_utc, n.last_utc, n.owed_utc) as owed_utc
+    from newest as n
+    left join normalized.region as r on r.region = n.region
 ),
 
 empty as (
@@ -108,7 +110,7 @@ empty as (
         m.hour_utc - to_hours(row_number() over (partition by m.region, m.measure order by m.hour_utc)) as island
     from measured as m
     inner join owed as o on o.region = m.region and o.measure = m.measure
-    where not m.has_value and m.hour_utc > o.first_utc and m.hour_utc <= greatest(o.last_utc, o.owed_utc)
+    where not m.has_value and m.hour_utc > o.first_utc and m.hour_utc <= o.owed_utc
 ),
 
 stretches as (
