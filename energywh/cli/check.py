@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from energywh.models.check import Finding
 
 SHOWN_REGIONS = 6
+SHOWN_VALUES = 8
 
 
 @click.command()
@@ -116,13 +117,19 @@ def _print(findings: list[Finding]) -> None:
             f"cannot be run: {finding.trouble}" if finding.trouble else rule.words,
             _regions(finding.regions),
             _hour(finding.first_hour_utc),
-            _hour(finding.last_hour_utc),
+            "still" if finding.first_hour_utc and not finding.last_hour_utc else _hour(finding.last_hour_utc),
             f"{finding.rows:,}",
-            ", ".join(f"{name} = {_shown(value)}" for name, value in finding.sample[0].items())
-            if finding.sample
-            else "",
+            _example(finding),
         )
     Console(width=None if sys.stdout.isatty() else 180, highlight=False, markup=False).print(table)
+
+
+def _example(finding: Finding) -> str:
+    """Return the first values of one row, those that it has; NULL is shown only where all are."""
+    row = finding.sample[0] if finding.sample else {}
+    held = {name: value for name, value in row.items() if value is not None} or row
+    shown = [f"{name} = {_shown(value)}" for name, value in list(held.items())[:SHOWN_VALUES]]
+    return ", ".join(shown) + (", …" if len(held) > SHOWN_VALUES else "")
 
 
 def _regions(codes: tuple[str, ...]) -> str:

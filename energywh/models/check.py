@@ -2,7 +2,7 @@
 
 The SQL of both is kept in the version itself (`energywh.audit`), so any version kept can be checked without its models.
 A rule says more where the rows that break it have a `region` and the hours they speak for: `first_hour_utc` and
-`last_hour_utc`, or `hour_utc`, or `month_utc`.
+`last_hour_utc` (without the latter: it lasts still), or `hour_utc`, or `month_utc`.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _find(
     if regions:
         conditions.append(f"{region} IN ({', '.join(map(text, sorted(regions)))})")
     if since is not None:
-        conditions.append(f"{last} >= {timestamp(since)}")
+        conditions.append(f"{first} IS NOT NULL" if last == "NULL" else f"{last} >= {timestamp(since)}")
     failing = f"FROM (\n{rule.sql}\n) WHERE {' AND '.join(conditions)}"
     ((rows, codes, begins, ends),) = connection.execute(
         f"SELECT count(*), list(DISTINCT {region}::VARCHAR), min({first})::TIMESTAMP, max({last})::TIMESTAMP {failing}"
@@ -172,6 +172,7 @@ def _find(
     finding = Finding(rule, rows, tuple(sorted(code for code in codes or () if code)), begins, ends)
     if not rows:
         return finding
-    cursor = connection.execute(f"SELECT * {failing} ORDER BY {last} DESC LIMIT {SAMPLE_ROWS}")
+    latest = next((f"ORDER BY {name} DESC" for name in (last, first) if name != "NULL"), "")
+    cursor = connection.execute(f"SELECT * {failing} {latest} LIMIT {SAMPLE_ROWS}")
     names = [column[0] for column in cursor.description or []]
     return replace(finding, sample=tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall()))

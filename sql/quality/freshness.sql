@@ -67,7 +67,7 @@ group by region
 having min(behind_hours) >= 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
 [[audits]]
-name = "back_from_the_dead"
+name = "after_its_end"
 when = "check"
 severity = "warn"
 description = "a region reports after the day on which it is said to have stopped; its last_date in seeds.region is wrong"
