@@ -80,8 +80,9 @@ def run_audit(
     )
     sql = failing_rows(model, audit, months)
     try:
-        if audit.when == "check":
-            run(connection, f"DESCRIBE {sql}")  # what is wrong with it shows now, not at the first check
+        if audit.when == "check":  # what is wrong with its SQL shows now, not at the first check
+            connection.execute("SET VARIABLE now_utc = now()::TIMESTAMP")
+            run(connection, f"DESCRIBE {sql}")
             return result
         failures = run(connection, f"SELECT count(*) FROM (\n{sql}\n)")[0][0]
         sample = _sample(connection, sql) if failures else ""

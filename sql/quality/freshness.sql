@@ -37,7 +37,7 @@ where last_date is null and not is_stand_in
 group by dataset, measure
 having max(newest_value_utc) + to_hours(cast(max(publication_lag_hours) as integer) + 1)
     + to_hours(cast((select value from seeds.check_limit where name = 'stale_hours') as integer))
-    < cast(getvariable('now_utc') as timestamp)
+    < getvariable('now_utc')
 """
 [[audits]]
 name = "late"
@@ -50,7 +50,7 @@ from quality.freshness
 where last_date is null and not is_stand_in
     and newest_value_utc + to_hours(cast(publication_lag_hours as integer) + 1)
         + to_hours(cast((select value from seeds.check_limit where name = 'late_hours') as integer))
-        < cast(getvariable('now_utc') as timestamp)
+        < getvariable('now_utc')
     and behind_hours > 0
     and behind_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
