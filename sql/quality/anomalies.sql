@@ -20,7 +20,7 @@ reported_min_mwh = "Least value reported in the stretch, MWh; NULL where none wa
 reported_max_mwh = "Greatest value reported in the stretch, MWh; NULL where none was."
 clean_min_mwh = "Least value used instead, MWh; NULL where there is none."
 clean_max_mwh = "Greatest value used instead, MWh; NULL where there is none."
-usual_mwh = "Median of the region's values without a flag in the month of the first hour, MWh; NULL where it has none."
+usual_mwh = "What is usual for the region in the month of the first hour (median_mwh of normalized.demand_level), MWh."
 
 [[audits]]
 unique = ["region", "measure", "first_hour_utc"]
@@ -72,13 +72,6 @@ stretches as (
         max(clean_mwh) as clean_max_mwh
     from islands
     group by region, measure, flag, island
-),
-
-usual as (
-    select region, date_trunc('month', hour_utc) as month_utc, median(demand_mwh) as usual_mwh
-    from normalized.demand
-    where demand_flag is null and demand_mwh is not null
-    group by region, date_trunc('month', hour_utc)
 )
 
 select
@@ -93,6 +86,6 @@ select
     s.reported_max_mwh,
     s.clean_min_mwh,
     s.clean_max_mwh,
-    u.usual_mwh
+    l.median_mwh as usual_mwh
 from stretches as s
-left join usual as u on u.region = s.region and u.month_utc = date_trunc('month', s.first_hour_utc)
+left join normalized.demand_level as l on l.region = s.region and l.month_utc = date_trunc('month', s.first_hour_utc)
