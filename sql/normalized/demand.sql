@@ -27,6 +27,7 @@ net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only
 total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
+correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL where none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -52,6 +53,7 @@ select
     d.net_generation_adjusted_mwh,
     d.total_interchange_imputed_mwh,
     d.total_interchange_adjusted_mwh,
-    d.source
+    d.source,
+    d.correction
 from normalized.demand_screen as s
 full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
