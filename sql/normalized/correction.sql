@@ -40,8 +40,8 @@ clock as (
         measure,
         region,
         coalesce(neighbor, 'ALL') as neighbor,
-        unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc,
-        shift_hours,
+        unnest(generate_series(first_hour_utc::timestamp, last_hour_utc::timestamp, interval 1 hour)) as hour_utc,
+        shift_hours::bigint as shift_hours,
         utc_offset_of
     from seeds.clock_correction
     where exists (from applied)
@@ -88,7 +88,7 @@ signed as (
         measure,
         region,
         coalesce(neighbor, 'ALL') as neighbor,
-        unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc
+        unnest(generate_series(first_hour_utc::timestamp, last_hour_utc::timestamp, interval 1 hour)) as hour_utc
     from seeds.sign_correction
     where exists (from applied)
 )

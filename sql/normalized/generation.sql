@@ -20,10 +20,6 @@ generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in 
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
 correction = "clock where the row was moved here from the hour for which it was reported; NULL where it is as reported."
 
-[[audits]]
-sql = "select distinct fuel from normalized.generation where fuel not in (select fuel from normalized.fuel)"
-severity = "warn"
-description = "fuel codes that normalized.fuel does not know; they count as unknown"
 ---*/
 select
     g.region,

@@ -23,6 +23,10 @@ correction = "clock where the row was moved here from the hour for which it was 
 [[audits]]
 not_null = ["region", "hour_utc", "fuel"]
 [[audits]]
+sql = "select distinct fuel from normalized.generation_reported where fuel not in (select fuel from normalized.fuel)"
+severity = "warn"
+description = "fuel codes that normalized.fuel does not know; they count as unknown"
+[[audits]]
 sql = "select distinct region from normalized.generation_reported where region not in (select region from normalized.region)"
 severity = "warn"
 description = "respondents that normalized.region does not know"
