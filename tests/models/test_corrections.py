@@ -1,4 +1,4 @@
-"""The dated corrections of clocks and signs, by the runner: on with one setting, off without a trace, by month as whole."""
+"""The dated corrections of clocks and signs: on with one setting, off without a trace, the same by month as whole."""
 
 import shutil
 from datetime import date
