@@ -28,7 +28,10 @@ def whole() -> duckdb.DuckDBPyConnection:
 def rebuilt(
     whole: duckdb.DuckDBPyConnection, name: str, first: datetime, end: datetime, region: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A warehouse that holds what `name` may read for hours in [first, end), of one region, and `name` built of it."""
+    """A warehouse that holds what `name` may read for hours in [first, end), of one region, and `name` built of it.
+
+    Of a table with one row a month, what is read begins with a whole month, as in a build.
+    """
     con = warehouse()
     for dataset in read_datasets():
         who = region_key(dataset)
@@ -41,7 +44,8 @@ def rebuilt(
         if other == name:
             continue
         model = MODELS[other]
-        hours = within(model.time_column, first, end) if model.time_column else "true"
+        begin = first.replace(day=1, hour=0) if model.time_column == "month_utc" else first
+        hours = within(model.time_column, begin, end) if model.time_column else "true"
         of_region = f"region = '{region}'" if region and model.time_column and "region" in model.columns else "true"
         con.register("source", whole.sql(f"select * from {other} where {hours} and {of_region}").to_arrow_table())
         con.execute(f"create table {other} as from source")

@@ -1,0 +1,44 @@
+/*---
+description = """
+How much each respondent usually uses, one row a month: what the screening of demand holds a value against to say that it is absurd.
+The published method takes the median of the whole series; here no value depends on what was reported a year later, and a new
+month does not make ten years stale. Medians of monthly medians: five months of garbage among twelve do not move them far.
+"""
+materialized = "table"
+refresh = "full"
+grain = ["region", "month_utc"]
+time_column = "month_utc"
+
+[columns]
+region = "Respondent, EIA code; authorities and, where synced, aggregates."
+month_utc = "First hour of the month for which the row speaks, UTC."
+median_month_mwh = "Median of the positive demand reported for the hours of this month, MWh; NULL where there is none."
+median_mwh = "Median of median_month_mwh over this month and the eleven before, MWh."
+median_before_mwh = "Median of median_month_mwh over the twelve months before this one, MWh; looks at no hour of this month. NULL in a region's first."
+
+[[audits]]
+unique = ["region", "month_utc"]
+[[audits]]
+not_null = ["region", "month_utc"]
+---*/
+with month as (
+    select region, date_trunc('month', hour_utc) as month_utc, median(demand_mwh) filter (where demand_mwh > 0) as median_month_mwh
+    from normalized.demand_reported
+    group by all
+),
+
+-- Every month of a region has a row, so that twelve rows are twelve months.
+spine as (
+    select s.region, s.month_utc, m.median_month_mwh
+    from normalized.demand_span as s
+    left join month as m on m.region = s.region and m.month_utc = s.month_utc
+)
+
+select
+    region,
+    month_utc,
+    median_month_mwh,
+    median(median_month_mwh) over (months rows between 11 preceding and current row) as median_mwh,
+    median(median_month_mwh) over (months rows between 12 preceding and 1 preceding) as median_before_mwh
+from spine
+window months as (partition by region order by month_utc)

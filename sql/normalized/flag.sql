@@ -1,0 +1,23 @@
+/*---
+description = "What each flag of demand means: the rule in words, its parameters, where it is from. Codes of demand_flag are those of kind screen."
+materialized = "table"
+grain = ["flag"]
+
+[columns]
+flag = "The code, as in demand_flag."
+kind = "screen: what is wrong with a reported value; repair: how a value to use instead was found."
+name = "What people call it."
+rule = "The rule in words. Of several rules that a value breaks, the first in the order of the screening is its flag."
+parameters = "Numbers of the rule: limits and lengths of windows; NULL where it has none."
+looks_ahead = "True where the rule reads later hours: the flag of a new hour can change as they come in."
+source = "Where the rule is from: the paper, a function of public code, or ours."
+
+[[audits]]
+unique = ["flag"]
+[[audits]]
+not_null = ["flag", "kind", "name", "rule", "looks_ahead", "source"]
+[[audits]]
+accepted_values = { column = "kind", values = ["screen", "repair"] }
+---*/
+select flag, kind, name, rule, parameters, looks_ahead, source
+from seeds.flag
