@@ -216,7 +216,8 @@ told as (
     having count(a.usual_level) = any_value(p.hours) + 2
 ),
 
--- A fit over all hours says too much for one hour, to which neighbors and forecast add noise of their own.
+-- Variances count 1 % more than they are (ridge), so that two that say the same share the weight. A fit over all hours says too
+-- much for one hour, to which neighbors and forecast add noise of their own.
 weighted as (
     select
         region,
@@ -224,12 +225,12 @@ weighted as (
         has_neighbors,
         has_forecast,
         hours / (hours + 1) * greatest(0, least(1.5, case
-            when has_neighbors and has_forecast then (nd * ff - fd * nf) / (nn * ff * 1.01 - nf * nf)
+            when has_neighbors and has_forecast then (nd * ff * 1.01 - fd * nf) / (nn * ff * 1.0201 - nf * nf)
             when has_neighbors then nd / nn
             else 0
         end)) as neighbors_weight,
         hours / (hours + 1) * greatest(0, least(1.5, case
-            when has_neighbors and has_forecast then (fd * nn - nd * nf) / (nn * ff * 1.01 - nf * nf)
+            when has_neighbors and has_forecast then (fd * nn * 1.01 - nd * nf) / (nn * ff * 1.0201 - nf * nf)
             when has_forecast then fd / ff
             else 0
         end)) as forecast_weight
