@@ -16,7 +16,7 @@ region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported (type D), MWh."
 demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
-demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag, an estimate where demand_repair says how it was made, else NULL."
+demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag or but clock_error (of which the hour is wrong, not the amount), an estimate where demand_repair says how it was made, else NULL."
 demand_repair = "How a missing or flagged demand was filled in demand_clean_mwh, a code of normalized.flag (kind repair); NULL where it was not."
 demand_gap_hours = "Length of the gap that was filled, hours; NULL where demand_repair is."
 demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
@@ -43,7 +43,7 @@ description = "hours without a flag whose clean demand is not the reported one"
 sql = """
 select * from normalized.demand
 where (demand_repair is null) <> (demand_gap_hours is null)
-    or (demand_repair is not null) <> (demand_flag is not null and demand_clean_mwh is not null)
+    or (demand_repair is not null) <> (coalesce(demand_flag, 'clock_error') <> 'clock_error' and demand_clean_mwh is not null)
 """
 description = "filled hours that do not say how, or hours that say so and are not filled"
 ---*/
@@ -51,7 +51,7 @@ select
     coalesce(s.region, d.region) as region,
     coalesce(s.hour_utc, d.hour_utc) as hour_utc,
     d.demand_mwh,
-    s.demand_flag,
+    coalesce(s.demand_flag, if(k.region is not null, 'clock_error', null)) as demand_flag,
     if(s.demand_flag is null, d.demand_mwh, r.demand_repaired_mwh) as demand_clean_mwh,
     r.demand_repair,
     r.demand_gap_hours,
@@ -71,3 +71,8 @@ from normalized.demand_screen as s
 full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
 left join normalized.demand_repair as r
     on r.region = s.region and r.hour_utc = s.hour_utc and s.demand_flag is not null
+left join seeds.clock_correction as k
+    on k.measure = 'demand'
+    and k.region = s.region
+    and s.hour_utc between k.first_hour_utc::timestamp and k.last_hour_utc::timestamp
+    and exists (from seeds.option where name = 'corrections' and not enabled)

@@ -1,7 +1,7 @@
 """The dated corrections of clocks and signs: on with one setting, off without a trace, the same by month as whole."""
 
 import shutil
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -64,17 +64,24 @@ def built(desk: Desk, *, corrections: bool, full: bool = False) -> BuildReport:
 
 
 def test_a_correction_applies_with_the_setting_and_leaves_no_trace_without_it(desk: Desk) -> None:
+    """But for the flag of demand, which says that an hour is known to be told by a wrong clock."""
+    values = (*READ, NAMES[1], "(select * exclude (demand_flag) from normalized.demand)")
+    flagged = "select min(hour_utc), max(hour_utc) from normalized.demand where demand_flag = 'clock_error'"
     built(desk, corrections=False)
     off = desk.contents(NAMES)
+    as_reported = [desk.query(f"from {table} order by all") for table in values]
+    assert desk.query(flagged) == [(datetime(2024, 1, 20), datetime(2024, 3, 31, 23))]
     desk.write("seeds/clock_correction.csv", CLOCKS.splitlines()[0] + "\n")
     desk.write("seeds/sign_correction.csv", SIGNS.splitlines()[0] + "\n")
     built(desk, corrections=False, full=True)
-    assert desk.contents(NAMES) == off, "corrections that are off are as good as none"
+    assert [desk.query(f"from {table} order by all") for table in values] == as_reported
+    assert desk.query(flagged) == [(None, None)]
 
     desk.write("seeds/clock_correction.csv", CLOCKS)
     desk.write("seeds/sign_correction.csv", SIGNS)
     built(desk, corrections=True)
     on = desk.contents(NAMES)
+    assert desk.query(flagged) == [(None, None)]
     assert [on[name] != off[name] for name in NAMES] == [True, True, True]
     for table in READ:
         marks = desk.query(f"select distinct correction from {table} where correction is not null order by 1")
