@@ -10,7 +10,7 @@ grain = ["region", "measure", "first_hour_utc"]
 
 [columns]
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
-measure = "What is flagged: demand."
+measure = "What is flagged: demand, or generation with EIA's fuel code, such as generation SUN."
 flag = "Why it is not to be trusted, a code of normalized.flag."
 first_hour_utc = "Start of the first hour with the flag, UTC."
 last_hour_utc = "Start of the last hour with the flag, UTC."
@@ -20,7 +20,7 @@ reported_min_mwh = "Least value reported in the stretch, MWh; NULL where none wa
 reported_max_mwh = "Greatest value reported in the stretch, MWh; NULL where none was."
 clean_min_mwh = "Least value used instead, MWh; NULL where there is none."
 clean_max_mwh = "Greatest value used instead, MWh; NULL where there is none."
-usual_mwh = "What is usual for the region in the month of the first hour (median_mwh of normalized.demand_level), MWh."
+usual_mwh = "Of demand, what is usual for the region in the month of the first hour (median_mwh of normalized.demand_level), MWh."
 
 [[audits]]
 unique = ["region", "measure", "first_hour_utc"]
@@ -48,6 +48,10 @@ with flagged as (
         demand_clean_mwh as clean_mwh
     from normalized.demand
     where demand_flag is not null
+    union all
+    select region, concat('generation ', fuel), generation_flag, hour_utc, generation_mwh, generation_clean_mwh
+    from normalized.generation
+    where generation_flag is not null
 ),
 
 islands as (
@@ -88,4 +92,5 @@ select
     s.clean_max_mwh,
     l.median_mwh as usual_mwh
 from stretches as s
-left join normalized.demand_level as l on l.region = s.region and l.month_utc = date_trunc('month', s.first_hour_utc)
+left join normalized.demand_level as l
+    on s.measure = 'demand' and l.region = s.region and l.month_utc = date_trunc('month', s.first_hour_utc)

@@ -178,10 +178,10 @@ CASES = [
         last="2024-01-01 00:00",
     ),
     Case(
-        "normalized.generation",
+        "normalized.generation_reported",
         "unknown_fuel",
-        hours("normalized.generation", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'FUS'", generation_mwh="1"),
-        hours("normalized.generation", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'SNB'", generation_mwh="1"),
+        hours("normalized.generation_reported", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'FUS'", generation_mwh="1"),
+        hours("normalized.generation_reported", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'SNB'", generation_mwh="1"),
         first="2024-03-01 00:00",
         last="2024-03-01 05:00",
     ),
@@ -196,7 +196,7 @@ CASES = [
             last="2024-03-01 05:00",
         )
         for model, others in {
-            "normalized.generation": {"fuel": "'SUN'"},
+            "normalized.generation_reported": {"fuel": "'SUN'"},
             "normalized.demand_reported": {},
             "normalized.interchange": {"neighbor": "'BPAT'"},
         }.items()

@@ -69,8 +69,10 @@ READS_NEIGHBORS = ("quality.balance",)
 
 
 def in_month(name: str) -> str:
-    """The condition that a row of a model lies in MONTH."""
-    return within(str(MODELS[name].time_column), MONTH, NEXT)
+    """The condition that a row of a model is of MONTH."""
+    time_column = MODELS[name].time_column
+    assert time_column is not None
+    return within(time_column, MONTH, NEXT)
 
 
 @pytest.mark.parametrize("name", INCREMENTAL)
