@@ -16,6 +16,7 @@ from energywh.models.check import Finding, Rule, check
 from energywh.models.frontmatter import Audit
 from tests.sql.model_files import GRAPH, MODELS, ORDER, build, load_seeds, warehouse
 
+FUELS = "normalized.generation_reported"
 NOW = datetime(2024, 3, 10, 12)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data-quality.md"
 # The rules that have a name of their own; the others are promises of the kinds that tests/models know.
@@ -178,10 +179,10 @@ CASES = [
         last="2024-01-01 00:00",
     ),
     Case(
-        "normalized.generation_reported",
+        FUELS,
         "unknown_fuel",
-        hours("normalized.generation_reported", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'FUS'", generation_mwh="1"),
-        hours("normalized.generation_reported", "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'SNB'", generation_mwh="1"),
+        hours(FUELS, "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'FUS'", generation_mwh="1"),
+        hours(FUELS, "CISO", "2024-03-01", "2024-03-01 05:00", fuel="'SNB'", generation_mwh="1"),
         first="2024-03-01 00:00",
         last="2024-03-01 05:00",
     ),
@@ -196,7 +197,7 @@ CASES = [
             last="2024-03-01 05:00",
         )
         for model, others in {
-            "normalized.generation_reported": {"fuel": "'SUN'"},
+            FUELS: {"fuel": "'SUN'"},
             "normalized.demand_reported": {},
             "normalized.interchange": {"neighbor": "'BPAT'"},
         }.items()
