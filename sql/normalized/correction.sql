@@ -8,6 +8,7 @@ where clocks change in autumn, onto one that an earlier value moves to. It stays
 moves to are left without a value.
 """
 materialized = "table"
+may_be_empty = true
 refresh = "full"
 grain = ["measure", "region", "neighbor", "hour_utc"]
 
