@@ -32,6 +32,7 @@ COMMANDS = {
     "diff": "Say what differs between two versions.",
     "revisions": "Say how often, how late and by how much sources revise.",
     "status": "Say what is fresh, late or failed.",
+    "check": "Say what is wrong with the published data, where and since when.",
     "watch": "Sync, build and export, again and again.",
     "config": "Print the settings that hold and where they came from.",
     "replay": "Rebuild staging from the payloads kept, without a network.",

@@ -157,7 +157,7 @@ def _print_numbers(report: BuildReport) -> None:
 def _print_warnings(report: BuildReport) -> None:
     for warning in report.warnings:
         what = warning.description or f"audit {warning.audit} fails"
-        rows = "1 row" if warning.failures == 1 else f"{warning.failures:,} rows"
+        rows = "1 row" if warning.failures == 1 else f"{warning.failures or 0:,} rows"
         click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
         click.echo(warning.sample)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def proven_before(model: Model, audit: Audit) -> bool:
 def run_audit(
     connection: duckdb.DuckDBPyConnection, model: Model, audit: Audit, months: Iterable[date] | None = None
 ) -> AuditResult:
-    """Run one audit.
+    """Run one audit, or note it where only `energywh check` runs it.
 
     Raises:
         AuditError: rows break an audit of severity `error`; the message shows a few of them.
@@ -68,8 +69,21 @@ def run_audit(
     """
     import duckdb
 
+    result = AuditResult(
+        model.name,
+        audit.name,
+        audit.severity,
+        None,
+        description=audit.description,
+        run_by=audit.when,
+        source_sql=failing_rows(model, audit),
+    )
     sql = failing_rows(model, audit, months)
     try:
+        if audit.when == "check":  # what is wrong with its SQL shows now, not at the first check
+            connection.execute("SET VARIABLE now_utc = now()::TIMESTAMP")
+            run(connection, f"DESCRIBE {sql}")
+            return result
         failures = run(connection, f"SELECT count(*) FROM (\n{sql}\n)")[0][0]
         sample = _sample(connection, sql) if failures else ""
     except duckdb.Error as error:
@@ -83,7 +97,7 @@ def run_audit(
             f"{model.path}:{audit.line}: {failures:,} row{'s' if failures > 1 else ''} of {model.name} "
             f"break{'' if failures > 1 else 's'} the audit {audit.name}{why}; such as\n{sample}"
         )
-    return AuditResult(model.name, audit.name, audit.severity, failures, sample, audit.description)
+    return replace(result, failures=failures, sample=sample)
 
 
 def _sample(connection: duckdb.DuckDBPyConnection, sql: str) -> str:

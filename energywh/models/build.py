@@ -392,7 +392,8 @@ def fill(
         if name in results:
             listener.built(results[name])
     let_go(connection)
-    if empty := [name for name, result in results.items() if not result.rows]:
+    models = graph.models
+    if empty := [name for name, result in results.items() if not result.rows and not models[name].may_be_empty]:
         listener.say(f"warning: no rows in {', '.join(empty)}")
     auditor.run_due(results, at_end=True)
 

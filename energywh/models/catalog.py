@@ -28,7 +28,7 @@ class CatalogColumn:
 
 @dataclass(frozen=True)
 class CatalogAudit:
-    """One audit; ``failures`` is None before the first build."""
+    """One audit; ``failures`` is None before the first build, and where only `energywh check` runs it."""
 
     name: str
     severity: str

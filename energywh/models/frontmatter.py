@@ -32,25 +32,33 @@ _KEYS = (
     "lookback",
     "lookahead",
     "refresh",
+    "may_be_empty",
     "columns",
     "audits",
 )
 _AUDIT_KINDS = ("unique", "not_null", "accepted_values", "range", "sql")
-_AUDIT_KEYS = (*_AUDIT_KINDS, "severity", "description")
+_AUDIT_KEYS = (*_AUDIT_KINDS, "name", "severity", "when", "description")
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 AuditKind = Literal["unique", "not_null", "accepted_values", "range", "sql"]
 Severity = Literal["error", "warn"]
+When = Literal["build", "check"]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """One promise about a model's data; it fails when its query returns rows."""
+    """One promise about a model's data; it fails when its query returns rows.
+
+    Attributes:
+        when: `build` where each build runs it; `check` where only `energywh check` does, as for what is wrong with the
+            data themselves. There, SQL has the present moment in `getvariable('now_utc')`.
+    """
 
     kind: AuditKind
     name: str
     line: int
     severity: Severity = "error"
+    when: When = "build"
     description: str = ""
     columns: tuple[str, ...] = ()
     values: tuple[str | int | float | bool, ...] = ()
@@ -71,6 +79,7 @@ class Model:
         lookback: how far before its own hour a row reads.
         lookahead: how far after its own hour a row reads; for cleaning, never for features.
         refresh: `incremental` where a month can be built from its months, the lookback and the lookahead alone.
+        may_be_empty: True where no rows are good news, and a build need not mention it.
         sql_hash: changes when the model's rows could change.
         file_hash: changes when anything in the file does.
     """
@@ -86,6 +95,7 @@ class Model:
     lookback: timedelta
     lookahead: timedelta
     refresh: Literal["incremental", "full"]
+    may_be_empty: bool
     columns: Mapping[str, str]
     audits: tuple[Audit, ...]
     sql_hash: str
@@ -172,6 +182,7 @@ def read_model(path: Path) -> Model:
         lookback=lookback,
         lookahead=lookahead,
         refresh=refresh,  # type: ignore[arg-type]
+        may_be_empty=_truth(source, head, "may_be_empty"),
         columns=columns,
         audits=_audits(source, head, columns),
         sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
@@ -229,6 +240,13 @@ def _choice(source: _Source, head: Mapping[str, Any], key: str, choices: tuple[s
     return str(value)
 
 
+def _truth(source: _Source, head: Mapping[str, Any], key: str) -> bool:
+    value = head.get(key, False)
+    if not isinstance(value, bool):
+        raise source.error(f"'{key}' must be true or false, not {value!r}", source.line_of(key))
+    return value
+
+
 def _reach(source: _Source, head: Mapping[str, Any], key: str) -> timedelta:
     try:
         return timedelta(hours=parse_duration_hours(str(head.get(key, "0h")), f"'{key}'"))
@@ -277,7 +295,10 @@ def _audits(source: _Source, head: Mapping[str, Any], columns: Mapping[str, str]
     for number, table in enumerate(tables):
         inline = len(source.audit_lines) <= number
         line = source.line_of("audits") if inline else source.audit_lines[number]
-        audits.append(_audit(source, table, columns, line, number + 1))
+        audit = _audit(source, table, columns, line, number + 1)
+        if "name" in table and audit.name in (other.name for other in audits):
+            raise source.error(f"two audits are named '{audit.name}'", line)
+        audits.append(audit)
     return tuple(audits)
 
 
@@ -299,10 +320,14 @@ def _audit(source: _Source, table: Mapping[str, Any], columns: Mapping[str, str]
         raise source.error(f"an audit has exactly one of {', '.join(_AUDIT_KINDS)}; this one has {found}", line)
     kind = kinds[0]
     severity = _choice(source, table, "severity", ("error", "warn"))
+    when = _choice(source, table, "when", ("build", "check"))
     description = _text(source, table, "description", at("description")) if "description" in table else ""
+    own_name = table.get("name")
+    if own_name is not None and not (isinstance(own_name, str) and NAME.fullmatch(own_name)):
+        raise source.error("the 'name' of an audit is of lower-case letters, digits and _", at("name"))
 
     def audit(name: str, **facts: Any) -> Audit:
-        return Audit(kind, name, at(kind), severity, description, **facts)  # type: ignore[arg-type]
+        return Audit(kind, own_name or name, at(kind), severity, when, description, **facts)  # type: ignore[arg-type]
 
     if kind in ("unique", "not_null"):
         names = _names(source, table, kind, columns, at(kind))

@@ -24,7 +24,7 @@ from energywh.models.staging import Landing, Watermark
 if TYPE_CHECKING:
     import duckdb
 
-FORMAT = 3  # raised when the tables below or the digests change meaning: the next build then starts from nothing
+FORMAT = 4  # raised when the tables below or the digests change meaning: the next build then starts from nothing
 
 SCHEMA = """
 CREATE SCHEMA energywh;
@@ -64,8 +64,11 @@ COMMENT ON TABLE energywh.input IS 'Digests of the upstream months that a model 
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 COMMENT ON TABLE energywh.dependency IS 'What each model reads: models, seeds and staging tables.';
 CREATE TABLE energywh.audit (
-    model VARCHAR, audit VARCHAR, severity VARCHAR, failures BIGINT, sample VARCHAR, description VARCHAR);
-COMMENT ON TABLE energywh.audit IS 'Result of each audit; a published version has failures in warnings only.';
+    model VARCHAR, audit VARCHAR, severity VARCHAR, failures BIGINT, sample VARCHAR, description VARCHAR,
+    run_by VARCHAR, source_sql VARCHAR);
+COMMENT ON TABLE energywh.audit IS
+    'Result of each audit; a published version has failures in warnings only. failures is NULL where run_by is check:
+energywh check runs these, and all others again. source_sql selects the rows that break the promise.';
 CREATE TABLE energywh.left_out (model VARCHAR, reason VARCHAR);
 COMMENT ON TABLE energywh.left_out IS 'Models and seeds of the user''s own that are not in this version, and why.';
 """
@@ -117,14 +120,21 @@ class Known:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """Outcome of one audit: how many rows broke the promise, and a few of them as text."""
+    """Outcome of one audit: how many rows broke the promise, and a few of them as text.
+
+    Attributes:
+        failures: None where the audit is run by `energywh check` alone.
+        source_sql: the SELECT of the rows that break it, in all months.
+    """
 
     model: str
     audit: str
     severity: str
-    failures: int
-    sample: str
+    failures: int | None
+    sample: str = ""
     description: str = ""
+    run_by: str = "build"
+    source_sql: str = ""
 
 
 def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
@@ -306,8 +316,17 @@ class Meta:
             f"DELETE FROM {self._schema}.audit WHERE model = ? AND audit = ?", [result.model, result.audit]
         )
         self._connection.execute(
-            f"INSERT INTO {self._schema}.audit VALUES (?, ?, ?, ?, ?, ?)",
-            [result.model, result.audit, result.severity, result.failures, result.sample, result.description],
+            f"INSERT INTO {self._schema}.audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                result.model,
+                result.audit,
+                result.severity,
+                result.failures,
+                result.sample,
+                result.description,
+                result.run_by,
+                result.source_sql,
+            ],
         )
 
     def forget_audits(self, model: str) -> None:

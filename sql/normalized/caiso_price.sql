@@ -31,6 +31,30 @@ where abs(lmp_usd_per_mwh - energy_usd_per_mwh - congestion_usd_per_mwh - loss_u
 """
 severity = "warn"
 description = "prices that are not the sum of their components"
+[[audits]]
+name = "hub_missing"
+when = "check"
+severity = "warn"
+description = "a trading hub lacks day-ahead prices of the newest days, while others have them"
+sql = """
+with dam as (
+    select node, hour_utc, lmp_usd_per_mwh from normalized.caiso_price where market = 'DAM'
+),
+owed as (
+    select n.node, h.hour_utc
+    from (
+        select distinct hour_utc from dam
+        where hour_utc > (select max(hour_utc) from dam)
+            - to_days(cast((select value from seeds.check_limit where name = 'recent_days') as integer))
+    ) as h
+    cross join (select distinct node from dam where starts_with(node, 'TH_')) as n
+)
+select 'CISO' as region, o.node, min(o.hour_utc) as first_hour_utc, max(o.hour_utc) as last_hour_utc, count(*) as hours
+from owed as o
+left join dam as d on d.node = o.node and d.hour_utc = o.hour_utc
+where d.lmp_usd_per_mwh is null
+group by o.node
+"""
 ---*/
 -- Means add up whole hundred-thousandths of a dollar, the finest that is published: integers give the same sum in any order. A
 -- value that stands alone is taken as it is. Prices of 1e9 USD/MWh and more, which there are not, are left out of means.

@@ -3,7 +3,8 @@ description = """
 What each respondent reports about itself, with what is to be thought of its demand, one row an hour. Every hour from the region's
 first to its last demand has a row, even one for which the source has none; beyond these, hours that the source has a row of
 (day-ahead forecasts, respondents that only generate). Reported values are kept as they are: demand_flag says what is
-suspicious about demand_mwh, demand_clean_mwh is what to use instead. Aggregates are here when they were synced; join
+suspicious about demand_mwh, demand_clean_mwh is what to use instead: repaired where that can honestly be done (see
+normalized.demand_repair), else NULL. It looks at later hours, so features do not read it. Aggregates are here when they were synced; join
 normalized.region on kind to leave them out.
 """
 materialized = "table"
@@ -15,7 +16,9 @@ region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported (type D), MWh."
 demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
-demand_clean_mwh = "Demand to use: as reported where there is no flag, MWh."
+demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag or but clock_error (of which the hour is wrong, not the amount), an estimate where demand_repair says how it was made, else NULL."
+demand_repair = "How a missing or flagged demand was filled in demand_clean_mwh, a code of normalized.flag (kind repair); NULL where it was not."
+demand_gap_hours = "Length of the gap that was filled, hours; NULL where demand_repair is."
 demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh; runs up to a day and a half beyond the actuals."
 net_generation_mwh = "Net generation (type NG), MWh."
@@ -27,6 +30,7 @@ net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only
 total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
+correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL where none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -35,13 +39,22 @@ not_null = ["region", "hour_utc"]
 [[audits]]
 sql = "select * from normalized.demand where demand_flag is null and demand_clean_mwh is distinct from demand_mwh"
 description = "hours without a flag whose clean demand is not the reported one"
+[[audits]]
+sql = """
+select * from normalized.demand
+where (demand_repair is null) <> (demand_gap_hours is null)
+    or (demand_repair is not null) <> (coalesce(demand_flag, 'clock_error') <> 'clock_error' and demand_clean_mwh is not null)
+"""
+description = "filled hours that do not say how, or hours that say so and are not filled"
 ---*/
 select
     coalesce(s.region, d.region) as region,
     coalesce(s.hour_utc, d.hour_utc) as hour_utc,
     d.demand_mwh,
-    s.demand_flag,
-    case when s.demand_flag is null then d.demand_mwh end as demand_clean_mwh,
+    coalesce(s.demand_flag, if(k.region is not null, 'clock_error', null)) as demand_flag,
+    if(s.demand_flag is null, d.demand_mwh, r.demand_repaired_mwh) as demand_clean_mwh,
+    r.demand_repair,
+    r.demand_gap_hours,
     s.demand_screened_mwh,
     d.demand_forecast_mwh,
     d.net_generation_mwh,
@@ -52,6 +65,14 @@ select
     d.net_generation_adjusted_mwh,
     d.total_interchange_imputed_mwh,
     d.total_interchange_adjusted_mwh,
-    d.source
+    d.source,
+    d.correction
 from normalized.demand_screen as s
 full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
+left join normalized.demand_repair as r
+    on r.region = s.region and r.hour_utc = s.hour_utc and s.demand_flag is not null
+left join seeds.clock_correction as k
+    on k.measure = 'demand'
+    and k.region = s.region
+    and s.hour_utc between k.first_hour_utc::timestamp and k.last_hour_utc::timestamp
+    and exists (from seeds.option where name = 'corrections' and not enabled)

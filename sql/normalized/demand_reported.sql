@@ -5,10 +5,12 @@ A row exists where the source has a row of any of the four types, even one witho
 synced; join normalized.region on kind to leave them out. Values are as reported: absurd ones are kept, missing ones are NULL.
 An hour that both the API and the half-year files have is one row: of each value the one that became known last (of the
 newest six weeks the API's), and any value before none. normalized.source_conflict lists where they differ. A row of a file that is blank throughout counts as no row.
+Known errors of clocks stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
-lookback = "0h"
+lookback = "8h"    # how far a clock is corrected
+lookahead = "8h"
 
 [columns]
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
@@ -24,13 +26,20 @@ net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only
 total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both, some from each."
+correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL where none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 [[audits]]
-sql = "select distinct region from normalized.demand_reported where region not in (select region from normalized.region)"
+name = "unknown_region"
+sql = """
+select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.demand_reported
+where region not in (select region from normalized.region)
+group by region
+"""
 severity = "warn"
 description = "respondents that normalized.region does not know"
 [[audits]]
@@ -43,7 +52,7 @@ description = "demand that no authority can have; kept as reported"
 ---*/
 -- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
 -- value that is one counts (arg_max passes over NULL).
-with filed as (
+with filed as not materialized (
     select * exclude (file)
     from staging.eia_files.balance
     where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
@@ -58,7 +67,54 @@ with filed as (
     group by region, period
 ),
 
-files as (
+-- A clock is corrected measure by measure, for the other measures of an hour may stand where they are.
+corrected as (
+    select
+        measure,
+        region,
+        hour_utc + interval 1 hour as period,
+        corrected_hour_utc + interval 1 hour as corrected_period,
+        correction
+    from normalized.correction
+    where neighbor = 'ALL'
+),
+
+filed_measures as (
+    select
+        region,
+        period,
+        known_from_utc,
+        unnest([
+            {
+                measure: 'demand',
+                reported: demand_mwh,
+                imputed: demand_imputed_mwh,
+                adjusted: demand_adjusted_mwh
+            },
+            {
+                measure: 'demand_forecast',
+                reported: demand_forecast_mwh,
+                imputed: null,
+                adjusted: null
+            },
+            {
+                measure: 'net_generation',
+                reported: net_generation_mwh,
+                imputed: net_generation_imputed_mwh,
+                adjusted: net_generation_adjusted_mwh
+            },
+            {
+                measure: 'total_interchange',
+                reported: total_interchange_mwh,
+                imputed: total_interchange_imputed_mwh,
+                adjusted: total_interchange_adjusted_mwh
+            }
+        ], recursive := true)
+    from filed
+    where region in (select region from corrected)
+),
+
+placed as (
     select
         region,
         period,
@@ -72,8 +128,49 @@ files as (
         net_generation_imputed_mwh,
         net_generation_adjusted_mwh,
         total_interchange_imputed_mwh,
-        total_interchange_adjusted_mwh
+        total_interchange_adjusted_mwh,
+        null as correction
     from filed
+    where region not in (select region from corrected)
+    union all
+    select
+        f.region,
+        coalesce(c.corrected_period, f.period) as period,
+        max(f.known_from_utc),
+        max(f.reported) filter (where f.measure = 'demand'),
+        max(f.reported) filter (where f.measure = 'demand_forecast'),
+        max(f.reported) filter (where f.measure = 'net_generation'),
+        max(f.reported) filter (where f.measure = 'total_interchange'),
+        max(f.imputed) filter (where f.measure = 'demand'),
+        max(f.adjusted) filter (where f.measure = 'demand'),
+        max(f.imputed) filter (where f.measure = 'net_generation'),
+        max(f.adjusted) filter (where f.measure = 'net_generation'),
+        max(f.imputed) filter (where f.measure = 'total_interchange'),
+        max(f.adjusted) filter (where f.measure = 'total_interchange'),
+        max(c.correction)
+    from filed_measures as f
+    left join corrected as c on c.measure = f.measure and c.region = f.region and c.period = f.period
+    where c.period is null or c.corrected_period is not null
+    group by f.region, coalesce(c.corrected_period, f.period)
+),
+
+files as (
+    select
+        region,
+        period,
+        correction,
+        known_from_utc,
+        demand_mwh,
+        demand_forecast_mwh,
+        net_generation_mwh,
+        total_interchange_mwh,
+        demand_imputed_mwh,
+        demand_adjusted_mwh,
+        net_generation_imputed_mwh,
+        net_generation_adjusted_mwh,
+        total_interchange_imputed_mwh,
+        total_interchange_adjusted_mwh
+    from placed
     where coalesce(
         demand_mwh,
         demand_forecast_mwh,
@@ -90,19 +187,29 @@ files as (
 
 api as (
     select
-        respondent as region,
-        period,
-        max(value) filter (where type = 'D') as demand_mwh,
-        max(known_from_utc) filter (where type = 'D') as demand_from_utc,
-        max(value) filter (where type = 'DF') as demand_forecast_mwh,
-        max(known_from_utc) filter (where type = 'DF') as demand_forecast_from_utc,
-        max(value) filter (where type = 'NG') as net_generation_mwh,
-        max(known_from_utc) filter (where type = 'NG') as net_generation_from_utc,
-        max(value) filter (where type = 'TI') as total_interchange_mwh,
-        max(known_from_utc) filter (where type = 'TI') as total_interchange_from_utc
-    from staging.eia.region_data
-    where type in ('D', 'DF', 'NG', 'TI')
-    group by respondent, period
+        r.respondent as region,
+        coalesce(c.corrected_period, r.period) as period,
+        max(c.correction) as correction,
+        max(r.value) filter (where r.type = 'D') as demand_mwh,
+        max(r.known_from_utc) filter (where r.type = 'D') as demand_from_utc,
+        max(r.value) filter (where r.type = 'DF') as demand_forecast_mwh,
+        max(r.known_from_utc) filter (where r.type = 'DF') as demand_forecast_from_utc,
+        max(r.value) filter (where r.type = 'NG') as net_generation_mwh,
+        max(r.known_from_utc) filter (where r.type = 'NG') as net_generation_from_utc,
+        max(r.value) filter (where r.type = 'TI') as total_interchange_mwh,
+        max(r.known_from_utc) filter (where r.type = 'TI') as total_interchange_from_utc
+    from staging.eia.region_data as r
+    left join corrected as c
+        on c.region = r.respondent
+        and c.period = r.period
+        and c.measure = case r.type
+            when 'D' then 'demand'
+            when 'DF' then 'demand_forecast'
+            when 'NG' then 'net_generation'
+            when 'TI' then 'total_interchange'
+        end
+    where r.type in ('D', 'DF', 'NG', 'TI') and (c.period is null or c.corrected_period is not null)
+    group by r.respondent, coalesce(c.corrected_period, r.period)
 ),
 
 -- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
@@ -111,6 +218,7 @@ met as (
         coalesce(a.region, f.region) as region,
         coalesce(a.period, f.period) - interval 1 hour as hour_utc,
         a.region is not null as in_api,
+        coalesce(a.correction, f.correction) as correction,
         a.demand_mwh as api_demand_mwh,
         f.demand_mwh as file_demand_mwh,
         f.demand_mwh is not null
@@ -159,5 +267,6 @@ select
             or (api_total_interchange_mwh is not null and not total_interchange_of_file)
             then 'both'
         else 'eia_files'
-    end as source
+    end as source,
+    correction
 from met

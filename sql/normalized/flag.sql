@@ -1,11 +1,14 @@
 /*---
-description = "What each flag of demand means: the rule in words, its parameters, where it is from. Codes of demand_flag are those of kind screen."
+description = """
+What each flag of demand and generation means: the rule in words, its parameters, where it is from. Codes of demand_flag are those
+of kind screen, of demand_repair those of kind repair, of generation_flag those of kind generation.
+"""
 materialized = "table"
-grain = ["flag"]
+grain = ["kind", "flag"]
 
 [columns]
-flag = "The code, as in demand_flag."
-kind = "screen: what is wrong with a reported value; repair: how a value to use instead was found."
+flag = "The code; of the same name in two kinds it is of two rules."
+kind = "screen: what is wrong with a reported value; repair: how a value to use instead was found; generation: what is wrong with a reported value of generation."
 name = "What people call it."
 rule = "The rule in words. Of several rules that a value breaks, the first in the order of the screening is its flag."
 parameters = "Numbers of the rule: limits and lengths of windows; NULL where it has none."
@@ -13,11 +16,11 @@ looks_ahead = "True where the rule reads later hours: the flag of a new hour can
 source = "Where the rule is from: the paper, a function of public code, or ours."
 
 [[audits]]
-unique = ["flag"]
+unique = ["kind", "flag"]
 [[audits]]
 not_null = ["flag", "kind", "name", "rule", "looks_ahead", "source"]
 [[audits]]
-accepted_values = { column = "kind", values = ["screen", "repair"] }
+accepted_values = { column = "kind", values = ["screen", "repair", "generation"] }
 ---*/
 select flag, kind, name, rule, parameters, looks_ahead, source
 from seeds.flag

@@ -15,12 +15,14 @@ name = "Name of the fuel; EIA's labels change case over time, the code does not.
 family = "Family the code counts towards in normalized.grid."
 renewable = "True for water, sun, wind and geothermal; pumped and other storage are not sources."
 storage = "True where the value may be negative because it is charging."
+may_be_negative = "True where the value may be far below zero: storage, and what may hold some (WAT and OTH did until 2024-25)."
+steady = "True where plants neither stop nor start within an hour."
 split_from = "Code this one was reported under before it existed; NULL for original codes."
 
 [[audits]]
 unique = ["fuel"]
 [[audits]]
-not_null = ["fuel", "name", "family", "renewable", "storage"]
+not_null = ["fuel", "name", "family", "renewable", "storage", "may_be_negative", "steady"]
 [[audits]]
 accepted_values = { column = "family", values = ["coal", "gas", "nuclear", "oil", "hydro", "solar", "wind", "geothermal", "storage", "other", "unknown"] }
 [[audits]]
@@ -32,5 +34,7 @@ select
     family,
     cast(renewable as boolean) as renewable,
     cast(storage as boolean) as storage,
+    cast(may_be_negative as boolean) as may_be_negative,
+    cast(steady as boolean) as steady,
     split_from
 from seeds.fuel

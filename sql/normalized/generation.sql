@@ -1,10 +1,10 @@
 /*---
 description = """
-Net generation of each respondent by EIA fuel code, one row an hour and code; normalized.fuel gives each code's family.
-An hour and code that both the API and the half-year files have is one row: the value that became known last (of the
-newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ. A blank in a file counts as no row.
+Net generation of each respondent by EIA fuel code, as reported and with what is to be thought of it, one row an hour and code that the
+source has; normalized.fuel gives each code's family. Reported values are kept as they are: generation_flag says what is
+suspicious, and generation_clean_mwh is NULL there. Nothing is filled: a gap in generation is not invented.
 """
-materialized = "table"
+materialized = "view"
 grain = ["region", "hour_utc", "fuel"]
 lookback = "0h"
 
@@ -12,88 +12,25 @@ lookback = "0h"
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 fuel = "EIA fuel code as reported, old or new."
-generation_mwh = "Net generation, MWh; storage is negative while it charges, and small negative values of other fuels are self-use."
+generation_mwh = "Net generation as reported, MWh; storage is negative while it charges, and small negative values of other fuels are self-use."
+generation_flag = "Why generation_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
+generation_clean_mwh = "Generation to use, MWh: as reported where there is no flag, else NULL."
 generation_imputed_mwh = "What EIA imputed where the value was missing or beyond belief, MWh; only in the half-year files."
 generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
+correction = "clock where the row was moved here from the hour for which it was reported; NULL where it is as reported."
 
-[[audits]]
-not_null = ["region", "hour_utc", "fuel"]
-[[audits]]
-sql = "select distinct fuel from normalized.generation where fuel not in (select fuel from normalized.fuel)"
-severity = "warn"
-description = "fuel codes that normalized.fuel does not know; they count as unknown"
-[[audits]]
-sql = "select distinct region from normalized.generation where region not in (select region from normalized.region)"
-severity = "warn"
-description = "respondents that normalized.region does not know"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as (
-    select * exclude (file)
-    from staging.eia_files.balance
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.balance
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, period
-),
-
-files as (
-    select region, period, fuel, known_from_utc, generation_mwh, generation_imputed_mwh, generation_adjusted_mwh
-    from filed
-    unpivot include nulls (
-        (generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) for fuel in (
-            (col_mwh, col_imputed_mwh, col_adjusted_mwh) as 'COL',
-            (ng_mwh, ng_imputed_mwh, ng_adjusted_mwh) as 'NG',
-            (nuc_mwh, nuc_imputed_mwh, nuc_adjusted_mwh) as 'NUC',
-            (oil_mwh, oil_imputed_mwh, oil_adjusted_mwh) as 'OIL',
-            (wat_mwh, wat_imputed_mwh, wat_adjusted_mwh) as 'WAT',
-            (ps_mwh, ps_imputed_mwh, ps_adjusted_mwh) as 'PS',
-            (sun_mwh, sun_imputed_mwh, sun_adjusted_mwh) as 'SUN',
-            (snb_mwh, snb_imputed_mwh, snb_adjusted_mwh) as 'SNB',
-            (wnd_mwh, wnd_imputed_mwh, wnd_adjusted_mwh) as 'WND',
-            (wnb_mwh, wnb_imputed_mwh, wnb_adjusted_mwh) as 'WNB',
-            (geo_mwh, geo_imputed_mwh, geo_adjusted_mwh) as 'GEO',
-            (bat_mwh, bat_imputed_mwh, bat_adjusted_mwh) as 'BAT',
-            (oes_mwh, oes_imputed_mwh, oes_adjusted_mwh) as 'OES',
-            (ues_mwh, ues_imputed_mwh, ues_adjusted_mwh) as 'UES',
-            (oth_mwh, oth_imputed_mwh, oth_adjusted_mwh) as 'OTH',
-            (unk_mwh, unk_imputed_mwh, unk_adjusted_mwh) as 'UNK'
-        )
-    )
-    where coalesce(generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) is not null
-),
-
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
-met as (
-    select
-        coalesce(a.respondent, f.region) as region,
-        coalesce(a.fueltype, f.fuel) as fuel,
-        coalesce(a.period, f.period) - interval 1 hour as hour_utc,
-        a.period is not null as in_api,
-        a.value as api_mwh,
-        f.generation_mwh as file_mwh,
-        f.generation_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file,
-        f.generation_imputed_mwh,
-        f.generation_adjusted_mwh
-    from staging.eia.fuel_type_data as a
-    full join files as f
-        on f.region = a.respondent and f.fuel = a.fueltype and f.period = a.period
-)
-
 select
-    region,
-    hour_utc,
-    fuel,
-    if(of_file, file_mwh, api_mwh) as generation_mwh,
-    generation_imputed_mwh,
-    generation_adjusted_mwh,
-    if(of_file or not in_api, 'eia_files', 'eia') as source
-from met
+    g.region,
+    g.hour_utc,
+    g.fuel,
+    g.generation_mwh,
+    s.generation_flag,
+    if(s.generation_flag is null, g.generation_mwh, null) as generation_clean_mwh,
+    g.generation_imputed_mwh,
+    g.generation_adjusted_mwh,
+    g.source,
+    g.correction
+from normalized.generation_reported as g
+left join normalized.generation_screen as s on s.region = g.region and s.hour_utc = g.hour_utc and s.fuel = g.fuel

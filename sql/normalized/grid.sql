@@ -17,7 +17,7 @@ region = "Balancing authority, EIA code."
 hour_utc = "Start of the hour, UTC."
 demand_mwh = "Demand as reported (type D), MWh."
 demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
-demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag (see normalized.demand)."
+demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag, repaired where that can be done (see normalized.demand)."
 demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh."
 net_generation_mwh = "Net generation (type NG), MWh."
@@ -68,6 +68,17 @@ price_rtm_sp15_usd_per_mwh = "CISO only: mean of the hour's five-minute real-tim
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
+[[audits]]
+name = "spine"
+when = "check"
+description = "regions of which hours are left out, or stand twice"
+sql = """
+select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours,
+    date_diff('hour', min(hour_utc), max(hour_utc)) + 1 as hours_owed
+from normalized.grid
+group by region
+having count(*) <> date_diff('hour', min(hour_utc), max(hour_utc)) + 1
+"""
 ---*/
 with spine as (
     select

@@ -4,10 +4,12 @@ Hourly interchange of each respondent with each neighbor, as that respondent rep
 each side, and the two sides often disagree: never add both.
 An hour and pair that both the API and the half-year files have is one row: the value that became known last (of the
 newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ.
+Known errors of clock and sign stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
 grain = ["region", "neighbor", "hour_utc"]
-lookback = "0h"
+lookback = "8h"    # how far a clock is corrected
+lookahead = "8h"
 
 [columns]
 region = "Respondent that reports the value, EIA code (fromba)."
@@ -15,13 +17,20 @@ neighbor = "Its neighbor, EIA code, which may be a foreign system (toba)."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 interchange_mwh = "Net interchange from region to neighbor, MWh; positive = export."
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
+correction = "What of the row was corrected, clock, sign or clock+sign; NULL where it is as reported."
 
 [[audits]]
 not_null = ["region", "neighbor", "hour_utc"]
 [[audits]]
+unique = ["region", "neighbor", "hour_utc"]
+when = "check"
+[[audits]]
+name = "unknown_region"
 sql = """
-select distinct region, neighbor from normalized.interchange
+select region, neighbor, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours
+from normalized.interchange
 where region not in (select region from normalized.region) or neighbor not in (select region from normalized.region)
+group by region, neighbor
 """
 severity = "warn"
 description = "regions or neighbors that normalized.region does not know"
@@ -59,9 +68,16 @@ met as (
 )
 
 select
-    region,
-    neighbor,
-    hour_utc,
-    if(of_file, file_mwh, api_mwh) as interchange_mwh,
-    if(of_file or not in_api, 'eia_files', 'eia') as source
-from met
+    m.region,
+    m.neighbor,
+    coalesce(c.corrected_hour_utc, m.hour_utc) as hour_utc,
+    case
+        when c.reversed then 0 - if(m.of_file, m.file_mwh, m.api_mwh)
+        else if(m.of_file, m.file_mwh, m.api_mwh)
+    end as interchange_mwh,
+    if(m.of_file or not m.in_api, 'eia_files', 'eia') as source,
+    c.correction
+from met as m
+left join normalized.correction as c
+    on c.measure = 'interchange' and c.region = m.region and c.neighbor = m.neighbor and c.hour_utc = m.hour_utc
+where c.hour_utc is null or c.corrected_hour_utc is not null

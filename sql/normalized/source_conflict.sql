@@ -4,6 +4,7 @@ Where EIA's API and its half-year files give different values for the same thing
 models take the one that became known last. A value that only one of the two has is no conflict.
 """
 materialized = "table"
+may_be_empty = true
 grain = ["region", "hour_utc", "measure", "code"]
 lookback = "0h"
 
@@ -21,6 +22,24 @@ eia_files_known_from_utc = "When the file's value became known here, UTC."
 unique = ["region", "hour_utc", "measure", "code"]
 [[audits]]
 not_null = ["region", "hour_utc", "measure", "code", "eia_mwh", "eia_files_mwh"]
+[[audits]]
+name = "source_conflict"
+when = "check"
+severity = "warn"
+description = "EIA's API and its files still differ on hours of the newest year that both should have settled"
+sql = """
+with newest as (select max(hour_utc) as newest_utc from normalized.demand_reported where demand_mwh is not null)
+select region, measure, code, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours,
+    max(abs(eia_mwh - eia_files_mwh)) as greatest_mwh
+from normalized.source_conflict, newest
+where hour_utc between newest_utc - interval 1 year
+        and newest_utc - to_days(cast((select value from seeds.check_limit where name = 'conflict_days') as integer))
+    and abs(eia_mwh - eia_files_mwh) > greatest(
+        (select value from seeds.check_limit where name = 'conflict_mwh'),
+        (select value from seeds.check_limit where name = 'conflict_share') * greatest(abs(eia_mwh), abs(eia_files_mwh))
+    )
+group by region, measure, code
+"""
 ---*/
 -- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
 -- value that is one counts (arg_max passes over NULL).

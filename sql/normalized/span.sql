@@ -42,7 +42,7 @@ with reported as (
         min(g.hour_utc) filter (where f.family = 'solar' and g.generation_mwh is not null),
         min(g.hour_utc) filter (where f.family = 'wind' and g.generation_mwh is not null),
         min(g.hour_utc) filter (where f.family = 'hydro' and g.generation_mwh is not null)
-    from normalized.generation as g
+    from normalized.generation_reported as g
     left join normalized.fuel as f on f.fuel = g.fuel
     group by g.region
     union all

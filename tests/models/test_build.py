@@ -370,3 +370,30 @@ def test_an_option_reaches_the_models_and_makes_those_that_read_it_stale(tmp_pat
     assert desk.query("FROM n.told") == [(True,)]
     assert [result.name for result in report.models if result.built] == ["n.told"]
     assert not build(desk.home, sql=desk.sql, options=BuildOptions(corrections=True)).published
+
+
+def test_an_audit_of_check_alone_is_kept_by_a_build_and_not_run(tmp_path: Path) -> None:
+    audit = '[[audits]]\nname = "low"\nwhen = "check"\nsql = "select a from n.x where a < 5"'
+    desk = small(tmp_path, x=model("select 2 as a", audits=audit))
+    assert desk.build().warnings == []
+    kept = desk.query("SELECT audit, severity, failures, run_by, source_sql FROM energywh.audit")
+    assert kept == [("low", "error", None, "check", "select a from n.x where a < 5")]
+
+    desk.write("n/x.sql", model("select 2 as a", audits=audit.replace("a < 5", "b < 5")))
+    with pytest.raises(ModelError, match=r'x.sql:10: audit low of n.x failed: .*"b" not found'):
+        desk.build()
+
+
+def test_a_model_may_say_that_it_may_be_empty(tmp_path: Path) -> None:
+    class Said(Listener):
+        def __init__(self) -> None:
+            self.messages: list[str] = []
+
+        def say(self, message: str) -> None:
+            self.messages.append(message)
+
+    select = "select 2 as a where false"
+    desk = small(tmp_path, x=model(select), y=model(select, head="may_be_empty = true"))
+    said = Said()
+    build(desk.home, sql=desk.sql, listener=said)
+    assert said.messages[-1] == "warning: no rows in n.x"

@@ -60,6 +60,18 @@ def test_a_model_file_is_read(tmp_path: Path) -> None:
     assert model.audits[3].sql.endswith("200000")
 
 
+def test_an_audit_may_have_a_name_that_no_other_of_its_model_has_and_be_left_to_check(tmp_path: Path) -> None:
+    named = GOOD.replace('severity = "warn"', 'severity = "warn"\nname = "low"\nwhen = "check"')
+    audits = read(tmp_path, named).audits
+    assert [(audit.name, audit.when) for audit in audits][1:3] == [
+        ("accepted_values(region)", "build"),
+        ("low", "check"),
+    ]
+    twice = named.replace('description = "No authority', 'name = "low"\ndescription = "No authority')
+    with pytest.raises(ModelError, match=r":23: two audits are named 'low'"):
+        read(tmp_path, twice)
+
+
 def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -> None:
     model = read(tmp_path, GOOD)
     worded = read(tmp_path, GOOD.replace("Demand, MWh.", "Demand as reported, MWh."))
@@ -88,6 +100,9 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
             20,
             "'severity' must be error or warn, not 'wran'; did you",
         ),
+        (('severity = "warn"', 'when = "chek"'), 20, "'when' must be build or check, not 'chek'; did you mean check?"),
+        (('severity = "warn"', 'name = "Too low"'), 20, "the 'name' of an audit is of lower-case letters"),
+        (("lookback", 'may_be_empty = "yes"\nlookback'), 7, "'may_be_empty' must be true or false, not 'yes'"),
         (('range = { column = "demand_mwh", min = 0 }', 'range = { column = "demand_mwh" }'), 19, "'range' needs"),
         (('unique = ["region", "hour_utc"]', 'unique = "region"'), 15, "'unique' must be a list of column names"),
         (('unique = ["region", "hour_utc"]', "not_null = []"), 15, "'not_null' must be a list of column names"),

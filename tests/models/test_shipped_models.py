@@ -103,4 +103,5 @@ def test_one_model_can_be_built_first_with_what_its_audits_read(tmp_path: Path) 
     with open_staging(home.staging):
         pass
     report = build(home, ["normalized.demand_reported"])
-    assert {result.name for result in report.models} == {"normalized.demand_reported", "normalized.region"}
+    read = {"normalized.correction", "normalized.region"}
+    assert {result.name for result in report.models} == {"normalized.demand_reported", *read}

@@ -23,7 +23,7 @@ REGIONS = ("CISO", "LGEE", "NYIS", "AVRN")
 CODES = {
     "eia.region_data": ("D", "DF", "NG", "TI"),
     "eia.fuel_type_data": ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES"),
-    "eia.interchange_data": ("BPAT", "AZPS", "IESO", "PJM"),
+    "eia.interchange_data": ("BPAT", "AZPS", "IESO", "PJM", "CISO", "NYIS"),
 }
 KEYS = {name: [(region, code) for region in REGIONS for code in codes] for name, codes in CODES.items()}
 # A file holds the hours of its half, and a few about its ends .

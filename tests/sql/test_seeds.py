@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.sql.model_files import build, load_seeds, warehouse
+from tests.sql.model_files import MODELS, build, load_seeds, warehouse
 from tests.sql.recorded_tables import wide_series
 
 ONE_DAY = timedelta(days=1)
@@ -158,3 +158,41 @@ def test_the_subregions_are_those_eia_names_as_text_under_authorities(con: duckd
         from seeds.subregion
     """).fetchall()
     assert found == [(82, 8, 1, 0)]
+
+
+def test_each_correction_names_what_is_known_and_says_where_it_is_from(con: duckdb.DuckDBPyConnection) -> None:
+    for table, measures in (
+        ("clock_correction", "'demand', 'net_generation', 'total_interchange', 'generation', 'interchange'"),
+        ("sign_correction", "'interchange'"),
+    ):
+        wrong = con.execute(f"""
+            select * from seeds.{table}
+            where measure not in ({measures}) or evidence not in ('recorded', 'second-hand')
+                or source is null or note is null or coalesce(first_hour_utc > last_hour_utc, true)
+                or (measure = 'interchange') <> (neighbor is not null)
+                or (measure = 'interchange') <> exists (
+                    from seeds.interchange_pair as p where p.region = {table}.region and p.neighbor = {table}.neighbor
+                )
+                or region not in (select region from normalized.region where kind = 'authority')
+        """).fetchall()
+        assert wrong == []
+        twice = con.execute(f"""
+            select * from seeds.{table} a join seeds.{table} b
+            on b.measure = a.measure and b.region = a.region and b.neighbor is not distinct from a.neighbor
+                and b.rowid > a.rowid and a.first_hour_utc <= b.last_hour_utc and b.first_hour_utc <= a.last_hour_utc
+        """).fetchall()
+        assert twice == [], "two spans of one series overlap"
+
+
+def test_no_correction_reaches_further_than_the_models_that_apply_it_look(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("update seeds.option set enabled = true where name = 'corrections'")
+    build(con, "normalized.correction")
+    found = con.execute("""
+        select min(hours), max(hours)
+        from (select date_diff('hour', hour_utc, corrected_hour_utc) as hours from normalized.correction)
+    """).fetchall()
+    assert found == [(-7, 4)]
+    for name in ("demand_reported", "generation_reported", "interchange"):
+        model = MODELS[f"normalized.{name}"]
+        assert model.lookback >= timedelta(hours=4)
+        assert model.lookahead >= timedelta(hours=7)

@@ -1,0 +1,169 @@
+"""`energywh check`: what is wrong with the published data, where and since when."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from energywh.cli import Session
+    from energywh.models.check import Finding
+
+SHOWN_REGIONS = 6
+SHOWN_VALUES = 8
+
+
+@click.command()
+@click.argument("rules", nargs=-1, metavar="[RULE|MODEL…]")
+@click.option("--region", "regions", multiple=True, metavar="CODE", help="Only these; repeat, or separate by commas.")
+@click.option("--since", metavar="TIME", help="Only what lasts until this UTC day or hour, or longer.")
+@click.option(
+    "--severity",
+    type=click.Choice(["error", "warn"]),
+    default="warn",
+    show_default=True,
+    help="Run rules of this severity, and worse ones.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warn"]),
+    default="error",
+    show_default=True,
+    help="Exit with 1 when a rule of this severity, or a worse one, is broken.",
+)
+@click.option("--now", metavar="TIME", help="Judge lateness as at this UTC hour [the present].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the rules that hold.")
+@click.pass_obj
+def check(
+    session: Session,
+    rules: tuple[str, ...],
+    regions: tuple[str, ...],
+    since: str | None,
+    severity: str,
+    fail_on: str,
+    now: str | None,
+    as_json: bool,
+) -> int:
+    """Run all audits and data-quality rules on the published warehouse and print what is broken, the worst first.
+
+    RULE is a rule of docs/data-quality.md (late, open_gap), MODEL stands for all rules of a model. For each broken
+    rule: in which regions, since when and until when (UTC, start of the hour), how many rows, and one of them. With
+    --region and --since, rules whose rows name no region or no hour find nothing.
+
+    The exit status is 0 when no rule of severity error is broken, 1 when one is or cannot be run (with --fail-on warn:
+    any rule), or when nothing is built yet.
+    """
+    from energywh.durations import parse_hour, utc_now
+    from energywh.interrupt import interruptible
+    from energywh.models import check as checking
+    from energywh.regions import find_respondent
+    from energywh.warehouse import Warehouse
+
+    wanted = {find_respondent(code).code for item in regions for code in item.split(",") if code.strip()}
+    first = None if since is None else parse_hour(since, what="--since")
+    moment = utc_now() if now is None else parse_hour(now, what="--now")
+    with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+        connection = warehouse.connection
+        chosen = checking.pick_rules(checking.rules_of(connection), rules, severity)
+        findings = checking.check(connection, chosen, now=moment, regions=wanted, since=first)
+        version = warehouse.version
+    broken = [finding for finding in findings if not finding.holds]
+    if as_json:
+        document = {
+            "version": version,
+            "checked_at_utc": moment,
+            "rules": len(findings),
+            "broken": len(broken),
+            "findings": [_as_json(finding) for finding in findings],
+        }
+        click.echo(json.dumps(document, default=_plain, indent=1, ensure_ascii=False))
+    else:
+        if broken:
+            _print(broken)
+        errors = sum(finding.severity == "error" for finding in broken)
+        warnings = len(broken) - errors
+        click.echo(
+            f"{version}: {len(findings):,} rule{'' if len(findings) == 1 else 's'} checked, "
+            f"{len(findings) - len(broken):,} hold, {errors:,} error{'' if errors == 1 else 's'}, "
+            f"{warnings:,} warning{'' if warnings == 1 else 's'}"
+        )
+    counted = ("error", "warn") if fail_on == "warn" else ("error",)
+    return 1 if any(finding.severity in counted for finding in broken) else 0
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("severity", no_wrap=True)
+    table.add_column("rule", overflow="fold")
+    table.add_column("what is wrong", ratio=3)
+    table.add_column("regions", ratio=1)
+    for heading in ("since", "until"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("such as", ratio=3)
+    for finding in findings:
+        rule = finding.rule
+        table.add_row(
+            finding.severity,
+            f"{rule.model}\n{rule.name}",
+            f"cannot be run: {finding.trouble}" if finding.trouble else rule.words,
+            _regions(finding.regions),
+            _hour(finding.first_hour_utc),
+            "still" if finding.first_hour_utc and not finding.last_hour_utc else _hour(finding.last_hour_utc),
+            f"{finding.rows:,}",
+            _example(finding),
+        )
+    Console(width=None if sys.stdout.isatty() else 180, highlight=False, markup=False).print(table)
+
+
+def _example(finding: Finding) -> str:
+    """Return the first values of one row, those that it has; NULL is shown only where all are."""
+    row = finding.sample[0] if finding.sample else {}
+    held = {name: value for name, value in row.items() if value is not None} or row
+    shown = [f"{name} = {_shown(value)}" for name, value in list(held.items())[:SHOWN_VALUES]]
+    return ", ".join(shown) + (", …" if len(held) > SHOWN_VALUES else "")
+
+
+def _regions(codes: tuple[str, ...]) -> str:
+    shown = ", ".join(codes[:SHOWN_REGIONS])
+    return shown + (f" and {len(codes) - SHOWN_REGIONS:,} more" if len(codes) > SHOWN_REGIONS else "")
+
+
+def _hour(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H}" if moment else "-"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:,.10g}"
+    return f"{value:%Y-%m-%dT%H}" if hasattr(value, "hour") else str(value)
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule.name,
+        "model": finding.rule.model,
+        "severity": finding.severity,
+        "status": "not run" if finding.trouble else "holds" if finding.holds else "broken",
+        "words": finding.rule.words,
+        "rows": finding.rows,
+        "regions": finding.regions,
+        "first_hour_utc": finding.first_hour_utc,
+        "last_hour_utc": finding.last_hour_utc,
+        "sample": finding.sample,
+        "trouble": finding.trouble or None,
+    }
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,53 @@
+/*---
+description = """
+How much each respondent generates of each fuel when it generates much: the yardstick for what is absurd, one row a region, fuel and
+month. It is the value that a fifth of the month's hours exceed, so that up to six days of garbage do not move it; of a month
+with fewer than ten days of values (the running one) that of the month before.
+"""
+materialized = "table"
+grain = ["region", "fuel", "month_utc"]
+time_column = "month_utc"
+lookback = "744h"
+
+[columns]
+region = "Respondent, EIA code."
+fuel = "EIA fuel code."
+month_utc = "First hour of the month for which the row speaks, UTC."
+level_mwh = "80th percentile of the fuel's hours, without sign, MWh; NULL where no hour has a value."
+region_level_mwh = "Sum of the levels of all fuels of the region, MWh."
+
+[[audits]]
+unique = ["region", "fuel", "month_utc"]
+[[audits]]
+not_null = ["region", "fuel", "month_utc"]
+---*/
+with months as (
+    select
+        region,
+        fuel,
+        date_trunc('month', hour_utc) as month_utc,
+        count(generation_mwh) as hours,
+        quantile_disc(abs(generation_mwh), 0.8) as high_mwh
+    from normalized.generation_reported
+    group by region, fuel, date_trunc('month', hour_utc)
+),
+
+levels as (
+    select
+        m.region,
+        m.fuel,
+        m.month_utc,
+        if(m.hours >= 240 or b.high_mwh is null, m.high_mwh, b.high_mwh) as level_mwh
+    from months as m
+    left join months as b
+        on b.region = m.region and b.fuel = m.fuel and b.month_utc = m.month_utc - interval 1 month
+)
+
+-- Whole MWh, so that the order of addition leaves no trace.
+select
+    region,
+    fuel,
+    month_utc,
+    level_mwh,
+    sum(round(level_mwh)) over (partition by region, month_utc) as region_level_mwh
+from levels

@@ -1,0 +1,245 @@
+/*---
+description = """
+How late each dataset came in, one row a region and month: what is held, the newest hour, and how long after the end of an hour its
+first value became known here. That can only be told of hours that came fresh, within ten days: history that was loaded later counts
+as rows, not as delay. A later revision is no delay either.
+"""
+materialized = "table"
+may_be_empty = true
+grain = ["dataset", "measure", "region", "month_utc"]
+time_column = "month_utc"
+lookback = "0h"
+
+[columns]
+dataset = "Dataset of staging, such as eia.region_data."
+measure = "Which rows of it: EIA's type (D, DF, NG, TI) or CAISO's market; all where there is no such difference."
+region = "Respondent, EIA code; CISO for CAISO's own datasets."
+month_utc = "First hour of the month, UTC."
+held_rows = "Rows held."
+value_rows = "Of these, rows with a value."
+newest_hour_utc = "Start of the newest hour of the month with a row, UTC."
+newest_value_hour_utc = "Start of the newest hour of the month with a value, UTC; NULL where none has one."
+newest_value_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
+fresh_hours = "Hours that came fresh."
+typical_delay_hours = "Median of their delays, whole hours (of their end) until the first value was known; negative where it is published ahead."
+greatest_delay_hours = "Greatest of their delays, whole hours."
+
+[[audits]]
+unique = ["dataset", "measure", "region", "month_utc"]
+[[audits]]
+not_null = ["dataset", "measure", "region", "month_utc", "held_rows", "value_rows", "newest_hour_utc", "fresh_hours"]
+---*/
+with versions as (
+    select
+        'eia.region_data' as dataset,
+        type as measure,
+        respondent as region,
+        period - interval 1 hour as hour_utc,
+        value is not null as has_value,
+        known_from_utc,
+        known_until_utc is null as is_current
+    from (from staging.eia.region_data union all by name from staging.eia.region_data_revision)
+    union all
+    select
+        'eia.fuel_type_data',
+        'all',
+        respondent,
+        period - interval 1 hour,
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia.fuel_type_data union all by name from staging.eia.fuel_type_data_revision)
+    union all
+    select
+        'eia.interchange_data',
+        'all',
+        fromba,
+        period - interval 1 hour,
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia.interchange_data union all by name from staging.eia.interchange_data_revision)
+    union all
+    select
+        'eia.region_sub_ba_data',
+        'all',
+        parent,
+        period - interval 1 hour,
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia.region_sub_ba_data union all by name from staging.eia.region_sub_ba_data_revision)
+    union all
+    select
+        'eia_files.balance',
+        'all',
+        region,
+        period - interval 1 hour,
+        coalesce(demand_mwh, net_generation_mwh, total_interchange_mwh) is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia_files.balance union all by name from staging.eia_files.balance_revision)
+    union all
+    select
+        'eia_files.interchange',
+        'all',
+        region,
+        period - interval 1 hour,
+        interchange_mwh is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia_files.interchange union all by name from staging.eia_files.interchange_revision)
+    union all
+    select
+        'eia_files.subregion',
+        'all',
+        region,
+        period - interval 1 hour,
+        demand_mwh is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.eia_files.subregion union all by name from staging.eia_files.subregion_revision)
+    union all
+    select
+        'caiso.load',
+        market,
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.load union all by name from staging.caiso.load_revision)
+    where tac_area = 'CA ISO-TAC'
+    union all
+    select
+        'caiso.renewable',
+        market,
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.renewable union all by name from staging.caiso.renewable_revision)
+    union all
+    select
+        'caiso.price_dam',
+        'all',
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.price_dam union all by name from staging.caiso.price_dam_revision)
+    union all
+    select
+        'caiso.price_rtm',
+        'all',
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.price_rtm union all by name from staging.caiso.price_rtm_revision)
+    union all
+    select
+        'caiso.schedule_dam',
+        'all',
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.schedule_dam union all by name from staging.caiso.schedule_dam_revision)
+    union all
+    select
+        'caiso.schedule_rtm',
+        'all',
+        'CISO',
+        date_trunc('hour', interval_start),
+        value is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.caiso.schedule_rtm union all by name from staging.caiso.schedule_rtm_revision)
+    union all
+    select
+        'open_meteo.hourly',
+        'all',
+        region,
+        time - interval 1 hour,
+        temperature_2m is not null,
+        known_from_utc,
+        known_until_utc is null
+    from (from staging.open_meteo.hourly union all by name from staging.open_meteo.hourly_revision)
+),
+
+held as (
+    select
+        dataset,
+        measure,
+        region,
+        date_trunc('month', hour_utc) as month_utc,
+        count(*) as held_rows,
+        count(*) filter (where has_value) as value_rows,
+        max(hour_utc) as newest_hour_utc,
+        max(hour_utc) filter (where has_value) as newest_value_hour_utc,
+        max((hour_utc, known_from_utc)) filter (where has_value) as newest
+    from versions
+    where is_current
+    group by dataset, measure, region, date_trunc('month', hour_utc)
+),
+
+-- Whole hours from the end of an hour until its first value.
+fresh as (
+    select
+        dataset,
+        measure,
+        region,
+        date_trunc('month', hour_utc) as month_utc,
+        cast(floor(epoch(min(known_from_utc) - hour_utc) / 3600) - 1 as integer) as delay_hours
+    from versions
+    where has_value and known_from_utc <= hour_utc + interval 241 hour
+    group by dataset, measure, region, hour_utc
+),
+
+counted as (
+    select
+        dataset,
+        measure,
+        region,
+        month_utc,
+        delay_hours,
+        count(*) as hours,
+        sum(count(*)) over (partition by dataset, measure, region, month_utc order by delay_hours) as up_to,
+        sum(count(*)) over (partition by dataset, measure, region, month_utc) as total
+    from fresh
+    group by dataset, measure, region, month_utc, delay_hours
+),
+
+delays as (
+    select
+        dataset,
+        measure,
+        region,
+        month_utc,
+        cast(sum(hours) as bigint) as fresh_hours,
+        min(delay_hours) filter (where 2 * up_to >= total) as typical_delay_hours,
+        max(delay_hours) as greatest_delay_hours
+    from counted
+    group by dataset, measure, region, month_utc
+)
+
+select
+    h.dataset,
+    h.measure,
+    h.region,
+    h.month_utc,
+    h.held_rows,
+    h.value_rows,
+    h.newest_hour_utc,
+    h.newest_value_hour_utc,
+    h.newest[2] as newest_value_known_utc,
+    coalesce(d.fresh_hours, 0) as fresh_hours,
+    d.typical_delay_hours,
+    d.greatest_delay_hours
+from held as h
+left join delays as d using (dataset, measure, region, month_utc)

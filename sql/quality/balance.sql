@@ -1,0 +1,79 @@
+/*---
+description = """
+How far each hour of each authority is from the identities of form EIA-930, which are soft: they are published, not enforced. Demand is
+net generation less total interchange; net generation is the sum of fuels; total interchange is the sum over neighbors; and what one
+side of a pair reports as export the other reports as import. An hour has a row where at least one of them can be computed; NULL
+where a term is missing. Shares are of the demand to use (demand_clean_mwh), and NULL without one.
+"""
+materialized = "table"
+grain = ["region", "hour_utc"]
+lookback = "0h"
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "Start of the hour, UTC."
+balance_residual_mwh = "Demand less (net generation less total interchange), MWh."
+fuel_residual_mwh = "Net generation less the sum of all fuels, MWh."
+interchange_residual_mwh = "Total interchange less the sum over neighbors, MWh."
+pair_residual_mwh = "Sum over neighbors of |what the region reports + what the neighbor reports|, MWh; over pairs that both sides report."
+pairs = "Pairs that both sides report in this hour."
+worst_neighbor = "Neighbor with which the two reports are furthest apart; NULL where all agree."
+worst_pair_mwh = "How far apart they are, MWh: what the region reports plus what that neighbor reports."
+balance_residual_share = "|balance_residual_mwh| as a share of demand, no unit."
+fuel_residual_share = "|fuel_residual_mwh| as a share of demand, no unit."
+interchange_residual_share = "|interchange_residual_mwh| as a share of demand, no unit."
+pair_residual_share = "pair_residual_mwh as a share of demand, no unit."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+-- Rounded to 0.0001 MWh before and after adding, as in normalized.grid: the order of addition leaves no trace.
+with pairs as (
+    select
+        a.region,
+        a.neighbor,
+        a.hour_utc,
+        round(round(a.interchange_mwh, 4) + round(b.interchange_mwh, 4), 4) as apart_mwh
+    from normalized.interchange as a
+    inner join normalized.interchange as b
+        on b.region = a.neighbor and b.neighbor = a.region and b.hour_utc = a.hour_utc
+    where a.interchange_mwh is not null and b.interchange_mwh is not null
+),
+
+asymmetry as (
+    select
+        region,
+        hour_utc,
+        round(sum(abs(apart_mwh)), 4) as pair_residual_mwh,
+        cast(count(*) as smallint) as pairs,
+        arg_max((neighbor, apart_mwh), (abs(apart_mwh), neighbor)) filter (where apart_mwh <> 0) as worst
+    from pairs
+    group by region, hour_utc
+),
+
+joined as (
+    select
+        g.region,
+        g.hour_utc,
+        g.balance_residual_mwh,
+        g.fuel_residual_mwh,
+        g.interchange_residual_mwh,
+        a.pair_residual_mwh,
+        a.pairs,
+        a.worst[1] as worst_neighbor,
+        a.worst[2] as worst_pair_mwh,
+        nullif(abs(g.demand_clean_mwh), 0) as demand_mwh
+    from normalized.grid as g
+    left join asymmetry as a on a.region = g.region and a.hour_utc = g.hour_utc
+)
+
+select
+    * exclude (demand_mwh),
+    round(abs(balance_residual_mwh) / demand_mwh, 4) as balance_residual_share,
+    round(abs(fuel_residual_mwh) / demand_mwh, 4) as fuel_residual_share,
+    round(abs(interchange_residual_mwh) / demand_mwh, 4) as interchange_residual_share,
+    round(pair_residual_mwh / demand_mwh, 4) as pair_residual_share
+from joined
+where coalesce(balance_residual_mwh, fuel_residual_mwh, interchange_residual_mwh, pair_residual_mwh) is not null

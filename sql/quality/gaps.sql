@@ -1,0 +1,139 @@
+/*---
+description = """
+Every stretch of hours in which an authority has no value of something that it reports: from the hour after a value to the hour
+before the next. A gap that has not ended runs to the newest hour that any authority has a value of; an authority known to have
+stopped reporting (normalized.region) has none. Beyond its forecasts nothing is reported ahead of time, so most regions have a
+short open gap of each measure that comes late; quality.freshness says how late each is wont to be.
+"""
+materialized = "table"
+refresh = "full"
+may_be_empty = true
+grain = ["region", "measure", "first_hour_utc"]
+
+[columns]
+region = "Balancing authority, EIA code."
+measure = "demand, demand_forecast, net_generation, total_interchange, generation (the sum of fuels), interchange (the sum of neighbors), or a fuel family of normalized.fuel."
+first_hour_utc = "Start of the first hour without a value, UTC."
+last_hour_utc = "Start of the last hour without a value, UTC; of an open gap the newest hour that any authority has a value of."
+gap_hours = "Hours of the gap."
+partial_hours = "Of these, hours in which the authority has a value of some other measure: its reporting did not fail as a whole."
+is_open = "True where no value has come since."
+
+[[audits]]
+unique = ["region", "measure", "first_hour_utc"]
+[[audits]]
+not_null = ["region", "measure", "first_hour_utc", "last_hour_utc", "gap_hours", "partial_hours", "is_open"]
+[[audits]]
+sql = "select * from quality.gaps where gap_hours < 1 or gap_hours <> date_diff('hour', first_hour_utc, last_hour_utc) + 1"
+[[audits]]
+name = "open_gap"
+when = "check"
+severity = "warn"
+description = "no value has come for long, while other authorities have newer ones"
+sql = """
+select region, measure, first_hour_utc, last_hour_utc, gap_hours, partial_hours from quality.gaps
+where is_open and measure <> 'demand_forecast'
+    and gap_hours >= (select value from seeds.check_limit where name = 'open_gap_hours')
+    and gap_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
+"""
+---*/
+with hours as (
+    select
+        region,
+        hour_utc,
+        coalesce(
+            demand_mwh, net_generation_mwh, total_interchange_mwh, fuel_sum_mwh, interchange_sum_mwh
+        ) is not null as reports,
+        demand_mwh as demand,
+        demand_forecast_mwh as demand_forecast,
+        net_generation_mwh as net_generation,
+        total_interchange_mwh as total_interchange,
+        fuel_sum_mwh as generation,
+        interchange_sum_mwh as interchange,
+        coal_mwh as coal,
+        gas_mwh as gas,
+        nuclear_mwh as nuclear,
+        oil_mwh as oil,
+        hydro_mwh as hydro,
+        solar_mwh as solar,
+        wind_mwh as wind,
+        geothermal_mwh as geothermal,
+        storage_mwh as storage,
+        other_mwh as other,
+        unknown_mwh as unknown
+    from normalized.grid
+),
+
+measured as (
+    select region, hour_utc, reports, measure, value is not null as has_value
+    from hours unpivot include nulls (
+        value for measure in (
+            demand, demand_forecast, net_generation, total_interchange, generation, interchange,
+            coal, gas, nuclear, oil, hydro, solar, wind, geothermal, storage, other, unknown
+        )
+    )
+),
+
+bounds as (
+    select region, measure, min(hour_utc) as first_utc, max(hour_utc) as last_utc
+    from measured
+    where has_value
+    group by region, measure
+),
+
+-- Up to which hour a value is owed: the newest that any authority has, of a fuel the newest of any fuel.
+newest as (
+    select
+        b.*,
+        max(b.last_utc) over (
+            partition by if(
+                b.measure in ('demand', 'demand_forecast', 'net_generation', 'total_interchange', 'interchange'),
+                b.measure,
+                'generation'
+            )
+        ) as owed_utc
+    from bounds as b
+),
+
+owed as (
+    select n.* exclude (owed_utc), if(r.last_date <= n.owed_utc, n.last_utc, n.owed_utc) as owed_utc
+    from newest as n
+    left join normalized.region as r on r.region = n.region
+),
+
+empty as (
+    select
+        m.region,
+        m.measure,
+        m.hour_utc,
+        m.reports,
+        m.hour_utc - to_hours(row_number() over (partition by m.region, m.measure order by m.hour_utc)) as island
+    from measured as m
+    inner join owed as o on o.region = m.region and o.measure = m.measure
+    where not m.has_value and m.hour_utc > o.first_utc and m.hour_utc <= o.owed_utc
+),
+
+stretches as (
+    select
+        region,
+        measure,
+        min(hour_utc) as first_hour_utc,
+        max(hour_utc) as last_hour_utc,
+        count(*) filter (where reports) as partial_hours
+    from empty
+    group by region, measure, island
+)
+
+select
+    coalesce(s.region, o.region) as region,
+    coalesce(s.measure, o.measure) as measure,
+    coalesce(s.first_hour_utc, o.first_hour_utc) as first_hour_utc,
+    coalesce(o.owed_utc, s.last_hour_utc) as last_hour_utc,
+    date_diff('hour', coalesce(s.first_hour_utc, o.first_hour_utc), coalesce(o.owed_utc, s.last_hour_utc)) + 1 as gap_hours,
+    coalesce(s.partial_hours, 0) as partial_hours,
+    o.region is not null as is_open
+from stretches as s
+full join (
+    select region, measure, last_utc + interval 1 hour as first_hour_utc, owed_utc from owed where last_utc < owed_utc
+) as o
+    on o.region = s.region and o.measure = s.measure and o.first_hour_utc = s.first_hour_utc

@@ -1,0 +1,188 @@
+"""`energywh check` as a person types it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from energywh.models.publish import current_version
+from tests.models.folder import DEMAND, Desk
+from tests.support.desk import command
+
+AUDITS = '''[[audits]]
+name = "high"
+when = "check"
+severity = "warn"
+description = "demand is high"
+sql = "select region, hour_utc, demand_mwh from normalized.demand where demand_mwh >= 100"
+[[audits]]
+name = "huge"
+when = "check"
+description = "demand is huge"
+sql = "select region, min(hour_utc) as first_hour_utc from normalized.demand where demand_mwh >= 900 group by region"
+[[audits]]
+name = "old"
+when = "check"
+severity = "warn"
+description = "no value of today"
+sql = """
+select max(hour_utc) as newest_utc from normalized.demand having newest_utc < getvariable('now_utc') - interval 1 day
+"""
+'''
+TODAY = ("--now", "2024-01-02T00")
+FINE = 10  # and 23 more in the last hour of the day
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A warehouse of one model, whose rules only a check runs; all of them hold on the second of January 2024."""
+    desk = Desk(tmp_path, {"normalized/demand.sql": DEMAND.replace("---*/", f"{AUDITS}---*/")})
+    land(desk, FINE)
+    return desk
+
+
+def land(desk: Desk, value: float, regions: str = "'CISO', 'BPAT'") -> None:
+    desk.land_demand(date(2024, 1, 1), value, regions=regions)
+    desk.build()
+
+
+def check(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("--home", str(desk.home.path), "check", *words),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def as_json(desk: Desk, *words: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(check(desk, "--json", *words).stdout)
+    return document
+
+
+def broken(desk: Desk, *words: str) -> list[str]:
+    return [each["rule"] for each in as_json(desk, *TODAY, *words)["findings"] if each["status"] != "holds"]
+
+
+def test_a_warehouse_in_order_passes_with_one_line(desk: Desk) -> None:
+    done = check(desk, *TODAY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"energy-\S+: 5 rules checked, 5 hold, 0 errors, 0 warnings\n", done.stdout)
+
+
+def test_what_is_broken_is_printed_the_worst_first_with_where_and_since_when(desk: Desk) -> None:
+    land(desk, 90)
+    land(desk, 900, "'BPAT'")
+    done = check(desk, *TODAY)
+    assert done.returncode == 1
+    first, second = (line for line in done.stdout.splitlines() if line.startswith(("error", "warn")))
+    assert re.match(r"error +\S+ +demand is huge +BPAT +2024-01-01T00 +still +1 +region = BPAT, ", first)
+    assert re.match(r"warn +\S+ +demand is high +BPAT, CISO +2024-01-01T00 +2024-01-01T23 +39 +region", second)
+    assert done.stdout.endswith(": 5 rules checked, 3 hold, 1 error, 1 warning\n")
+
+
+def test_warnings_fail_only_when_asked_to(desk: Desk) -> None:
+    land(desk, 90)
+    assert check(desk, *TODAY).returncode == 0
+    assert check(desk, *TODAY, "--fail-on", "warn").returncode == 1
+    assert check(desk, *TODAY, "--fail-on", "warn", "--severity", "error").returncode == 0
+
+
+def test_lateness_is_judged_by_the_present_unless_told(desk: Desk) -> None:
+    assert broken(desk, "old") == []
+    found = as_json(desk, "old")["findings"]
+    assert [(each["rule"], each["rows"], each["regions"]) for each in found] == [("old", 1, [])]
+    assert found[0]["sample"] == [{"newest_utc": "2024-01-01T23:00:00"}]
+
+
+def test_regions_and_times_narrow_what_is_looked_at(desk: Desk) -> None:
+    land(desk, 990, "'BPAT'")
+    assert broken(desk) == ["huge", "high"]
+    assert broken(desk, "--region", "ciso") == []
+    assert broken(desk, "--region", "CISO,BPAT", "--since", "2024-01-01T23") == ["huge", "high"]
+    assert broken(desk, "--since", "2024-01-02") == ["huge"], "it lasts still"
+    assert check(desk, "old", "--since", "2024-01-01").returncode == 0, "it has neither region nor hour"
+
+
+def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
+    land(desk, 90)
+    document = as_json(desk, *TODAY)
+    assert (document["rules"], document["broken"], document["checked_at_utc"]) == (5, 1, "2024-01-02T00:00:00")
+    high = document["findings"][0]
+    assert {each["rule"]: each["status"] for each in document["findings"]} == {
+        "high": "broken",
+        "unique(region, hour_utc)": "holds",
+        "not_null(region, hour_utc)": "holds",
+        "huge": "holds",
+        "old": "holds",
+    }
+    sample = high.pop("sample")
+    assert sample[0] == {"region": sample[0]["region"], "hour_utc": "2024-01-01T23:00:00", "demand_mwh": 114.0}
+    assert high == {
+        "rule": "high",
+        "model": "normalized.demand",
+        "severity": "warn",
+        "status": "broken",
+        "words": "demand is high",
+        "rows": 30,
+        "regions": ["BPAT", "CISO"],
+        "first_hour_utc": "2024-01-01T09:00:00",
+        "last_hour_utc": "2024-01-01T23:00:00",
+        "trouble": None,
+    }
+
+
+def test_rules_are_named_by_rule_or_by_model_and_the_nearest_is_told(desk: Desk) -> None:
+    assert as_json(desk, "high", "old")["rules"] == 2
+    assert as_json(desk, "demand")["rules"] == as_json(desk, "normalized.demand")["rules"] == 5
+    wrong = check(desk, "hihg")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "energywh: 'hihg' is neither a rule nor a model that has rules; did you mean high?\n"
+    far = check(desk, "zzzzz")
+    assert far.returncode == 2
+    assert "the rules are high, huge, old" in far.stderr
+    assert check(desk, "--region", "CISQ").returncode == 2
+    assert check(desk, "--since", "tomorrow").returncode == 2
+
+
+def test_the_audits_of_builds_are_run_again(desk: Desk) -> None:
+    with duckdb.connect(str(current_version(desk.home))) as connection:
+        connection.execute("INSERT INTO normalized.demand FROM normalized.demand LIMIT 1")
+    done = check(desk, *TODAY)
+    assert done.returncode == 1
+    assert re.search(r"error +\S+ +unique is broken +(CISO|BPAT) +2024-01-01T\d\d +2024-01-01T\d\d +1 ", done.stdout)
+
+
+def test_a_rule_that_cannot_be_run_is_an_error_and_the_others_are_run(desk: Desk) -> None:
+    land(desk, 90)
+    with duckdb.connect(str(current_version(desk.home))) as connection:
+        connection.execute("UPDATE energywh.audit SET source_sql = 'select * from normalized.gone' WHERE audit = 'old'")
+    assert broken(desk) == ["old", "high"]
+    done = check(desk, *TODAY)
+    assert done.returncode == 1
+    assert "cannot be run: Catalog Error" in done.stdout
+
+
+def test_before_a_build_and_on_an_older_version_it_says_what_to_do(tmp_path: Path, desk: Desk) -> None:
+    nothing = subprocess.run(
+        command("--home", str(tmp_path / "none"), "check"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert nothing.returncode == 1
+    assert "run 'energywh build' after 'energywh sync'" in nothing.stderr
+    with duckdb.connect(str(current_version(desk.home))) as connection:
+        connection.execute("ALTER TABLE energywh.audit DROP COLUMN source_sql")
+        connection.execute("UPDATE energywh.version SET format = 3")
+    old = check(desk)
+    assert old.returncode == 1
+    assert old.stderr == (
+        "energywh: an older energywh built this version, without the SQL of its audits; run 'energywh build', "
+        "and then this again\n"
+    )
