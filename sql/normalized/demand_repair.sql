@@ -237,7 +237,12 @@ weighted as (
     from told
 ),
 
--- The hours of the gap and about it, and the same hours of the three days before and after: what neighbors and forecast say
+-- The days that are asked what the same hour was like there, the nearer the more.
+days as (
+    select unnest([-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]) as days, unnest([1, 1, 1, 2, 2, 4, 4, 0, 4, 4, 2, 2, 1, 1, 1]) as weight
+),
+
+-- The hours of the gap and about it, and the same hours of the seven days before and after: what neighbors and forecast say
 -- of each, and what of its move they leave unsaid.
 said as (
     select
@@ -263,7 +268,7 @@ said as (
         if(said_move + demand_move is not null, greatest(-700000, least(700000, demand_move - said_move)), null) as unsaid_move
     from place as p
     join weighted as w on w.region = p.region and w.first_utc = p.first_utc
-    cross join (values (0, 0), (-1, 4), (1, 4), (-2, 2), (2, 2), (-3, 1), (3, 1)) as d (days, weight)
+    cross join days as d
     join around as a on a.region = p.region and a.hour_utc = p.hour_utc + to_days(d.days)
 ),
 
@@ -279,7 +284,7 @@ settled as (
         has_neighbors,
         has_forecast,
         max(usual_level + said_move) filter (where days = 0) as said_level,
-        coalesce(sum(weight * unsaid_move), 0) / (4 + coalesce(sum(weight) filter (where unsaid_move is not null), 0)) as day_move,
+        coalesce(sum(weight * unsaid_move), 0) / (12 + coalesce(sum(weight) filter (where unsaid_move is not null), 0)) as day_move,
         max(unsaid_move) filter (where days = 0) - day_move as rest
     from said
     group by all
