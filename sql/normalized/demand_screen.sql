@@ -26,22 +26,24 @@ not_null = ["region", "hour_utc"]
 sql = "select * from normalized.demand_screen where demand_flag not in (select flag from normalized.flag)"
 description = "flags that normalized.flag does not describe"
 ---*/
--- Every hour of a region has a row, so that rows count hours. Windows of days hold the hours of whole days, and no float is
--- ever added up: medians and quantiles of the same values are the same to the bit, however much stands before and after.
+-- Every hour of a region has a row, so that rows count hours, and a window of days holds the hours of whole days (UTC). No
+-- float is ever added up: medians and quartiles of the same values are the same to the bit, however a month is built.
 --
--- How far an hour t reads: 264 h for its usual shape (10 days and half of 48 h), and as far again as the shapes of 5 days
--- and their 23 other hours for the spread of changes (407 h); a jump 144 h further (three times 48), an anomalous region
--- 49 h further: 600 h, and 3 h for runs and neighbors.
-with
-parameter as (
+-- How far an hour reads, either way: 264 h for what is expected of it (10 days, and half of 48 h), the same again for each
+-- hour of 5 days and a rest of one for the spreads (407 h), 144 h for a lasting jump (three times 48), 48 h for an anomalous
+-- region, 50 h for neighbors and runs: 649 h. And back 21 days, the rest of one and a run for the usual demand of before.
+with parameter as (
     select
+        3 as equal_values,  -- identical_run: the third of them is flagged
+        120.0 as equal_mwh,  -- identical_run: below 40 MWh, where rounding makes neighbors equal, as many as make 120 MWh
         10.0 as extreme_medians,  -- global_extreme: times the usual demand
-        3.5 as high_iqr,  -- local_extreme_high: times the spread about the shape of the day
-        2.5 as low_iqr,  -- local_extreme_low
-        2.0 as double_jump_iqr,  -- double_jump: times the spread of changes from hour to hour
-        5.0 as single_jump_iqr,  -- single_jump: the same
-        15.0 as single_jump_relative_iqr,  -- single_jump: times the spread of changes relative to what is expected
-        8 as anomalous_hours  -- anomalous_region: flagged hours among 49 (more than 15 %)
+        3.5 as high_spreads,  -- local_extreme_high: times the spread of demand about its median of 48 hours
+        2.5 as low_spreads,  -- local_extreme_low: times the same
+        2.0 as double_jump_spreads,  -- double_jump: times the spread of changes from hour to hour
+        5.0 as single_jump_spreads,  -- single_jump: times the same
+        15.0 as single_jump_ratio_spreads,  -- single_jump: times the spread of changes of the ratio to what is expected
+        8 as anomalous_hours,  -- anomalous_region: flagged hours among 49, more than 15 %
+        1.0 as least_spread_mwh  -- values are whole MWh: a spread below that says nothing
 ),
 
 spine as (
@@ -49,62 +51,96 @@ spine as (
     from normalized.demand_span
 ),
 
-hour as (
+reported as (
     select
         s.region,
         s.hour_utc,
         date_trunc('day', s.hour_utc) as day_utc,
         d.demand_mwh,
-        case
-            when d.region is null then 'missing'
-            when d.demand_mwh is null then 'null'
-            when d.demand_mwh <= 0 then 'negative_or_zero'
-        end as flag,
-        case when d.demand_mwh > 0 then d.demand_mwh end as positive_mwh
+        d.region is not null as has_row,
+        l.median_mwh,
+        l.median_before_mwh,
+        d.demand_mwh is distinct from lag(d.demand_mwh) over (partition by s.region order by s.hour_utc) as is_new
     from spine as s
     left join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
+    left join normalized.demand_level as l on l.region = s.region and l.month_utc = date_trunc('month', s.hour_utc)
 ),
 
-run as (
+-- The how manieth equal value an hour has, up to the 49th.
+equal as (
     select
-        * exclude (flag),
-        coalesce(flag, case
-            when positive_mwh = lag(positive_mwh, 1) over hours and positive_mwh = lag(positive_mwh, 2) over hours then 'identical_run'
-        end) as flag
-    from hour
+        *,
+        date_diff('hour', coalesce(
+            max(case when is_new then hour_utc end) over (hours rows between 48 preceding and current row),
+            hour_utc - interval 48 hour
+        ), hour_utc) + 1 as equal_values
+    from reported
     window hours as (partition by region order by hour_utc)
 ),
 
--- The usual demand of the 20 days about a day, and of the 20 days before it: a step that lasts is no extreme.
+simple as (
+    select
+        e.* exclude (has_row, is_new),
+        case
+            when not e.has_row then 'missing'
+            when e.demand_mwh is null then 'null'
+            when e.demand_mwh <= 0 then 'negative_or_zero'
+            when e.equal_values >= least(greatest(p.equal_values, p.equal_mwh / e.median_mwh), 49) then 'identical_run'
+        end as flag
+    from equal as e
+    cross join parameter as p
+),
+
+-- The usual demand of the 21 days around a day; lasting steps move it, so that they are no extremes. What is left out for
+-- it looks at no later hour, so that the median of days before is one that was known.
 day_values as (
-    select region, day_utc, list(positive_mwh) filter (where flag is null) as mwh
-    from run
-    group by region, day_utc
+    select
+        e.region,
+        e.day_utc,
+        list(e.demand_mwh) filter (where e.demand_mwh > 0 and e.equal_values < p.equal_values) as mwh
+    from equal as e
+    cross join parameter as p
+    group by e.region, e.day_utc
+),
+
+day_median as (
+    select
+        region,
+        day_utc,
+        list_aggregate(flatten(list(mwh) over (
+            partition by region order by day_utc rows between 10 preceding and 10 following
+        )), 'median') as mwh
+    from day_values
 ),
 
 day as (
     select
         region,
         day_utc,
-        list_aggregate(flatten(list(mwh) over (days rows between 10 preceding and 10 following)), 'median') as around_mwh,
-        list_aggregate(flatten(list(mwh) over (days rows between 20 preceding and 1 preceding)), 'median') as before_mwh
-    from day_values
-    window days as (partition by region order by day_utc)
+        mwh as long_median_mwh,
+        lag(mwh, 11) over (partition by region order by day_utc) as before_mwh  -- of the 21 days before this one
+    from day_median
 ),
 
 extreme as (
     select
-        r.* exclude (flag),
-        coalesce(r.flag, case
-            when r.positive_mwh > p.extreme_medians * greatest(l.median_mwh, d.around_mwh) then 'global_extreme'
+        s.region,
+        s.hour_utc,
+        s.day_utc,
+        s.demand_mwh,
+        d.long_median_mwh,
+        coalesce(s.flag, case
+            when s.demand_mwh > p.extreme_medians * greatest(s.median_mwh, d.long_median_mwh) then 'global_extreme'
         end) as flag,
-        r.flag is null and not coalesce(
-            r.positive_mwh > p.extreme_medians * greatest(l.median_before_mwh, d.before_mwh), false
-        ) as passes_at_once,
-        d.around_mwh as long_median_mwh
-    from run as r
-    left join normalized.demand_level as l on l.region = r.region and l.month_utc = date_trunc('month', r.hour_utc)
-    left join day as d on d.region = r.region and d.day_utc = r.day_utc
+        -- The same without looking ahead, and only once there is something to compare with.
+        coalesce(
+            s.demand_mwh > 0
+            and s.equal_values < least(greatest(p.equal_values, p.equal_mwh / coalesce(s.median_before_mwh, d.before_mwh)), 49)
+            and s.demand_mwh <= p.extreme_medians * greatest(s.median_before_mwh, d.before_mwh),
+            s.demand_mwh > 0
+        ) as passes_at_once
+    from simple as s
+    left join day as d on d.region = s.region and d.day_utc = s.day_utc
     cross join parameter as p
 ),
 
@@ -118,46 +154,47 @@ neighbor as (
     window hours as (partition by region order by hour_utc)
 ),
 
--- From here on `mwh` is what the first rules have left. Its distance from the median of 48 hours shows the shape of the day; the
--- median of that distance at the same hour of the 21 days around is what the hour usually has.
+-- From here on `mwh` is what the rules so far have left.
 short as (
     select
         *,
-        case when flag is null then positive_mwh end as mwh,
-        median(case when flag is null then positive_mwh end) over (
+        median(mwh) over (
             partition by region order by hour_utc rows between 24 preceding and 23 following
         ) as short_median_mwh
-    from neighbor
+    from (select *, case when flag is null then demand_mwh end as mwh from neighbor)
 ),
 
+-- By how much the same hour of the 21 days around lies above or below its median of 48 hours.
 shape as (
     select
         *,
         mwh - short_median_mwh as offset_mwh,
-        mwh - lag(mwh) over hours as change_mwh,
-        mwh - lead(mwh) over hours as change_back_mwh,
-        median(mwh - short_median_mwh) over (
+        1 + median(mwh - short_median_mwh) over (
             partition by region, hour(hour_utc) order by hour_utc rows between 10 preceding and 10 following
-        ) / long_median_mwh as usual_offset
+        ) / long_median_mwh as hour_factor
     from short
-    window hours as (partition by region order by hour_utc)
 ),
 
-relative as (
+expected as (
     select
         *,
-        short_median_mwh * (1 + usual_offset) as expected_mwh,
-        mwh / (short_median_mwh * (1 + usual_offset)) as ratio,
-        mwh / (long_median_mwh * (1 + usual_offset)) as long_ratio
+        short_median_mwh * hour_factor as expected_mwh,
+        mwh / nullif(short_median_mwh * hour_factor, 0) as ratio,
+        mwh / nullif(long_median_mwh * hour_factor, 0) as long_ratio
     from shape
 ),
 
-relative_change as (
-    select *, ratio - lag(ratio) over (partition by region order by hour_utc) as ratio_change
-    from relative
+change as (
+    select
+        *,
+        mwh - lag(mwh) over hours as change_mwh,
+        mwh - lead(mwh) over hours as change_back_mwh,
+        ratio - lag(ratio) over hours as ratio_change
+    from expected
+    window hours as (partition by region order by hour_utc)
 ),
 
--- How much each of these spreads in the eleven days about a day: third quartile less first.
+-- Spread: interquartile range of the eleven days around.
 spread_values as (
     select
         region,
@@ -165,11 +202,11 @@ spread_values as (
         list(offset_mwh) filter (where offset_mwh is not null) as offset_mwh,
         list(change_mwh) filter (where change_mwh is not null) as change_mwh,
         list(ratio_change) filter (where ratio_change is not null) as ratio_change
-    from relative_change
+    from change
     group by region, day_utc
 ),
 
-quartiles as (
+quartile as (
     select
         region,
         day_utc,
@@ -180,140 +217,152 @@ quartiles as (
     window days as (partition by region order by day_utc rows between 5 preceding and 5 following)
 ),
 
-local as (
+spread as (
     select
-        h.region,
-        h.hour_utc,
-        h.demand_mwh,
-        h.passes_at_once,
-        h.mwh,
-        h.ratio,
-        q.change_mwh[2] - q.change_mwh[1] as change_iqr_mwh,
-        q.ratio_change[2] - q.ratio_change[1] as ratio_change_iqr,
-        greatest(abs(1 - h.ratio), abs(1 - h.long_ratio)) as deviation,
-        coalesce(h.flag, case
-            when h.mwh > h.expected_mwh + p.high_iqr * (q.offset_mwh[2] - q.offset_mwh[1]) then 'local_extreme_high'
-            when h.mwh < h.expected_mwh - p.low_iqr * (q.offset_mwh[2] - q.offset_mwh[1]) then 'local_extreme_low'
-            when least(h.change_mwh, h.change_back_mwh) > p.double_jump_iqr * (q.change_mwh[2] - q.change_mwh[1])
-                and h.change_mwh is not null and h.change_back_mwh is not null then 'double_jump'
-            when greatest(h.change_mwh, h.change_back_mwh) < -p.double_jump_iqr * (q.change_mwh[2] - q.change_mwh[1])
-                and h.change_mwh is not null and h.change_back_mwh is not null then 'double_jump'
-        end) as flag
-    from relative_change as h
-    left join quartiles as q on q.region = h.region and q.day_utc = h.day_utc
+        q.region,
+        q.day_utc,
+        greatest(q.offset_mwh[2] - q.offset_mwh[1], p.least_spread_mwh) as offset_spread_mwh,
+        greatest(q.change_mwh[2] - q.change_mwh[1], p.least_spread_mwh) as change_spread_mwh,
+        q.ratio_change[2] - q.ratio_change[1] as ratio_spread
+    from quartile as q
     cross join parameter as p
 ),
 
--- A jump that lasts. An hour that lies far from the last good hour before it, and further from what is expected than that
--- one, begins a stretch of wrong hours, which goes on for as long as each hour is so: for 48 hours at most. The same
--- backwards in time, for stretches that end with a jump.
-good as (
+-- `good` is a value that is not flagged so far, with what a jump from or to it is measured by.
+local as (
     select
         *,
         case
-            when flag is null and mwh is not null
-                then {hour_utc: hour_utc, mwh: mwh, ratio: ratio, deviation: deviation}
+            when flag is null
+                then {hour_utc: hour_utc, mwh: mwh, ratio: ratio, off: greatest(abs(1 - ratio), abs(1 - long_ratio))}
         end as good
-    from local
+    from (
+        select
+            c.region,
+            c.hour_utc,
+            c.demand_mwh,
+            c.passes_at_once,
+            c.mwh,
+            c.ratio,
+            c.long_ratio,
+            p.single_jump_spreads * s.change_spread_mwh as jump_mwh,
+            p.single_jump_ratio_spreads * s.ratio_spread as jump_ratio,
+            coalesce(c.flag, case
+                when c.mwh > c.expected_mwh + p.high_spreads * s.offset_spread_mwh then 'local_extreme_high'
+                when c.mwh < c.expected_mwh - p.low_spreads * s.offset_spread_mwh then 'local_extreme_low'
+                when (c.change_mwh > p.double_jump_spreads * s.change_spread_mwh
+                    and c.change_back_mwh > p.double_jump_spreads * s.change_spread_mwh)
+                    or (c.change_mwh < -p.double_jump_spreads * s.change_spread_mwh
+                    and c.change_back_mwh < -p.double_jump_spreads * s.change_spread_mwh)
+                    then 'double_jump'
+            end) as flag
+        from change as c
+        left join spread as s on s.region = c.region and s.day_utc = c.day_utc
+        cross join parameter as p
+    )
 ),
 
-begin as (
+-- A jump that lasts. An hour that lies far from the last good one before, and is further off what is expected, begins a
+-- stretch of wrong hours, which lasts for as long as each hour is so, up to 48 hours. The same backwards in time.
+near as (
     select
         *,
         last_value(good ignore nulls) over (hours rows between 48 preceding and 1 preceding) as before,
         first_value(good ignore nulls) over (hours rows between 1 following and 48 following) as after
-    from good
+    from local
     window hours as (partition by region order by hour_utc)
-),
-
-far as (
-    select
-        b.*,
-        good is not null
-            and abs(b.mwh - before.mwh) > p.single_jump_iqr * change_iqr_mwh
-            and abs(b.ratio - before.ratio) > p.single_jump_relative_iqr * ratio_change_iqr
-            and b.deviation > before.deviation as begins,
-        good is not null
-            and abs(b.mwh - after.mwh) > p.single_jump_iqr * change_iqr_mwh
-            and abs(b.ratio - after.ratio) > p.single_jump_relative_iqr * ratio_change_iqr
-            and b.deviation > after.deviation as ends
-    from begin as b
-    cross join parameter as p
 ),
 
 stretch as (
     select
         *,
-        last_value(case when begins then {hour_utc: hour_utc, good: before} end ignore nulls) over (hours rows between 47 preceding and current row) as opened,
-        first_value(case when ends then {hour_utc: hour_utc, good: after} end ignore nulls) over (hours rows between current row and 47 following) as closed
-    from far
+        last_value(case when begins then {hour_utc: hour_utc, good: before} end ignore nulls) over (
+            hours rows between 47 preceding and current row
+        ) as opened,
+        first_value(case when ends then {hour_utc: hour_utc, good: after} end ignore nulls) over (
+            hours rows between current row and 47 following
+        ) as closed
+    from (
+        select
+            *,
+            abs(good.mwh - before.mwh) > jump_mwh and abs(good.ratio - before.ratio) > jump_ratio
+                and good.off > before.off as begins,
+            abs(good.mwh - after.mwh) > jump_mwh and abs(good.ratio - after.ratio) > jump_ratio
+                and good.off > after.off as ends
+        from near
+    )
     window hours as (partition by region order by hour_utc)
 ),
 
-stays as (
+jump as (
     select
-        s.*,
-        coalesce(
-            abs(s.mwh - opened.good.mwh) > p.single_jump_iqr * change_iqr_mwh
-            and abs(s.ratio - opened.good.ratio) > p.single_jump_relative_iqr * ratio_change_iqr
-            and s.deviation > opened.good.deviation, false) as stays_open,
-        coalesce(
-            abs(s.mwh - closed.good.mwh) > p.single_jump_iqr * change_iqr_mwh
-            and abs(s.ratio - closed.good.ratio) > p.single_jump_relative_iqr * ratio_change_iqr
-            and s.deviation > closed.good.deviation, false) as stays_closed
-    from stretch as s
-    cross join parameter as p
+        *,
+        max(case when good is not null and not lasts_on then hour_utc end) over (
+            hours rows between 48 preceding and 1 preceding
+        ) as broken_before_utc,
+        min(case when good is not null and not lasts_back then hour_utc end) over (
+            hours rows between 1 following and 48 following
+        ) as broken_after_utc
+    from (
+        select
+            *,
+            coalesce(abs(good.mwh - opened.good.mwh) > jump_mwh and abs(good.ratio - opened.good.ratio) > jump_ratio
+                and good.off > opened.good.off, false) as lasts_on,
+            coalesce(abs(good.mwh - closed.good.mwh) > jump_mwh and abs(good.ratio - closed.good.ratio) > jump_ratio
+                and good.off > closed.good.off, false) as lasts_back
+        from stretch
+    )
+    window hours as (partition by region order by hour_utc)
 ),
 
-jump as (
+-- Good hours between flagged ones are not trusted: in a good stretch of a day at most, where more than 15 % of two days are
+-- flagged. Hours that were not reported do not count against the others.
+wrong as (
     select
         region,
         hour_utc,
         demand_mwh,
         passes_at_once,
-        coalesce(flag, case
-            when good is not null and stays_open and coalesce(
-                max(case when good is not null and not stays_open then hour_utc end) over (hours rows between 48 preceding and 1 preceding) < opened.hour_utc, true)
-                then 'single_jump'
-            when good is not null and stays_closed and coalesce(
-                min(case when good is not null and not stays_closed then hour_utc end) over (hours rows between 1 following and 48 following) > closed.hour_utc, true)
-                then 'single_jump'
-        end) as flag
-    from stays
-    window hours as (partition by region order by hour_utc)
-),
-
--- Between flagged hours, even those that look well are not trusted: a good stretch of a day at most, in a surrounding
--- of two days of which more than 15 % is flagged. Hours that were not reported do not count against the others.
-wrong as (
-    select *, flag is not null and flag not in ('missing', 'null') as is_wrong
-    from jump
+        flag,
+        flag not in ('missing', 'null') as is_wrong
+    from (
+        select
+            * exclude (flag),
+            coalesce(flag, case
+                when (lasts_on and coalesce(broken_before_utc < opened.hour_utc, true))
+                    or (lasts_back and coalesce(broken_after_utc > closed.hour_utc, true)) then 'single_jump'
+            end) as flag
+        from jump
+    )
 ),
 
 crowd as (
     select
         *,
-        count_if(is_wrong) over (hours rows between 24 preceding and 24 following) as wrong_hours,
-        max(case when is_wrong then hour_utc end) over (hours rows between 24 preceding and current row) as wrong_before,
-        min(case when is_wrong then hour_utc end) over (hours rows between current row and 24 following) as wrong_after
+        count(case when is_wrong then 1 end) over (hours rows between 24 preceding and 24 following) as wrong_hours,
+        max(case when is_wrong then hour_utc end) over (hours rows between 24 preceding and current row) as wrong_before_utc,
+        min(case when is_wrong then hour_utc end) over (hours rows between current row and 24 following) as wrong_after_utc
     from wrong
     window hours as (partition by region order by hour_utc)
 ),
 
-region_of_wrong as (
+most_crowded as (
     select
-        c.*,
-        max(wrong_hours) over (hours rows between 23 preceding and 24 following) >= p.anomalous_hours
-            and wrong_after - wrong_before <= interval 25 hour as is_anomalous
-    from crowd as c
-    cross join parameter as p
-    window hours as (partition by region order by hour_utc)
+        *,
+        max(wrong_hours) over (
+            partition by region order by hour_utc rows between 23 preceding and 24 following
+        ) as most_wrong_hours
+    from crowd
 )
 
 select
-    region,
-    hour_utc,
-    demand_mwh,
-    coalesce(flag, case when is_anomalous then 'anomalous_region' end) as demand_flag,
-    case when passes_at_once then demand_mwh end as demand_screened_mwh
-from region_of_wrong
+    c.region,
+    c.hour_utc,
+    c.demand_mwh,
+    coalesce(c.flag, case
+        when c.most_wrong_hours >= p.anomalous_hours and c.wrong_after_utc - c.wrong_before_utc <= interval 25 hour
+            then 'anomalous_region'
+    end) as demand_flag,
+    case when c.passes_at_once then c.demand_mwh end as demand_screened_mwh
+from most_crowded as c
+cross join parameter as p
