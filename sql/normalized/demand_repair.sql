@@ -22,14 +22,18 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc", "demand_repaired_mwh", "demand_repair", "demand_gap_hours"]
 [[audits]]
-accepted_values = { column = "demand_repair", values = ["interpolated", "profile", "profile_forecast", "profile_neighbors", "profile_forecast_neighbors"] }
+sql = """
+select * from normalized.demand_repair
+where demand_repair not in (select flag from normalized.flag where kind = 'repair')
+"""
+description = "codes that normalized.flag does not describe"
 [[audits]]
 sql = "select * from normalized.demand_repair where demand_repaired_mwh <= 0"
 description = "repaired demand that is not above zero"
 ---*/
 -- All is computed in the logarithm of demand, in whole millionths: differences are ratios, so a small authority counts like a
 -- large one and nothing becomes negative; and sums of integers are the same in any order. How far an hour reads: 84 h to the
--- middle of its gap, 15 days of hours for the fit there, 504 h for the usual demand of these: 948 h.
+-- middle of its gap and 24 h to the edge of that day, 15 days for the fit there, 504 h for the usual demand of these: 972 h.
 with hour as (
     select
         s.region,
@@ -196,14 +200,16 @@ place as (
     )
 ),
 
--- Neighbors and forecast count where they speak for all of the gap and for the good hour at each end.
+-- Neighbors and forecast count where they speak for all of the gap and for the good hour at each end; both only if it is known
+-- how far they say the same.
 told as (
     select
         p.region,
         p.first_utc,
         any_value(p.hours) as hours,
         coalesce(count(a.neighbors_move) = any_value(p.hours) + 2 and any_value(p.nn) > 0, false) as has_neighbors,
-        coalesce(count(a.forecast_move) = any_value(p.hours) + 2 and any_value(p.ff) > 0, false) as has_forecast,
+        coalesce(count(a.forecast_move) = any_value(p.hours) + 2 and any_value(p.ff) > 0, false)
+        and (any_value(p.nf) is not null or not has_neighbors) as has_forecast,
         any_value(p.nn) as nn,
         any_value(p.nd) as nd,
         any_value(p.ff) as ff,
