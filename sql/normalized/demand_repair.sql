@@ -22,14 +22,18 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc", "demand_repaired_mwh", "demand_repair", "demand_gap_hours"]
 [[audits]]
-accepted_values = { column = "demand_repair", values = ["interpolated", "profile", "profile_forecast", "profile_neighbors", "profile_forecast_neighbors"] }
+sql = """
+select * from normalized.demand_repair
+where demand_repair not in (select flag from normalized.flag where kind = 'repair')
+"""
+description = "codes that normalized.flag does not describe"
 [[audits]]
 sql = "select * from normalized.demand_repair where demand_repaired_mwh <= 0"
 description = "repaired demand that is not above zero"
 ---*/
 -- All is computed in the logarithm of demand, in whole millionths: differences are ratios, so a small authority counts like a
 -- large one and nothing becomes negative; and sums of integers are the same in any order. How far an hour reads: 84 h to the
--- middle of its gap, 15 days of hours for the fit there, 504 h for the usual demand of these: 948 h.
+-- middle of its gap and 24 h to the edge of that day, 15 days for the fit there, 504 h for the usual demand of these: 972 h.
 with hour as (
     select
         s.region,
@@ -196,14 +200,16 @@ place as (
     )
 ),
 
--- Neighbors and forecast count where they speak for all of the gap and for the good hour at each end.
+-- Neighbors and forecast count where they speak for all of the gap and for the good hour at each end; both only if it is known
+-- how far they say the same.
 told as (
     select
         p.region,
         p.first_utc,
         any_value(p.hours) as hours,
         coalesce(count(a.neighbors_move) = any_value(p.hours) + 2 and any_value(p.nn) > 0, false) as has_neighbors,
-        coalesce(count(a.forecast_move) = any_value(p.hours) + 2 and any_value(p.ff) > 0, false) as has_forecast,
+        coalesce(count(a.forecast_move) = any_value(p.hours) + 2 and any_value(p.ff) > 0, false)
+        and (any_value(p.nf) is not null or not has_neighbors) as has_forecast,
         any_value(p.nn) as nn,
         any_value(p.nd) as nd,
         any_value(p.ff) as ff,
@@ -237,7 +243,12 @@ weighted as (
     from told
 ),
 
--- The hours of the gap and about it, and the same hours of the three days before and after: what neighbors and forecast say
+-- The days that are asked what the same hour was like there, the nearer the more.
+days as (
+    select unnest([-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]) as days, unnest([1, 1, 1, 2, 2, 4, 4, 0, 4, 4, 2, 2, 1, 1, 1]) as weight
+),
+
+-- The hours of the gap and about it, and the same hours of the seven days before and after: what neighbors and forecast say
 -- of each, and what of its move they leave unsaid.
 said as (
     select
@@ -263,7 +274,7 @@ said as (
         if(said_move + demand_move is not null, greatest(-700000, least(700000, demand_move - said_move)), null) as unsaid_move
     from place as p
     join weighted as w on w.region = p.region and w.first_utc = p.first_utc
-    cross join (values (0, 0), (-1, 4), (1, 4), (-2, 2), (2, 2), (-3, 1), (3, 1)) as d (days, weight)
+    cross join days as d
     join around as a on a.region = p.region and a.hour_utc = p.hour_utc + to_days(d.days)
 ),
 
@@ -279,7 +290,7 @@ settled as (
         has_neighbors,
         has_forecast,
         max(usual_level + said_move) filter (where days = 0) as said_level,
-        coalesce(sum(weight * unsaid_move), 0) / (4 + coalesce(sum(weight) filter (where unsaid_move is not null), 0)) as day_move,
+        coalesce(sum(weight * unsaid_move), 0) / (12 + coalesce(sum(weight) filter (where unsaid_move is not null), 0)) as day_move,
         max(unsaid_move) filter (where days = 0) - day_move as rest
     from said
     group by all

@@ -44,8 +44,8 @@ class Score:
     p95: float
 
 
-def load(data: Path) -> duckdb.DuckDBPyConnection:
-    """A warehouse in memory with what was reported, and the shipped screening of it."""
+def load(data: Path, where: str = "true") -> duckdb.DuckDBPyConnection:
+    """A warehouse in memory with what was reported, of rows that meet `where`, and the shipped screening of it."""
     con = warehouse()
     load_seeds(con)
     types = column_types()["normalized.demand_reported"]
@@ -60,7 +60,7 @@ def load(data: Path) -> duckdb.DuckDBPyConnection:
                 d as demand_mwh, df as demand_forecast_mwh
             from {text(str(data))}
         """
-    con.execute(f"insert into normalized.demand_reported by name {rows}")
+    con.execute(f"insert into normalized.demand_reported by name select * from ({rows}) where {where}")
     needed = GRAPH.ancestors(["normalized.demand_screen", "normalized.region"]) - {"normalized.demand_reported"}
     build(con, *(name for name in ORDER if name in needed))
     con.execute("""

@@ -204,6 +204,16 @@ def test_neighbors_and_forecast_are_left_out_of_a_gap_of_which_they_miss_an_hour
     assert {each[1] for each in repair(known, forecast)["CISO"].values()} == {"profile"}
 
 
+def test_neighbors_and_forecast_that_never_spoke_together_are_not_both_used() -> None:
+    """How far they say the same is not known: the neighbors go on, the forecast would say it twice."""
+    truth = demand()
+    neighbor = hidden(demand(seed=1), (0, MID - 10))
+    forecast = hidden(demand(seed=2), (MID + 16, HOURS))
+    filled = repair({"CISO": hidden(truth, (MID, 6)), "BPAT": neighbor}, {"CISO": forecast})["CISO"]
+    assert {each[1] for each in filled.values()} == {"profile_neighbors"}
+    assert error(filled, truth) < 0.03
+
+
 def test_demand_of_a_few_mwh_in_whole_numbers_is_filled_and_stays_above_zero() -> None:
     truth = np.maximum(1, np.round(demand(2.0)))
     filled = repair({"HST": hidden(truth, (MID, 30), (MID + 100, 1))})["HST"]
