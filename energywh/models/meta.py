@@ -71,6 +71,7 @@ UNITS: Mapping[str, str] = {
     "_percent": "%",
     "_hours": "h",
     "_utc": "UTC",
+    "_ratio": "1",
 }
 
 

@@ -19,7 +19,7 @@ from energywh.sync.staging import all_datasets
 from tests.sql.model_files import GRAPH, ORDER, inputs
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
-REGIONS = ("CISO", "LGEE", "NYIS", "AVRN")
+REGIONS = ("CISO", "LGEE", "NYIS", "AVRN", "BPAT")  # BPAT is a neighbor of CISO and of AVRN
 CODES = {
     "eia.region_data": ("D", "DF", "NG", "TI"),
     "eia.fuel_type_data": ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES"),
