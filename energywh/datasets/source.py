@@ -137,7 +137,9 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
             )
     numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
     read = [model] if model is not None else _tables(connection, sql)
-    return Bound(described, sql, columns, numeric, model, _empty_columns(connection, model), _hindsight(connection, read))
+    return Bound(
+        described, sql, columns, numeric, model, _empty_columns(connection, model), _hindsight(connection, read)
+    )
 
 
 def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> frozenset[str]:

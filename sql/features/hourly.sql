@@ -12,7 +12,7 @@ Windows count hours, not rows with a value: what is missing stays NULL and is le
 At the start of a region's history windows hold what there is; demand_count_168h says how much.
 What of the past is published by the start of hour t is another question: features.hourly_asof answers it.
 """
-materialized = "table"
+materialized = "view"
 grain = ["region", "hour_utc"]
 lookback = "0h"
 

@@ -8,7 +8,7 @@ What the half-year files repeat later counts as published when EIA's API publish
 first published: build --as-of answers that. Weather is what the archive has: what was forecast for t at the time is not kept. The target
 is not here: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, which knows them ahead.
 """
-materialized = "table"
+materialized = "view"
 grain = ["region", "hour_utc"]
 lookback = "144h"  # the longest publication lag, of weather
 
