@@ -9,9 +9,9 @@ says how much.
 With `overlap="inputs"` a window belongs to the part that holds its targets, and its inputs may reach back into
 earlier parts, as they may when a forecast is made.
 
-Features look back only, and a later part may know what was before it. What must not happen is that an earlier part knows
-of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well. So before each
-part as many hours are left free (`purge`) as any column may look ahead.
+Features look back only, and a later part may know what was before it. What must not happen is that an earlier part
+knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well. So before
+each part as many hours are left free (`purge`) as any column may look ahead.
 """
 
 from __future__ import annotations

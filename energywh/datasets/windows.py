@@ -326,10 +326,7 @@ def cut_windows(
     if not isinstance(points, Sequence):
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     cuts = [as_hour(moment, "a split") for moment in points]
-    if purge is None:
-        purge = lookahead(connection, bound) if cuts else 0
-    else:
-        purge = whole_number(purge, "purge", 0)
+    free = whole_number(purge, "purge", 0) if purge is not None else lookahead(connection, bound) if cuts else 0
     frame = load(connection, bound, wanted, library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
@@ -349,7 +346,7 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
-    parts = cutting.parts(frame.axis, shape, cuts, overlap, purge)
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, free)
     starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     made = tuple(
         Windows(frame, shape, rows, library, one_target=isinstance(target, str), name=part.name)

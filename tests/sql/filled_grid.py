@@ -43,7 +43,8 @@ def filled_grid() -> duckdb.DuckDBPyConnection:
             greatest(month_utc, timestamp '{FIRST}') as first_hour_utc,
             least(month_utc + interval 1 month - interval 1 hour, timestamp '{LAST}') as last_hour_utc
         from (select unnest({list(REGIONS)}) as region), (
-            select unnest(generate_series(date_trunc('month', timestamp '{FIRST}'), timestamp '{LAST}', interval 1 month)) as month_utc)
+            select unnest(generate_series(
+                date_trunc('month', timestamp '{FIRST}'), timestamp '{LAST}', interval 1 month)) as month_utc)
     """)
     values = ", ".join(
         f"round(100 + (hash(region, hour_utc, {number}) % 100000) / 7.0, 4) as {name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import duckdb
 import pytest
@@ -130,8 +131,9 @@ def test_the_past_year_is_of_365_whole_days_and_an_absurd_hour_does_not_count_fo
     assert len(values) == 8761
 
     def held(place: int) -> float:
-        pairs = zip(values, values[1:], strict=False)
-        return max(min(a[place], b[place]) for a, b in pairs if a[place] is not None and b[place] is not None)
+        return max(
+            min(a[place], b[place]) for a, b in pairwise(values) if a[place] is not None and b[place] is not None
+        )
 
     demand = [value[0] for value in values[1:] if value[0] is not None]
     assert row["demand_max_365d_mwh"] == max(demand)
@@ -148,7 +150,5 @@ def test_the_past_year_is_of_365_whole_days_and_an_absurd_hour_does_not_count_fo
 def test_no_lag_of_publication_is_longer_than_hourly_asof_reads_back(whole: duckdb.DuckDBPyConnection) -> None:
     """Where a longer one is written into the seed, the look-back has to follow."""
     read = "'eia.region_data', 'eia.fuel_type_data', 'eia.interchange_data', 'open_meteo.hourly', 'caiso.price_rtm'"
-    (longest,) = whole.execute(
-        f"select max(lag_hours) from seeds.publication_lag where dataset in ({read})"
-    ).fetchall()
+    (longest,) = whole.execute(f"select max(lag_hours) from seeds.publication_lag where dataset in ({read})").fetchall()
     assert timedelta(hours=longest[0]) <= MODELS["features.hourly_asof"].lookback

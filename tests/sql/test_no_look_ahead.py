@@ -5,8 +5,8 @@ but the grain begins its description with a mark in brackets, or no column of it
 is measured, as the calendar.
 
 Three worlds are built and each is disturbed: two months of staging, in which everything after t changes, is withdrawn
-or added; the same, in which everything changes that is not yet published at t; and thirteen months of normalized.grid, in
-which the hour t changes too. Leaks are planted in the models, and must be found in the same way.
+or added; the same, in which everything changes that is not yet published at t; and thirteen months of normalized.grid,
+in which the hour t changes too. Leaks are planted in the models, and must be found in the same way.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.sql.model_files import GRAPH, MODELS, ORDER, build, column_types, loa
 
 NOW = datetime(2024, 11, 20, 17)
 REGION = "CISO"
+READ = [name for name in ORDER if name in GRAPH.ancestors(FEATURES)]  # features, and what they are built of
 SHIPPED = {name: MODELS[name].sql for name in FEATURES}
 MARKS = ("target", "hindsight", "ahead", "at t", "past", "published")
 TARGET = ("normalized.demand_reported", "demand_mwh")
@@ -155,7 +156,7 @@ def not_yet_published(con: duckdb.DuckDBPyConnection) -> None:
 def calm() -> duckdb.DuckDBPyConnection:
     """Everything built from filled staging."""
     con = filled()
-    build(con, *ORDER)
+    build(con, *READ)
     return con
 
 
@@ -164,7 +165,7 @@ def stormy() -> duckdb.DuckDBPyConnection:
     """The same, with another future."""
     con = filled()
     after_now(con)
-    build(con, *ORDER)
+    build(con, *READ)
     return con
 
 
@@ -173,7 +174,7 @@ def unread() -> duckdb.DuckDBPyConnection:
     """The same, with other values wherever they are not yet published at NOW."""
     con = filled()
     not_yet_published(con)
-    build(con, *ORDER)
+    build(con, *READ)
     return con
 
 
@@ -200,7 +201,7 @@ def test_a_column_says_when_it_is_known_or_depends_on_nothing_measured(calm: duc
     con = filled()
     for dataset in read_datasets():
         con.execute(f"update staging.{dataset.name} set {', '.join(map(changed, dataset.values))}")
-    build(con, *ORDER)
+    build(con, *READ)
     for name in unmarked:
         assert told_apart(calm, con, name) == set()
 
@@ -236,13 +237,14 @@ LAGGED = "greatest(lag.{}, 0)"
     [
         (LAGGED.format("demand"), "1", {"demand_newest_mwh", "demand_mean_24h_mwh", "demand_of_max_365d_ratio"}),
         (LAGGED.format("forecast"), "lag.demand", {"forecast_error_mean_24h_mwh", "forecast_error_abs_mean_168h_mwh"}),
-        (LAGGED.format("supply"), "30", {"net_load_newest_mwh", "renewable_mean_24h_ratio", "net_generation_newest_mwh"}),
+        (LAGGED.format("supply"), "30", {"net_load_newest_mwh", "renewable_mean_24h_ratio"}),
         (LAGGED.format("interchange"), "30", {"interchange_newest_mwh", "interchange_ramp_3h_mwh"}),
         (LAGGED.format("pairs"), "54", {"import_newest_mwh", "export_newest_mwh"}),
         (LAGGED.format("weather"), "142", {"temperature_newest_c", "heating_degrees_mean_24h_c"}),
         (LAGGED.format("market"), "0", {"price_rtm_sp15_newest_usd_per_mwh"}),
         ("a.demand_lag_24h_mwh", "d.demand_lag_1h_mwh - a.demand_lag_1h_mwh", {"demand_lag_24h_mwh"}),
-        ("o.price_sp15_usd_per_mwh", "lead(o.price_sp15_usd_per_mwh, 12) over (partition by o.region order by o.hour_utc)",
+        ("o.price_sp15_usd_per_mwh",
+         "lead(o.price_sp15_usd_per_mwh, 12) over (partition by o.region order by o.hour_utc)",
          {"price_sp15_usd_per_mwh"}),
     ],
 )  # fmt: skip
@@ -262,16 +264,17 @@ def test_the_use_of_what_is_not_published_would_be_found(
         ("features.past_demand", "lag(demand_mwh, 1) over hours", "lead(demand_mwh, 1) over hours",
          {"demand_lag_1h_mwh", "demand_ramp_1h_mwh", "demand_zscore_168h"}),
         ("features.past_demand", "demand_screened_mwh as demand_mwh", "demand_clean_mwh as demand_mwh", None),
-        ("features.past_supply", "lag(solar_mwh, 24) over hours", "lead(solar_mwh, 24) over hours", {"solar_lag_24h_mwh"}),
+        ("features.past_supply", "lag(solar_mwh, 24) over hours", "lead(solar_mwh, 24) over hours",
+         {"solar_lag_24h_mwh"}),
         ("features.past_exchange", "lag(neighbor_units, 1)", "lead(neighbor_units, 1)", {"neighbor_demand_lag_1h_mwh"}),
-        ("features.past_weather", "rows between 24 preceding and 1 preceding", "rows between 24 preceding and 9 following",
+        ("features.past_weather", "between 24 preceding and 1 preceding", "between 24 preceding and 9 following",
          {"temperature_mean_24h_c", "temperature_max_24h_c"}),
         ("features.past_market", "lag(price_rtm_sp15_usd_per_mwh, 1)", "lead(price_rtm_sp15_usd_per_mwh, 9)",
          {"price_rtm_sp15_lag_1h_usd_per_mwh"}),
         ("features.past_year", "between 365 preceding and 1 preceding", "between 365 preceding and current row",
          {"demand_max_365d_mwh", "load_factor_365d_ratio", "gas_capacity_factor_lag_1h_ratio"}),
-        ("features.hourly", "g.solar_mwh,\n", "lead(g.solar_mwh) over (partition by g.region order by g.hour_utc) as solar_mwh,\n",
-         {"solar_mwh"}),
+        ("features.hourly", "g.solar_mwh,\n",
+         "lead(g.solar_mwh) over (partition by g.region order by g.hour_utc) as solar_mwh,\n", {"solar_mwh"}),
     ],
 )  # fmt: skip
 def test_a_look_ahead_would_be_found(
@@ -299,7 +302,8 @@ Worlds = dict[str, list[duckdb.DuckDBPyConnection]]
 def holds_target(calm: duckdb.DuckDBPyConnection) -> list[str]:
     """Columns of the grid that hold the target of their own hour, as demand less solar and wind does."""
     table, target = TARGET
-    downstream = [name for name in ORDER if table in GRAPH.ancestors([name]) and name not in {table, *FEATURES}]
+    between = GRAPH.ancestors([GRID]) - {table}
+    downstream = [name for name in ORDER if name in between and table in GRAPH.ancestors([name])]
 
     def hour() -> dict[str, object]:
         build(calm, *downstream)
