@@ -33,7 +33,7 @@ week_sin = "Sine of the local hour of the week, one turn from Monday 0 h; no uni
 week_cos = "Cosine of the local hour of the week, one turn from Monday 0 h; no unit."
 year_sin = "Sine of the local day of the year, one turn a year; no unit."
 year_cos = "Cosine of the local day of the year, one turn a year; no unit."
-trend_years = "Years of 8,766 hours from 2015-07-01T00 UTC, when the form began, to the hour."
+trend_years = "Time since 2015-07-01T00 UTC, when the form began, in years of 8,766 hours."
 
 [[audits]]
 unique = ["region", "hour_utc"]

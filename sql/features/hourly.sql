@@ -39,7 +39,7 @@ week_sin = "[ahead] Sine of the local hour of the week, one turn from Monday 0 h
 week_cos = "[ahead] Cosine of the local hour of the week, one turn from Monday 0 h; no unit."
 year_sin = "[ahead] Sine of the local day of the year, one turn a year; no unit."
 year_cos = "[ahead] Cosine of the local day of the year, one turn a year; no unit."
-trend_years = "[ahead] Years of 8,766 hours from 2015-07-01T00 UTC, when the form began, to the hour."
+trend_years = "[ahead] Time since 2015-07-01T00 UTC, when the form began, in years of 8,766 hours."
 net_generation_mwh = "[at t] Net generation, MWh."
 total_interchange_mwh = "[at t] Net interchange with all neighbors, MWh; positive = export."
 solar_mwh = "[at t] Generation from solar, MWh."
