@@ -88,6 +88,7 @@ UNITS: Mapping[str, str] = {
     "_degrees": "°C",
     "_percent": "%",
     "_hours": "h",
+    "_years": "years",
     "_utc": "UTC",
     "_ratio": "1",
 }
