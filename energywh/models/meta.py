@@ -88,7 +88,7 @@ UNITS: Mapping[str, str] = {
     "_degrees": "°C",
     "_percent": "%",
     "_hours": "h",
-    "_years": "a",
+    "_years": "years",
     "_utc": "UTC",
     "_ratio": "1",
 }

@@ -127,7 +127,7 @@ def _land_new(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_i
     (new,) = one_row(
         connection,
         f"insert into {dataset.name} ({names}, known_from_utc) "
-        f"select {names}, fetched_at_utc from incoming join scope using (arrival)",
+        f"select {names}, {_NEW_AT} from incoming join scope using (arrival) {_gone_until(dataset)}",
     )
     _record_change(connection, dataset, landing_id, "incoming")
     return Counts(new=new)
@@ -218,12 +218,26 @@ def _land_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landi
     if new:
         connection.execute(f"""
             insert into {dataset.name} ({key_list}, {values}, known_from_utc)
-            select {key_list}, {values}, fetched_at_utc from delta join scope using (arrival) where held_rowid is null
+            select {key_list}, {values}, {_NEW_AT}
+            from delta join scope using (arrival) {_gone_until(dataset)} where held_rowid is null
         """)
     if new or changed or withdrawn:
         _record_change(connection, dataset, landing_id, "delta")
     connection.execute("drop table delta")
     return Counts(new=new, changed=changed, withdrawn=withdrawn)
+
+
+# When a new row became known. A clock may be set back: not before the same row was withdrawn.
+_NEW_AT = "greatest(fetched_at_utc, gone_until_utc)"
+
+
+def _gone_until(dataset: Dataset) -> str:
+    """Return the join that tells of new rows until when they were known before, if that is later than now."""
+    keys = ", ".join([dataset.time_column, *dataset.keys])
+    return (
+        f"left join (select {keys}, max(known_until_utc) as gone_until_utc from {dataset.name}_revision "
+        f"where known_until_utc > (select min(fetched_at_utc) from scope) group by all) using ({keys})"
+    )
 
 
 def _record_change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, landing_id: int, rows: str) -> None:

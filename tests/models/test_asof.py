@@ -151,6 +151,33 @@ def test_a_clock_that_is_set_back_never_makes_two_values_known_at_once(held: duc
     assert known == [{(0, "D"): value} for value in (1.0, 1.0, 1.0, 3.0, 4.0)]
 
 
+def test_a_row_that_comes_back_after_the_clock_was_set_back_is_known_again_when_it_was_gone(
+    held: duckdb.DuckDBPyConnection,
+) -> None:
+    empty(held)
+    noon = datetime(2024, 5, 2, 12)
+    for number, (hours, rows) in enumerate([(0, {(0, "D"): 1.0}), (2, {}), (1, {(0, "D"): 3.0})]):
+        merge(held, DATASET, [arrival(rows, noon + timedelta(hours=hours))], number)
+    assert [seen(held, noon + timedelta(hours=hours))[0].get((0, "D")) for hours in (0, 1.5, 2)] == [1.0, 1.0, 3.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-3, 3), ANSWERS), min_size=1, max_size=6))
+def test_whatever_the_clock_does_no_two_values_are_known_at_once(
+    held: duckdb.DuckDBPyConnection, landings: list[tuple[int, State]]
+) -> None:
+    empty(held)
+    at = datetime(2024, 5, 2)
+    moments = {at}
+    for number, (hours, rows) in enumerate(landings):
+        at += timedelta(hours=hours)
+        moments.add(at)
+        merge(held, DATASET, [arrival(rows, at)], number)
+    assert seen(held, max(moments))[0] == landings[-1][1]
+    for moment in moments:
+        seen(held, moment)
+
+
 def test_of_history_loaded_later_the_first_value_counts_as_known_since_it_was_published(
     held: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -1,0 +1,12 @@
+"""No dataset is left out of what says whether data are late, and how they are revised."""
+
+import pytest
+
+from energywh.sync.staging import all_datasets
+from tests.sql.model_files import GRAPH
+
+
+@pytest.mark.parametrize("model", ["quality.arrival", "quality.revisions"])
+def test_every_dataset_and_its_revisions_are_watched(model: str) -> None:
+    tables = {f"staging.{name}{end}" for name in all_datasets() for end in ("", "_revision")}
+    assert set(GRAPH.staging(model)) == tables
