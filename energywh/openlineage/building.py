@@ -204,7 +204,8 @@ class _Version:
             query = 'SELECT model, name, type, description FROM energywh."column" ORDER BY model, position'
             for model, name, kind, words in connection.execute(query).fetchall():
                 self._columns.setdefault(model, []).append((name, kind, words))
-            query = "SELECT model, audit, failures FROM energywh.audit"
+            # Those that `energywh check` runs are NULL: a build knows nothing of them.
+            query = "SELECT model, audit, failures FROM energywh.audit WHERE failures IS NOT NULL"
             self._failures = {
                 (model, audit): failures for model, audit, failures in connection.execute(query).fetchall()
             }
