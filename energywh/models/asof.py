@@ -47,7 +47,7 @@ from energywh.models.publish import sync_to_disk
 from energywh.models.staging import NOW, REVISION, Staging, attach_read_only
 from energywh.models.statements import identifier, text, timestamp
 from energywh.sources.base import Dataset
-from energywh.sync.staging import bring_up_to_date, datasets_in
+from energywh.sync.staging import NO_LINKS, bring_up_to_date, datasets_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,7 +154,7 @@ def build_as_of(
         work = _Work(home, moment, knowledge, lags, task)
         filled = until_done(lambda: work.run(building, to.stem))
         sync_to_disk(building)
-        building.replace(to)
+        _put(building, to, force)
         sync_to_disk(to.parent)
     except BaseException as error:
         _remove(building)
@@ -291,12 +291,15 @@ def _check_target(home: Home, to: Path, force: bool) -> None:
         raise UsageError(f"--to {to} is a folder; give the name of a file")
     if not to.parent.is_dir():
         raise UsageError(f"--to {to}: there is no folder {to.parent}")
-    if home.versions.resolve() in real.parents or real in (home.staging.resolve(), home.energy.absolute()):
+    if home.versions.resolve() in real.parents or real in (
+        home.staging.resolve(),
+        home.path.resolve() / home.energy.name,
+    ):
         raise UsageError(f"--to {to} is a file of the warehouse {home.path} itself; give another")
     if not to.exists():
         return
     if not force:
-        raise UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+        raise _taken(to)
     try:
         with connect(to, wait_seconds=0) as connection:
             replaceable = is_warehouse(connection)
@@ -304,6 +307,32 @@ def _check_target(home: Home, to: Path, force: bool) -> None:
         replaceable = False
     if not replaceable:
         raise UsageError(f"--to {to} is there already and is not a warehouse file: it is not replaced, even by --force")
+
+
+def _taken(to: Path) -> UsageError:
+    return UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+
+
+def _put(building: Path, to: Path, force: bool) -> None:
+    """Give the finished file its name; without ``force`` never over a file that came to be meanwhile.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if not force:
+        try:
+            os.link(building, to)  # unlike a rename, not over another file
+        except FileExistsError:
+            raise _taken(to) from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if to.exists():
+                raise _taken(to) from None
+        else:
+            building.unlink()
+            return
+    building.replace(to)
 
 
 def _building(to: Path) -> Path:
