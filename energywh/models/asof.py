@@ -31,16 +31,23 @@ from energywh.durations import utc_now
 from energywh.errors import CorruptError, ModelError, StorageError, UsageError
 from energywh.home import Home, sql_dir
 from energywh.interrupt import interruptible
-from energywh.models.build import BuildOptions, BuildReport, Listener, fill, memory_error
-from energywh.models.graph import Graph, link
-from energywh.models.materialize import ModelResult
-from energywh.models.meta import AuditResult, Meta, is_warehouse
+from energywh.models.build import (
+    BuildOptions,
+    BuildReport,
+    Filled,
+    Listener,
+    Task,
+    fill_and_record,
+    memory_error,
+    until_done,
+)
+from energywh.models.meta import Meta, is_warehouse
 from energywh.models.project import load_project
 from energywh.models.publish import sync_to_disk
-from energywh.models.staging import REVISION, Staging, attach_read_only
+from energywh.models.staging import NOW, REVISION, Staging, attach_read_only
 from energywh.models.statements import identifier, text, timestamp
 from energywh.sources.base import Dataset
-from energywh.sync.staging import bring_up_to_date, datasets_in
+from energywh.sync.staging import NO_LINKS, bring_up_to_date, datasets_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,7 +55,6 @@ if TYPE_CHECKING:
 Knowledge = Literal["landed", "published-lag"]
 LAGS = Path("seeds") / "publication_lag.csv"
 
-_NOW = "staging_now"
 _BUILDING = ".as-of-"
 
 
@@ -144,18 +150,11 @@ def build_as_of(
     building = _building(to)
     try:
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
-        connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
-        try:
-            with interruptible(connection):
-                work = _Work(connection, home, moment, knowledge, lags, options, listener)
-                graph = link(project)
-                left_out = {} if wanted else dict(graph.left_out)
-                results, warnings = work.run(graph, wanted, to.stem, left_out)
-                connection.execute("CHECKPOINT")
-        finally:
-            connection.close()
+        task = Task(project, wanted, True, options, listener)
+        work = _Work(home, moment, knowledge, lags, task)
+        filled = until_done(lambda: work.run(building, to.stem))
         sync_to_disk(building)
-        building.replace(to)
+        _put(building, to, force)
         sync_to_disk(to.parent)
     except BaseException as error:
         _remove(building)
@@ -164,76 +163,50 @@ def build_as_of(
         if isinstance(error, duckdb.Error | OSError):
             raise _explain(error, to) from None
         raise
-    return BuildReport(to.stem, to, False, time.monotonic() - began, "fresh", results, warnings, left_out)
+    return BuildReport(
+        to.stem, to, False, time.monotonic() - began, "fresh", filled.models, filled.warnings, task.left_out
+    )
 
 
 class _Work:
-    """One build as of a time, into the new file that is open as ``connection``."""
+    """One build as of a time."""
 
     def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        home: Home,
-        moment: datetime,
-        knowledge: Knowledge,
-        lags: Mapping[str, Lag] | None,
-        options: BuildOptions,
-        listener: Listener,
+        self, home: Home, moment: datetime, knowledge: Knowledge, lags: Mapping[str, Lag] | None, task: Task
     ) -> None:
-        self._connection = connection
         self._home = home
         self._moment = moment
         self._knowledge = knowledge
         self._lags = lags
-        self._options = options
-        self._listener = listener
+        self._task = task
 
-    def run(
-        self, graph: Graph, wanted: list[str], version: str, left_out: dict[str, str]
-    ) -> tuple[list[ModelResult], list[AuditResult]]:
-        """Fill the file; it will be called ``version``."""
-        for name, why in left_out.items():
-            self._listener.left_out(name, why)
-        attach_read_only(
-            self._connection,
-            self._home.staging,
-            _NOW,
-            wait_seconds=self._options.wait_seconds,
-            on_wait=self._listener.say,
-        )
-        show_as_of(self._connection, self._moment, self._lags)
-        staging = Staging(self._connection, self._home.staging)
-        if staging.why_empty() is not None:
-            raise UsageError(self._nothing_known())
-        meta = Meta(self._connection)
-        meta.create()
-        watermarks = staging.watermarks()
-        results, warnings, _ = fill(
-            self._connection,
-            graph,
-            staging,
-            wanted,
-            self._listener,
-            full=True,
-            let_go=_let_go,
-            left_out=left_out,
-        )
-        meta.save_version(
-            version,
-            utc_now(),
-            None,
-            "fresh",
-            staging.landing,
-            watermarks,
-            self._options.recorded(full=True, names=wanted),
-            self._moment,
-            self._knowledge,
-        )
-        return results, warnings
+    def run(self, building: Path, version: str) -> Filled:
+        """Fill the file ``building``, from nothing; it will be called ``version``."""
+        _remove(building)
+        options = self._task.options
+        connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
+        try:
+            with interruptible(connection):
+                on_wait = self._task.listener.say
+                attach_read_only(
+                    connection, self._home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait
+                )
+                show_as_of(connection, self._moment, self._lags)
+                staging = Staging(connection, self._home.staging)
+                if staging.why_empty() is not None:
+                    raise UsageError(self._nothing_known(connection))
+                Meta(connection).create()
+                filled = fill_and_record(
+                    connection, staging, self._task, lambda _: version, as_of=self._moment, knowledge=self._knowledge
+                )
+                connection.execute("CHECKPOINT")
+        finally:
+            connection.close()
+        return filled
 
-    def _nothing_known(self) -> str:
+    def _nothing_known(self, connection: duckdb.DuckDBPyConnection) -> str:
         when = f"{self._moment:%Y-%m-%dT%H:%M:%S} UTC"
-        (first,) = one_row(self._connection, f"SELECT min(landed_at_utc) FROM {_NOW}.sync.landing")
+        (first,) = one_row(connection, f"SELECT min(landed_at_utc) FROM {NOW}.sync.landing")
         if first is None:
             return f"nothing was known at {when}: nothing has landed in {self._home.staging} yet"
         if self._knowledge == "landed":
@@ -254,13 +227,13 @@ def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Ma
     connection.execute("CREATE SCHEMA staging.sync")
     at = timestamp(moment)
     connection.execute(f"""
-        CREATE VIEW staging.sync.meta AS FROM {_NOW}.sync.meta;
-        CREATE VIEW staging.sync.dataset AS FROM {_NOW}.sync.dataset;
-        CREATE VIEW staging.sync.landing AS FROM {_NOW}.sync.landing WHERE landed_at_utc <= {at};
-        CREATE VIEW staging.sync.change AS FROM {_NOW}.sync.change
-            WHERE landing_id IN (SELECT landing_id FROM {_NOW}.sync.landing WHERE landed_at_utc <= {at});
+        CREATE VIEW staging.sync.meta AS FROM {NOW}.sync.meta;
+        CREATE VIEW staging.sync.dataset AS FROM {NOW}.sync.dataset;
+        CREATE VIEW staging.sync.landing AS FROM {NOW}.sync.landing WHERE landed_at_utc <= {at};
+        CREATE VIEW staging.sync.change AS FROM {NOW}.sync.change
+            WHERE landing_id IN (SELECT landing_id FROM {NOW}.sync.landing WHERE landed_at_utc <= {at});
     """)
-    for dataset in datasets_in(connection, _NOW):
+    for dataset in datasets_in(connection, NOW):
         lag = None if lags is None else lags.get(dataset.name, Lag(dataset.lag_hours, "", {}))
         columns = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
         known = f"FROM ({_current(dataset, columns, lag)} UNION ALL {_revised(dataset, columns, lag)})"
@@ -277,7 +250,7 @@ def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Ma
 
 def _current(dataset: Dataset, columns: str, lag: Lag | None) -> str:
     """Return the SELECT of what is held now, known_until_utc NULL."""
-    table, until = f"{_NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
+    table, until = f"{NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
     if lag is None:
         return f"SELECT {columns}, known_from_utc, {until} FROM {table}"
     keys = ", ".join([dataset.time_column, *dataset.keys])
@@ -290,7 +263,7 @@ def _current(dataset: Dataset, columns: str, lag: Lag | None) -> str:
 
 def _revised(dataset: Dataset, columns: str, lag: Lag | None) -> str:
     """Return the SELECT of what was superseded or withdrawn since."""
-    table = f"{_NOW}.{dataset.name}{REVISION}"
+    table = f"{NOW}.{dataset.name}{REVISION}"
     if lag is None:
         return f"SELECT {columns}, known_from_utc, known_until_utc FROM {table}"
     keys = ", ".join([dataset.time_column, *dataset.keys])
@@ -307,11 +280,6 @@ def _published(dataset: Dataset, lag: Lag) -> str:
     return f"least(known_from_utc, {dataset.time_column} + to_hours(CAST({end} + {lag.sql} AS INTEGER)))"
 
 
-def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let go of staging, so that a sync can land; doing it twice does no harm."""
-    connection.execute(f"DETACH DATABASE IF EXISTS staging; DETACH DATABASE IF EXISTS {_NOW}")
-
-
 def _check_target(home: Home, to: Path, force: bool) -> None:
     """Refuse a place where no file can or may be written.
 
@@ -323,12 +291,15 @@ def _check_target(home: Home, to: Path, force: bool) -> None:
         raise UsageError(f"--to {to} is a folder; give the name of a file")
     if not to.parent.is_dir():
         raise UsageError(f"--to {to}: there is no folder {to.parent}")
-    if home.versions.resolve() in real.parents or real in (home.staging.resolve(), home.energy.absolute()):
+    if home.versions.resolve() in real.parents or real in (
+        home.staging.resolve(),
+        home.path.resolve() / home.energy.name,
+    ):
         raise UsageError(f"--to {to} is a file of the warehouse {home.path} itself; give another")
     if not to.exists():
         return
     if not force:
-        raise UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+        raise _taken(to)
     try:
         with connect(to, wait_seconds=0) as connection:
             replaceable = is_warehouse(connection)
@@ -336,6 +307,32 @@ def _check_target(home: Home, to: Path, force: bool) -> None:
         replaceable = False
     if not replaceable:
         raise UsageError(f"--to {to} is there already and is not a warehouse file: it is not replaced, even by --force")
+
+
+def _taken(to: Path) -> UsageError:
+    return UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+
+
+def _put(building: Path, to: Path, force: bool) -> None:
+    """Give the finished file its name; without ``force`` never over a file that came to be meanwhile.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if not force:
+        try:
+            os.link(building, to)  # unlike a rename, not over another file
+        except FileExistsError:
+            raise _taken(to) from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if to.exists():
+                raise _taken(to) from None
+        else:
+            building.unlink()
+            return
+    building.replace(to)
 
 
 def _building(to: Path) -> Path:

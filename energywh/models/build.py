@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from energywh.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
 from energywh.durations import utc_now
@@ -23,7 +24,7 @@ from energywh.models.graph import STAGING, Graph, link
 from energywh.models.materialize import Materializer, ModelResult, explain
 from energywh.models.meta import AuditResult, Meta, compatible
 from energywh.models.project import Project, load_project
-from energywh.models.staging import Staging, attach_read_only
+from energywh.models.staging import Staging, attach_read_only, let_go
 from energywh.models.versions import count_changes, differing_months, encode, read_record
 from energywh.openlineage import tell_build
 from energywh.sync.staging import bring_up_to_date
@@ -189,100 +190,105 @@ def _build(
         current = publish.current_version(home)
         if current is not None and not full and _nothing_new(home, current, project, wanted, options, listener):
             return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
-        graph = link(project)
-        graph.project.pick(wanted)  # of the user's own, some may be left out now
-        listener.linked(graph)
-        return _Build(home, graph, wanted, full, options, listener, began).run()
+        task = Task(project, wanted, full, options, listener)
+        build = _Build(home, task, began)
+        return until_done(build.run)
+
+
+class Task:
+    """What is to be built, whichever file it goes into. It outlives a start from the beginning.
+
+    Attributes:
+        left_out: what models and seeds of the user's own failed by, and what therefore cannot be built, by name.
+
+    Raises:
+        ModelError: a model is wrong, or what was asked for is the user's own and cannot be used.
+    """
+
+    def __init__(
+        self, project: Project, wanted: list[str], full: bool, options: BuildOptions, listener: Listener
+    ) -> None:
+        self.graph = link(project)
+        self.graph.project.pick(wanted)  # of the user's own, some may be left out now
+        self.wanted = wanted
+        self.full = full
+        self.options = options
+        self.listener = listener
+        listener.linked(self.graph)
+        self.left_out = {} if wanted else dict(self.graph.left_out)
+        for name, why in self.left_out.items():
+            listener.left_out(name, why)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a task came to in a file.
+
+    Attributes:
+        version: what the file was recorded as; None where it is no other than the one it is based on.
+    """
+
+    version: str | None
+    models: list[ModelResult]
+    warnings: list[AuditResult]
+
+
+Done = TypeVar("Done")
+
+
+def until_done(attempt: Callable[[], Done]) -> Done:
+    """Return what ``attempt`` returns; it begins again when a model of the user's own brings DuckDB down."""
+    while True:
+        try:
+            return attempt()
+        except _StartAgainError:
+            continue
 
 
 class _Build:
     """One build that has work to do; the caller holds the build lock."""
 
-    def __init__(
-        self,
-        home: Home,
-        graph: Graph,
-        wanted: list[str],
-        full: bool,
-        options: BuildOptions,
-        listener: Listener,
-        began: float,
-    ) -> None:
+    def __init__(self, home: Home, task: Task, began: float) -> None:
         self._home = home
-        self._graph = graph
-        self._wanted = wanted
-        self._full = full
-        self._options = options
-        self._listener = listener
+        self._task = task
+        self._options = task.options
+        self._listener = task.listener
         self._began = began
         self._building = home.versions / f"{publish.BUILDING}{os.getpid()}.duckdb"
         self._base: publish.Version | None = None
         self._base_kind = "fresh"
-        # What models and seeds of the user's own failed by, and what therefore cannot be built, by name.
-        self._left_out = {} if wanted else dict(graph.left_out)
-        for name, why in self._left_out.items():
-            listener.left_out(name, why)
 
     def run(self) -> BuildReport:
-        while True:
-            try:
-                return self._run()
-            except _StartAgainError:
-                continue
-
-    def _run(self) -> BuildReport:
         try:
             connection = self._open()
             try:
                 with interruptible(connection):
-                    staging = self._attach(connection)
-                    watermarks = staging.watermarks()
-                    results, warnings, changed = fill(
+                    filled = fill_and_record(
                         connection,
-                        self._graph,
-                        staging,
-                        self._wanted,
-                        self._listener,
-                        full=self._full,
-                        let_go=_detach,
-                        left_out=self._left_out,
-                    )
-                    if self._base is not None and not changed:
-                        return self._unchanged(self._base, results, warnings)
-                    now = utc_now()
-                    version = publish.version_path(self._home, now)
-                    Meta(connection).save_version(
-                        version.stem,
-                        now,
-                        self._base.name if self._base else None,
+                        self._attach(connection),
+                        self._task,
+                        lambda now: publish.version_path(self._home, now).stem,
+                        self._base,
                         self._base_kind,
-                        staging.landing,
-                        watermarks,
-                        self._options.recorded(full=self._full, names=self._wanted),
                     )
+                    if filled.version is None:
+                        assert self._base is not None
+                        return self._unchanged(self._base, filled)
                     record = encode(read_record(connection, self._changed(connection)))
                     connection.execute("CHECKPOINT")
             finally:
                 connection.close()
+            version = self._home.versions / f"{filled.version}.duckdb"
             publish.publish(self._home, self._building, version, record)
         except BaseException:
             publish.sweep(self._home)
             raise
         publish.prune(self._home, self._options.keep_versions, self._options.keep_days)
-        return BuildReport(
-            version.stem,
-            version,
-            True,
-            time.monotonic() - self._began,
-            self._base_kind,
-            results,
-            warnings,
-            self._left_out,
-        )
+        return self._report(version, filled, published=True)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         """Open the new version for writing: based on an older one where that can be gone on from."""
-        has_base = bool(publish.list_versions(self._home)) and not (self._full and not self._wanted)
+        has_base = bool(publish.list_versions(self._home)) and not (self._task.full and not self._task.wanted)
         if has_base:
             # Models that were not asked for stay as they are in the newest version, so it must be the base.
             self._base, self._base_kind = publish.take_base(self._home, self._building)
@@ -313,11 +319,23 @@ class _Build:
         )
         return Staging(connection, self._home.staging)
 
-    def _unchanged(self, base: publish.Version, results: list[ModelResult], warnings: list[AuditResult]) -> BuildReport:
+    def _unchanged(self, base: publish.Version, filled: Filled) -> BuildReport:
         """Throw the new version away: it would be the one before, once more without what was left out."""
         publish.sweep(self._home)
+        return self._report(base.path, filled, published=False)
+
+    def _report(self, version: Path, filled: Filled, *, published: bool) -> BuildReport:
         seconds = time.monotonic() - self._began
-        return BuildReport(base.name, base.path, False, seconds, self._base_kind, results, warnings, self._left_out)
+        return BuildReport(
+            version.stem,
+            version,
+            published,
+            seconds,
+            self._base_kind,
+            filled.models,
+            filled.warnings,
+            self._task.left_out,
+        )
 
     def _changed(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
         """Return how many months of each table differ from the newest version; None where that cannot be said."""
@@ -338,31 +356,57 @@ class _Build:
             return None
 
 
-def fill(
+def fill_and_record(
     connection: duckdb.DuckDBPyConnection,
-    graph: Graph,
     staging: Staging,
-    wanted: list[str],
-    listener: Listener,
+    task: Task,
+    name: Callable[[datetime], str],
+    base: publish.Version | None = None,
+    base_kind: str = "fresh",
     *,
-    full: bool,
-    let_go: Callable[[duckdb.DuckDBPyConnection], None],
-    left_out: dict[str, str],
-) -> tuple[list[ModelResult], list[AuditResult], bool]:
-    """Bring seeds and models of the version that is open up to date and audit them.
+    as_of: datetime | None = None,
+    knowledge: str | None = None,
+) -> Filled:
+    """Bring the version that is open up to date, audit it, and let it say of itself what it is.
 
     Args:
-        let_go: lets go of staging; called as soon as no model needs it any more, and maybe again.
-        left_out: the user's own models that are left out, and why; those that fail are added.
+        name: what a version that is finished at a moment (UTC) is called.
+        base: the version that this one is a copy of.
+    """
+    watermarks = staging.watermarks()
+    results, warnings, changed = _fill(connection, staging, task)
+    if base is not None and not changed:
+        return Filled(None, results, warnings)
+    now = utc_now()
+    version = name(now)
+    Meta(connection).save_version(
+        version,
+        now,
+        base.name if base else None,
+        base_kind,
+        staging.landing,
+        watermarks,
+        task.options.recorded(full=task.full, names=task.wanted),
+        as_of,
+        knowledge,
+    )
+    return Filled(version, results, warnings)
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection, staging: Staging, task: Task
+) -> tuple[list[ModelResult], list[AuditResult], bool]:
+    """Bring seeds and models of the version that is open up to date and audit them.
 
     Returns:
         what was done to each model, the audits that warn, and whether the version is any other than the one it is
         based on.
     """
+    graph, wanted, listener, left_out = task.graph, task.wanted, task.listener, task.left_out
     _warn_if_empty(staging, listener)
     meta = Meta(connection)
     known = meta.models()
-    works = Materializer(connection, graph, staging, full=full)
+    works = Materializer(connection, graph, staging, full=task.full)
     results: dict[str, ModelResult] = {}
     changed = False
     guard = _Guard(graph, works, left_out, results, listener.left_out)
@@ -527,11 +571,6 @@ class _Auditor:
         self._meta.save_audit(outcome)
         if outcome.failures:
             self.warnings.append(outcome)
-
-
-def _detach(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let go of staging, so that a sync can land; doing it twice does no harm."""
-    connection.execute("DETACH DATABASE IF EXISTS staging")
 
 
 def _warn_if_empty(staging: Staging, listener: Listener) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import duckdb
 
 REVISION = "_revision"
+NOW = "staging_now"  # the staging file where `staging` is views of it, as of a time
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def attach_read_only(
     """
     statement = f"ATTACH {text(str(path))} AS {name} (READ_ONLY)"
     retry_while_locked(lambda: connection.execute(statement), path, wait_seconds, on_wait)
+
+
+def let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let go of staging, so that a sync can land; doing it twice does no harm."""
+    connection.execute(f"DETACH DATABASE IF EXISTS staging; DETACH DATABASE IF EXISTS {NOW}")
 
 
 class Staging:

@@ -53,7 +53,14 @@ class Target:
         file, url = settings.get("openlineage.file"), settings.get("openlineage.url")
         if not file and not url:
             return None
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # raises, as hostname and port are read late
+        except ValueError:  # not shown: what is no address cannot be told from a password
+            raise SettingsError(
+                "setting 'openlineage.url' is not an address: its host or port cannot be read; give one such as "
+                "https://host:5000/api/v1/lineage"
+            ) from None
         if url and (parts.scheme not in ("http", "https") or not parts.hostname):
             shown = settings.items["openlineage.url"].shown
             raise SettingsError(f"setting 'openlineage.url' must be an http(s) address, not '{shown}'")

@@ -32,6 +32,7 @@ from energywh.openlineage.events import (
     End,
     JobRun,
     Mailbox,
+    begin,
     database,
     documentation,
     ending,
@@ -53,14 +54,20 @@ Origins = Callable[[str, str], Iterable[tuple[str, str]]]
 
 def told(target: Target, home: Home, listener: Listener, work: Callable[[Listener], BuildReport]) -> BuildReport:
     """Do ``work`` between the events that tell of it."""
-    mailbox = Mailbox(target, listener.say)
-    build = JobRun(
-        mailbox,
-        "build",
-        "BUILD",
-        description="Builds the models from staging, audits them and publishes the warehouse.",
-        engine=duckdb.__version__,
+    begun = begin(
+        target,
+        listener.say,
+        lambda mailbox: JobRun(
+            mailbox,
+            "build",
+            "BUILD",
+            description="Builds the models from staging, audits them and publishes the warehouse.",
+            engine=duckdb.__version__,
+        ),
     )
+    if begun is None:
+        return work(listener)
+    mailbox, build = begun
     teller = Teller(listener, home, mailbox, build)
     with ending(build, mailbox):
         try:
@@ -197,7 +204,8 @@ class _Version:
             query = 'SELECT model, name, type, description FROM energywh."column" ORDER BY model, position'
             for model, name, kind, words in connection.execute(query).fetchall():
                 self._columns.setdefault(model, []).append((name, kind, words))
-            query = "SELECT model, audit, failures FROM energywh.audit"
+            # Those that `energywh check` runs are NULL: a build knows nothing of them.
+            query = "SELECT model, audit, failures FROM energywh.audit WHERE failures IS NOT NULL"
             self._failures = {
                 (model, audit): failures for model, audit, failures in connection.execute(query).fetchall()
             }

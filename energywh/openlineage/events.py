@@ -42,6 +42,8 @@ ENDPOINT = "api/v1/lineage"  # the standard's own, where the address names none
 SEND_SECONDS = 3.0  # for an endpoint to take one event
 CLOSE_SECONDS = 5.0  # that a sync or build waits, at most, for what is not delivered when it ends
 
+_LOST = "warning: OpenLineage events are lost"
+
 End = Literal["COMPLETE", "FAIL", "ABORT"]
 
 
@@ -72,16 +74,16 @@ class Mailbox:
         try:
             yield
         except Exception as error:
-            self._troubles.append(f"unexpected {type(error).__name__}; please report it")
+            self._troubles.append(_unexpected(error))
 
     def close(self) -> None:
         """Wait a moment for what is not delivered yet, and say what could not be."""
         self._events.put(None)
         self._thread.join(CLOSE_SECONDS)
         for trouble in dict.fromkeys(self._troubles):
-            self._say(f"warning: OpenLineage events are lost: {trouble}")
+            self._say(f"{_LOST}: {trouble}")
         if self._thread.is_alive():
-            self._say(f"warning: OpenLineage events are lost: not all were taken within {CLOSE_SECONDS:g} s")
+            self._say(f"{_LOST}: not all were taken within {CLOSE_SECONDS:g} s")
 
     def _deliver(self) -> None:
         while (event := self._events.get()) is not None:
@@ -111,6 +113,11 @@ def _clients(target: Target) -> Iterator[tuple[str, OpenLineageClient]]:
             }
         )
         yield without_secrets(target.url), OpenLineageClient(transport=HttpTransport(http))
+
+
+def _unexpected(error: Exception) -> str:
+    """Return what is said of an error of ours, without its text, which may hold the address."""
+    return f"unexpected {type(error).__name__}; please report it"
 
 
 def _why(error: Exception) -> str:
@@ -177,7 +184,8 @@ class JobRun:
         """Tell how the run ended; once only. The inputs are those of the start, unless others are given."""
         if not self._ended:
             self._ended = True
-            self._emit(RunState[state], now(), self._inputs if inputs is None else inputs, outputs, error)
+            with self._mailbox.harmless():
+                self._emit(RunState[state], now(), self._inputs if inputs is None else inputs, outputs, error)
 
     def _emit(
         self,
@@ -208,6 +216,24 @@ class JobRun:
                 outputs=list(outputs),
             )
         )
+
+
+def begin(
+    target: Target, say: Callable[[str], None], start: Callable[[Mailbox], JobRun]
+) -> tuple[Mailbox, JobRun] | None:
+    """Return a mailbox, and the run that ``start`` begins; None, and a warning, where either fails.
+
+    What is to be told of then goes on untold.
+    """
+    try:
+        mailbox = Mailbox(target, say)
+    except Exception as error:
+        say(f"{_LOST}: {_unexpected(error)}")
+        return None
+    with mailbox.harmless():
+        return mailbox, start(mailbox)
+    mailbox.close()
+    return None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.generated.base import InputDatasetFacet, OutputDatasetFacet
 
-from energywh.openlineage.events import PRODUCER, End, JobRun, Mailbox, database, ending, schema
+from energywh.openlineage.events import PRODUCER, End, JobRun, begin, database, ending, schema
 from energywh.settings import without_secrets
 
 if TYPE_CHECKING:
@@ -35,16 +35,22 @@ def told(
 ) -> SyncResult:
     """Do ``work`` between the events that tell of it."""
     datasets = {dataset.name: dataset for dataset in selection.datasets}
-    mailbox = Mailbox(target, say)
-    run = JobRun(
-        mailbox,
-        "sync",
-        "SYNC",
-        description="Fetches what is due from the sources and lands it in the staging database.",
-        engine=duckdb.__version__,
-        inputs=_inputs(settings, datasets.values()),
-        outputs=_outputs(settings, datasets.values()),
+    begun = begin(
+        target,
+        say,
+        lambda mailbox: JobRun(
+            mailbox,
+            "sync",
+            "SYNC",
+            description="Fetches what is due from the sources and lands it in the staging database.",
+            engine=duckdb.__version__,
+            inputs=_inputs(settings, datasets.values()),
+            outputs=_outputs(settings, datasets.values()),
+        ),
     )
+    if begun is None:
+        return work()
+    mailbox, run = begun
     with ending(run, mailbox):
         result = work()
         with mailbox.harmless():

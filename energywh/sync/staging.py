@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 LEFTOVER_SECONDS = 3600.0  # making a file takes a second at most
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 _LEDGER = """
 create schema if not exists sync;
@@ -211,7 +211,7 @@ def _make(path: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        if error.errno not in _NO_LINKS:  # where there are no links, DuckDB makes the file in its place
+        if error.errno not in NO_LINKS:  # where there are no links, DuckDB makes the file in its place
             raise StorageError(f"cannot make {path}: {error.strerror or error}") from None
     finally:
         new.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from energywh.durations import hour_number
 from energywh.errors import ModelError, StorageError, UsageError
-from energywh.home import sql_dir
+from energywh.home import Home, sql_dir
 from energywh.models.asof import LAGS, Lag, build_as_of, read_lags, show_as_of
-from energywh.models.build import BuildOptions, build
+from energywh.models.build import BuildOptions, Listener, build
+from energywh.models.materialize import ModelResult
 from energywh.models.publish import current_version
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
@@ -266,6 +268,35 @@ def test_only_a_warehouse_file_is_replaced_and_only_by_force(small: SmallDesk, t
         build_as_of(small.home, then, tmp_path, sql=small.sql)
     with pytest.raises(UsageError, match="there is no folder"):
         build_as_of(small.home, then, tmp_path / "nowhere" / "x.duckdb", sql=small.sql)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_during_the_build_is_not_replaced(
+    small: SmallDesk, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Listener):
+        def built(self, result: ModelResult) -> None:
+            to.write_text("my notes")
+
+    def refuse(*paths: Path) -> None:
+        raise OSError(errno.ENOTSUP, "no links here")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    to = tmp_path / "then.duckdb"
+    with pytest.raises(UsageError, match="--force to replace"):
+        build_as_of(small.home, datetime(2025, 2, 1), to, sql=small.sql, listener=Slow())
+    assert to.read_text() == "my notes"
+    to.unlink()
+    assert build_as_of(small.home, datetime(2025, 2, 1), to, sql=small.sql).path == to
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "sql", "then.duckdb"]
+
+
+def test_the_link_to_the_warehouse_is_known_by_every_way_to_it(small: SmallDesk, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(tmp_path)
+    home = Home(tmp_path / "way" / "home")  # nothing is published: the link is not there yet
+    with pytest.raises(UsageError, match=r"of the warehouse .* itself"):
+        build_as_of(home, datetime(2025, 2, 1), home.energy, sql=small.sql)
 
 
 def test_a_model_that_fails_leaves_no_file(small: SmallDesk, tmp_path: Path) -> None:

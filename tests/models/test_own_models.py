@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from energywh.errors import AuditError, ModelError, UnknownNameError, UsageError
+from energywh.models.asof import build_as_of
 from energywh.models.build import BuildOptions, BuildReport, Listener, build
 from energywh.models.catalog import find_model, read_catalog
 from energywh.models.graph import link
@@ -282,26 +285,49 @@ def test_one_that_fails_in_a_build_of_some_models_is_told_and_remembered(corner:
     assert corner.desk.query("SELECT model FROM energywh.left_out ORDER BY 1") == [("own.r",), ("own.z",)]
 
 
-def test_one_that_brings_duckdb_down_is_left_out_and_the_build_starts_again(
-    corner: Corner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corner.write({"own/z.sql": model("select 1 as a"), "own/w.sql": MINE})
-    corner.build()
-    corner.write({"own/z.sql": model("select 2 as a")})
-    corner.desk.write("seeds/s.csv", "a\n10\n")
+@pytest.fixture
+def fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model `own.z` bring DuckDB down."""
     build_one = Materializer.build
 
-    def fatal(self: Materializer, model_: object) -> object:
+    def fail(self: Materializer, model_: object) -> object:
         if getattr(model_, "name", "") == "own.z":
             self._connection.close()  # as after an internal error: nothing is answered any more
             raise ModelError("own.z failed: INTERNAL Error")
         return build_one(self, model_)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Materializer, "build", fatal)
+    monkeypatch.setattr(Materializer, "build", fail)
+
+
+def test_one_that_brings_duckdb_down_is_left_out_and_the_build_starts_again(
+    corner: Corner, request: pytest.FixtureRequest
+) -> None:
+    corner.write({"own/z.sql": model("select 1 as a"), "own/w.sql": MINE})
+    corner.build()
+    corner.write({"own/z.sql": model("select 2 as a")})
+    corner.desk.write("seeds/s.csv", "a\n10\n")
+    request.getfixturevalue("fatal")
     report = corner.build()
     assert report.left_out == {"own.z": "own.z failed: INTERNAL Error"}
     assert corner.tables() == ["n.x", "n.y", "own.w"]
     assert corner.desk.query("FROM own.w") == [(11,)]
+
+
+@pytest.mark.usefixtures("fatal")
+def test_one_that_brings_duckdb_down_is_left_out_of_a_file_as_of_a_time_too(corner: Corner, tmp_path: Path) -> None:
+    corner.write({"own/z.sql": model("select 1 as a"), "own/w.sql": MINE})
+    corner.desk.land_demand(date(2024, 1, 1), 10)
+    to = tmp_path / "then.duckdb"
+    options = BuildOptions(models=(corner.folder,), wait_seconds=30)
+    report = build_as_of(corner.desk.home, datetime(2025, 2, 1), to, sql=corner.desk.sql, options=options)
+    assert report.left_out == {"own.z": "own.z failed: INTERNAL Error"}
+    with duckdb.connect(to, read_only=True) as connection:
+        assert connection.execute("FROM own.w").fetchall() == [(2,)]
+        assert connection.execute("SELECT model FROM energywh.left_out").fetchall() == [("own.z",)]
+    corner.write({"own/bad.sql": model("select a from n.nothing")})
+    other = tmp_path / "other.duckdb"
+    with pytest.raises(ModelError, match=r"it reads 'n\.nothing'"):
+        build_as_of(corner.desk.home, datetime(2025, 2, 1), other, ["bad"], sql=corner.desk.sql, options=options)
 
 
 def test_linking_leaves_out_only_what_cannot_be_linked(tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ def test_audits_are_told_as_assertions(told: Told) -> None:
     assert {"unique", "not_null"} <= {each["assertion"] for each in assertions}
 
 
+def test_an_audit_that_only_check_runs_is_not_told_as_passed(told: Told) -> None:
+    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation_reported"]
+    ran = {audit.name for audit in model.audits if audit.failures is not None}
+    assert ran < {audit.name for audit in model.audits}
+    audited = {each["name"]: each for each in event(told.built, "build.audit")["inputs"]}
+    assertions = audited[model.name]["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert {each["name"] for each in assertions} == ran
+
+
 def test_every_column_of_a_model_tells_the_columns_it_is_made_of(told: Told) -> None:
     (grid,) = event(told.built, "build.normalized.grid")["outputs"]
     fields = grid["facets"]["columnLineage"]["fields"]

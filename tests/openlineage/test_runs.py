@@ -193,6 +193,33 @@ def test_an_event_that_cannot_be_made_does_not_hurt_a_build_that_is_published(
     assert event(events_in(target.file), "build")["eventType"] == "COMPLETE"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("address", ["http://user:sesame@host:99999/", "http://user:sesame@[host"])
+def test_an_address_that_cannot_be_read_is_refused_and_never_hurts(desk: Models, tmp_path: Path, address: str) -> None:
+    settings = load(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address})
+    with pytest.raises(SettingsError, match=r"'openlineage\.url' is not an address") as refused:
+        Target.of(settings)
+    assert "sesame" not in str(refused.value)
+    ear = Ear()
+    assert build_telling(desk, Target(None, address), ear).published
+    (said,) = ear.said
+    assert said.startswith("warning: OpenLineage events are lost: ")
+    assert "sesame" not in said
+
+
+def test_a_sync_whose_start_cannot_be_told_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*words: object) -> None:
+        raise LookupError("sesame")
+
+    monkeypatch.setattr("energywh.openlineage.syncing._inputs", broken)
+    with scripted(lambda number, path: Answer(b"{}", 403)) as server:
+        desk = Desk(tmp_path, server.url).having(OPENLINEAGE_FILE=str(tmp_path / "events.jsonl"))
+        stopped = threading.Event()
+        stopped.set()
+        selection = parse_selection(["eia.region_data"], since="2024-01-01", until="2024-01-02")
+        assert sync(desk.settings(), selection, stop=stopped).interrupted
+    assert not (tmp_path / "events.jsonl").exists()
+
+
 def test_without_a_path_the_address_gets_the_standards_own(desk: Models) -> None:
     with collector() as taken:
         build_telling(desk, Target(None, taken.url))
