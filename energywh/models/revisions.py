@@ -94,7 +94,8 @@ def read_revisions(
             FROM weighed GROUP BY ALL
         )
         SELECT dataset, region, sum(rows_held)::BIGINT, sum(rows_gone)::BIGINT, sum(rows_revised)::BIGINT,
-            sum(revisions)::BIGINT, sum(filled)::BIGINT, sum(withdrawn)::BIGINT, any_value(typical_delay_hours), max(max_delay_hours),
+            sum(revisions)::BIGINT, sum(filled)::BIGINT, sum(withdrawn)::BIGINT,
+            any_value(typical_delay_hours), max(max_delay_hours),
             sum(mean_change_percent * (revisions - filled - withdrawn))
                 / nullif(sum(revisions - filled - withdrawn) FILTER (mean_change_percent IS NOT NULL), 0),
             max(max_change), max(newest_revision_utc)
