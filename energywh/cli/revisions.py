@@ -57,17 +57,18 @@ def _print(found: list[Revisions]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("dataset", "region"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("rows", "revised", "revisions", "filled", "withdrawn"):
+    for heading in ("rows", "gone", "revised", "revisions", "filled", "withdrawn"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("typical delay", "longest", "mean change", "greatest"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("newest seen (UTC)", no_wrap=True)
     for each in found:
-        share = f" ({100 * each.revised / each.rows:.1f}%)" if each.rows and each.revised else ""
+        share = f" ({100 * each.revised / (each.rows + each.gone):.1f}%)" if each.revised else ""
         table.add_row(
             each.dataset,
             each.region,
             f"{each.rows:,}",
+            f"{each.gone:,}",
             f"{each.revised:,}{share}",
             f"{each.revisions:,}",
             f"{each.filled:,}",

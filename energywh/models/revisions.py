@@ -21,8 +21,10 @@ class Revisions:
 
     Attributes:
         rows: rows held, with or without a value.
-        revised: rows of these whose value was revised at least once, or which were withdrawn.
-        revisions: how often; ``filled`` of them gave a value where there was none, ``withdrawn`` took the row away.
+        gone: rows that were held once and are gone for good.
+        revised: rows of both whose value was revised at least once; a value that is gone was.
+        revisions: how often; ``filled`` of them gave a value where there was none, ``withdrawn`` took one away with its
+            row.
         typical_delay_hours: from the end of an hour until a revision was seen: the median of the medians of months and
             measures, each counted as often as it has revisions.
         max_delay_hours: the longest; of rows fetched within 14 days of their hour, like the typical one.
@@ -33,6 +35,7 @@ class Revisions:
     dataset: str
     region: str
     rows: int
+    gone: int
     revised: int
     revisions: int
     filled: int
@@ -90,8 +93,9 @@ def read_revisions(
             SELECT dataset, region, min(median_delay_hours) FILTER (2 * upto >= of_all) AS typical_delay_hours
             FROM weighed GROUP BY ALL
         )
-        SELECT dataset, region, sum(rows_held)::BIGINT, sum(rows_revised)::BIGINT, sum(revisions)::BIGINT,
-            sum(filled)::BIGINT, sum(withdrawn)::BIGINT, any_value(typical_delay_hours), max(max_delay_hours),
+        SELECT dataset, region, sum(rows_held)::BIGINT, sum(rows_gone)::BIGINT, sum(rows_revised)::BIGINT,
+            sum(revisions)::BIGINT, sum(filled)::BIGINT, sum(withdrawn)::BIGINT,
+            any_value(typical_delay_hours), max(max_delay_hours),
             sum(mean_change_percent * (revisions - filled - withdrawn))
                 / nullif(sum(revisions - filled - withdrawn) FILTER (mean_change_percent IS NOT NULL), 0),
             max(max_change), max(newest_revision_utc)

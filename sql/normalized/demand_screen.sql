@@ -2,9 +2,9 @@
 description = """
 What is suspicious about the demand of each respondent, one row for every hour from its first to its last demand. The rules are
 those of Ruggles et al., Sci Data 2020 (s41597-020-0483-x), in an order of their own: the first that a value breaks is its flag;
-normalized.flag describes each, docs/data-quality.md says where they differ from the published ones. The screening looks at the
-hours around as well, so flags of the newest four weeks can still change; demand_screened_mwh alone looks at no later hour, so that
-features may use it.
+normalized.flag describes each, docs/data-quality.md says where they differ from the published ones. The screening reads four weeks
+ahead, and the median of the month, which each of its hours moves: flags of the newest 59 days can still change.
+demand_screened_mwh alone looks at no later hour, so that features may use it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]

@@ -12,7 +12,7 @@ kind = "screen: what is wrong with a reported value; repair: how a value to use 
 name = "What people call it."
 rule = "The rule in words. Of several rules that a value breaks, the first in the order of the screening is its flag."
 parameters = "Numbers of the rule: limits and lengths of windows; NULL where it has none."
-looks_ahead = "True where the rule reads later hours: the flag of a new hour can change as they come in."
+looks_ahead = "True where the rule reads later hours: the flag of a new hour can come or change as they come in."
 source = "Where the rule is from: the paper, a function of public code, or ours."
 
 [[audits]]

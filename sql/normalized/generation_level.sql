@@ -1,8 +1,8 @@
 /*---
 description = """
 How much each respondent generates of each fuel when it generates much: the yardstick for what is absurd, one row a region, fuel and
-month. It is the value that a fifth of the month's hours exceed, so that up to six days of garbage do not move it; of a month
-with fewer than ten days of values (the running one) that of the month before.
+month. It is the value that a fifth of the month's hours exceed, so that up to five days of garbage do not move it; of a month
+with fewer than 600 values (the running one) that of the month before, if it has more values.
 """
 materialized = "table"
 grain = ["region", "fuel", "month_utc"]
@@ -37,7 +37,8 @@ levels as (
         m.region,
         m.fuel,
         m.month_utc,
-        if(m.hours >= 240 or b.high_mwh is null, m.high_mwh, b.high_mwh) as level_mwh
+        -- A fifth of 600 values are the five days; of fewer values, a day or two of garbage would be a fifth.
+        if(m.hours >= 600 or coalesce(b.hours, 0) <= m.hours, m.high_mwh, b.high_mwh) as level_mwh
     from months as m
     left join months as b
         on b.region = m.region and b.fuel = m.fuel and b.month_utc = m.month_utc - interval 1 month

@@ -37,7 +37,7 @@ where is_open and measure <> 'demand_forecast'
     and gap_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
 ---*/
-with hours as (
+with hours as not materialized (
     select
         region,
         hour_utc,
@@ -64,21 +64,48 @@ with hours as (
     from normalized.grid
 ),
 
-measured as (
-    select region, hour_utc, reports, measure, value is not null as has_value
+-- Only hours without a value are looked at one by one: they are few.
+unreported as (
+    select region, hour_utc, reports, measure
     from hours unpivot include nulls (
         value for measure in (
             demand, demand_forecast, net_generation, total_interchange, generation, interchange,
             coal, gas, nuclear, oil, hydro, solar, wind, geothermal, storage, other, unknown
         )
     )
+    where value is null
+),
+
+ends as (
+    select
+        region,
+        unnest([
+            {measure: 'demand', first: min(hour_utc) filter (demand is not null), last: max(hour_utc) filter (demand is not null)},
+            {measure: 'demand_forecast', first: min(hour_utc) filter (demand_forecast is not null), last: max(hour_utc) filter (demand_forecast is not null)},
+            {measure: 'net_generation', first: min(hour_utc) filter (net_generation is not null), last: max(hour_utc) filter (net_generation is not null)},
+            {measure: 'total_interchange', first: min(hour_utc) filter (total_interchange is not null), last: max(hour_utc) filter (total_interchange is not null)},
+            {measure: 'generation', first: min(hour_utc) filter (generation is not null), last: max(hour_utc) filter (generation is not null)},
+            {measure: 'interchange', first: min(hour_utc) filter (interchange is not null), last: max(hour_utc) filter (interchange is not null)},
+            {measure: 'coal', first: min(hour_utc) filter (coal is not null), last: max(hour_utc) filter (coal is not null)},
+            {measure: 'gas', first: min(hour_utc) filter (gas is not null), last: max(hour_utc) filter (gas is not null)},
+            {measure: 'nuclear', first: min(hour_utc) filter (nuclear is not null), last: max(hour_utc) filter (nuclear is not null)},
+            {measure: 'oil', first: min(hour_utc) filter (oil is not null), last: max(hour_utc) filter (oil is not null)},
+            {measure: 'hydro', first: min(hour_utc) filter (hydro is not null), last: max(hour_utc) filter (hydro is not null)},
+            {measure: 'solar', first: min(hour_utc) filter (solar is not null), last: max(hour_utc) filter (solar is not null)},
+            {measure: 'wind', first: min(hour_utc) filter (wind is not null), last: max(hour_utc) filter (wind is not null)},
+            {measure: 'geothermal', first: min(hour_utc) filter (geothermal is not null), last: max(hour_utc) filter (geothermal is not null)},
+            {measure: 'storage', first: min(hour_utc) filter (storage is not null), last: max(hour_utc) filter (storage is not null)},
+            {measure: 'other', first: min(hour_utc) filter (other is not null), last: max(hour_utc) filter (other is not null)},
+            {measure: 'unknown', first: min(hour_utc) filter (unknown is not null), last: max(hour_utc) filter (unknown is not null)}
+        ]) as one
+    from hours
+    group by region
 ),
 
 bounds as (
-    select region, measure, min(hour_utc) as first_utc, max(hour_utc) as last_utc
-    from measured
-    where has_value
-    group by region, measure
+    select region, one.measure, one.first as first_utc, one.last as last_utc
+    from ends
+    where one.first is not null
 ),
 
 -- Up to which hour a value is owed: the newest that any authority has, of a fuel the newest of any fuel.
@@ -108,9 +135,9 @@ empty as (
         m.hour_utc,
         m.reports,
         m.hour_utc - to_hours(row_number() over (partition by m.region, m.measure order by m.hour_utc)) as island
-    from measured as m
+    from unreported as m
     inner join owed as o on o.region = m.region and o.measure = m.measure
-    where not m.has_value and m.hour_utc > o.first_utc and m.hour_utc <= o.owed_utc
+    where m.hour_utc > o.first_utc and m.hour_utc <= o.owed_utc
 ),
 
 stretches as (

@@ -15,9 +15,10 @@ region = "Whom a row is of: a respondent of EIA, a region of the weather, or CAI
 measure = "EIA's type (of the files too: D, DF, NG, TI), fuel, neighbor or subregion; CAISO's market, component or schedule; of weather the temperature alone."
 month_utc = "First hour of the month for which the row speaks, UTC."
 rows_held = "Rows that staging holds, with or without a value; one a five minutes in CAISO's real-time data; count."
-rows_revised = "Rows whose value was revised at least once, those withdrawn for good among them; count."
+rows_gone = "Rows, with or without a value, that were held once and are gone for good; count."
+rows_revised = "Rows of both whose value was revised at least once; a value that is gone was; count."
 revisions = "How often a value was revised; count."
-withdrawn = "How many of the revisions took the row away."
+withdrawn = "How many of the revisions took a value away with its row, for a time or for good."
 filled = "How many of the revisions gave a value to a row that had none."
 median_delay_hours = "From the end of the hour until a revision was seen here, median; negative before it, as of forecasts. Rows that were fetched first more than 14 days after their hour are left out (they were loaded later: when they were revised is not known), here and in the longest."
 max_delay_hours = "The longest of these delays."
@@ -29,7 +30,7 @@ newest_revision_utc = "When the newest revision was seen here, UTC; NULL where t
 [[audits]]
 unique = ["dataset", "region", "measure", "month_utc"]
 [[audits]]
-not_null = ["dataset", "region", "measure", "month_utc", "rows_held", "rows_revised", "revisions"]
+not_null = ["dataset", "region", "measure", "month_utc", "rows_held", "rows_gone", "rows_revised", "revisions"]
 ---*/
 with held as (
     select
@@ -233,11 +234,11 @@ followed as (
     )
 ),
 
--- Of a row of many values (the half-year files) only some may have changed.
+-- Of a row of many values (the half-year files) only some may have changed; and where it goes, only those go that it had.
 revised as (
     select
         *,
-        next_from_utc is distinct from known_until_utc as is_withdrawn,
+        value is not null and next_from_utc is distinct from known_until_utc as is_withdrawn,
         case
             when first_known_utc <= hour_utc + interval 337 hour
                 then (epoch(known_until_utc) - epoch(hour_utc)) / 3600 - 1
@@ -248,7 +249,14 @@ revised as (
             as change_percent
     from followed
     where known_until_utc is not null
-        and (next_from_utc is distinct from known_until_utc or next_value is distinct from value)
+        and (is_withdrawn or next_value is distinct from value)
+),
+
+gone as (
+    select dataset, region, measure, date_trunc('month', hour_utc) as month_utc, count(*) as rows_gone
+    from followed
+    where known_until_utc is not null and next_from_utc is null
+    group by all
 ),
 
 counted as (
@@ -277,6 +285,7 @@ select
     measure,
     month_utc,
     coalesce(rows_held, 0) as rows_held,
+    coalesce(rows_gone, 0) as rows_gone,
     coalesce(rows_revised, 0) as rows_revised,
     coalesce(revisions, 0) as revisions,
     coalesce(withdrawn, 0) as withdrawn,
@@ -288,4 +297,5 @@ select
     mean_change_percent,
     newest_revision_utc
 from held
+full join gone using (dataset, region, measure, month_utc)
 full join counted using (dataset, region, measure, month_utc)

@@ -20,7 +20,7 @@ from tests.models.folder import Desk
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A warehouse of CISO and BPAT, whose demand of three hours was revised."""
+    """A warehouse of CISO, whose demand of three hours was revised, and BPAT, which withdrew two of three."""
     desk = Desk(tmp_path_factory.mktemp("desk"), {})
     model = sql_dir() / "quality" / "revisions.sql"
     desk.write("quality/revisions.sql", model.read_text("utf-8"))
@@ -44,6 +44,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
             for region, end, _, before, hours in rows
             if hours
         ),
+        *(
+            f"INSERT INTO eia.region_data_revision VALUES ('{end}', 'BPAT', 'D', 7, '{end}', "
+            f"TIMESTAMP '{end}' + INTERVAL 5 HOUR)"
+            for end in ("2024-03-01 07:00", "2024-03-01 08:00")
+        ),
         changes={"eia.region_data": [datetime(2024, 3, 1).date(), datetime(2024, 4, 1).date()]},
     )
     build(desk.home, sql=desk.sql, options=BuildOptions(threads=2))
@@ -60,6 +65,7 @@ def test_revisions_are_told_by_dataset_and_region(desk: Desk) -> None:
         "dataset": "eia.region_data",
         "region": "CISO",
         "rows": 3,
+        "gone": 0,
         "revised": 3,
         "revisions": 3,
         "filled": 1,
@@ -70,9 +76,16 @@ def test_revisions_are_told_by_dataset_and_region(desk: Desk) -> None:
         "max_change": 30.0,
         "newest_revision_utc": "2024-04-03T19:00:00",
     }
-    assert (bpat["rows"], bpat["revisions"], bpat["max_delay_hours"]) == (1, 0, None)
+    assert (bpat["rows"], bpat["revisions"], bpat["mean_change_percent"]) == (1, 2, None)
     lines = run(desk.home.path).output.splitlines()
-    assert " ".join(lines[2].split()) == ("eia.region_data CISO 3 3 (100.0%) 3 1 0 50 h 60 h 20.0% 30 2024-04-03 19:00")
+    assert " ".join(lines[2].split()) == (
+        "eia.region_data CISO 3 0 3 (100.0%) 3 1 0 50 h 60 h 20.0% 30 2024-04-03 19:00"
+    )
+
+
+def test_rows_that_are_gone_count_among_those_of_which_a_share_was_revised(desk: Desk) -> None:
+    lines = run(desk.home.path).output.splitlines()
+    assert " ".join(lines[1].split()).startswith("eia.region_data BPAT 1 2 2 (66.7%) 2 0 2 5 h 5 h")
 
 
 def test_revisions_can_be_narrowed_to_regions_datasets_and_months(desk: Desk) -> None:

@@ -235,3 +235,23 @@ def test_absurd_recorded_values_are_flagged_and_the_peaks_of_the_cold_of_january
     """).fetchall()
     assert cold[0][0] == 0
     assert cold[0][1] > 1700
+
+
+def test_a_flag_that_is_said_to_look_at_no_later_hour_is_there_at_once_and_stays() -> None:
+    """The series is cut after each of some hours: what stands at its end then must be what stands there later."""
+    small = usual(60, 20, seed=10)
+    small[200:204] = small[200]  # four equal values: a run, unless its usual demand is below 40 MWh
+    small[300:] *= 3  # and it is not, once the month has more of these
+    broken = usual(60, 3_000, seed=4)
+    broken[1300:1302], broken[1302:1304], broken[1305] = NO_ROW, NULL, 0
+    whole = screened_warehouse({"SMALL": small, "BROKEN": broken})
+    ahead = dict(whole.execute("select flag, looks_ahead from seeds.flag where kind = 'screen'").fetchall())
+    changed = set()
+    for end in (300, 1301, 1303):
+        cut = screened_warehouse({"SMALL": small[:end], "BROKEN": broken[:end]})
+        for region in ("SMALL", "BROKEN"):
+            later, now = flags(whole, region)[:end], flags(cut, region)
+            now += [None] * (end - len(now))
+            changed |= {flag for pair in zip(now, later, strict=True) if len({*pair}) == 2 for flag in pair if flag}
+    assert {"missing", "null", "identical_run"} <= changed
+    assert {flag for flag in changed if not ahead[flag]} == set()
