@@ -97,7 +97,7 @@ unique = ["region", "hour_utc"]
 not_null = ["region", "hour_utc"]
 ---*/
 -- Each family's row of hour h is computed from hours before h. So what counts as published at t is the row of the hour t less
--- the publication lag: the newest hour in it ended when the lag began.
+-- the publication lag: the newest hour in it ended when the lag began. Where the seed has no lag, nothing is known.
 with lag as (
     select
         max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'D') as demand,
@@ -106,33 +106,65 @@ with lag as (
         max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'TI') as interchange,
         max(lag_hours) filter (where dataset = 'eia.interchange_data') as pairs,
         max(lag_hours) filter (where dataset = 'open_meteo.hourly') as weather,
+        max(lag_hours) filter (where dataset in ('caiso.price_dam', 'caiso.price_rtm')) as market,
         max(lag_hours) filter (where dataset = 'caiso.load' and measure = 'DAM') as load_forecast,
         max(lag_hours) filter (where dataset = 'caiso.renewable' and measure = 'DAM') as renewable_forecast,
-        max(lag_hours) filter (where dataset = 'caiso.price_dam') as price,
-        max(lag_hours) filter (where dataset in ('caiso.price_dam', 'caiso.price_rtm')) as market
+        max(lag_hours) filter (where dataset = 'caiso.price_dam') as price
     from seeds.publication_lag
 ),
 
-origin as (
-    select
-        g.region,
-        g.hour_utc,
-        g.caiso_load_forecast_mwh,
-        g.caiso_solar_forecast_mwh,
-        g.caiso_wind_forecast_mwh,
-        g.price_np15_usd_per_mwh,
-        g.price_sp15_usd_per_mwh,
-        lag.demand as demand_lag,
-        lag.load_forecast as load_forecast_lag,
-        lag.renewable_forecast as renewable_forecast_lag,
-        lag.price as price_lag,
-        g.hour_utc - to_hours(greatest(lag.demand, 0)) as demand_hour,
-        g.hour_utc - to_hours(greatest(lag.forecast, 0)) as forecast_hour,
-        g.hour_utc - to_hours(greatest(lag.supply, 0)) as supply_hour,
-        g.hour_utc - to_hours(greatest(lag.interchange, 0)) as interchange_hour,
-        g.hour_utc - to_hours(greatest(lag.pairs, 0)) as pairs_hour,
-        g.hour_utc - to_hours(greatest(lag.weather, 0)) as weather_hour,
-        g.hour_utc - to_hours(greatest(lag.market, 0)) as market_hour
+-- Families moved on by their lag: hour_utc is the origin at which the row is the newest that is published. So a question
+-- about a month reads no more of a family than that month, which a join on a moved hour would.
+demand as (
+    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
+    from features.past_demand as f
+    cross join lag
+),
+
+year as (
+    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
+    from features.past_year as f
+    cross join lag
+),
+
+around as (
+    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
+    from features.past_exchange as f
+    cross join lag
+),
+
+error as (
+    select f.* replace (f.hour_utc + to_hours(lag.forecast) as hour_utc)
+    from features.past_demand as f
+    cross join lag
+),
+
+supply as (
+    select f.* replace (f.hour_utc + to_hours(lag.supply) as hour_utc)
+    from features.past_supply as f
+    cross join lag
+),
+
+interchange as (
+    select f.* replace (f.hour_utc + to_hours(lag.interchange) as hour_utc)
+    from features.past_exchange as f
+    cross join lag
+),
+
+weather as (
+    select f.* replace (f.hour_utc + to_hours(lag.weather) as hour_utc)
+    from features.past_weather as f
+    cross join lag
+),
+
+market as (
+    select f.* replace (f.hour_utc + to_hours(lag.market) as hour_utc)
+    from features.past_market as f
+    cross join lag
+),
+
+pairs as (
+    select g.region, g.hour_utc + to_hours(lag.pairs + 1) as hour_utc, g.import_mwh, g.export_mwh
     from normalized.grid as g
     cross join lag
 )
@@ -140,12 +172,12 @@ origin as (
 select
     o.region,
     o.hour_utc,
-    o.demand_hour - interval 1 hour as demand_until_utc,
-    o.forecast_hour - interval 1 hour as forecast_until_utc,
-    o.supply_hour - interval 1 hour as supply_until_utc,
-    o.interchange_hour - interval 1 hour as interchange_until_utc,
-    o.pairs_hour - interval 1 hour as pairs_until_utc,
-    o.weather_hour - interval 1 hour as weather_until_utc,
+    o.hour_utc - to_hours(lag.demand + 1) as demand_until_utc,
+    o.hour_utc - to_hours(lag.forecast + 1) as forecast_until_utc,
+    o.hour_utc - to_hours(lag.supply + 1) as supply_until_utc,
+    o.hour_utc - to_hours(lag.interchange + 1) as interchange_until_utc,
+    o.hour_utc - to_hours(lag.pairs + 1) as pairs_until_utc,
+    o.hour_utc - to_hours(lag.weather + 1) as weather_until_utc,
     c.hour_of_day,
     c.day_of_week,
     c.is_holiday,
@@ -157,15 +189,15 @@ select
     c.year_sin,
     c.year_cos,
     d.demand_lag_1h_mwh as demand_newest_mwh,
-    case when o.demand_lag < 24 then a.demand_lag_24h_mwh end as demand_lag_24h_mwh,
-    case when o.demand_lag < 48 then a.demand_lag_48h_mwh end as demand_lag_48h_mwh,
-    case when o.demand_lag < 72 then a.demand_lag_72h_mwh end as demand_lag_72h_mwh,
-    case when o.demand_lag < 96 then a.demand_lag_96h_mwh end as demand_lag_96h_mwh,
-    case when o.demand_lag < 120 then a.demand_lag_120h_mwh end as demand_lag_120h_mwh,
-    case when o.demand_lag < 144 then a.demand_lag_144h_mwh end as demand_lag_144h_mwh,
-    case when o.demand_lag < 168 then a.demand_lag_168h_mwh end as demand_lag_168h_mwh,
-    case when o.demand_lag < 336 then a.demand_lag_336h_mwh end as demand_lag_336h_mwh,
-    case when o.demand_lag < 24 then a.demand_same_hour_mean_7d_mwh end as demand_same_hour_mean_7d_mwh,
+    case when lag.demand < 24 then a.demand_lag_24h_mwh end as demand_lag_24h_mwh,
+    case when lag.demand < 48 then a.demand_lag_48h_mwh end as demand_lag_48h_mwh,
+    case when lag.demand < 72 then a.demand_lag_72h_mwh end as demand_lag_72h_mwh,
+    case when lag.demand < 96 then a.demand_lag_96h_mwh end as demand_lag_96h_mwh,
+    case when lag.demand < 120 then a.demand_lag_120h_mwh end as demand_lag_120h_mwh,
+    case when lag.demand < 144 then a.demand_lag_144h_mwh end as demand_lag_144h_mwh,
+    case when lag.demand < 168 then a.demand_lag_168h_mwh end as demand_lag_168h_mwh,
+    case when lag.demand < 336 then a.demand_lag_336h_mwh end as demand_lag_336h_mwh,
+    case when lag.demand < 24 then a.demand_same_hour_mean_7d_mwh end as demand_same_hour_mean_7d_mwh,
     d.demand_ramp_1h_mwh,
     d.demand_ramp_3h_mwh,
     d.demand_ramp_6h_mwh,
@@ -208,26 +240,27 @@ select
     w.temperature_mean_72h_c,
     w.heating_degrees_mean_24h_c,
     w.cooling_degrees_mean_24h_c,
-    case when o.load_forecast_lag < 0 then o.caiso_load_forecast_mwh end as caiso_load_forecast_mwh,
+    case when lag.load_forecast < 0 then o.caiso_load_forecast_mwh end as caiso_load_forecast_mwh,
     case
-        when greatest(o.load_forecast_lag, o.renewable_forecast_lag) < 0
+        when lag.load_forecast < 0 and lag.renewable_forecast < 0
             then o.caiso_load_forecast_mwh - o.caiso_solar_forecast_mwh - o.caiso_wind_forecast_mwh
     end as caiso_net_load_forecast_mwh,
-    case when o.price_lag < 0 then o.price_sp15_usd_per_mwh end as price_sp15_usd_per_mwh,
-    case when o.price_lag < 0 then o.price_sp15_usd_per_mwh - o.price_np15_usd_per_mwh end as price_spread_usd_per_mwh,
-    case when o.price_lag <= 0 then b.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
+    case when lag.price < 0 then o.price_sp15_usd_per_mwh end as price_sp15_usd_per_mwh,
+    case when lag.price < 0 then o.price_sp15_usd_per_mwh - o.price_np15_usd_per_mwh end as price_spread_usd_per_mwh,
+    case when lag.price <= 0 then b.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
     m.price_rtm_sp15_lag_1h_usd_per_mwh as price_rtm_sp15_newest_usd_per_mwh,
     m.price_rtm_dam_sp15_lag_1h_usd_per_mwh as price_rtm_dam_sp15_newest_usd_per_mwh
-from origin as o
+from normalized.grid as o
+cross join lag
 left join features.calendar as c on c.region = o.region and c.hour_utc = o.hour_utc
 left join features.past_demand as a on a.region = o.region and a.hour_utc = o.hour_utc
-left join features.past_demand as d on d.region = o.region and d.hour_utc = o.demand_hour
-left join features.past_year as y on y.region = o.region and y.hour_utc = o.demand_hour
-left join features.past_exchange as n on n.region = o.region and n.hour_utc = o.demand_hour
-left join features.past_demand as e on e.region = o.region and e.hour_utc = o.forecast_hour
-left join features.past_supply as s on s.region = o.region and s.hour_utc = o.supply_hour
-left join features.past_exchange as x on x.region = o.region and x.hour_utc = o.interchange_hour
-left join normalized.grid as p on p.region = o.region and p.hour_utc = o.pairs_hour - interval 1 hour
-left join features.past_weather as w on w.region = o.region and w.hour_utc = o.weather_hour
 left join features.past_market as b on b.region = o.region and b.hour_utc = o.hour_utc
-left join features.past_market as m on m.region = o.region and m.hour_utc = o.market_hour
+left join demand as d on d.region = o.region and d.hour_utc = o.hour_utc
+left join year as y on y.region = o.region and y.hour_utc = o.hour_utc
+left join around as n on n.region = o.region and n.hour_utc = o.hour_utc
+left join error as e on e.region = o.region and e.hour_utc = o.hour_utc
+left join supply as s on s.region = o.region and s.hour_utc = o.hour_utc
+left join interchange as x on x.region = o.region and x.hour_utc = o.hour_utc
+left join weather as w on w.region = o.region and w.hour_utc = o.hour_utc
+left join market as m on m.region = o.region and m.hour_utc = o.hour_utc
+left join pairs as p on p.region = o.region and p.hour_utc = o.hour_utc
