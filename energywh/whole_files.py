@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -22,10 +23,26 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        yield temporary
+        with _told_of_room(file):
+            yield temporary
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_of_room(place: Path) -> Iterator[None]:
+    """Say of a full disk what did not fit on it: an error of writing names no file.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        raise StorageError(f"no room on the disk for {place}; make some and run this again") from None
 
 
 @contextmanager
@@ -47,7 +64,8 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
     try:
         temporary.chmod(0o755)
         (temporary / mark).touch()
-        yield temporary
+        with _told_of_room(folder):
+            yield temporary
         if folder.exists():
             folder.rename(aside)
         temporary.rename(folder)

@@ -1,5 +1,8 @@
 """Files that are whole or not there."""
 
+import errno
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,12 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="holds something else"), replacing_folder(tmp_path / "thesis.txt", ".mark"):
         pass
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("way", [replacing, lambda place: replacing_folder(place, ".mark")])
+def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
+    tmp_path: Path, way: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    with pytest.raises(StorageError, match=f"no room on the disk for {tmp_path / 'new'}"), way(tmp_path / "new"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

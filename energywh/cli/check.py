@@ -36,6 +36,7 @@ SHOWN_VALUES = 8
     show_default=True,
     help="Exit with 1 when a rule of this severity, or a worse one, is broken.",
 )
+@click.option("--version", "kept", metavar="VERSION", help="Check a version that was kept, or a warehouse file.")
 @click.option("--now", metavar="TIME", help="Judge lateness as at this UTC hour [the present].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the rules that hold.")
 @click.pass_obj
@@ -46,6 +47,7 @@ def check(
     since: str | None,
     severity: str,
     fail_on: str,
+    kept: str | None,
     now: str | None,
     as_json: bool,
 ) -> int:
@@ -67,7 +69,7 @@ def check(
     wanted = {find_respondent(code).code for item in regions for code in item.split(",") if code.strip()}
     first = None if since is None else parse_hour(since, what="--since")
     moment = utc_now() if now is None else parse_hour(now, what="--now")
-    with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+    with Warehouse(session.home, kept) as warehouse, interruptible(warehouse.connection):
         connection = warehouse.connection
         chosen = checking.pick_rules(checking.rules_of(connection), rules, severity)
         findings = checking.check(connection, chosen, now=moment, regions=wanted, since=first)

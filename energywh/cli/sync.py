@@ -38,7 +38,11 @@ class Count(click.IntRange):
 @click.option("--aggregates", is_flag=True, help="Take the aggregates (US48, CAL, ...) too, beside the authorities.")
 @click.option("--files", "way", flag_value="files", help="Of EIA, take the half-year files, which need no key.")
 @click.option("--api", "way", flag_value="api", help="Of EIA, take the API alone, its whole history too.")
-@click.option("--refresh", metavar="DURATION", help="Fetch the last DURATION (36h, 10d) again, settled or not.")
+@click.option(
+    "--refresh",
+    metavar="DURATION",
+    help="Fetch the last DURATION (36h, 10d) again, settled or not; of all regions without --region.",
+)
 @click.option("--jobs", type=Count(1, 64), help="Requests under way at once [sync.jobs].")
 @click.option("--dry-run", is_flag=True, help="Print what would be fetched, and fetch nothing.")
 @click.pass_obj

@@ -1,6 +1,6 @@
 /*---
 description = """
-The corrections of clocks and signs that are applied, one row for each hour that is corrected; empty unless the setting
+The corrections of clocks and signs that apply wherever there is a value, one row for each hour of their spans; empty unless the setting
 build.corrections is on. Spans, sources and evidence are in seeds.clock_correction and seeds.sign_correction. A value that would
 move onto an hour which another value already speaks for gives way, so that no hour is told twice: onto one that is not
 corrected (where a wrong clock was put right by an hour, the last wrong value and the first right one tell the same hour), or,
