@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from energywh.errors import EnergywhError, LimitSpentError, SourceError
 from energywh.settings import Settings
@@ -37,6 +37,7 @@ class Lane:
         store: PayloadStore | None,
         provenance: Provenance,
         speed: Speed,
+        say: Callable[[str], None],
     ) -> None:
         self.source = source
         self.stop = threading.Event()
@@ -53,7 +54,7 @@ class Lane:
         self.claims_ahead = 0 if any(dataset.is_file for dataset in source.datasets) else CLAIMS_AHEAD
         self._answers = answers
         folder = state_folder(settings.get("state.folder"))
-        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings))
+        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings), say)
         self._fetcher = Fetcher(
             source,
             settings,

@@ -10,6 +10,8 @@ import hashlib
 import math
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
+SAY_AFTER_SECONDS = 30  # a pause that is longer is told
 LONGEST_PAUSE_SECONDS = 2 * 3600  # a limit of an hour is waited for, one of a day is not
 
 
@@ -37,18 +40,22 @@ class Stopped(Exception):
 class RequestLimit:
     """Lets requests go at the pace that all processes share. Thread-safe."""
 
-    def __init__(self, folder: Path, source: str, identity: str, pace: Pace) -> None:
+    def __init__(
+        self, folder: Path, source: str, identity: str, pace: Pace, say: Callable[[str], None] = lambda message: None
+    ) -> None:
         """Open the shared counts.
 
         Args:
             identity: what shares the limit (address and key); only its hash is used, as the file's name.
+            say: takes a sentence about a long pause.
 
         Raises:
             StorageError: the folder cannot be written to.
         """
         from pyrate_limiter import Rate
 
-        self._source, self._folder = source, folder
+        self._source, self._folder, self._say = source, folder, say
+        self._told_until = 0.0
         self._lock = threading.Lock()
         self._pace = self._budget = None
         name = f"{source}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
@@ -100,8 +107,23 @@ class RequestLimit:
                     f"what {self._source} allows in a day is used up for the next {math.ceil(pause_ms / 3_600_000)} h; "
                     "what is left is for the syncs after that"
                 )
+            if pause_ms > SAY_AFTER_SECONDS * 1000:
+                self._tell(pause_ms / 1000)
             stop.wait(max(pause_ms, 5) / 1000)
         raise Stopped
+
+    def _tell(self, pause_seconds: float) -> None:
+        """Say once of a pause that all threads make that, and until when, nothing is asked."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._told_until:
+                return
+            self._told_until = now + pause_seconds
+        minutes = math.ceil(pause_seconds / 60)
+        self._say(
+            f"{self._source}: what the source allows in an hour is used up; going on in {minutes} "
+            f"minute{'' if minutes == 1 else 's'}. Ctrl-C loses nothing, the next sync goes on from here"
+        )
 
     def _ask(self, bucket: SQLiteBucket, weight: int) -> int | None:
         """Count a request and return None, or return how many milliseconds to wait before asking again."""

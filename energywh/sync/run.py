@@ -221,7 +221,13 @@ class _Run:
             provenance = Provenance(self._settings.home, holds_data)
             for name, source in self._selection.sources.items():
                 self._lanes[name] = Lane(
-                    source, self._settings, self._answers, store=self._store, provenance=provenance, speed=self._speed
+                    source,
+                    self._settings,
+                    self._answers,
+                    store=self._store,
+                    provenance=provenance,
+                    speed=self._speed,
+                    say=self._reporter.say,
                 )
             # What is asked for again by --refresh is read again, changed or not.
             landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())

@@ -137,3 +137,25 @@ def test_the_time_at_the_limit_counts_the_hours_that_have_to_pass() -> None:
 def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
     assert state_folder(str(tmp_path)) == tmp_path
     assert state_folder("").name == "energywh"
+
+
+def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> None:
+    told: list[str] = []
+    spent = RequestLimit(tmp_path, "eia", "key", Pace(requests_per_hour=2), told.append)
+    stop = threading.Event()
+    spent.wait(stop)
+    spent.wait(stop)
+    waiting = [threading.Thread(target=_until_stopped, args=(spent, stop)) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    threading.Timer(0.5, stop.set).start()
+    for thread in waiting:
+        thread.join()
+    assert len(told) == 1
+    assert "eia: what the source allows in an hour is used up; going on in 60 minutes" in told[0]
+    spent.close()
+
+
+def _until_stopped(limit: RequestLimit, stop: threading.Event) -> None:
+    with pytest.raises(Stopped):
+        limit.wait(stop)
