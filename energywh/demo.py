@@ -21,6 +21,7 @@ from energywh.sources import source_options, sources
 
 DATASETS = ("eia", "caiso.load", "caiso.renewable", "caiso.price_dam", "open_meteo")
 NODES = "TH_NP15_GEN-APND,TH_SP15_GEN-APND,TH_ZP26_GEN-APND"
+EXPORTED = ("normalized.demand", "normalized.generation", "normalized.weather", "normalized.grid", "features.hourly")
 REGIONS = ("CISO", "ERCO", "MISO", "NYIS", "BPAT", "PJM")
 SINCE, UNTIL = "2024-01-01", "2025-12-31"
 KEY = "simulated-key"
@@ -181,11 +182,13 @@ def _export(home: Home) -> list[str]:
     from energywh.warehouse import Warehouse
 
     with Warehouse(home) as warehouse:
-        done = list(export_models(warehouse.connection, home, None))
+        done = list(export_models(warehouse.connection, home, EXPORTED))
     files = sum(export.written + export.skipped for export in done)
     written = sum(export.written for export in done)
     size = sum(export.total_bytes for export in done) / 1e6
-    return [f"{files} Parquet files, {size:.1f} MB, {written} of them written now, in {home.parquet}"]
+    return [
+        f"{', '.join(EXPORTED)}: {files} Parquet files, {size:.1f} MB, {written} of them written now, in {home.parquet}"
+    ]
 
 
 def _ask(home: Home) -> list[str]:
