@@ -4,7 +4,8 @@ The corrections of clocks and signs that apply wherever there is a value, one ro
 build.corrections is on. Spans, sources and evidence are in seeds.clock_correction and seeds.sign_correction. A value that would
 move onto an hour which another value already speaks for gives way, so that no hour is told twice: onto one that is not
 corrected (where a wrong clock was put right by an hour, the last wrong value and the first right one tell the same hour), or,
-where clocks change in autumn, onto one that an earlier value moves to. It stays in the staging database. Hours that nothing
+where clocks change in autumn, onto one that an earlier value moves to. So it does at both ends of a span, for what lies outside is
+taken to be right: a value that would move out of it gives way even where the source has none there. It stays in the staging database. Hours that nothing
 moves to are left without a value.
 """
 materialized = "table"

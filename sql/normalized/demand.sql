@@ -46,6 +46,14 @@ where (demand_repair is null) <> (demand_gap_hours is null)
     or (demand_repair is not null) <> (coalesce(demand_flag, 'clock_error') <> 'clock_error' and demand_clean_mwh is not null)
 """
 description = "filled hours that do not say how, or hours that say so and are not filled"
+[[audits]]
+name = "impossible_demand"
+sql = """
+select d.* from normalized.demand d join normalized.region r using (region)
+where r.kind = 'authority' and d.demand_clean_mwh not between 0 and 250000
+"""
+severity = "warn"
+description = "demand to use that no authority can have: the screening has missed it"
 ---*/
 select
     coalesce(s.region, d.region) as region,

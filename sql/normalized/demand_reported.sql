@@ -42,13 +42,6 @@ group by region
 """
 severity = "warn"
 description = "respondents that normalized.region does not know"
-[[audits]]
-sql = """
-select d.* from normalized.demand_reported d join normalized.region r using (region)
-where r.kind = 'authority' and d.demand_mwh not between 0 and 250000
-"""
-severity = "warn"
-description = "demand that no authority can have; kept as reported"
 ---*/
 -- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
 -- value that is one counts (arg_max passes over NULL).

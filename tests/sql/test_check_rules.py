@@ -203,6 +203,23 @@ CASES = [
         }.items()
     ),
     Case(
+        "normalized.demand",
+        "impossible_demand",
+        row(
+            "normalized.demand",
+            region="CISO",
+            hour_utc="2024-03-01 05:00",
+            demand_mwh=900_000,
+            demand_clean_mwh=900_000,
+        ),
+        row(
+            "normalized.demand", region="CISO", hour_utc="2024-03-01 06:00", demand_mwh=900_000, demand_clean_mwh=20_000
+        )
+        + row("normalized.demand", region="US48", hour_utc="2024-03-01 06:00", demand_clean_mwh=500_000),
+        first="2024-03-01 05:00",
+        last="2024-03-01 05:00",
+    ),
+    Case(
         "normalized.source_conflict",
         "source_conflict",
         conflict("2024-01-20", 1000, 1020),

@@ -1,6 +1,7 @@
 """What a build that touches only some months relies on: a row reads its own hour, at most
 `lookback` before it and at most `lookahead` after it."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import duckdb
@@ -8,7 +9,7 @@ import pytest
 
 from energywh.models.statements import within
 from tests.sql.filled_staging import FIRST, LAST, REGIONS, fill_staging, read_datasets, region_key, stamps
-from tests.sql.model_files import MODELS, ORDER, build, columns, load_seeds, warehouse
+from tests.sql.model_files import GRAPH, MODELS, ORDER, build, columns, load_seeds, warehouse
 
 MONTH, NEXT = datetime(2024, 11, 1), datetime(2024, 12, 1)
 TIMED = [name for name in ORDER if MODELS[name].time_column is not None]
@@ -25,8 +26,48 @@ def whole() -> duckdb.DuckDBPyConnection:
     return con
 
 
+CORRECTED = [name for name in INCREMENTAL if "normalized.correction" in GRAPH.upstream(name)]
+
+
+@pytest.fixture(scope="module")
+def corrected() -> duckdb.DuckDBPyConnection:
+    """The same as far as corrections are read, with clocks that were wrong across both ends of MONTH."""
+    con = warehouse()
+    load_wrong_clocks(con)
+    fill_staging(con)
+    build(con, *(name for name in ORDER if name in {*CORRECTED, *GRAPH.ancestors(CORRECTED)}))
+    return con
+
+
+def load_wrong_clocks(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the seeds, with corrections on, of clocks that were hours behind or ahead or followed local time."""
+    load_seeds(con)
+    con.execute("update seeds.option set enabled = true where name = 'corrections'")
+    con.execute("delete from seeds.clock_correction; delete from seeds.sign_correction")
+    con.executemany(
+        """
+        insert into seeds.clock_correction by name
+        select measure, region, if(measure = 'interchange', r.other, null) as neighbor, shift_hours, utc_offset_of,
+            first_hour_utc, last_hour_utc
+        from (select ? as region, ? as other, ?::timestamp as first_hour_utc, ?::timestamp as last_hour_utc,
+            ? as shift_hours, ? as utc_offset_of) as r
+        cross join unnest(['demand', 'net_generation', 'total_interchange', 'generation', 'interchange']) as m(measure)
+        """,
+        [
+            (REGIONS[0], REGIONS[1], "2024-10-20", "2024-11-30 23:00", -7, None),
+            (REGIONS[1], REGIONS[2], "2024-10-31 20:00", "2024-12-20", 1, None),
+            (REGIONS[2], REGIONS[0], "2024-09-01", "2025-01-30", 1, "America/New_York"),
+        ],
+    )
+
+
 def rebuilt(
-    whole: duckdb.DuckDBPyConnection, name: str, first: datetime, end: datetime, region: str | None = None
+    whole: duckdb.DuckDBPyConnection,
+    name: str,
+    first: datetime,
+    end: datetime,
+    region: str | None = None,
+    seeds: Callable[[duckdb.DuckDBPyConnection], None] = load_seeds,
 ) -> duckdb.DuckDBPyConnection:
     """A warehouse that holds what `name` may read for hours in [first, end), of one region, and `name` built of it.
 
@@ -40,9 +81,9 @@ def rebuilt(
             rows = f"select * from staging.{table} where {stamps(dataset, first, end)} and {of_region}"
             con.register("source", whole.sql(rows).to_arrow_table())
             con.execute(f"insert into staging.{table} from source")
-    load_seeds(con)
-    for other in ORDER:
-        if other == name:
+    seeds(con)
+    for other in GRAPH.upstream(name):
+        if other not in MODELS:
             continue
         model = MODELS[other]
         begin = first.replace(day=1, hour=0) if model.time_column == "month_utc" else first
@@ -83,6 +124,19 @@ def test_a_month_rebuilt_from_what_it_may_read_equals_the_month_of_a_whole_build
     part = rebuilt(whole, name, MONTH - MODELS[name].lookback, NEXT + MODELS[name].lookahead)
     assert part.execute(f"select count(*) from {name} where {in_month(name)}").fetchall()[0][0] > 0
     assert differing(whole, part, name, in_month(name)) == 0
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_a_month_rebuilt_with_corrections_equals_the_month_of_a_whole_build(
+    corrected: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    model = MODELS[name]
+    part = rebuilt(corrected, name, MONTH - model.lookback, NEXT + model.lookahead, seeds=load_wrong_clocks)
+    (moved,) = part.execute(f"select count(correction) from {name} where {in_month(name)}").fetchall()[0]
+    assert moved > 0
+    assert differing(corrected, part, name, in_month(name)) == 0
+    keys = ", ".join(model.grain)
+    assert part.execute(f"select {keys} from {name} group by all having count(*) > 1").fetchall() == []
 
 
 @pytest.mark.parametrize("name", ["normalized.weather"])  # of features: test_feature_windows
