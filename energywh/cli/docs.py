@@ -22,5 +22,5 @@ def docs(session: Session, folder: Path | None) -> None:
     from energywh.models.site.pages import write_site
 
     folder = folder or session.home.docs
-    pages = write_site(session.home, folder)
+    pages = write_site(session.home, folder, session.settings.get("build.models"))
     click.echo(f"wrote {pages} pages; begin at {folder / 'index.html'}")

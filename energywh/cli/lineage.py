@@ -38,7 +38,7 @@ def lineage(
 
         if name is not None:
             raise click.UsageError("--html writes all models; give no NAME with it")
-        write_page(session.home, page)
+        write_page(session.home, page, session.settings.get("build.models"))
         click.echo(f"wrote {page}")
         return
     if name is None:

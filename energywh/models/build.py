@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -22,9 +23,9 @@ from energywh.models.audits import proven_before, run_audit
 from energywh.models.frontmatter import Audit, Model
 from energywh.models.graph import STAGING, Graph, link
 from energywh.models.materialize import Materializer, ModelResult, explain
-from energywh.models.meta import AuditResult, Meta, compatible
+from energywh.models.meta import AuditResult, LeftOut, Meta, compatible
 from energywh.models.project import Project, load_project
-from energywh.models.staging import Staging, attach_read_only, let_go
+from energywh.models.staging import Staging, Watermark, attach_read_only, let_go
 from energywh.models.versions import count_changes, differing_months, encode, read_record
 from energywh.openlineage import tell_build
 from energywh.sync.staging import bring_up_to_date
@@ -188,8 +189,11 @@ def _build(
         publish.sweep(home)
         publish.finish_publishing(home)
         current = publish.current_version(home)
-        if current is not None and not full and _nothing_new(home, current, project, wanted, options, listener):
-            return BuildReport(current.stem, current, published=False, seconds=time.monotonic() - began)
+        if current is not None and not full:
+            left_out = _nothing_new(home, current, project, wanted, options, listener)
+            if left_out is not None:
+                seconds = time.monotonic() - began
+                return BuildReport(current.stem, current, published=False, seconds=seconds, left_out=left_out)
         task = Task(project, wanted, full, options, listener)
         build = _Build(home, task, began)
         return until_done(build.run)
@@ -200,6 +204,7 @@ class Task:
 
     Attributes:
         left_out: what models and seeds of the user's own failed by, and what therefore cannot be built, by name.
+        by_chance: those of them that failed by what may pass by itself, such as a full disk.
 
     Raises:
         ModelError: a model is wrong, or what was asked for is the user's own and cannot be used.
@@ -215,7 +220,9 @@ class Task:
         self.options = options
         self.listener = listener
         listener.linked(self.graph)
+        self.project = project
         self.left_out = {} if wanted else dict(self.graph.left_out)
+        self.by_chance: set[str] = set()
         for name, why in self.left_out.items():
             listener.left_out(name, why)
 
@@ -374,7 +381,7 @@ def fill_and_record(
         base: the version that this one is a copy of.
     """
     watermarks = staging.watermarks()
-    results, warnings, changed = _fill(connection, staging, task)
+    results, warnings, changed = _fill(connection, staging, task, watermarks)
     if base is not None and not changed:
         return Filled(None, results, warnings)
     now = utc_now()
@@ -394,7 +401,7 @@ def fill_and_record(
 
 
 def _fill(
-    connection: duckdb.DuckDBPyConnection, staging: Staging, task: Task
+    connection: duckdb.DuckDBPyConnection, staging: Staging, task: Task, watermarks: list[Watermark]
 ) -> tuple[list[ModelResult], list[AuditResult], bool]:
     """Bring seeds and models of the version that is open up to date and audit them.
 
@@ -409,7 +416,7 @@ def _fill(
     works = Materializer(connection, graph, staging, full=task.full)
     results: dict[str, ModelResult] = {}
     changed = False
-    guard = _Guard(graph, works, left_out, results, listener.left_out)
+    guard = _Guard(graph, works, left_out, task.by_chance, results, listener.left_out)
     for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | left_out.keys()):
         if gone in left_out:
             changed |= works.drop(gone)
@@ -442,12 +449,14 @@ def _fill(
     auditor.run_due(results, at_end=True)
 
     before = meta.left_out()
+    tried = _tried(task.project, task.options, meta, watermarks)
+    left = {name: LeftOut(why, None if name in task.by_chance else tried) for name, why in left_out.items()}
     if wanted:
-        for name, why in before.items():
-            if name not in results:
-                left_out.setdefault(name, why)
-    meta.save_left_out(left_out)
-    changed |= before.keys() != left_out.keys() or any(result.built for result in results.values())
+        left = {name: each for name, each in before.items() if name not in results} | left
+        left_out.update({name: each.reason for name, each in left.items()})
+    meta.save_left_out(left)
+    changed |= {name: each.tried for name, each in before.items()} != {name: each.tried for name, each in left.items()}
+    changed |= any(result.built for result in results.values())
     warnings = [warning for warning in auditor.warnings if warning.model in results]
     return list(results.values()), warnings, changed
 
@@ -475,6 +484,7 @@ class _Guard:
 
     Args:
         left_out: takes the name and the reason of what fails, and of what reads it.
+        by_chance: takes the names of what fails by the machine, and of what reads it.
         results: what was done so far; what is left out is taken from it.
         tell: hears what is left out, and why.
     """
@@ -484,12 +494,14 @@ class _Guard:
         graph: Graph,
         works: Materializer,
         left_out: dict[str, str],
+        by_chance: set[str],
         results: dict[str, ModelResult],
         tell: Callable[[str, str], None],
     ) -> None:
         self._graph = graph
         self._works = works
         self._left_out = left_out
+        self._by_chance = by_chance
         self._results = results
         self._tell = tell
 
@@ -509,12 +521,16 @@ class _Guard:
         import duckdb
 
         model = self._graph.models.get(name)
+        cause = error.__context__ or error
+        chance = isinstance(cause, duckdb.Error) and trouble(cause) not in ("sql", "memory")
         if not isinstance(error, ModelError) and model is not None:
             error = explain(model, error)
         for each in [name, *self._graph.readers(name)]:
             if each not in self._left_out:
                 self._left_out[each] = str(error) if each == name else self._graph.why_not(each, self._left_out)
                 self._tell(each, self._left_out[each])
+                if chance:
+                    self._by_chance.add(each)
             self._results.pop(each, None)
         try:
             for each in self._left_out:
@@ -579,10 +595,23 @@ def _warn_if_empty(staging: Staging, listener: Listener) -> None:
         listener.say(f"warning: {why}")
 
 
+def _tried(project: Project, options: BuildOptions, meta: Meta, watermarks: list[Watermark]) -> str:
+    """Return a digest of all that models of the user's own may fail by: files, options, and what there is to read."""
+    files = {name: model.file_hash for name, model in project.models.items()}
+    files |= {name: seed.file_hash for name, seed in project.seeds.items()}
+    landings = [(mark.dataset, mark.landing_id, mark.landed_at_utc) for mark in watermarks]
+    held = (sorted(files.items()), sorted(project.left_out.items()), options.config, meta.tables_digest(), landings)
+    return hashlib.sha256(repr(held).encode()).hexdigest()[:16]
+
+
 def _nothing_new(
     home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, listener: Listener
-) -> bool:
-    """Say whether the published version holds all that a build would give; cheap, and without parsing SQL."""
+) -> dict[str, str] | None:
+    """Say whether the published version holds all that a build would give; cheap, and without parsing SQL.
+
+    Returns:
+        what models and seeds of the user's own would be left out again, and why; None where there is work to do.
+    """
     import duckdb
 
     with duckdb.connect() as connection, interruptible(connection):
@@ -590,35 +619,46 @@ def _nothing_new(
         try:
             attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=listener.say)
         except CorruptError:
-            return False
+            return None
         if not compatible(connection, "published."):
-            return False
+            return None
         meta = Meta(connection, "published.")
         known, reads = meta.models(), meta.dependencies()
-        if not wanted and (known.keys() != project.models.keys() or meta.left_out()):
-            return False
-        if {name: seed.file_hash for name, seed in project.seeds.items()} != meta.seeds():
-            return False
+        left_out = {} if wanted else meta.left_out()
+        if not wanted and known.keys() != project.models.keys() - left_out.keys():
+            return None
+        if not wanted and not project.left_out.keys() <= left_out.keys():
+            return None
+        if {name: seed.file_hash for name, seed in project.seeds.items() if name not in left_out} != meta.seeds():
+            return None
         attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=listener.say)
         staging = Staging(connection, home.staging)
-        waiting, seen = list(wanted or project.models), set()
+        if left_out:
+            tried = _tried(project, options, meta, staging.watermarks())
+            if any(each.tried != tried for each in left_out.values()):
+                return None
+        waiting, seen = list(wanted or known), set()
         while waiting:
             name = waiting.pop()
             if name in seen or name not in project.models:
                 continue
             seen.add(name)
             if name not in known or known[name].file_hash != project.models[name].file_hash:
-                return False
+                return None
             upstream = reads.get(name, [])
             tables = [table for table in upstream if table.startswith(STAGING)]
             since = known[name].landing
             if tables and not (staging.holds(since) and not staging.changed_months(tables, since)):
-                return False
+                return None
             if meta.changed_inputs(name, upstream):
-                return False
+                return None
             waiting += upstream
         _warn_if_empty(staging, listener)
-    return True
+    if left_out:
+        listener.say("of your own models, those that failed are not tried again, as nothing changed: --full does")
+    for name, each in left_out.items():
+        listener.left_out(name, each.reason)
+    return {name: each.reason for name, each in left_out.items()}
 
 
 @contextmanager

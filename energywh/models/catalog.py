@@ -70,8 +70,8 @@ def read_catalog(home: Home, *, sql: Path | None = None, own_folders: Iterable[P
     """
     current = current_version(home)
     if current is None:
-        return _from_files(load_project(sql or sql_dir(), own_folders=own_folders))
-    return _from_version(current)
+        return catalog_of_files(load_project(sql or sql_dir(), own_folders=own_folders))
+    return catalog_of_version(current)
 
 
 def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
@@ -84,7 +84,8 @@ def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
     return by_name[pick_name(name, by_name)]
 
 
-def _from_files(project: Project) -> list[CatalogModel]:
+def catalog_of_files(project: Project) -> list[CatalogModel]:
+    """Return the models of a project, which knows no counts, by name."""
     return [
         CatalogModel(
             name=model.name,
@@ -105,7 +106,12 @@ def _from_files(project: Project) -> list[CatalogModel]:
     ]
 
 
-def _from_version(path: Path) -> list[CatalogModel]:
+def catalog_of_version(path: Path) -> list[CatalogModel]:
+    """Return the models of the version at ``path``, by name.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
     with connect(path) as connection:
 
         def grouped(query: str) -> dict[str, list[tuple[Any, ...]]]:

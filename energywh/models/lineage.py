@@ -343,15 +343,24 @@ def read_lineage(home: Home, *, sql: Path | None = None, own_folders: Iterable[P
         StorageError: the published file cannot be opened.
         ModelError: nothing is published and a model file is wrong.
     """
-    tables = {f"{STAGING}{name}": columns(dataset) for name, dataset in all_datasets().items()}
-    tables |= {f"{name}{REVISION}": [*listed, "known_until_utc"] for name, listed in tables.items()}
     current = current_version(home)
     if current is None:
-        return _from_files(load_project(sql or sql_dir(), own_folders=own_folders), tables)
-    return _from_version(current, tables)
+        return lineage_of_files(load_project(sql or sql_dir(), own_folders=own_folders))
+    return lineage_of_version(current)
 
 
-def _from_files(project: Project, tables: Mapping[str, Sequence[str]]) -> Lineage:
+def _staging_tables() -> dict[str, Sequence[str]]:
+    """Return the columns of each staging table."""
+    tables = {f"{STAGING}{name}": columns(dataset) for name, dataset in all_datasets().items()}
+    return {**tables, **{f"{name}{REVISION}": [*listed, "known_until_utc"] for name, listed in tables.items()}}
+
+
+def lineage_of_files(project: Project) -> Lineage:
+    """Return the lineage of the models of a project.
+
+    Raises:
+        ModelError: a model file is wrong.
+    """
     graph = link(project)
     seeds = {}
     for name, seed in graph.seeds.items():
@@ -361,10 +370,15 @@ def _from_files(project: Project, tables: Mapping[str, Sequence[str]]) -> Lineag
         ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.parsed[name].tables))
         for name in graph.order
     ]
-    return Lineage(models, {**tables, **seeds})
+    return Lineage(models, {**_staging_tables(), **seeds})
 
 
-def _from_version(path: Path, tables: Mapping[str, Sequence[str]]) -> Lineage:
+def lineage_of_version(path: Path) -> Lineage:
+    """Return the lineage of the models of the version at ``path``.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
     with connect(path) as connection:
         seeds = connection.execute(
             "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
@@ -380,7 +394,7 @@ def _from_version(path: Path, tables: Mapping[str, Sequence[str]]) -> Lineage:
             """
         ).fetchall()
     models = {name: ModelSql(name, source, listed, reads or []) for name, source, listed, reads in rows}
-    return Lineage(_ordered(models), {**tables, **dict(seeds)})
+    return Lineage(_ordered(models), {**_staging_tables(), **dict(seeds)})
 
 
 def _ordered(models: Mapping[str, ModelSql]) -> Iterator[ModelSql]:

@@ -24,7 +24,7 @@ from energywh.models.staging import Landing, Watermark
 if TYPE_CHECKING:
     import duckdb
 
-FORMAT = 4  # raised when the tables below or the digests change meaning: the next build then starts from nothing
+FORMAT = 5  # raised when the tables below or the digests change meaning: the next build then starts from nothing
 
 SCHEMA = """
 CREATE SCHEMA energywh;
@@ -70,8 +70,10 @@ CREATE TABLE energywh.audit (
 COMMENT ON TABLE energywh.audit IS
     'Result of each audit; a published version has failures in warnings only. failures is NULL where run_by is check:
 energywh check runs these, and all others again. source_sql selects the rows that break the promise.';
-CREATE TABLE energywh.left_out (model VARCHAR, reason VARCHAR);
-COMMENT ON TABLE energywh.left_out IS 'Models and seeds of the user''s own that are not in this version, and why.';
+CREATE TABLE energywh.left_out (model VARCHAR, reason VARCHAR, tried VARCHAR);
+COMMENT ON TABLE energywh.left_out IS
+    'Models and seeds of the user''s own that are not in this version, and why. tried: digest of all that they may have
+failed by; while it stays the same they need not be tried again. NULL where it may have been something else.';
 """
 
 # A unit is read from the end of a column's name; the first that fits.
@@ -139,6 +141,14 @@ class AuditResult:
     description: str = ""
     run_by: str = "build"
     source_sql: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a model or seed was left out, and a digest of what it may have failed by; None where that is not known."""
+
+    reason: str
+    tried: str | None
 
 
 def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
@@ -343,17 +353,23 @@ class Meta:
     def forget_audits(self, model: str) -> None:
         self._connection.execute(f"DELETE FROM {self._schema}.audit WHERE model = ?", [model])
 
-    def left_out(self) -> dict[str, str]:
-        """Return why models and seeds of the user's own were left out, by name."""
-        return dict(self._connection.execute(f"SELECT model, reason FROM {self._schema}.left_out").fetchall())
+    def left_out(self) -> dict[str, LeftOut]:
+        """Return the models and seeds of the user's own that were left out, by name."""
+        rows = self._connection.execute(f"SELECT model, reason, tried FROM {self._schema}.left_out").fetchall()
+        return {model: LeftOut(reason, tried) for model, reason, tried in rows}
 
-    def save_left_out(self, reasons: Mapping[str, str]) -> None:
+    def save_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
         """Replace all that is remembered of models and seeds that were left out."""
         self._connection.execute(f"DELETE FROM {self._schema}.left_out")
         self._connection.execute(
-            f"INSERT INTO {self._schema}.left_out SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
-            [list(reasons), list(reasons.values())],
+            f"INSERT INTO {self._schema}.left_out "
+            "SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [list(left_out), [each.reason for each in left_out.values()], [each.tried for each in left_out.values()]],
         )
+
+    def tables_digest(self) -> str:
+        """Return one digest of all rows of all tables."""
+        return str(self._connection.execute(f"SELECT name, digest FROM {self._schema}.digest ORDER BY ALL").fetchall())
 
     def save_version(
         self,

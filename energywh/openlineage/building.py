@@ -24,7 +24,7 @@ from energywh.database import connect
 from energywh.errors import AuditError
 from energywh.models.build import BuildReport, Listener
 from energywh.models.graph import STAGING, Graph
-from energywh.models.lineage import read_lineage
+from energywh.models.lineage import lineage_of_version
 from energywh.models.meta import Meta
 from energywh.models.traces import ROWS
 from energywh.openlineage.events import (
@@ -138,7 +138,7 @@ class Teller(Listener):
         if not self._runs:
             return
         assert self._graph is not None
-        lineage = read_lineage(self._home)
+        lineage = lineage_of_version(report.path)
 
         def origins(model: str, column: str) -> list[tuple[str, str]]:
             places = {origin.place for origin in lineage.trace((model, column)).values}

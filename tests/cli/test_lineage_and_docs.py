@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from energywh.cli import cli
 from energywh.errors import UnknownNameError
-from tests.models.folder import Desk
+from tests.models.folder import Desk, model, write_models
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +102,18 @@ def test_wrong_requests_are_refused_with_a_hint(desk: Desk, tmp_path: Path) -> N
     assert run(desk, "lineage", "grid", "--html", str(tmp_path / "x.html")).exit_code == 2
 
 
-def test_pages_are_written_before_anything_is_built(tmp_path: Path) -> None:
+def test_pages_are_written_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the models that ship and of the user's own."""
+    write_models(tmp_path / "mine", {"own/z.sql": model("select region as a from features.hourly")})
+    monkeypatch.setenv("ENERGYWH_BUILD_MODELS", str(tmp_path / "mine"))
     home = ["--home", str(tmp_path / "home")]
     page = CliRunner().invoke(cli, [*home, "lineage", "--html", str(tmp_path / "lineage.html")])
     assert page.stdout == f"wrote {tmp_path / 'lineage.html'}\n"
-    assert "features.hourly" in (tmp_path / "lineage.html").read_text("utf-8")
+    for name in ("features.hourly", "own.z"):
+        assert name in (tmp_path / "lineage.html").read_text("utf-8")
     site = CliRunner().invoke(cli, [*home, "docs", "--to", str(tmp_path / "site")])
     assert site.exit_code == 0, site.output
+    assert (tmp_path / "site" / "tables" / "own.z.html").is_file()
     assert "nothing is built yet" in (tmp_path / "site" / "index.html").read_text("utf-8").lower()
 
 

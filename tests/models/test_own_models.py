@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from energywh.errors import AuditError, ModelError, UnknownNameError, UsageError
+from energywh.models import publish
 from energywh.models.asof import build_as_of
 from energywh.models.build import BuildOptions, BuildReport, Listener, build
 from energywh.models.catalog import find_model, read_catalog
@@ -38,13 +39,15 @@ class Corner:
             path.write_text(text)
         return self.folder.parent / folder
 
-    def build(self, *names: str, folders: tuple[Path, ...] | None = None, **options: object) -> BuildReport:
+    def build(
+        self, *names: str, folders: tuple[Path, ...] | None = None, full: bool = False, **options: object
+    ) -> BuildReport:
         self.said: list[str] = []
         listener = Listener()
         listener.say = self.said.append  # type: ignore[method-assign]
         folders = (self.folder,) if folders is None else folders
         words = BuildOptions(models=folders, wait_seconds=30, **options)  # type: ignore[arg-type]
-        return build(self.desk.home, names, sql=self.desk.sql, options=words, listener=listener)
+        return build(self.desk.home, names, full=full, sql=self.desk.sql, options=words, listener=listener)
 
     def tables(self) -> list[str]:
         return [
@@ -212,13 +215,62 @@ def test_of_one_that_breaks_nothing_is_served_any_more_until_it_is_mended(corner
     assert corner.desk.query("FROM own.w") == [(11,)]
     assert [each.name for each in read_catalog(corner.desk.home)] == ["n.x", "n.y", "own.w"]
 
-    again = corner.build()  # tried again, told again, and nothing published for it
+    again = corner.build()  # told again, and nothing published for it
     assert (again.published, again.left_out, again.version) == (False, report.left_out, report.version)
     assert len(corner.desk.versions()) == 2
 
     corner.write({"own/z.sql": model("select 8 as a")})
     assert corner.build().left_out == {}
     assert corner.desk.query("FROM own.view") == [(8,)]
+
+
+def test_one_that_failed_is_not_tried_again_until_something_changed(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner.write({"own/z.sql": model("select 1 // (a - 1) + 'x'::int as a from n.x"), "own/w.sql": "broken"})
+    corner.write({"seeds/Bad.csv": "a\n", "own/r.sql": model("select a from own.z")})
+    tried = []
+    take_base = publish.take_base
+
+    def take(*words: Path) -> object:
+        tried.append(words)
+        return take_base(*words)
+
+    monkeypatch.setattr(publish, "take_base", take)
+    first = corner.build()
+    assert set(first.left_out) == {"own.z", "own.w", "own.r", "seeds.Bad"}
+    for _ in range(2):
+        again = corner.build()
+        assert (again.published, again.left_out) == (False, first.left_out)
+        assert f"left out own.z: {first.left_out['own.z']}" in corner.said
+    assert tried == []
+    changes: list[Callable[[], object]] = [
+        lambda: corner.write({"own/z.sql": model("select 'y'::int as a from n.x")}),
+        lambda: corner.desk.write("seeds/s.csv", "a\n2\n"),
+        lambda: corner.desk.land_demand(date(2024, 1, 1), 10),
+        lambda: corner.write({"seeds/t.csv": "a\n2\n"}),
+    ]
+    for number, change in enumerate(changes, start=1):
+        change()
+        assert set(corner.build().left_out) == set(first.left_out)
+        assert len(tried) == number
+        assert not corner.build().published
+        assert len(tried) == number
+    corner.build(memory_limit="1GB")  # it might have been that
+    assert len(tried) == len(changes) + 1
+    assert set(corner.build(full=True).left_out) == set(first.left_out)
+    corner.write({"own/fresh.sql": "broken too"})
+    assert "own.fresh" in corner.build().left_out
+
+
+def test_one_that_failed_by_what_lies_outside_is_tried_each_time(corner: Corner, tmp_path: Path) -> None:
+    file = tmp_path / "late.csv"
+    corner.write({"own/z.sql": model(f"select a from read_csv('{file}')")})
+    assert set(corner.build().left_out) == {"own.z"}
+    assert not corner.build().published
+    file.write_text("a\n7\n")
+    assert corner.build().left_out == {}
+    assert corner.desk.query("FROM own.z") == [(7,)]
 
 
 def test_what_reads_a_broken_one_says_where(corner: Corner) -> None:

@@ -13,6 +13,7 @@ import pytest
 from energywh.errors import StorageError
 from energywh.home import Home, sql_dir
 from energywh.models.catalog import read_catalog
+from energywh.models.lineage import Lineage, lineage_of_version
 from energywh.models.site.facts import read_facts
 from energywh.models.site.layout import HEIGHT, WIDTH, arrange
 from energywh.models.site.page import render_page, write_page
@@ -152,6 +153,22 @@ def test_what_models_say_is_text_and_never_markup(site: dict[str, str]) -> None:
 
 def test_the_same_version_gives_the_same_site(desk: Desk, site: dict[str, str]) -> None:
     assert render_site(read_facts(desk.home)) == site
+
+
+def test_a_build_that_is_published_meanwhile_does_not_mix_with_what_is_read(
+    desk: Desk, site: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = desk.home.energy.readlink()
+
+    def moved(path: Path) -> Lineage:
+        desk.home.energy.unlink()  # as a link that moves on
+        return lineage_of_version(path)
+
+    monkeypatch.setattr("energywh.models.site.facts.lineage_of_version", moved)
+    try:
+        assert render_site(read_facts(desk.home)) == site
+    finally:
+        desk.home.energy.symlink_to(target)
 
 
 def test_the_page_of_lineage_needs_nothing_else(site: dict[str, str]) -> None:

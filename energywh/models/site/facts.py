@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from energywh.database import connect
-from energywh.home import Home
-from energywh.models.catalog import CatalogModel, read_catalog
-from energywh.models.lineage import Lineage, read_lineage
+from energywh.home import Home, sql_dir
+from energywh.models.catalog import CatalogModel, catalog_of_files, catalog_of_version
+from energywh.models.lineage import Lineage, lineage_of_files, lineage_of_version
+from energywh.models.project import load_project
 from energywh.models.publish import current_version
 from energywh.models.statements import quoted, run
 from energywh.sources import sources
@@ -48,18 +49,21 @@ class Facts:
         return [name for name, reads in self.lineage.reads.items() if table in reads]
 
 
-def read_facts(home: Home, *, sql: Path | None = None) -> Facts:
-    """Read the published version; without one, the `sql/` folder, which knows no counts.
+def read_facts(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> Facts:
+    """Read the published version, one and the same throughout.
+
+    Before anything is published: the `sql/` folder and the user's own folders, which know no counts.
 
     Raises:
         StorageError: the published file cannot be opened.
         ModelError: nothing is published and a model file is wrong.
     """
     current = current_version(home)
-    models = {model.name: model for model in read_catalog(home, sql=sql)}
-    lineage = read_lineage(home, sql=sql)
     if current is None:
-        return Facts(models, lineage)
+        project = load_project(sql or sql_dir(), own_folders=own_folders)
+        return Facts({model.name: model for model in catalog_of_files(project)}, lineage_of_files(project))
+    models = {model.name: model for model in catalog_of_version(current)}
+    lineage = lineage_of_version(current)
     with connect(current) as connection:
         found = connection.execute("SELECT * FROM energywh.version")
         names = [column[0] for column in found.description or []]

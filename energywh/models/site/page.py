@@ -21,14 +21,14 @@ from energywh.whole_files import replacing
 HERE = Path(__file__).parent
 
 
-def write_page(home: Home, file: Path) -> None:
+def write_page(home: Home, file: Path, own_folders: Iterable[Path] = ()) -> None:
     """Write the page, whole or not at all.
 
     Raises:
         StorageError: the published file cannot be opened.
         OSError: the page cannot be written.
     """
-    content = render_page(read_facts(home))
+    content = render_page(read_facts(home, own_folders=own_folders))
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         temporary.write_text(content, "utf-8")

@@ -22,14 +22,14 @@ from energywh.whole_files import replacing_folder
 MARK = ".energywh-docs"  # a folder with this file is ours to replace
 
 
-def write_site(home: Home, folder: Path) -> int:
+def write_site(home: Home, folder: Path, own_folders: Iterable[Path] = ()) -> int:
     """Write the site into ``folder``, whole or not at all, and return how many pages it has.
 
     Raises:
         StorageError: the published file cannot be opened, or ``folder`` holds something else.
         OSError: the site cannot be written.
     """
-    pages = render_site(read_facts(home))
+    pages = render_site(read_facts(home, own_folders=own_folders))
     with replacing_folder(folder, MARK) as temporary:
         for name, content in pages.items():
             file = temporary / name
