@@ -182,7 +182,7 @@ def _export(home: Home) -> list[str]:
     from energywh.warehouse import Warehouse
 
     with Warehouse(home) as warehouse:
-        done = list(export_models(warehouse.connection, home, EXPORTED))
+        done = list(export_models(warehouse.connection, home, list(EXPORTED)))
     files = sum(export.written + export.skipped for export in done)
     written = sum(export.written for export in done)
     size = sum(export.total_bytes for export in done) / 1e6

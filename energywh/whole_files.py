@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from energywh.errors import StorageError
 
 TEMPORARY_SUFFIX = ".writing"
+_ASIDE = ".old"
 
 
 @contextmanager
@@ -49,6 +51,9 @@ def _told_of_room(place: Path) -> Iterator[None]:
 def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
     """Yield a new hidden folder beside ``folder`` to fill; it takes the place of ``folder`` unless the block fails.
 
+    A process that is killed leaves hidden folders, of which the next one puts the old ``folder`` back where it is
+    gone, and removes the rest.
+
     Args:
         mark: name of an empty file by which a folder is known as one that may be replaced.
 
@@ -56,11 +61,14 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
         StorageError: ``folder`` is there, and is neither empty nor one that was made so.
     """
     folder = folder.absolute()
+    _sweep(folder)
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(f"{folder} holds something else; give the name of a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=TEMPORARY_SUFFIX, dir=folder.parent))
-    aside = temporary.with_name(f"{temporary.name}.old")
+    temporary = Path(
+        tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", suffix=TEMPORARY_SUFFIX, dir=folder.parent)
+    )
+    aside = temporary.with_name(f"{temporary.name}{_ASIDE}")
     try:
         temporary.chmod(0o755)
         (temporary / mark).touch()
@@ -74,3 +82,27 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
             aside.rename(folder)
         for leftover in (temporary, aside):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Put back ``folder``, and remove the hidden ones beside it, as killed processes left them."""
+    ours = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)-\w+{re.escape(TEMPORARY_SUFFIX)}({re.escape(_ASIDE)})?")
+    for leftover in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        found = ours.fullmatch(leftover.name)
+        if found is None or is_alive(int(found[1])):
+            continue
+        if found[2] and not folder.exists():
+            leftover.rename(folder)
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

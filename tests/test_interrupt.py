@@ -74,7 +74,7 @@ def test_a_question_and_an_export_end_at_once(tmp_path: Path, command: str) -> N
     desk.land_demand(date(2024, 1, 1), 10)
     with duckdb.connect(desk.build().path) as connection:
         connection.execute(f"CREATE VIEW features.endless AS {ENDLESS}")
-        connection.execute("INSERT INTO energywh.month VALUES ('features.endless', NULL, 1, '')")
+        connection.execute("INSERT INTO energywh.month (model, rows, digest) VALUES ('features.endless', 1, '')")
     words = {"sql": ["sql", ENDLESS], "export": ["export", "features.endless", "--to", str(tmp_path / "out")]}
     status, errors = interrupted([sys.executable, "-m", "energywh", "--home", str(desk.home.path), *words[command]])
     assert (status, errors) == (130, "interrupted")

@@ -1,6 +1,9 @@
 """Files that are whole or not there."""
 
 import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -47,6 +50,33 @@ def test_a_folder_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path
         fail_halfway()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
     assert (folder / "page.html").read_text() == "new"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from energywh.whole_files import replacing_folder
+rename = Path.rename
+def once(self, target):
+    rename(self, target)
+    os._exit(9)
+Path.rename = once
+with replacing_folder(Path(sys.argv[1]), ".mark") as temporary:
+    (temporary / "page.html").write_text("new")
+"""
+
+
+def test_a_folder_whose_writer_is_killed_between_two_renames_is_put_back_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    with replacing_folder(folder, ".mark") as temporary:
+        (temporary / "page.html").write_text("old")
+    assert subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, timeout=60).returncode == 9
+    assert not folder.exists()
+    living = tmp_path / f".site.{os.getpid()}-other.writing"
+    living.mkdir()
+    with replacing_folder(folder, ".mark"):
+        assert (folder / "page.html").read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [living, folder]
 
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:

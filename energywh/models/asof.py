@@ -48,6 +48,7 @@ from energywh.models.staging import NOW, REVISION, Staging, attach_read_only
 from energywh.models.statements import identifier, text, timestamp
 from energywh.sources.base import Dataset
 from energywh.sync.staging import NO_LINKS, bring_up_to_date, datasets_in
+from energywh.whole_files import is_alive
 
 if TYPE_CHECKING:
     import duckdb
@@ -343,18 +344,8 @@ def _sweep(to: Path) -> None:
     """Remove what builds of the same file left that were killed."""
     for path in to.parent.glob(f"{_BUILDING}*"):
         found = re.fullmatch(rf"(\d+)-{re.escape(to.name)}(\.wal|\.tmp)?", path.name.removeprefix(_BUILDING))
-        if found and not _is_alive(int(found[1])):
+        if found and not is_alive(int(found[1])):
             _remove(path)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _remove(path: Path) -> None:

@@ -7,6 +7,7 @@ A record is written beside a version before that gets its name, from what the ve
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -149,14 +150,15 @@ def versions_of(home: Home) -> list[Listed]:
     for name in kept.keys() | records.keys():
         version = kept.get(name)
         record = _read_file(records[name].path) if name in records else None
-        if version is None:
-            found.append(Listed(name, records[name].number, "pruned", False, None, record))
+        measured = _measure(version.path) if version is not None else None
+        if version is None or measured is None:
+            if name in records:
+                found.append(Listed(name, records[name].number, "pruned", False, None, record))
             continue
-        sound = _is_sound(version.path)
+        size, sound = measured
         if record is None and sound:
             record = _ask(version.path)
         state = "damaged" if not sound else "published" if _same(version.path, current) else "kept"
-        size = version.path.stat().st_size if version.path.exists() else None
         found.append(Listed(name, version.number, state, version.pinned, size, record))
     return sorted(found, key=lambda each: (each.number, each.version), reverse=True)
 
@@ -186,13 +188,15 @@ def _ask(path: Path) -> Record | None:
         return None
 
 
-def _is_sound(path: Path) -> bool:
-    """Say whether a file begins as DuckDB's do."""
+def _measure(path: Path) -> tuple[int | None, bool] | None:
+    """Return the size of a file, and whether it begins as DuckDB's do; None where it is gone, as one just pruned."""
     try:
         with path.open("rb") as file:
-            return file.read(12)[8:] == _MAGIC
+            return os.fstat(file.fileno()).st_size, file.read(12)[8:] == _MAGIC
+    except FileNotFoundError:
+        return None
     except OSError:
-        return False
+        return None, False
 
 
 def find_version(home: Home, wanted: str | Path) -> Path:

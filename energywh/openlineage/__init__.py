@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from energywh.errors import SettingsError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from energywh.sync.select import Selection
 
 API_KEY_VARIABLE = "OPENLINEAGE_API_KEY"
+SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,27 @@ class Target:
             raise SettingsError(f"setting 'openlineage.url' must be an http(s) address, not '{shown}'")
         key = os.environ.get(API_KEY_VARIABLE, "")
         secrets = [str(item.value) for item in settings.items.values() if item.option.secret]
-        secrets += [key, parts.query, parts.username or "", parts.password or ""]
-        return cls(file or None, url, settings.get("openlineage.namespace"), key, tuple(filter(None, secrets)))
+        secrets = [secret for secret in [*secrets, key] if secret] + _secrets_of(parts)
+        longest_first = tuple(sorted(set(secrets), key=lambda secret: (-len(secret), secret)))
+        return cls(file or None, url, settings.get("openlineage.namespace"), key, longest_first)
 
     def redacted(self, text: str) -> str:
         """Return ``text`` without anything secret."""
         for secret in self.secrets:
             text = text.replace(secret, "REDACTED")
         return text
+
+
+def _secrets_of(address: SplitResult) -> list[str]:
+    """Return what may be secret in an address, as it stands there and as it is meant.
+
+    Parts of a few characters are left out: text without them could not be read, and they are no secret.
+    """
+    user, at, _ = address.netloc.rpartition("@")
+    values = [each.partition("=")[2] for each in address.query.split("&")]
+    parts = [*user.split(":", 1), address.query, *values]
+    parts += [unquote(part) for part in parts]
+    return [part for part in parts if len(part) >= SHORTEST_SECRET] + ([user + at] if at else [])
 
 
 def tell_sync(

@@ -21,7 +21,7 @@ import energywh
 from energywh.cli import cli
 from energywh.errors import StorageError, UnknownNameError, UsageError
 from energywh.home import Home
-from energywh.models.publish import list_versions
+from energywh.models.publish import Version, list_versions
 from energywh.models.versions import versions_of
 from tests.models.folder import Desk
 
@@ -110,6 +110,17 @@ def test_versions_of_a_folder_without_any_are_none(tmp_path: Path) -> None:
     assert run(desk, "versions").output == f"nothing is built yet in {desk.home.path}\n"
     assert json.loads(run(desk, "versions", "--json").output) == []
     assert isinstance(run(desk, "versions", "latest").exception, StorageError)
+
+
+def test_a_version_that_is_pruned_while_they_are_listed_is_pruned(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = list_versions(desk.home)
+
+    def before(home: Home, suffix: str = ".duckdb") -> list[Version]:
+        return listed if suffix == ".duckdb" else list_versions(home, suffix)
+
+    monkeypatch.setattr("energywh.models.versions.list_versions", before)
+    listed[0].path.unlink()
+    assert [each.state for each in versions_of(desk.home)] == ["published", "kept", "pruned", "pruned"]
 
 
 def test_a_damaged_version_and_a_damaged_record_are_listed_all_the_same(desk: Desk) -> None:

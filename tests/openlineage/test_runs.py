@@ -247,6 +247,15 @@ def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path) 
     assert "sesame" not in repr(Target(None, "http://me:sesame@host", api_key="sesame", secrets=("sesame",)))
 
 
+def test_what_is_secret_in_an_address_is_redacted_and_a_name_of_a_letter_is_not(tmp_path: Path) -> None:
+    address = "http://e:ses%40me@host/lineage?key=open%20it&v=1"
+    target = Target.of(load(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address}))
+    assert target is not None
+    assert target.redacted("select 1 as hour from demand") == "select 1 as hour from demand"
+    told = target.redacted(f"{address}; ses@me, ses%40me; open it, open%20it")
+    assert told == "http://REDACTEDhost/lineage?REDACTED; REDACTED, REDACTED; REDACTED, REDACTED"
+
+
 def test_where_nothing_is_set_the_client_is_not_loaded(desk: Models) -> None:
     script = (
         "import sys, energywh.sync.run; from pathlib import Path; from energywh.home import Home\n"
