@@ -211,6 +211,11 @@ class Warehouse:
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
+            normalize: "zscore", "robust", "minmax" or "none", a dict of the arguments of `Windows.scaler`, such as
+                ``{"kind": "robust", "by": "global", "log": "auto"}``, or a `Scaler` made before. Measured by SQL in the
+                hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the
+                scaler: its ``inverse`` takes predictions back, its ``to_dict`` keeps it. Missing values stay 0, which
+                then is the mean (robust: the median, minmax: the least).
             purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
                 one; by default the look-back that the model, or of a query the models that it reads, declare (what
                 the query itself looks back is for you to add), and 0 with overlap="inputs".
