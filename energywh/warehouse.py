@@ -201,8 +201,9 @@ class Warehouse:
                 with a warning those without a value of the target (some generate only).
             horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
                 step).
-            features: columns of the input; by default all numeric ones that any of the regions named (with gaps="drop"
-                each of them) has a value of, the target's own past among them.
+            features: columns of the input; by default all numeric ones that any of the regions named has a value of
+                (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
+                made in hindsight, such as demand_clean_mwh: these know later hours.
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
                 windows without a single target value; "drop" leaves out every window that misses a value of a
                 feature or target it uses.
@@ -216,9 +217,10 @@ class Warehouse:
                 hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the
                 scaler: its ``inverse`` takes predictions back, its ``to_dict`` keeps it. Missing values stay 0, which
                 then is the mean (robust: the median, minmax: the least).
-            purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
-                one; by default the look-back that the model, or of a query the models that it reads, declare (what
-                the query itself looks back is for you to add), and 0 with overlap="inputs".
+            purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
+                is computed from an hour of a later one; by default the look-ahead that the model, or of a query the
+                models that it reads, declare (what the query itself looks ahead is for you to add). Features look
+                back only, which gives nothing away.
 
         Returns:
             `Windows`, or with splits a tuple with one for each part.

@@ -28,7 +28,7 @@ from energywh.datasets import fitting, scaling
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
-from energywh.datasets.source import Bound, as_names, bind, lookback, told_by
+from energywh.datasets.source import Bound, as_names, bind, lookahead, told_by
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -377,7 +377,7 @@ def cut_windows(
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     cuts = [as_hour(moment, "a split") for moment in points]
     if purge is None:
-        purge = lookback(connection, bound) if cuts and overlap == "none" else 0
+        purge = lookahead(connection, bound) if cuts else 0
     else:
         purge = whole_number(purge, "purge", 0)
     frame = load(connection, bound, wanted, arrays(as_, "float32") if narrow else library)
