@@ -220,7 +220,8 @@ class Warehouse:
             purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
                 is computed from an hour of a later one; by default the look-ahead that the model, or of a query the
                 models that it reads, declare (what the query itself looks ahead is for you to add). Features look
-                back only, which gives nothing away.
+                back only, which gives nothing away; "lookback" adds how far, so that no lag of a test hour reads
+                an hour of train either.
 
         Returns:
             `Windows`, or with splits a tuple with one for each part.

@@ -192,19 +192,29 @@ def pick_model(name: str, known: Iterable[str]) -> str:
 
 
 def lookahead(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
-    """Return how many hours after its own a row of the source may read, as models declare it.
+    """Return how many hours after its own a row of the source may read, as models declare it; see `_reach`."""
+    return _reach(connection, source, "lookahead_hours")
 
-    That of a model adds to the greatest among the models that it reads; of a query, it is the greatest among its
-    models. What a query itself looks ahead, nobody declares.
+
+def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
+    """Return how many hours before its own a row of the source may read, as models declare it; see `_reach`."""
+    return _reach(connection, source, "lookback_hours")
+
+
+def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) -> int:
+    """Return how many hours away a row of the source may read.
+
+    What a model declares adds to the greatest among the models that it reads; of a query, it is the greatest among its
+    models. What a query itself looks ahead or back, nobody declares.
     """
     names = [source.model] if source.model is not None else _tables(connection, source.sql)
     rows = ask(
         connection,
-        """
+        f"""
         WITH RECURSIVE reads (name, hours) AS (
-            SELECT name, lookahead_hours FROM energywh.model WHERE list_contains($names, name)
+            SELECT name, {declared} FROM energywh.model WHERE list_contains($names, name)
             UNION
-            SELECT model.name, reads.hours + model.lookahead_hours
+            SELECT model.name, reads.hours + model.{declared}
             FROM reads
             JOIN energywh.dependency ON dependency.model = reads.name
             JOIN energywh.model ON model.name = dependency.upstream

@@ -9,9 +9,19 @@ says how much.
 With `overlap="inputs"` a window belongs to the part that holds its targets, and its inputs may reach back into
 earlier parts, as they may when a forecast is made.
 
-Features look back only, and a later part may know what was before it. What must not happen is that an earlier part knows
-of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well. So before each
-part as many hours are left free (`purge`) as any column may look ahead.
+Features look back only, and a later part may know what was before it. What must not happen is that an earlier part
+knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well.
+So before each part hours are left free (`purge`):
+
+| overlap | purge | hours free before a cut | source hours behind the cut | source hours of train |
+|---|---|---|---|---|
+| none | None | the look-ahead | nowhere in train | in lags and means of test |
+| none | "lookback" | the look-ahead and the look-back | nowhere in train | nowhere in test |
+| none | n | n | in train, if n is less than the look-ahead | in lags and means of test |
+| inputs | None | the look-ahead | nowhere in train | in inputs of test |
+
+Look-ahead and look-back are those that models declare, added up along what they read; with lags of a year,
+"lookback" leaves more than a year free.
 """
 
 from __future__ import annotations
@@ -86,7 +96,7 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
     Args:
         cuts: first hour of every part but the first, ascending.
         overlap: "none" or "inputs", see the module.
-        purge: hours left free before every cut, for columns that look ahead in time.
+        purge: hours left free before every cut.
 
     Raises:
         UsageError: cuts that do not ascend, or an overlap that cannot be.

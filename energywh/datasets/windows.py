@@ -28,7 +28,7 @@ from energywh.datasets import fitting, scaling
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
-from energywh.datasets.source import Bound, as_names, bind, lookahead, told_by
+from energywh.datasets.source import Bound, as_names, bind, lookahead, lookback, told_by
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Gaps = Literal["mask", "drop"]
 Overlap = Literal["none", "inputs"]
+Purge = int | Literal["lookback"]
 Moment = str | date | datetime
 LATER = ("valid", "test")
 Normalize = scaling.Kind | Mapping[str, Any] | scaling.Scaler
@@ -49,7 +50,7 @@ class Options(TypedDict, total=False):
     horizon: int
     features: Sequence[str] | str | None
     overlap: Overlap
-    purge: int | None
+    purge: Purge | None
     gaps: Gaps
     dtype: DType
     as_: Kind
@@ -342,7 +343,7 @@ def cut_windows(
     features: Sequence[str] | str | None = None,
     splits: Moment | Sequence[Moment] | None = None,
     overlap: Overlap = "none",
-    purge: int | None = None,
+    purge: Purge | None = None,
     gaps: Gaps = "mask",
     dtype: DType = "float32",
     as_: Kind = "mlx",
@@ -376,10 +377,7 @@ def cut_windows(
     if not isinstance(points, Sequence):
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     cuts = [as_hour(moment, "a split") for moment in points]
-    if purge is None:
-        purge = lookahead(connection, bound) if cuts else 0
-    else:
-        purge = whole_number(purge, "purge", 0)
+    free = _purge(connection, bound, purge, overlap) if cuts or purge is not None else 0
     frame = load(connection, bound, wanted, arrays(as_, "float32") if narrow else library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
@@ -399,7 +397,7 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
-    parts = cutting.parts(frame.axis, shape, cuts, overlap, purge)
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, free)
     starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     for part, rows in zip(parts, starts, strict=True):
         if not any(map(len, rows)):
@@ -435,6 +433,17 @@ def cut_windows(
         ],
     )
     return made if splits is not None else made[0]
+
+
+def _purge(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge | None, overlap: Overlap) -> int:
+    """Return how many hours are left free before a split; `energywh.datasets.splits` has the table."""
+    if purge is None:
+        return lookahead(connection, source)
+    if purge != "lookback":
+        return whole_number(purge, "purge", 0)
+    if overlap == "inputs":
+        raise UsageError("purge='lookback' keeps apart the hours that overlap='inputs' shares; choose one of them")
+    return lookahead(connection, source) + lookback(connection, source)
 
 
 def _report_given_up(shape: cutting.Shape, shortened: Sequence[tuple[cutting.Part, int, int]]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import energywh
-from energywh.datasets.source import bind, lookahead
+from energywh.datasets.source import bind, lookahead, lookback
 from energywh.datasets.windows import Windows, cut_windows, permutation
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
@@ -198,9 +198,9 @@ def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gi
 
 
 @pytest.mark.parametrize("source", ["features.hourly", "SELECT * FROM features.hourly"])
-@pytest.mark.parametrize(("purge", "free"), [(None, 24), (0, 0), (100, 100)])
+@pytest.mark.parametrize(("purge", "free"), [(None, 24), ("lookback", 124), (0, 0), (100, 100)])
 def test_the_lookahead_of_the_model_is_left_free_before_a_split(
-    warehouse: energywh.Warehouse, source: str, purge: int | None, free: int
+    warehouse: energywh.Warehouse, source: str, purge: Any, free: int
 ) -> None:
     train, test = warehouse.windows(
         source,
@@ -233,7 +233,9 @@ def test_the_lookahead_of_the_model_is_left_free_before_a_split(
 def test_the_lookahead_of_a_source_is_that_of_all_it_reads(
     warehouse: energywh.Warehouse, source: str, hours: int
 ) -> None:
-    assert lookahead(warehouse.connection, bind(warehouse.connection, source)) == hours
+    bound = bind(warehouse.connection, source)
+    assert lookahead(warehouse.connection, bound) == hours
+    assert lookback(warehouse.connection, bound) == {0: 0, 24: 100, 29: 110}[hours]
 
 
 def test_with_a_query_sqlglot_cannot_read_the_lookahead_is_the_greatest_of_all(
@@ -439,6 +441,8 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"since": "2025-01-01"}, WindowError, "no rows of any authority"),
         ({"overlap": "all"}, UsageError, "overlap must be"),
         ({"purge": -1}, UsageError, "purge must be"),
+        ({"purge": "lookahead"}, UsageError, "purge must be"),
+        ({"purge": "lookback", "overlap": "inputs", "horizon": 1}, UsageError, "choose one of them"),
         (
             {"source": "SELECT * FROM features.hourly UNION ALL FROM features.hourly"},
             WindowError,
