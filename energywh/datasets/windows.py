@@ -30,7 +30,7 @@ from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
 from energywh.datasets.source import Bound, as_names, bind, lookahead, lookback, told_by
 from energywh.durations import hour_number, parse_hour
-from energywh.errors import UsageError, WindowError
+from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 
 if TYPE_CHECKING:
     import duckdb
@@ -57,6 +57,7 @@ class Options(TypedDict, total=False):
     since: Moment | None
     until: Moment | None
     normalize: Normalize | None
+    holdout: Sequence[str] | str | None
 
 
 @dataclass(frozen=True)
@@ -350,6 +351,7 @@ def cut_windows(
     since: Moment | None = None,
     until: Moment | None = None,
     normalize: Normalize | None = None,
+    holdout: Sequence[str] | str | None = None,
 ) -> Windows | tuple[Windows, ...]:
     """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors."""
     shape = _shape(length, stride, horizon)
@@ -376,6 +378,8 @@ def cut_windows(
     points = (splits,) if isinstance(splits, str | date) else splits or ()
     if not isinstance(points, Sequence):
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
+    if holdout is not None and splits is None:
+        raise UsageError("holdout parts the windows: give splits too; splits=() parts them by region alone")
     cuts = [as_hour(moment, "a split") for moment in points]
     free = _purge(connection, bound, purge, overlap) if cuts or purge is not None else 0
     frame = load(connection, bound, wanted, arrays(as_, "float32") if narrow else library)
@@ -397,7 +401,7 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
-    parts = cutting.parts(frame.axis, shape, cuts, overlap, free)
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, free, _held_out(frame.axis.regions, holdout, bound))
     starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     for part, rows in zip(parts, starts, strict=True):
         if not any(map(len, rows)):
@@ -446,6 +450,23 @@ def _purge(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge | 
     return lookahead(connection, source) + lookback(connection, source)
 
 
+def _held_out(regions: Sequence[str], holdout: Sequence[str] | str | None, source: Bound) -> frozenset[int]:
+    """Return the numbers of the regions to hold out.
+
+    Raises:
+        UnknownNameError: one that is not among the windows' regions.
+        UsageError: all of them.
+    """
+    named = named_regions(holdout, "holdout") if holdout is not None else ()
+    for region in named or ():
+        if region not in regions:
+            near = did_you_mean(region, regions) or f"; they are of {', '.join(regions)}"
+            raise UnknownNameError(f"the windows of {source.name} have no region '{region}' to hold out{near}")
+    if named and set(named) == set(regions):
+        raise UsageError(f"holdout names every region ({', '.join(regions)}): none is left to train on")
+    return frozenset(regions.index(region) for region in named or ())
+
+
 def _report_given_up(shape: cutting.Shape, shortened: Sequence[tuple[cutting.Part, int, int]]) -> None:
     """Warn of parts that end early, with how many windows they have and would have had."""
     if not shortened:
@@ -487,7 +508,7 @@ def whole_number(value: object, name: str, least: int, of: str = "hours") -> int
     return int(value)
 
 
-def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None:
+def named_regions(regions: Sequence[str] | str | None, what: str = "regions") -> tuple[str, ...] | None:
     """Return the regions asked for, each once; None for all authorities.
 
     The codes of form EIA-930 are taken in any case of letters; other regions, which a query may make, as they are.
@@ -495,10 +516,11 @@ def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None
     if regions is None:
         return None
     codes = {code.casefold(): code for code in eia.regions()}
-    given = as_names(regions, "regions")
+    given = as_names(regions, what)
     named = tuple(dict.fromkeys(codes.get(region.strip().casefold(), region) for region in given))
     if not named:
-        raise UsageError("regions is empty; name at least one, or leave it out for all authorities")
+        for_all = " for all authorities" if what == "regions" else ""
+        raise UsageError(f"{what} is empty; name at least one, or leave it out{for_all}")
     return named
 
 

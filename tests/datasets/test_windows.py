@@ -282,6 +282,42 @@ def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Wareho
     assert (len(train), len(test)) == (49, 6 * 24 - 23)
 
 
+@pytest.mark.filterwarnings("ignore:.* gives up its last")
+@QUICK
+@given(
+    cuts=st.lists(st.integers(1, 119), max_size=2, unique=True).map(sorted),
+    held=st.sets(st.sampled_from(["BPAT", "CISO", "ERCO"]), min_size=1, max_size=2),
+    length=st.integers(1, 12),
+    horizon=st.integers(0, 6),
+    stride=st.integers(1, 5),
+    overlap=st.sampled_from(["none", "inputs"]),
+)
+def test_regions_held_out_are_in_the_last_part_alone(
+    cuts: list[int], held: set[str], length: int, horizon: int, stride: int, overlap: Any
+) -> None:
+    regions = ("BPAT", "CISO", "ERCO")
+    rows: Rows = {(region, EPOCH_HOUR + i): (1.0, 2.0) for region in regions for i in range(120)}
+    arguments: dict[str, Any] = {"target": "y", "length": length, "stride": stride, "horizon": horizon, "purge": 0}
+    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut) for cut in cuts], "as_": "numpy"}
+    arguments["overlap"] = overlap if horizon else "none"
+    with table_of(rows) as connection:
+        try:
+            plain = cut_windows(connection, "main.series", **arguments)
+        except WindowError:
+            return  # a part is too short
+        parts = cut_windows(connection, "main.series", holdout=sorted(held), **arguments)
+    assert isinstance(parts, tuple)
+    assert isinstance(plain, tuple)
+    if not cuts:
+        train, test = (set(part.starts["region"].tolist()) for part in parts)
+        assert (train, test) == (set(regions) - held, held)
+        assert sum(map(len, parts)) == len(plain[0])
+        return
+    assert parts[-1].starts.tolist() == plain[-1].starts.tolist()
+    for part, before in zip(parts[:-1], plain[:-1], strict=True):
+        assert part.starts.tolist() == [start for start in before.starts.tolist() if start[0] not in held]
+
+
 def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.Warehouse) -> None:
     sizes = {}
     for stride in (1, 24):
@@ -441,6 +477,12 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"since": "2025-01-01"}, WindowError, "no rows of any authority"),
         ({"overlap": "all"}, UsageError, "overlap must be"),
         ({"purge": -1}, UsageError, "purge must be"),
+        ({"holdout": "CISO"}, UsageError, "give splits too"),
+        ({"splits": (), "holdout": ["CIS"]}, UnknownNameError, "no region 'CIS' to hold out; did you mean CISO"),
+        ({"splits": (), "holdout": ["CISO"], "regions": "BPAT"}, UnknownNameError, "they are of BPAT"),
+        ({"splits": (), "holdout": ["CISO", "BPAT"]}, UsageError, "holdout names every region"),
+        ({"splits": (), "holdout": []}, UsageError, "holdout is empty"),
+        ({"splits": (), "holdout": "CISO", "normalize": "zscore"}, UnknownNameError, "nothing is known to scale it by"),
         ({"purge": "lookahead"}, UsageError, "purge must be"),
         ({"purge": "lookback", "overlap": "inputs", "horizon": 1}, UsageError, "choose one of them"),
         (
