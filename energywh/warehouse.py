@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from energywh.datasets.arrays import DType, Kind
     from energywh.datasets.context import Context
-    from energywh.datasets.windows import Moment, Options, Windows
+    from energywh.datasets.folds import FoldOptions, Folds
+    from energywh.datasets.windows import Moment, Normalize, Options, Windows
 
 
 def open(
@@ -242,6 +243,61 @@ class Warehouse:
                 raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
             self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
+        )
+
+    def folds(
+        self,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        horizon: int,
+        origins: Sequence[Moment] | None = None,
+        first: Moment | None = None,
+        every: str | None = None,
+        history: str | None = None,
+        purge: int | None = None,
+        normalize: Normalize | None = None,
+        dtype: DType = "float32",
+        **options: Unpack[FoldOptions],
+    ) -> Folds:
+        """Cut rolling-origin folds for a backtest; `energywh.datasets.folds` draws them.
+
+        ``for fold in wh.folds(...)`` gives ``fold.train``, ``fold.test`` and ``fold.origin``. The source is asked once
+        and one array is held, whatever the number of folds.
+
+        Args:
+            source, target, length, stride, horizon, options: as for `windows`; a horizon of 1 or more.
+            origins: first hours of the tests, ascending; each test goes on to the next origin, the last to the end.
+            first, every: instead of these, the first of them and the time to the next, such as "30d"; the last test
+                may be shorter.
+            history: how much before its origin a fold trains on, such as "365d"; by default all.
+            purge: hours left free before each origin; by default the look-ahead that models declare.
+            normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
+
+        Raises:
+            UnknownNameError: no such model, column or region.
+            UsageError: wrong SQL or arguments.
+            WindowError: an origin outside the data, or a fold without a window to train or test.
+        """
+        from energywh.datasets.folds import Folds
+
+        return Folds(
+            self.connection,
+            source,
+            target=target,
+            length=length,
+            stride=stride,
+            horizon=horizon,
+            origins=origins,
+            first=first,
+            every=every,
+            history=history,
+            purge=purge,
+            normalize=normalize,
+            dtype=dtype,
+            **options,
         )
 
     def context(

@@ -178,6 +178,7 @@ class Windows:
         rows: (len,) row of the array at which each window starts.
         frame: the array itself, with the record of what is missing.
         normalization: the scaler that the array was normalized with, None where values are those of the source.
+        origin: what was asked for the values.
     """
 
     def __init__(
@@ -198,7 +199,7 @@ class Windows:
         self.one_target = one_target
         self.name = name
         self.normalization = normalization
-        self._origin = origin
+        self.origin = origin
         self._starts = tuple(starts)
         self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
         self._counts = [len(rows) for rows in starts]
@@ -292,7 +293,7 @@ class Windows:
             )
         hours = fitting.hours_of(self.frame.axis, self.shape, self._starts)
         chosen = scaling.Choice(kind, by, log)
-        return fitting.fit(self._origin.connection, self._origin.source, self.frame, hours, chosen, stacklevel=3)
+        return fitting.fit(self.origin.connection, self.origin.source, self.frame, hours, chosen, stacklevel=3)
 
     def batches(
         self, size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0, drop_last: bool = False
@@ -381,7 +382,7 @@ def cut_windows(
     if holdout is not None and splits is None:
         raise UsageError("holdout parts the windows: give splits too; splits=() parts them by region alone")
     cuts = [as_hour(moment, "a split") for moment in points]
-    free = _purge(connection, bound, purge, overlap) if cuts or purge is not None else 0
+    free = left_free(connection, bound, purge, overlap) if cuts or purge is not None else 0
     frame = load(connection, bound, wanted, arrays(as_, "float32") if narrow else library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
@@ -439,7 +440,7 @@ def cut_windows(
     return made if splits is not None else made[0]
 
 
-def _purge(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge | None, overlap: Overlap) -> int:
+def left_free(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge | None, overlap: Overlap) -> int:
     """Return how many hours are left free before a split; `energywh.datasets.splits` has the table."""
     if purge is None:
         return lookahead(connection, source)
