@@ -9,6 +9,7 @@ and 19 ms here, but several times more in other releases and shapes. So: slices 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +20,28 @@ from energywh.errors import UsageError, WindowError, did_you_mean
 Kind = Literal["mlx", "numpy"]
 DType = Literal["float32", "float16", "bfloat16"]
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A slice of a window, and the padding around it.
+
+    Attributes:
+        start: hour of the window at which it begins.
+        count: hours taken, ``step`` apart.
+        hours: hours of its place, of which the first ``before``, and what is left after the ``count``, are padding.
+    """
+
+    start: int
+    count: int
+    hours: int
+    step: int = 1
+    before: int = 0
+
+    def rows(self, window: int) -> slice:
+        """Return its rows, of the window that starts at row ``window``."""
+        first = window + self.start
+        return slice(first, first + self.step * (self.count - 1) + 1 if self.count else first, self.step)
 
 
 class Arrays(Protocol):
@@ -35,6 +58,9 @@ class Arrays(Protocol):
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
         """Return (len(starts), length, ...) slices of ``base``."""
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        """Return (len(starts), hours of all pieces, ...): each window's pieces one after the other, padded by 0."""
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         """Return a boolean array; None stands for all True."""
@@ -63,6 +89,16 @@ class NumpyArrays:
         batch = np.empty((len(starts), length, *base.shape[1:]), base.dtype)
         for place, start in enumerate(starts):
             batch[place] = base[start : start + length]
+        return batch
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        batch = np.zeros((len(starts), sum(piece.hours for piece in pieces), *base.shape[1:]), base.dtype)
+        at = 0
+        for piece in pieces:
+            begin = at + piece.before
+            for place, start in enumerate(starts):
+                batch[place, begin : begin + piece.count] = base[piece.rows(start)]
+            at += piece.hours
         return batch
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
@@ -94,6 +130,16 @@ class MlxArrays:
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
         return self._mx.stack([base[start : start + length] for start in starts])
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        parts = []
+        for piece in pieces:
+            part = self._mx.stack([base[piece.rows(start)] for start in starts])
+            after = piece.hours - piece.before - piece.count
+            if piece.before or after:
+                part = self._mx.pad(part, [(0, 0), (piece.before, after), *((0, 0) for _ in base.shape[1:])])
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else self._mx.concatenate(parts, axis=1)
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         if present is None:

@@ -74,13 +74,15 @@ class Missing:
         """Return (rows, columns) booleans of the held rows ``where``; True is missing."""
         return np.unpackbits(self.bits[where], axis=1, count=self.columns).view(np.bool_)
 
-    def present(self, starts: Sequence[int], length: int) -> NDArray[np.bool_]:
-        """Return (len(starts), length, columns) booleans; True is a value that the source has."""
+    def present(self, starts: Sequence[int], length: int, step: int = 1) -> NDArray[np.bool_]:
+        """Return (len(starts), length, columns) booleans, of rows ``step`` apart; True is a value the source has."""
         mask = np.ones((len(starts), length, self.columns), np.bool_)
         for place, start in enumerate(starts):
-            where = self.between(start, start + length)
+            where = self.between(start, start + length * step)
             if where.stop > where.start:
-                mask[place, self.rows[where] - start] = ~self.unpack(where)
+                after, here = self.rows[where] - start, ~self.unpack(where)
+                taken = after % step == 0
+                mask[place, after[taken] // step] = here[taken]
         return mask
 
     def counts(self, axis: Axis) -> NDArray[np.int64]:

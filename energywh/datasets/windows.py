@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from energywh.errors import UsageError, WindowError
 
 if TYPE_CHECKING:
     import duckdb
+
+    from energywh.datasets.shard import Layout, Shard
 
 Gaps = Literal["mask", "drop"]
 Overlap = Literal["none", "inputs"]
@@ -82,20 +84,17 @@ class _Cut:
             values = library.stack(matrix.values, [row + offset for row in self._rows], length)
         else:
             values = library.slice(matrix.values, self._rows[0] + offset, length)
-        return values[..., 0] if self._squeezed(matrix) else values
+        return values[..., 0] if self._windows.squeezes(matrix) else values
 
     def _present(self, matrix: Matrix, offset: int, length: int) -> Any:
         rows = [row + offset for row in self._rows]
         shape: tuple[int, ...] = (len(rows), length, len(matrix.columns))
         present = matrix.missing.present(rows, length) if matrix.missing.any_in(rows, length) else None
-        if self._squeezed(matrix):
+        if self._windows.squeezes(matrix):
             shape, present = shape[:-1], None if present is None else present[..., 0]
         if not self._batched:
             shape, present = shape[1:], None if present is None else present[0]
         return self._windows.library.mask(present, shape)
-
-    def _squeezed(self, matrix: Matrix) -> bool:
-        return self._windows.one_target and matrix is self._windows.frame.targets
 
 
 class Batch(_Cut):
@@ -133,11 +132,23 @@ def _few(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Cutting(Protocol[B_co]):
+    """What batches are cut from: whole windows, or the share of a rank of each."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: NDArray[np.int64]) -> B_co:
+        """Return the windows ``indices`` as one batch."""
+
+
 @dataclass(frozen=True)
-class Batches:
+class Batches(Generic[B_co]):
     """The batches of one epoch; its length is known beforehand, and it can be gone through again."""
 
-    windows: Windows
+    windows: Cutting[B_co]
     size: int
     order: NDArray[np.int64] | None  # None: as they come
     drop_last: bool
@@ -146,11 +157,11 @@ class Batches:
         count = len(self.windows)
         return count // self.size if self.drop_last else math.ceil(count / self.size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[B_co]:
         for number in range(len(self)):
             stop = min((number + 1) * self.size, len(self.windows))
             indices = np.arange(number * self.size, stop)
-            yield Batch(self.windows, indices if self.order is None else self.order[indices])
+            yield self.windows.batch(indices if self.order is None else self.order[indices])
 
 
 class Windows:
@@ -246,9 +257,33 @@ class Windows:
             raise IndexError(f"window {index} of {len(self)}")
         return Window(self, index % len(self))
 
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """Return the windows ``indices`` as one batch."""
+        return Batch(self, indices)
+
+    def squeezes(self, matrix: Matrix) -> bool:
+        """Say whether the last axis of the matrix is left out: the one target was not given as a list."""
+        return self.one_target and matrix is self.frame.targets
+
+    def shard(self, rank: int, world: int, layout: Layout = "contiguous", overlap: int = 0) -> Shard:
+        """Return the share of ``rank`` of each window, for a ring of ``world`` devices that work on it together.
+
+        Shapes, padding and layouts are told in `energywh.datasets.shard`.
+
+        Args:
+            layout: "contiguous"; "striped" or "zigzag", which even out the work under a causal mask.
+            overlap: hours before its own that a contiguous shard repeats, as a convolution needs.
+
+        Raises:
+            UsageError: no such rank or layout, or an overlap that cannot be.
+        """
+        from energywh.datasets.shard import Ring, Shard
+
+        return Shard(self, Ring(self.length, world, layout, overlap), rank)
+
     def batches(
         self, size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0, drop_last: bool = False
-    ) -> Batches:
+    ) -> Batches[Batch]:
         """Return the batches of one epoch, each window once.
 
         Args:
