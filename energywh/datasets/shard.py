@@ -36,8 +36,9 @@ from energywh.datasets.arrays import Piece
 from energywh.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from energywh.datasets.batches import Batches
     from energywh.datasets.frame import Matrix
-    from energywh.datasets.windows import Batches, Windows
+    from energywh.datasets.windows import Windows
 
 Layout = Literal["contiguous", "striped", "zigzag"]
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "striped", "zigzag")

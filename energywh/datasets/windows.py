@@ -12,13 +12,11 @@ hold the target's own past: inputs[:, i] knows the target up to hour i, never th
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from energywh import regions as eia
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
+from energywh.datasets.batches import Batches, cut_batches, whole_number
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
 from energywh.datasets.source import Bound, as_names, bind, lookback, told_by
 from energywh.durations import hour_number, parse_hour
@@ -130,38 +129,6 @@ class Window(_Cut):
 
 def _few(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-B_co = TypeVar("B_co", covariant=True)
-
-
-class Cutting(Protocol[B_co]):
-    """What batches are cut from: whole windows, or the share of a rank of each."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: NDArray[np.int64]) -> B_co:
-        """Return the windows ``indices`` as one batch."""
-
-
-@dataclass(frozen=True)
-class Batches(Generic[B_co]):
-    """The batches of one epoch; its length is known beforehand, and it can be gone through again."""
-
-    windows: Cutting[B_co]
-    size: int
-    order: NDArray[np.int64] | None  # None: as they come
-    drop_last: bool
-
-    def __len__(self) -> int:
-        count = len(self.windows)
-        return count // self.size if self.drop_last else math.ceil(count / self.size)
-
-    def __iter__(self) -> Iterator[B_co]:
-        for number in range(len(self)):
-            stop = min((number + 1) * self.size, len(self.windows))
-            indices = np.arange(number * self.size, stop)
-            yield self.windows.batch(indices if self.order is None else self.order[indices])
 
 
 class Windows:
@@ -282,41 +249,43 @@ class Windows:
         return Shard(self, Ring(self.length, world, layout, overlap), rank)
 
     def batches(
-        self, size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0, drop_last: bool = False
+        self,
+        size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
     ) -> Batches[Batch]:
-        """Return the batches of one epoch, each window once.
+        """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
+
+        `energywh.datasets.batches` tells who takes which, and what happens where windows do not divide.
 
         Args:
-            size: windows a batch; the last may be smaller, unless ``drop_last``.
+            size: windows a batch and rank; the last may be smaller, unless ``drop_last``.
             shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
+            rank, world: which of how many processes this is, each of which takes other windows.
+            start: batches to leave out from the beginning, as they were taken before: with the same other arguments
+                exactly those after them come.
 
         Raises:
-            UsageError: ``size`` is not a whole number of 1 or more, or ``seed`` or ``epoch`` not a whole number.
+            UsageError: ``size``, ``world``, ``rank`` or ``start`` is not a whole number in its range, or ``seed`` or
+                ``epoch`` not a whole number.
         """
-        for name, value in (("seed", seed), ("epoch", epoch)):
-            if not isinstance(value, int | np.integer):
-                raise UsageError(f"{name} must be a whole number, from which the order follows, not {value!r}")
-        size = whole_number(size, "size", 1, "windows")
-        return Batches(self, size, permutation(len(self), seed, epoch) if shuffle else None, drop_last)
-
-
-def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return 0 to ``count`` shuffled by ``seed`` and ``epoch``.
-
-    Sorted by splitmix64 of the index: NumPy does not promise the same shuffle in its next release.
-    """
-    with np.errstate(over="ignore"):
-        state = _splitmix64(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], np.uint64))
-        state = _splitmix64(state ^ np.array([epoch & 0xFFFF_FFFF_FFFF_FFFF], np.uint64))
-        keys = _splitmix64(state + np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return np.argsort(keys, kind="stable").astype(np.int64)
-
-
-def _splitmix64(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+        return cut_batches(
+            self,
+            size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            drop_last=drop_last,
+            rank=rank,
+            world=world,
+            start=start,
+        )
 
 
 def cut_windows(
@@ -436,17 +405,6 @@ def _shape(length: int, stride: int, horizon: int) -> cutting.Shape:
         whole_number(stride, "stride", 1),
         whole_number(horizon, "horizon", 0),
     )
-
-
-def whole_number(value: object, name: str, least: int, of: str = "hours") -> int:
-    """Return the argument ``name`` as a whole number of ``least`` or more.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name} must be a whole number of {of}, {least} or more, not {value!r}")
-    return int(value)
 
 
 def named_regions(regions: Sequence[str] | str | None) -> tuple[str, ...] | None:

@@ -91,11 +91,7 @@ def blocks(positions: np.ndarray, size: int) -> list[Block]:
     steps = np.diff(positions)
     jumps = np.flatnonzero(steps != np.median(steps)) + 1 if len(steps) else np.array([], int)
     edges = [0, *jumps.tolist(), len(positions)]
-    cut = [
-        slice(start, min(start + size, high))
-        for low, high in pairwise(edges)
-        for start in range(low, high, size)
-    ]
+    cut = [slice(start, min(start + size, high)) for low, high in pairwise(edges) for start in range(low, high, size)]
     return [Block(places, int(positions[places].min()), int(positions[places].max())) for places in cut]
 
 

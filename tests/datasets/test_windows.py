@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import warnings
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 import energywh
 from energywh.datasets.source import bind, lookback
-from energywh.datasets.windows import Windows, cut_windows, permutation
+from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
@@ -338,38 +337,6 @@ def test_since_and_until_are_inclusive_hours(warehouse: energywh.Warehouse) -> N
     assert len(windows) == 23
     assert str(windows.starts[0]["hour_utc"]) == "2023-01-03T00"
     assert windows.window(22).targets.tolist() == [20000 + 71]
-
-
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_batches_know_their_number_and_hold_each_window_once(
-    warehouse: energywh.Warehouse, size: int, drop_last: bool
-) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    batches = windows.batches(size, shuffle=True, seed=1, drop_last=drop_last)
-    parts = [batch.indices for batch in batches]
-    assert len(batches) == len(parts) == (len(windows) // size if drop_last else math.ceil(len(windows) / size))
-    seen = np.concatenate([*parts, []])
-    assert len(set(seen.tolist())) == len(seen) == (len(parts) * size if drop_last else len(windows))
-
-
-@pytest.mark.parametrize(("size", "seed"), [("a", 0), (0, 0), (2.5, 0), (True, 0), (None, 0), (8, "a"), (8, None)])
-def test_a_batch_of_no_size_or_seed_is_refused(warehouse: energywh.Warehouse, size: Any, seed: Any) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    with pytest.raises(UsageError, match="must be a whole number"):
-        windows.batches(size, shuffle=True, seed=seed)
-
-
-def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
-    orders = {(seed, epoch): permutation(500, seed, epoch).tolist() for seed in range(3) for epoch in range(3)}
-    assert all(sorted(order) == list(range(500)) for order in orders.values())
-    assert len({tuple(order) for order in orders.values()}) == 9
-    assert orders[1, 2] == permutation(500, 1, 2).tolist()
-    # Written down, so that a release that shuffles otherwise is noticed.
-    assert permutation(8, 0, 0).tolist() == FIRST_SHUFFLE
-
-
-FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
 
 
 def test_numbers_that_are_not_finite_are_missing() -> None:
