@@ -201,19 +201,26 @@ class Warehouse:
                 with a warning those without a value of the target (some generate only).
             horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
                 step).
-            features: columns of the input; by default all numeric ones that any of the regions named (with gaps="drop"
-                each of them) has a value of, the target's own past among them.
+            features: columns of the input; by default all numeric ones that any of the regions named has a value of
+                (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
+                made in hindsight, such as demand_clean_mwh: these know later hours.
+            future: columns to give of the hours of the targets too, known before these begin; by default the features
+                whose description is marked [ahead]. What is made a day ahead is known a day ahead: with a longer
+                horizon name those that your forecast will have, such as the calendar.
+            static: how a batch tells its region: "index" (default), its number, or "one-hot".
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
-                windows without a single target value; "drop" leaves out every window that misses a value of a
+                windows without a single target value; "split" cuts windows only from stretches of hours with a target;
+                "drop" leaves out every window that misses a value of a
                 feature or target it uses.
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
-            purge: hours left free before every split, so that no feature of a later part reads an hour of an earlier
-                one; by default the look-back that the model, or of a query the models that it reads, declare (what
-                the query itself looks back is for you to add), and 0 with overlap="inputs".
+            purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
+                is computed from an hour of a later one; by default the look-ahead that the model, or of a query the
+                models that it reads, declare (what the query itself looks ahead is for you to add). Features look
+                back only, which gives nothing away.
 
         Returns:
             `Windows`, or with splits a tuple with one for each part.

@@ -62,6 +62,12 @@ class Arrays(Protocol):
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
         """Return (len(starts), hours of all pieces, ...): each window's pieces one after the other, padded by 0."""
 
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        """Return some columns, of the last axis."""
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        """Return which of ``count`` classes each is: int32 of the same shape, or 0 and 1 over one more axis."""
+
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         """Return a boolean array; None stands for all True."""
 
@@ -100,6 +106,12 @@ class NumpyArrays:
                 batch[place, begin : begin + piece.count] = base[piece.rows(start)]
             at += piece.hours
         return batch
+
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        return values[..., picks]
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        return np.eye(count, dtype=self._dtype)[numbers] if one_hot else numbers
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         return np.ones(shape, np.bool_) if present is None else present
@@ -140,6 +152,13 @@ class MlxArrays:
                 part = self._mx.pad(part, [(0, 0), (piece.before, after), *((0, 0) for _ in base.shape[1:])])
             parts.append(part)
         return parts[0] if len(parts) == 1 else self._mx.concatenate(parts, axis=1)
+
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        return self._mx.take(values, self._mx.array(picks, self._mx.int32), axis=-1)
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        index = self._mx.array(numbers)
+        return self._mx.eye(count, dtype=self._dtype)[index] if one_hot else index
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         if present is None:

@@ -115,11 +115,12 @@ class Frame:
     axis: Axis
     features: Matrix
     targets: Matrix
+    future: Matrix
     silent: tuple[str, ...] = ()  # regions left out, see `Wanted.regions`
 
     @property
     def nbytes(self) -> int:
-        return self.features.nbytes + self.targets.nbytes
+        return self.features.nbytes + self.targets.nbytes + self.future.nbytes
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,15 @@ class Wanted:
     regions: tuple[str, ...] | None  # None: all but the aggregates and those without a value of some target
     features: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()  # known ahead, where they are to have a matrix of their own
     first_hour: int | None = None
     last_hour: int | None = None
     newest: int | None = None  # only that many hours up to each region's newest row
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Each column once."""
+        return tuple(dict.fromkeys((*self.features, *self.targets, *self.future)))
 
 
 def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, arrays: Arrays) -> Frame:
@@ -163,9 +170,11 @@ def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, a
     codes = [places[batch] for batch in codes]
     axis = _axis(regions, codes, hours)
 
-    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
-    features = _Filling(wanted.features, [every.index(name) for name in wanted.features], axis.rows, arrays)
-    targets = _Filling(wanted.targets, [every.index(name) for name in wanted.targets], axis.rows, arrays)
+    every = wanted.columns
+    matrices = [
+        _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
+        for names in (wanted.features, wanted.targets, wanted.future)
+    ]
     filled = np.zeros(axis.rows, np.bool_)
     shift = axis.offset[:-1] - axis.first_hour
     count = 0
@@ -175,14 +184,15 @@ def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, a
         columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns[2:]]
         for start in range(0, len(rows), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            features.fill(columns, block, rows[block])
-            targets.fill(columns, block, rows[block])
+            for matrix in matrices:
+                matrix.fill(columns, block, rows[block])
         filled[rows] = True
         count += len(rows)
     absent = np.flatnonzero(~filled)
     if count + len(absent) > axis.rows:
         raise WindowError(_twice(axis, codes, hours, source))
-    return Frame(axis, features.done(absent), targets.done(absent), silent)
+    features, targets, future = (matrix.done(absent) for matrix in matrices)
+    return Frame(axis, features, targets, future, silent)
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> pa.Table:
@@ -208,10 +218,9 @@ def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
             f"{hour} > (SELECT max(latest.{hour}) FROM {rows} AS latest WHERE latest.{region} = source.{region})"
             f" - INTERVAL {wanted.newest} HOUR"
         )
-    names = dict.fromkeys((*wanted.features, *wanted.targets))
     columns = [f"CAST({region} AS VARCHAR) AS {region}", f"CAST({hour} AS TIMESTAMP) AS {hour}"]
     # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
-    columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in names]
+    columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in wanted.columns]
     query = ask(connection, f"SELECT {', '.join(columns)} FROM {rows} AS source WHERE {kept}")
     try:
         return query.to_arrow_table()
@@ -244,7 +253,7 @@ def _silent(
     batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], wanted: Wanted
 ) -> tuple[str, ...]:
     """Return the regions without a value of some target, sorted; none when that would leave no region."""
-    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
+    every = wanted.columns
     heard = np.zeros((len(wanted.targets), len(names)), np.bool_)
     for batch, code in zip(batches, codes, strict=True):
         for line, target in enumerate(wanted.targets):

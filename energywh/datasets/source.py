@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from energywh.asking import ask
@@ -20,6 +21,10 @@ REGION = "region"
 HOUR = "hour_utc"
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "double", "decimal", "boolean"))
+# How the description of a column begins: from when on it may be used. Where the models that a query reads say different
+# things of one name, the first of these holds.
+MARKS = ("hindsight", "target", "at t", "past", "ahead")
+MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
 
@@ -33,19 +38,56 @@ class Bound:
     numeric: tuple[str, ...]  # numeric and boolean columns, in the source's order, without region and hour_utc
     model: str | None  # name of the model, None for a query
     empty: frozenset[str] = frozenset()  # columns that are NULL in every row, as the catalog says
+    marks: Mapping[str, str] = field(default_factory=dict)  # one of `MARKS` by column, as models describe them
+
+    @property
+    def hindsight(self) -> frozenset[str]:
+        """Columns that know later hours."""
+        return frozenset(name for name in self.columns if self.marks.get(name) == "hindsight")
 
     def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
         """Return the columns to use as features; for None all numeric ones that have a value in any row.
 
-        Whose source is not synced has none: such columns would only be zeros.
+        Whose source is not synced has none: such columns would only be zeros. Columns made in hindsight are never
+        among them, and a warning is given where one is named.
 
         Raises:
             UnknownNameError: a column that the source does not have.
             UsageError: a column that is not numeric, or given twice.
         """
         if wanted is None:
-            return tuple(name for name in self.numeric if name not in self.empty)
-        return self.pick(wanted, "feature")
+            return tuple(name for name in self.numeric if name not in self.empty | self.hindsight)
+        names = self.pick(wanted, "feature")
+        if known_later := [name for name in names if name in self.hindsight]:
+            warnings.warn(
+                f"as a feature, {', '.join(known_later)} of {self.name} gives later hours away: it is made with them "
+                "as well. Use it as a target, and as features what was known at the time",
+                UserWarning,
+                stacklevel=4,
+            )
+        return names
+
+    def ahead(
+        self, wanted: Sequence[str] | str | None, features: Sequence[str], targets: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return the columns to give of hours to be forecast; for None those of ``features`` that are known ahead.
+
+        Raises:
+            UnknownNameError: a column that the source does not have.
+            UsageError: a column that is not numeric, given twice, a target, or not known ahead as its model says.
+        """
+        if wanted is None:
+            return tuple(name for name in features if self.marks.get(name) == "ahead" and name not in targets)
+        names = self.pick(wanted, "column known ahead") if as_names(wanted, "future") else ()
+        for name in names:
+            if name in targets:
+                raise UsageError(f"future: column '{name}' is what is to be forecast")
+            if self.marks.get(name, "ahead") != "ahead":
+                raise UsageError(
+                    f"future: column '{name}' of {self.name} is not known before its hour: it is marked "
+                    f"[{self.marks[name]}], not [ahead]; use it as a feature"
+                )
+        return names
 
     def pick(self, wanted: Sequence[str] | str, what: str) -> tuple[str, ...]:
         """Return ``wanted`` as column names of this source, checked; see `features` for the errors."""
@@ -70,12 +112,14 @@ def told_by(
 
     Args:
         regions: None for all.
-        each: that every region has a value of.
+        each: that every region has a value of, in nine of ten hours (`MOSTLY`): what a region came to report late
+            in its history, or a lag of a year, would else cost all windows before.
     """
     names = bound.features(None)
     if bound.model is None or regions is None or not names:
         return names
-    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    count = "count({name}) >= count(*) * {share}" if each else "count({name}) > 0"
+    counts = ", ".join(count.format(name=identifier(name), share=MOSTLY) for name in names)
     chosen = ", ".join(map(text, regions))
     rows = ask(connection, f"SELECT {counts} FROM {bound.sql} WHERE region IN ({chosen}) GROUP BY region").fetchall()
     enough = all if each else any
@@ -121,7 +165,8 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
                 f"column {needed} of {described} is {types[needed].upper()}, not {kinds[0].upper()}; cast it"
             )
     numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
-    return Bound(described, sql, columns, numeric, model, _empty_columns(connection, model))
+    read = [model] if model is not None else _tables(connection, sql)
+    return Bound(described, sql, columns, numeric, model, _empty_columns(connection, model), _marks(connection, read))
 
 
 def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> frozenset[str]:
@@ -135,6 +180,18 @@ def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> 
         return frozenset()
     rows = ask(connection, 'SELECT name FROM energywh."column" WHERE model = $1 AND rows_with_value = 0', [model])
     return frozenset(name for (name,) in rows.fetchall())
+
+
+def _marks(connection: duckdb.DuckDBPyConnection, read: Sequence[str]) -> dict[str, str]:
+    """Return the marks (see `MARKS`) of the columns of the models that are read; in a query, by their names alone."""
+    rows = ask(
+        connection,
+        "SELECT column_name, regexp_extract(comment, '^\\[([a-z ]+)\\]', 1) AS mark FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND list_contains($read, schema_name || '.' || table_name) "
+        "AND list_contains($marks, mark) ORDER BY list_position($marks, mark) DESC",
+        {"read": list(read), "marks": list(MARKS)},
+    ).fetchall()
+    return dict(rows)
 
 
 def models(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -162,20 +219,20 @@ def pick_model(name: str, known: Iterable[str]) -> str:
     return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
 
 
-def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
-    """Return how many hours before its own a row of the source reads, as models declare it.
+def lookahead(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
+    """Return how many hours after its own a row of the source may read, as models declare it.
 
     That of a model adds to the greatest among the models that it reads; of a query, it is the greatest among its
-    models. What a query itself looks back, nobody declares.
+    models. What a query itself looks ahead, nobody declares.
     """
     names = [source.model] if source.model is not None else _tables(connection, source.sql)
     rows = ask(
         connection,
         """
         WITH RECURSIVE reads (name, hours) AS (
-            SELECT name, lookback_hours FROM energywh.model WHERE list_contains($names, name)
+            SELECT name, lookahead_hours FROM energywh.model WHERE list_contains($names, name)
             UNION
-            SELECT model.name, reads.hours + model.lookback_hours
+            SELECT model.name, reads.hours + model.lookahead_hours
             FROM reads
             JOIN energywh.dependency ON dependency.model = reads.name
             JOIN energywh.model ON model.name = dependency.upstream
@@ -190,7 +247,7 @@ def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     """Return the names, ``schema.table``, of what a query reads; of all models where that cannot be found out.
 
-    sqlglot names what is written. DuckDB (2.0.0) names the tables below a view but not the view, whose own look-back
+    sqlglot names what is written. DuckDB (2.0.0) names the tables below a view but not the view, whose own look-ahead
     counts too, and stumbles over JOIN ... USING; it adds what table functions such as query_table read.
     """
     import duckdb

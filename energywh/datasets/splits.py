@@ -4,11 +4,14 @@ Splits are in time. By default (`overlap="none"`) no hour is in windows of two p
 belongs to the part that holds its last hour, and its hours all lie between the cuts. A part that is itself shorter
 than one window (a test year, windows of a year and a day) cannot hold any: it borrows the hours of inputs before
 its cut, and the part before ends that much earlier; as that may be most of it, `energywh.Warehouse.windows` warns and
-says how much. Before each part the look-back of the features is left free (`purge`), so that no feature of a later
-part is computed from an hour of an earlier one.
+says how much.
 
 With `overlap="inputs"` a window belongs to the part that holds its targets, and its inputs may reach back into
 earlier parts, as they may when a forecast is made.
+
+Features look back only, and a later part may know what was before it. What must not happen is that an earlier part knows
+of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well. So before each
+part as many hours are left free (`purge`) as any column may look ahead.
 """
 
 from __future__ import annotations
@@ -83,7 +86,7 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
     Args:
         cuts: first hour of every part but the first, ascending.
         overlap: "none" or "inputs", see the module.
-        purge: hours left free before every cut, for features that look back in time.
+        purge: hours left free before every cut, for columns that look ahead in time.
 
     Raises:
         UsageError: cuts that do not ascend, or an overlap that cannot be.

@@ -5,6 +5,17 @@ Shapes: B windows, L = length, F features, T targets, h = horizon.
     inputs   (B, L, F)      mask         (B, L, F)     True where the source has the value; elsewhere inputs are 0
     targets  (B, L[, T])    target_mask  like targets  horizon=0: targets[:, i] is the hour after inputs[:, i]
              (B, h[, T])                               horizon=h: the h hours after the last input
+    future   (B, L or h, K) future_mask  like future   K columns known before, of the hours of the targets: with
+                                                       horizon=0, future[:, i] too is the hour after inputs[:, i]
+    static   (B,) or (B, R)                            which of R regions: its number, or with static="one-hot" 0 and 1
+
+What is to be done with gaps, hours without a row or without a value of any target:
+
+| gaps    | such an hour                       | another value that is missing | strides count from           |
+|---------|------------------------------------|-------------------------------|------------------------------|
+| "mask"  | 0, masked; a window needs 1 target | 0, masked                     | first hour in the part       |
+| "split" | in no window: it ends a stretch    | 0, masked                     | first hour of each stretch   |
+| "drop"  | among no window's targets          | in no window that would use it| first start that is possible |
 
 T is there when `target` was given as a list. By default the features are all numeric columns of the source, and so
 hold the target's own past: inputs[:, i] knows the target up to hour i, never the hours that are to be forecast.
@@ -14,9 +25,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +37,9 @@ from energywh import regions as eia
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import Arrays, DType, Kind, arrays
 from energywh.datasets.batches import Batches, cut_batches, whole_number
+from energywh.datasets.cut import Batch, Window, few
 from energywh.datasets.frame import Frame, Matrix, Wanted, load, missing_by_region
-from energywh.datasets.source import Bound, as_names, bind, lookback, told_by
+from energywh.datasets.source import Bound, as_names, bind, lookahead, told_by
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import UsageError, WindowError
 
@@ -35,7 +48,8 @@ if TYPE_CHECKING:
 
     from energywh.datasets.shard import Layout, Shard
 
-Gaps = Literal["mask", "drop"]
+Gaps = Literal["mask", "split", "drop"]
+Static = Literal["index", "one-hot"]
 Overlap = Literal["none", "inputs"]
 Moment = str | date | datetime
 
@@ -46,6 +60,8 @@ class Options(TypedDict, total=False):
     regions: Sequence[str] | str | None
     horizon: int
     features: Sequence[str] | str | None
+    future: Sequence[str] | str | None
+    static: Static
     overlap: Overlap
     purge: int | None
     gaps: Gaps
@@ -55,80 +71,16 @@ class Options(TypedDict, total=False):
     until: Moment | None
 
 
-class _Cut:
-    """What a batch and a single window share: arrays cut from the frame, the masks on demand."""
+@dataclass(frozen=True)
+class Ahead:
+    """The columns known ahead: some of the matrix of features, or all of a matrix of their own."""
 
-    def __init__(self, windows: Windows, rows: list[int], batched: bool) -> None:
-        self._windows = windows
-        self._rows = rows
-        self._batched = batched
-        shape = windows.shape
-        self.inputs = self._values(windows.frame.features, 0, shape.length)
-        self.targets = self._values(windows.frame.targets, shape.target_offset, shape.target_length)
+    matrix: Matrix
+    picks: list[int] | None
 
-    @cached_property
-    def mask(self) -> Any:
-        """Booleans like ``inputs``; False where a value is missing (and 0). ``mask.all(-1)`` tells whole hours."""
-        return self._present(self._windows.frame.features, 0, self._windows.shape.length)
-
-    @cached_property
-    def target_mask(self) -> Any:
-        """Booleans like ``targets``; False where a value is missing (and 0)."""
-        shape = self._windows.shape
-        return self._present(self._windows.frame.targets, shape.target_offset, shape.target_length)
-
-    def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
-        library = self._windows.library
-        if self._batched:
-            values = library.stack(matrix.values, [row + offset for row in self._rows], length)
-        else:
-            values = library.slice(matrix.values, self._rows[0] + offset, length)
-        return values[..., 0] if self._windows.squeezes(matrix) else values
-
-    def _present(self, matrix: Matrix, offset: int, length: int) -> Any:
-        rows = [row + offset for row in self._rows]
-        shape: tuple[int, ...] = (len(rows), length, len(matrix.columns))
-        present = matrix.missing.present(rows, length) if matrix.missing.any_in(rows, length) else None
-        if self._windows.squeezes(matrix):
-            shape, present = shape[:-1], None if present is None else present[..., 0]
-        if not self._batched:
-            shape, present = shape[1:], None if present is None else present[0]
-        return self._windows.library.mask(present, shape)
-
-
-class Batch(_Cut):
-    """B windows. ``inputs``, ``targets``, ``mask``, ``target_mask`` as the module says; and which they are."""
-
-    def __init__(self, windows: Windows, indices: NDArray[np.int64]) -> None:
-        super().__init__(windows, windows.rows[indices].tolist(), batched=True)
-        self.indices = indices
-        which = windows.starts[indices]
-        self.regions: NDArray[np.str_] = which["region"]
-        self.hours: NDArray[np.datetime64] = which["hour_utc"]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __repr__(self) -> str:
-        regions = _few(tuple(dict.fromkeys(self.regions.tolist())))
-        return f"<Batch of {len(self)}: inputs {self.inputs.shape}, targets {self.targets.shape}, of {regions}>"
-
-
-class Window(_Cut):
-    """One window, shapes as the module says without B. Arrays are views of the resident array."""
-
-    def __init__(self, windows: Windows, index: int) -> None:
-        super().__init__(windows, [int(windows.rows[index])], batched=False)
-        which = windows.starts[index]
-        self.region = str(which["region"])
-        self.hour: np.datetime64 = which["hour_utc"]
-
-    def __repr__(self) -> str:
-        return f"<Window {self.region} {self.hour}: inputs {self.inputs.shape}, targets {self.targets.shape}>"
-
-
-def _few(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.matrix.columns if self.picks is None else tuple(self.matrix.columns[pick] for pick in self.picks)
 
 
 class Windows:
@@ -138,6 +90,7 @@ class Windows:
         regions: regions, in the order in which they are stacked.
         columns: features, in the order of the last axis of inputs.
         targets: target columns.
+        future: columns known ahead, in the order of the last axis of future.
         name: "train", "valid", "test"; "all" without splits.
         rows: (len,) row of the array at which each window starts.
         frame: the array itself, with the record of what is missing.
@@ -151,12 +104,16 @@ class Windows:
         library: Arrays,
         *,
         one_target: bool,
+        ahead: Ahead,
+        one_hot: bool,
         name: str,
     ) -> None:
         self.frame = frame
         self.shape = shape
         self.library = library
         self.one_target = one_target
+        self.ahead = ahead
+        self.one_hot = one_hot
         self.name = name
         self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
         self._counts = [len(rows) for rows in starts]
@@ -172,6 +129,10 @@ class Windows:
     @property
     def targets(self) -> tuple[str, ...]:
         return self.frame.targets.columns
+
+    @property
+    def future(self) -> tuple[str, ...]:
+        return self.ahead.columns
 
     @property
     def length(self) -> int:
@@ -207,7 +168,7 @@ class Windows:
     def __repr__(self) -> str:
         return (
             f"<Windows {self.name}: {len(self):,} of {self.length:,} hours x {len(self.columns)} features, "
-            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({_few(self.regions)}), "
+            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({few(self.regions)}), "
             f"{self.nbytes / 1e6:,.1f} MB>"
         )
 
@@ -223,6 +184,10 @@ class Windows:
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
         return Window(self, index % len(self))
+
+    def region_of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the number of the region of each row."""
+        return (np.searchsorted(self.frame.axis.offset, rows, side="right") - 1).astype(np.int32)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the windows ``indices`` as one batch."""
@@ -298,6 +263,8 @@ def cut_windows(
     stride: int,
     horizon: int = 0,
     features: Sequence[str] | str | None = None,
+    future: Sequence[str] | str | None = None,
+    static: Static = "index",
     splits: Moment | Sequence[Moment] | None = None,
     overlap: Overlap = "none",
     purge: int | None = None,
@@ -309,18 +276,24 @@ def cut_windows(
 ) -> Windows | tuple[Windows, ...]:
     """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors."""
     shape = _shape(length, stride, horizon)
-    if gaps not in ("mask", "drop"):
-        raise UsageError(f"gaps must be 'mask' or 'drop', not {gaps!r}")
+    if gaps not in ("mask", "split", "drop"):
+        raise UsageError(f"gaps must be 'mask', 'split' or 'drop', not {gaps!r}")
+    if static not in ("index", "one-hot"):
+        raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
     library = arrays(as_, dtype)
     bound = bind(connection, source)
     named = named_regions(regions)
+    inputs = (
+        # A column of CAISO's alone says nothing of another region.
+        told_by(connection, bound, named, each=gaps == "drop") if features is None else bound.features(features)
+    )
+    targets = bound.pick(target, "target")
+    known = bound.ahead(future, inputs, targets)
     wanted = Wanted(
         regions=named,
-        # A column of CAISO's alone says nothing of another region.
-        features=told_by(connection, bound, named, each=gaps == "drop")
-        if features is None
-        else bound.features(features),
-        targets=bound.pick(target, "target"),
+        features=inputs,
+        targets=targets,
+        future=() if set(known) <= set(inputs) else known,
         first_hour=None if since is None else as_hour(since, "since"),
         last_hour=None if until is None else as_hour(until, "until", end_of_day=True),
     )
@@ -330,15 +303,21 @@ def cut_windows(
     if not isinstance(points, Sequence):
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     cuts = [as_hour(moment, "a split") for moment in points]
-    if purge is None:
-        purge = lookback(connection, bound) if cuts and overlap == "none" else 0
-    else:
-        purge = whole_number(purge, "purge", 0)
+    ahead_of_cuts = lookahead(connection, bound) if cuts and purge is None else 0
+    purge = ahead_of_cuts if purge is None else whole_number(purge, "purge", 0)
     frame = load(connection, bound, wanted, library)
     _report_empty(frame, bound, drop=gaps == "drop")
 
-    whole = cutting.usable(frame) if gaps == "drop" else None
+    ahead = Ahead(frame.future, None) if wanted.future else Ahead(frame.features, [*map(inputs.index, known)])
     told = cutting.targets_before(frame)
+    whole = None
+    if gaps == "drop":
+        whole = cutting.usable(frame)
+        if future is not None:
+            whole[1, _missing_rows(ahead)] = False
+    elif gaps == "split":
+        there = np.diff(told) > 0
+        whole = np.stack([there, there])
     if not any(map(len, cutting.starts(frame, shape, cutting.whole_time(frame.axis), whole, told))):
         runs = cutting.longest_runs(frame.axis, whole)
         if max(runs) >= shape.span:
@@ -347,8 +326,9 @@ def cut_windows(
                 f"none holds a value of {' or '.join(wanted.targets)} to learn from; take a smaller stride"
             )
         shown = ", ".join(f"{name} {run:,}" for name, run in zip(frame.axis.regions, runs, strict=True))
-        unbroken = "unbroken " if gaps == "drop" else ""
-        advice = "take a shorter length" + (", fewer features, or gaps='mask'" if gaps == "drop" else "")
+        unbroken = "unbroken " if whole is not None else ""
+        less = {"drop": ", fewer features, or gaps='mask'", "split": ", or gaps='mask'"}
+        advice = "take a shorter length" + less.get(gaps, "")
         raise WindowError(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
@@ -356,7 +336,16 @@ def cut_windows(
     parts = cutting.parts(frame.axis, shape, cuts, overlap, purge)
     starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     made = tuple(
-        Windows(frame, shape, rows, library, one_target=isinstance(target, str), name=part.name)
+        Windows(
+            frame,
+            shape,
+            rows,
+            library,
+            one_target=isinstance(target, str),
+            ahead=ahead,
+            one_hot=static == "one-hot",
+            name=part.name,
+        )
         for part, rows in zip(parts, starts, strict=True)
     )
     for windows in made:
@@ -396,6 +385,13 @@ def _report_given_up(shape: cutting.Shape, shortened: Sequence[tuple[cutting.Par
         UserWarning,
         stacklevel=4,
     )
+
+
+def _missing_rows(ahead: Ahead) -> NDArray[np.int64]:
+    """Return the rows that miss a value of some column known ahead."""
+    missing = ahead.matrix.missing
+    bad = missing.unpack(slice(None))
+    return missing.rows[(bad if ahead.picks is None else bad[:, ahead.picks]).any(axis=1)]
 
 
 def _shape(length: int, stride: int, horizon: int) -> cutting.Shape:

@@ -144,7 +144,7 @@ class Materializer:
         if known is not None and known.file_hash != model.file_hash:
             types = self._types_of(quoted(model.name))
             self._comment(model, types)
-            self._save(model, types, rows, 0.0)
+            self._save(model, types, digests, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
         self._meta.touch_model(model.name, self._staging.landing)
         return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=False)
@@ -219,7 +219,7 @@ class Materializer:
         rows = sum(digest.rows for digest in after.values())
         seconds = time.monotonic() - began
         self._comment(model, types)
-        self._save(model, types, rows, seconds)
+        self._save(model, types, after, seconds)
         changed = {month for month in before.keys() | after.keys() if before.get(month) != after.get(month)}
         return ModelResult(
             model.name,
@@ -233,15 +233,21 @@ class Materializer:
             changed_months=frozenset(changed),
         )
 
-    def _save(self, model: Model, types: Mapping[str, str], rows: int, seconds: float) -> None:
+    def _save(self, model: Model, types: Mapping[str, str], digests: Digests, seconds: float) -> None:
         reads = self._graph.parsed[model.name].tables
-        held = self._rows_with_value(model, types)
-        self._meta.save_model(model, types, held, sorted(reads), rows, self._staging.landing, utc_now(), seconds)
-
-    def _rows_with_value(self, model: Model, types: Mapping[str, str]) -> dict[str, int]:
-        """Return in how many rows each column is not NULL (measured: 3 M rows x 61 columns in 0.02 s)."""
-        counts = ", ".join(f"count({quoted(name)})" for name in types)
-        return dict(zip(types, run(self._connection, f"SELECT {counts} FROM {quoted(model.name)}")[0], strict=True))
+        rows = sum(digest.rows for digest in digests.values())
+        held = [sum(counts) for counts in zip(*(digest.held for digest in digests.values()), strict=True)]
+        held = held or [0] * len(types)
+        self._meta.save_model(
+            model,
+            types,
+            dict(zip(types, held, strict=True)),
+            sorted(reads),
+            rows,
+            self._staging.landing,
+            utc_now(),
+            seconds,
+        )
 
     def _refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
         """Compute all of a model that cannot be built by month, and write only the months that changed."""
@@ -287,10 +293,20 @@ class Materializer:
     def _digest_view(
         self, model: Model, types: Mapping[str, str], months: set[date] | None, before: Digests
     ) -> Digests:
-        if months is None or model.time_column is None:
-            return self._digests(quoted(model.name), types, model.time_column)
-        after = {month: digest for month, digest in before.items() if month not in months}
-        for span in spans(months):
+        """Return the digests of a view, computing it a few months at a time: all of it may not fit in memory."""
+        if model.time_column is None:
+            return self._digests(quoted(model.name), types, None)
+        after: Digests = {}
+        if months is None:
+            month = f"date_trunc('month', {quoted(model.time_column)})::DATE"
+            found = {row[0] for row in run(self._connection, f"SELECT DISTINCT {month} FROM {quoted(model.name)}")}
+            months = found - {None}
+            if None in found:
+                nowhere = f"{quoted(model.time_column)} IS NULL"
+                after = self._digests(quoted(model.name), types, model.time_column, nowhere)
+        else:
+            after = {month: digest for month, digest in before.items() if month not in months}
+        for span in _short_spans(months):
             condition = within(model.time_column, span.start, span.end)
             after |= self._digests(quoted(model.name), types, model.time_column, condition)
         return after
@@ -330,23 +346,26 @@ class Materializer:
     def _digests(
         self, relation: str, types: Mapping[str, str], time_column: str | None, condition: str = "true"
     ) -> Digests:
-        """Return rows and digest of each month of ``relation``, or of the whole under None.
+        """Return rows, values and digest of each month of ``relation``, or of the whole under None.
 
         The digest does not depend on the order of rows; it does on names and types of columns.
         """
         month = f"date_trunc('month', {quoted(time_column)})::DATE" if time_column else "NULL::DATE"
         columns = ", ".join(quoted(column) for column in types)
+        counts = ", ".join(f"count({quoted(column)})" for column in types)
         rows = run(
             self._connection,
-            f"SELECT month, count(*), bit_xor(h), sum(h) FROM "
-            f"(SELECT {month} AS month, hash({columns}) AS h FROM {relation} WHERE {condition}) GROUP BY month",
+            f"SELECT {month}, count(*), bit_xor(hash({columns})), sum(hash({columns})), [{counts}] "
+            f"FROM {relation} WHERE {condition} GROUP BY 1",
         )
         found: Digests = {}
-        for month_date, count, xor, total in rows:
+        for month_date, count, xor, total, held in rows:
             seal = f"{list(types.items())} {count} {xor} {total}"
-            found[month_date] = Digest(count, hashlib.sha256(seal.encode()).hexdigest()[:16])
+            found[month_date] = Digest(count, hashlib.sha256(seal.encode()).hexdigest()[:16], tuple(held))
         if time_column is None and not found:
-            found[None] = Digest(0, hashlib.sha256(repr(list(types.items())).encode()).hexdigest()[:16])
+            found[None] = Digest(
+                0, hashlib.sha256(repr(list(types.items())).encode()).hexdigest()[:16], (0,) * len(types)
+            )
         return found
 
     def _types_of(self, relation: str) -> dict[str, str]:

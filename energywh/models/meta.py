@@ -51,9 +51,10 @@ CREATE TABLE energywh."column" (
     rows_with_value BIGINT);
 COMMENT ON TABLE energywh."column" IS
     'One row a column of a model; rows_with_value is 0 where it is NULL throughout, as when its source is not synced.';
-CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
+CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR, held BIGINT[]);
 COMMENT ON TABLE energywh.month IS
-    'Digest of each month of a model (month NULL: of the whole of a model without time); equal digests, equal rows.';
+    'Digest of each month of a model (month NULL: of the whole of a model without time); equal digests, equal rows. '
+    'held: in how many rows each column has a value, in the order of the columns.';
 CREATE TABLE energywh.input (model VARCHAR, upstream VARCHAR, month DATE, digest VARCHAR);
 CREATE VIEW energywh.digest AS
     SELECT name, sha256(coalesce(string_agg(concat(month, ' ', digest), ',' ORDER BY month), ''))[:16] AS digest
@@ -88,6 +89,7 @@ UNITS: Mapping[str, str] = {
     "_percent": "%",
     "_hours": "h",
     "_utc": "UTC",
+    "_ratio": "1",
 }
 
 
@@ -98,10 +100,11 @@ def unit_of(column: str) -> str | None:
 
 @dataclass(frozen=True)
 class Digest:
-    """Rows and digest of one month of a model."""
+    """Rows and digest of one month of a model, and in how many of the rows each column has a value."""
 
     rows: int
     digest: str
+    held: tuple[int, ...] = ()
 
 
 # By month; the key of a model without time is None.
@@ -196,9 +199,9 @@ class Meta:
 
     def digests(self, model: str) -> Digests:
         rows = self._connection.execute(
-            f"SELECT month, rows, digest FROM {self._schema}.month WHERE model = ?", [model]
+            f"SELECT month, rows, digest, held FROM {self._schema}.month WHERE model = ?", [model]
         ).fetchall()
-        return {month: Digest(count, digest) for month, count, digest in rows}
+        return {month: Digest(count, digest, tuple(held)) for month, count, digest, held in rows}
 
     def changed_inputs(self, model: str, upstream: Iterable[str]) -> set[date | None]:
         """Return the upstream months that are not as they were when ``model`` was built; None means a whole table."""
@@ -228,8 +231,15 @@ class Meta:
         """Replace all digests of ``model``."""
         self._connection.execute(f"DELETE FROM {self._schema}.month WHERE model = ?", [model])
         self._connection.execute(
-            f"INSERT INTO {self._schema}.month SELECT ?, unnest(?::DATE[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
-            [model, list(digests), [d.rows for d in digests.values()], [d.digest for d in digests.values()]],
+            f"INSERT INTO {self._schema}.month SELECT ?, unnest(?::DATE[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[]), "
+            "unnest(?::BIGINT[][])",
+            [
+                model,
+                list(digests),
+                [digest.rows for digest in digests.values()],
+                [digest.digest for digest in digests.values()],
+                [list(digest.held) for digest in digests.values()],
+            ],
         )
 
     def save_model(

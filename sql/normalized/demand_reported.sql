@@ -84,32 +84,43 @@ filed_measures as (
         region,
         period,
         known_from_utc,
-        unnest([
-            {
-                measure: 'demand',
-                reported: demand_mwh,
-                imputed: demand_imputed_mwh,
-                adjusted: demand_adjusted_mwh
-            },
-            {
-                measure: 'demand_forecast',
-                reported: demand_forecast_mwh,
-                imputed: null,
-                adjusted: null
-            },
-            {
-                measure: 'net_generation',
-                reported: net_generation_mwh,
-                imputed: net_generation_imputed_mwh,
-                adjusted: net_generation_adjusted_mwh
-            },
-            {
-                measure: 'total_interchange',
-                reported: total_interchange_mwh,
-                imputed: total_interchange_imputed_mwh,
-                adjusted: total_interchange_adjusted_mwh
-            }
-        ], recursive := true)
+        'demand' as measure,
+        demand_mwh as reported,
+        demand_imputed_mwh as imputed,
+        demand_adjusted_mwh as adjusted
+    from filed
+    where region in (select region from corrected)
+    union all
+    select
+        region,
+        period,
+        known_from_utc,
+        'demand_forecast',
+        demand_forecast_mwh,
+        null,
+        null
+    from filed
+    where region in (select region from corrected)
+    union all
+    select
+        region,
+        period,
+        known_from_utc,
+        'net_generation',
+        net_generation_mwh,
+        net_generation_imputed_mwh,
+        net_generation_adjusted_mwh
+    from filed
+    where region in (select region from corrected)
+    union all
+    select
+        region,
+        period,
+        known_from_utc,
+        'total_interchange',
+        total_interchange_mwh,
+        total_interchange_imputed_mwh,
+        total_interchange_adjusted_mwh
     from filed
     where region in (select region from corrected)
 ),

@@ -4,7 +4,7 @@ One row for every hour of every authority, without gaps (see normalized.span): d
 interchange, net load, weather and, for CISO, CAISO's own figures side by side. Authorities only: aggregates would count
 everything twice. A source that is not synced leaves its columns NULL; the catalog says which columns are empty.
 Missing is NULL, never 0. A family's sum leaves out codes without a value and is NULL when none has one.
-Net load and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
+Net load, solar_wind_mwh and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
 yet reported that one; once it has, a missing value makes them NULL. Codes that normalized.fuel does not know count as unknown.
 The identities of the form are soft; the residuals say how far each hour is from them.
 """
@@ -16,8 +16,8 @@ lookback = "0h"
 region = "Balancing authority, EIA code."
 hour_utc = "Start of the hour, UTC."
 demand_mwh = "Demand as reported (type D), MWh."
-demand_flag = "Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
-demand_clean_mwh = "Demand to use, MWh: as reported where there is no flag, repaired where that can be done (see normalized.demand)."
+demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
+demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag, repaired where that can be done (see normalized.demand)."
 demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh."
 net_generation_mwh = "Net generation (type NG), MWh."
@@ -36,7 +36,10 @@ unknown_mwh = "Generation from unknown fuels and from codes that normalized.fuel
 other_combined_mwh = "other, geothermal and storage together, MWh: the same thing before and after the codes were split."
 fuel_sum_mwh = "Sum of all fuels, MWh."
 interchange_sum_mwh = "Sum of the interchange with each neighbor as the region reports it, MWh; positive = export."
+import_mwh = "Sum over the neighbors from which the region reports to import, MWh; positive."
+export_mwh = "Sum over the neighbors to which the region reports to export, MWh; positive."
 renewable_mwh = "Generation from solar, wind and hydro, MWh; without geothermal, which was within other before 2024-25."
+solar_wind_mwh = "Generation from solar and wind, MWh."
 net_load_mwh = "Demand less solar and wind, MWh."
 balance_residual_mwh = "Demand less (net generation less total interchange), MWh."
 fuel_residual_mwh = "Net generation less the sum of all fuels, MWh."
@@ -115,8 +118,17 @@ fuels as (
 ),
 
 neighbors as (
-    select region, hour_utc, sum(round(interchange_mwh, 4)) as interchange_sum_mwh
-    from normalized.interchange
+    select
+        region,
+        hour_utc,
+        sum(interchange_mwh) as interchange_sum_mwh,
+        sum(greatest(-interchange_mwh, 0)) as import_mwh,
+        sum(greatest(interchange_mwh, 0)) as export_mwh
+    from (
+        select region, hour_utc, round(interchange_mwh, 4) as interchange_mwh
+        from normalized.interchange
+        where interchange_mwh is not null
+    )
     group by region, hour_utc
 ),
 
@@ -183,6 +195,8 @@ joined as (
         d.total_interchange_mwh,
         f.* exclude (region, hour_utc),
         n.interchange_sum_mwh,
+        n.import_mwh,
+        n.export_mwh,
         w.* exclude (region, hour_utc, places),
         l.* exclude (hour_utc),
         r.* exclude (hour_utc),
@@ -226,6 +240,8 @@ select
     end as other_combined_mwh,
     round(fuel_sum_mwh, 4) as fuel_sum_mwh,
     round(interchange_sum_mwh, 4) as interchange_sum_mwh,
+    round(import_mwh, 4) as import_mwh,
+    round(export_mwh, 4) as export_mwh,
     case
         when fuel_sum_mwh is not null
             and (solar_mwh is not null or not has_solar)
@@ -235,8 +251,9 @@ select
     end as renewable_mwh,
     case
         when fuel_sum_mwh is not null and (solar_mwh is not null or not has_solar) and (wind_mwh is not null or not has_wind)
-            then round(demand_mwh - coalesce(solar_mwh, 0) - coalesce(wind_mwh, 0), 4)
-    end as net_load_mwh,
+            then round(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0), 4)
+    end as solar_wind_mwh,
+    round(demand_mwh - solar_wind_mwh, 4) as net_load_mwh,
     round(demand_mwh - (net_generation_mwh - total_interchange_mwh), 4) as balance_residual_mwh,
     round(net_generation_mwh - fuel_sum_mwh, 4) as fuel_residual_mwh,
     round(total_interchange_mwh - interchange_sum_mwh, 4) as interchange_residual_mwh,

@@ -12,7 +12,7 @@ from energywh.home import Home
 META = """
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;
 CREATE TABLE energywh.model (
-    name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookback_hours BIGINT);
+    name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookahead_hours BIGINT);
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);

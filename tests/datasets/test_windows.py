@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import energywh
-from energywh.datasets.source import bind, lookback
+from energywh.datasets.source import bind, lookahead
 from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
@@ -85,6 +85,7 @@ def test_windows_are_exactly_those_of_the_slow_way(
                 "main.series",
                 regions=regions,
                 target="y",
+                features=["x", "y"],
                 length=length,
                 stride=stride,
                 horizon=horizon,
@@ -197,7 +198,7 @@ def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gi
 
 @pytest.mark.parametrize("source", ["features.hourly", "SELECT * FROM features.hourly"])
 @pytest.mark.parametrize(("purge", "free"), [(None, 24), (0, 0), (100, 100)])
-def test_the_lookback_of_the_model_is_left_free_before_a_split(
+def test_the_lookahead_of_the_model_is_left_free_before_a_split(
     warehouse: energywh.Warehouse, source: str, purge: int | None, free: int
 ) -> None:
     train, test = warehouse.windows(
@@ -218,7 +219,7 @@ def test_the_lookback_of_the_model_is_left_free_before_a_split(
 @pytest.mark.parametrize(
     ("source", "hours"),
     [
-        ("features.evening", 29),  # 5 hours of its own before rows that read 24
+        ("features.evening", 29),  # 5 hours of its own beyond rows that read 24
         ("hourly", 24),
         ("SELECT * FROM features.hourly", 24),
         ("WITH h AS (FROM Features.Hourly) SELECT * FROM h;", 24),
@@ -228,13 +229,13 @@ def test_the_lookback_of_the_model_is_left_free_before_a_split(
          "FROM range(720) AS t (i)", 0),
     ],
 )  # fmt: skip
-def test_the_lookback_of_a_source_is_that_of_all_it_reads(
+def test_the_lookahead_of_a_source_is_that_of_all_it_reads(
     warehouse: energywh.Warehouse, source: str, hours: int
 ) -> None:
-    assert lookback(warehouse.connection, bind(warehouse.connection, source)) == hours
+    assert lookahead(warehouse.connection, bind(warehouse.connection, source)) == hours
 
 
-def test_with_a_query_sqlglot_cannot_read_the_lookback_is_the_greatest_of_all(
+def test_with_a_query_sqlglot_cannot_read_the_lookahead_is_the_greatest_of_all(
     warehouse: energywh.Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -242,7 +243,7 @@ def test_with_a_query_sqlglot_cannot_read_the_lookback_is_the_greatest_of_all(
 
     source = bind(warehouse.connection, "FROM features.hourly")
     monkeypatch.setattr(sqlglot, "parse_one", fail)
-    assert lookback(warehouse.connection, source) == 29
+    assert lookahead(warehouse.connection, source) == 29
 
 
 def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
@@ -253,6 +254,7 @@ def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
         "stride": 1,
         "splits": [hour_time(EPOCH_HOUR + 150)],
         "overlap": "inputs",
+        "purge": 0,
         "as_": "numpy",
     }
     with table_of(rows) as connection:
@@ -393,7 +395,8 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
         ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
         ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
-        ({"gaps": "split"}, UsageError, "gaps must be"),
+        ({"gaps": "fill"}, UsageError, "gaps must be"),
+        ({"static": "embedding"}, UsageError, "static must be"),
         ({"as_": "torch"}, UsageError, "as_ must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),
         ({"splits": ["2023-01-20", "2023-01-10"]}, UsageError, "splits must be ascending"),
@@ -463,6 +466,43 @@ def test_a_feature_without_values_is_pointed_out_and_masked(warehouse: energywh.
     with pytest.warns(UserWarning, match="'nuclear' has no value at all in BPAT: no window"):
         windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, gaps="drop", as_="numpy")
     assert set(windows.starts["region"]) == {"CISO"}
+
+
+def test_what_is_made_in_hindsight_is_no_feature_unless_it_is_named(tmp_path: Path) -> None:
+    """It knows later hours, so a window would give its own targets away; as a target it is welcome."""
+    home = Home(tmp_path)
+    then = (
+        "DROP VIEW features.evening",
+        "ALTER TABLE features.hourly ADD COLUMN demand_clean_mwh DOUBLE",
+        "UPDATE features.hourly SET demand_clean_mwh = demand_mwh",
+        "COMMENT ON COLUMN features.hourly.demand_clean_mwh IS '[hindsight] Demand to use, MWh.'",
+    )
+    publish_demo(home, hours=24 * 20, then=then)
+    arguments: dict[str, Any] = {"target": "demand_clean_mwh", "length": 24, "stride": 24, "as_": "numpy"}
+    with energywh.open(home.path) as warehouse:
+        for source in ("features.hourly", "SELECT * FROM features.hourly WHERE region = 'CISO'"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                windows = warehouse.windows(source, **arguments)
+            assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
+            assert warehouse.context(24, source=source, as_="numpy").columns == windows.columns
+            with pytest.warns(UserWarning, match="demand_clean_mwh of .* gives later hours away") as caught:
+                windows = warehouse.windows(source, features=["demand_clean_mwh"], **arguments)
+            assert [warning.filename for warning in caught] == [__file__]
+            assert windows.columns == ("demand_clean_mwh",)
+
+
+def test_where_gaps_are_dropped_a_feature_that_misses_much_of_a_history_is_left_out(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    late = "UPDATE features.hourly SET hour_sin = NULL WHERE region = 'CISO' AND hour_utc < '2023-01-06'"
+    publish_demo(home, hours=24 * 20, then=(late,))
+    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "as_": "numpy"}
+    with energywh.open(home.path) as warehouse:
+        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], gaps="drop", **arguments)
+        assert windows.columns == ("demand_mwh", "is_midnight")
+        assert len(windows) == 2 * 19
+        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], **arguments)
+        assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
 
 
 def test_regions_without_the_target_are_left_out_unless_they_are_named(warehouse: energywh.Warehouse) -> None:

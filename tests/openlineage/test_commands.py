@@ -105,7 +105,7 @@ def test_a_sync_tells_what_it_read_and_what_it_landed(told: Told) -> None:
 
 
 def test_a_model_tells_where_it_comes_from_and_what_it_holds(told: Told) -> None:
-    build, end = event(told.built, "build", start=True), event(told.built, "build.normalized.generation")
+    build, end = event(told.built, "build", start=True), event(told.built, "build.normalized.generation_reported")
     assert end["run"]["facets"]["parent"]["run"]["runId"] == build["run"]["runId"]
     assert end["run"]["facets"]["processing_engine"]["name"] == "DuckDB"
     staging, warehouse = f"duckdb://{told.desk.staging}", f"duckdb://{told.desk.home.energy}"
@@ -115,8 +115,8 @@ def test_a_model_tells_where_it_comes_from_and_what_it_holds(told: Told) -> None
     assert "staging.eia.fuel_type_data" in end["job"]["facets"]["sql"]["query"]
 
     (output,) = end["outputs"]
-    assert (output["namespace"], output["name"]) == (warehouse, "normalized.generation")
-    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation"]
+    assert (output["namespace"], output["name"]) == (warehouse, "normalized.generation_reported")
+    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation_reported"]
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == model.rows
     assert output["facets"]["documentation"]["description"] == model.description
     fields = output["facets"]["schema"]["fields"]

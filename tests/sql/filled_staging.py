@@ -19,7 +19,7 @@ from energywh.sync.staging import all_datasets
 from tests.sql.model_files import GRAPH, ORDER, inputs
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
-REGIONS = ("CISO", "LGEE", "NYIS", "AVRN")
+REGIONS = ("CISO", "LGEE", "NYIS", "AVRN", "BPAT")  # BPAT is a neighbor of CISO and of AVRN
 CODES = {
     "eia.region_data": ("D", "DF", "NG", "TI"),
     "eia.fuel_type_data": ("COL", "NG", "SUN", "WND", "WAT", "OTH", "BAT", "OES", "UES"),
@@ -32,6 +32,8 @@ FILED = [(file, region) for file in FILES for region in REGIONS]
 KEYS["eia_files.balance"] = FILED
 KEYS["eia_files.interchange"] = [(*filed, neighbor) for filed in FILED for neighbor in ("AZPS", "IESO")]
 KEYS["eia_files.subregion"] = [(*filed, subregion) for filed in FILED for subregion in ("0001", "ZONA")]
+HUBS = [(node, component) for node in ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND") for component in ("LMP", "MCC")]
+KEYS["caiso.price_dam"] = KEYS["caiso.price_rtm"] = HUBS
 KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in places().get(region, ())]
 
 

@@ -1,28 +1,38 @@
 """No feature may know at hour t what happens after t, nor more about t itself than it says.
 
 Which columns there are, and what each claims, is read from the model files: of each model in sql/features every column
-but the grain begins its description with [target], [ahead], [at t] or [past], or it does not depend on anything that
+but the grain begins its description with a mark in brackets, or no column of it does and none depends on anything that
 is measured, as the calendar.
+
+Three worlds are built and each is disturbed: two months of staging, in which everything after t changes, is withdrawn
+or added; the same, in which everything changes that is not yet published at t; and thirteen months of normalized.grid, in
+which the hour t changes too. Leaks are planted in the models, and must be found in the same way.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
 import pytest
 
-from tests.sql.filled_staging import LAST, fill_staging, read_datasets, stamps
+from energywh.home import sql_dir
+from energywh.sources.base import Dataset
+from tests.sql.filled_grid import FEATURES, GRID, build_features, filled_grid, measured
+from tests.sql.filled_staging import LAST, fill_staging, key_rows, read_datasets
 from tests.sql.model_files import GRAPH, MODELS, ORDER, build, column_types, load_seeds, rows, warehouse
 
 NOW = datetime(2024, 11, 20, 17)
 REGION = "CISO"
-TARGET = ("normalized.demand", "demand_mwh")
-FEATURES = [name for name in ORDER if MODELS[name].schema == "features"]
 SHIPPED = {name: MODELS[name].sql for name in FEATURES}
-MARKS = ("target", "ahead", "at t", "past")
+MARKS = ("target", "hindsight", "ahead", "at t", "past", "published")
+TARGET = ("normalized.demand_reported", "demand_mwh")
+EVERY_SIXTH = "hash({key}, 'withdrawn') % 6 = 0"
+
+HOUR = timedelta(hours=1)
 
 Column = tuple[str, str]  # model, column
 
@@ -38,183 +48,360 @@ def marked(*marks: str) -> set[Column]:
     return {(name, column) for name in FEATURES for column in MODELS[name].columns if mark_of((name, column)) in marks}
 
 
-def measured(table: str) -> list[str]:
-    """Columns of a table that hold measured numbers."""
-    return [name for name, kind in column_types()[table].items() if kind in ("DOUBLE", "FLOAT")]
+# Whole warehouses, from staging on
 
 
-def sources() -> list[str]:
-    """Models with measured hours that features read, other features apart."""
-    read = {table for name in FEATURES for table in GRAPH.upstream(name) if table in MODELS}
-    return [name for name in ORDER if name in read - {*FEATURES} and MODELS[name].time_column and measured(name)]
-
-
-@pytest.fixture
-def con() -> duckdb.DuckDBPyConnection:
-    """A warehouse built from filled staging."""
+def filled() -> duckdb.DuckDBPyConnection:
     con = warehouse()
     load_seeds(con)
     fill_staging(con)
+    return con
+
+
+def changed(value: str) -> str:
+    """An assignment that moves a value far up or down."""
+    return f"{value} = if(hash({value}) % 2 = 0, 3, -3) * {value} + 77"
+
+
+def disturb(
+    con: duckdb.DuckDBPyConnection, dataset: Dataset, where: str, withdrawn: str, values: Sequence[str]
+) -> None:
+    """Change `values` of the rows of a dataset that lie `where`, withdraw some, and add those that were not there."""
+    table, time = f"staging.{dataset.name}", dataset.time_column
+    keys = ", ".join((time, *dataset.keys))
+    of_hour = {"file"} & {*dataset.keys}  # a file holds the hours of its half only
+    some = EVERY_SIXTH.format(key=keys)
+    con.execute(f"create or replace temp table gone as select {keys} from {table} where {some} and {withdrawn}")
+    con.execute(f"delete from {table} where {some} and {withdrawn}")
+    con.execute(f"update {table} set {', '.join(map(changed, values))} where {where}")
+    con.execute(f"""
+        insert into {table} by name
+        select *, {", ".join(f"4321.5 as {value}" for value in values)}, timestamp '2025-01-01' as known_from_utc
+        from (
+            select h.{time}, k.*
+            from (select distinct {", ".join((time, *of_hour))} from {table} where {where}) as h
+            cross join (select distinct {", ".join(dataset.keys)} from {table}) as k
+            where {" and ".join(f"h.{key} = k.{key}" for key in of_hour) or "true"}
+            except select {keys} from {table}
+            except select {keys} from gone
+        )
+        where {where}
+    """)
+
+
+def after_now(con: duckdb.DuckDBPyConnection) -> None:
+    """Disturb everything after NOW."""
+    for dataset in read_datasets():
+        end = NOW + timedelta(hours=1 + dataset.stamp_offset_hours)
+        future = f"{dataset.time_column} >= timestamp '{end}'"
+        disturb(con, dataset, future, future, dataset.values)
+    con.execute(  # a fuel that the region never had
+        "insert into staging.eia.fuel_type_data values (?, 'AVRN', 'SNB', 5, now()::timestamp)",
+        [LAST - timedelta(days=19)],
+    )
+
+
+def publication_lags() -> dict[tuple[str, str], int]:
+    """Hours from the end of an hour to its publication, by dataset and measure."""
+    with (sql_dir() / "seeds" / "publication_lag.csv").open(newline="", encoding="utf-8") as file:
+        return {(row["dataset"], row["measure"]): int(row["lag_hours"]) for row in csv.DictReader(file)}
+
+
+# Half-year files repeat what the API has published before: a column counts as published with the API's.
+REPEATED = {
+    ("eia_files.balance", "demand_mwh"): ("eia.region_data", "D"),
+    ("eia_files.balance", "demand_forecast_mwh"): ("eia.region_data", "DF"),
+    ("eia_files.balance", "net_generation_mwh"): ("eia.region_data", "NG"),
+    ("eia_files.balance", "total_interchange_mwh"): ("eia.region_data", "TI"),
+    ("eia_files.balance", ""): ("eia.fuel_type_data", ""),
+    ("eia_files.interchange", ""): ("eia.interchange_data", ""),
+}
+
+
+def not_yet_published(con: duckdb.DuckDBPyConnection) -> None:
+    """Disturb everything that is published later than at the start of NOW."""
+    lags = publication_lags()
+
+    def unpublished(dataset: Dataset, lag: int) -> str:
+        start = f"date_trunc('hour', {dataset.time_column}) - interval {dataset.stamp_offset_hours} hour"
+        return f"{start} + to_hours({1 + lag}) > timestamp '{NOW}'"
+
+    for dataset in read_datasets():
+        measures = {measure: lag for (name, measure), lag in lags.items() if name == dataset.name and measure}
+        of_file = {column: lags[api] for (name, column), api in REPEATED.items() if name == dataset.name}
+        if measures:
+            (key,) = [
+                key for key in dataset.keys if {k[dataset.keys.index(key)] for k in key_rows(dataset)} & {*measures}
+            ]
+            branches = " ".join(
+                f"when {key} = '{measure}' then {unpublished(dataset, lag)}" for measure, lag in measures.items()
+            )
+            where = f"case {branches} else {unpublished(dataset, lags[dataset.name, ''])} end"
+            disturb(con, dataset, where, where, dataset.values)
+        elif of_file:
+            last = unpublished(dataset, min(of_file.values()))
+            for value in dataset.values:
+                where = unpublished(dataset, of_file.get(value, of_file[""]))
+                con.execute(f"update staging.{dataset.name} set {changed(value)} where {where}")
+            con.execute(
+                f"delete from staging.{dataset.name} where {EVERY_SIXTH.format(key=dataset.time_column)} and {last}"
+            )
+        else:
+            where = unpublished(dataset, lags[dataset.name, ""])
+            disturb(con, dataset, where, where, dataset.values)
+
+
+@pytest.fixture(scope="module")
+def calm() -> duckdb.DuckDBPyConnection:
+    """Everything built from filled staging."""
+    con = filled()
     build(con, *ORDER)
     return con
 
 
-@pytest.fixture
-def narrow(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """The same, but the sources of features hold one region around NOW only, with no measured value missing."""
-    lookback = max(MODELS[name].lookback for name in FEATURES) + timedelta(hours=30)
-    for table in sources():
-        con.execute(
-            f"delete from {table} where region <> '{REGION}' or hour_utc < '{NOW - lookback}' "
-            f"or hour_utc > timestamp '{NOW}' + interval 30 hour"
-        )
-        filled = ", ".join(f"{column} = coalesce({column}, 50)" for column in measured(table))
-        con.execute(f"update {table} set {filled}")
+@pytest.fixture(scope="module")
+def stormy() -> duckdb.DuckDBPyConnection:
+    """The same, with another future."""
+    con = filled()
+    after_now(con)
+    build(con, *ORDER)
     return con
 
 
-def values(con: duckdb.DuckDBPyConnection, sql: Mapping[str, str]) -> dict[Column, object]:
-    """Every column of every features model at NOW, the models built from `sql`."""
-    found: dict[Column, object] = {}
-    for name in FEATURES:
-        con.execute(f"create or replace table {name} as {sql[name]}")
-        row = rows(con, f"from {name} where hour_utc = '{NOW}' and region = '{REGION}'", MODELS[name].grain)
-        found |= {(name, column): value for column, value in row[REGION, NOW].items()}
-    return found
+@pytest.fixture(scope="module")
+def unread() -> duckdb.DuckDBPyConnection:
+    """The same, with other values wherever they are not yet published at NOW."""
+    con = filled()
+    not_yet_published(con)
+    build(con, *ORDER)
+    return con
 
 
-def moved(
-    con: duckdb.DuckDBPyConnection,
-    columns: Mapping[str, list[str]],
-    where: str,
-    sql: Mapping[str, str] = SHIPPED,
-    signs: Sequence[str] = ("+", "-"),  # up for what takes the greatest, down for what takes the least
+def told_apart(
+    calm: duckdb.DuckDBPyConnection, other: duckdb.DuckDBPyConnection, name: str, sql: str | None = None
 ) -> set[Column]:
-    """Columns of features at NOW that move when `columns` of the sources are changed, each otherwise."""
-    before = values(con, sql)
-    found: set[Column] = set()
-    for sign in signs:
-        con.execute("begin")
-        number = 1
-        for table, names in columns.items():
-            changes = []
-            for name in names:
-                number += 1
-                changes.append(f"{name} = {sign}({number}.5 * abs({name}) + {number} * (1 + hour(hour_utc)))")
-            con.execute(f"update {table} set {', '.join(changes)} where {where}")
-        after = values(con, sql)
-        con.execute("rollback")
-        found |= {column for column in before if before[column] != after[column]}
-    return found
+    """Columns of a features model, or of `sql` in its place, that differ between two worlds at NOW or before."""
+    before, after = (
+        rows(con, f"from ({sql or f'from {name}'}) where hour_utc <= '{NOW}'", MODELS[name].grain)
+        for con in (calm, other)
+    )
+    assert len(before) > 700
+    assert before.keys() == after.keys()
+    return {(name, column) for key, row in before.items() for column in row if row[column] != after[key][column]}
 
 
-def moving_with_the_target(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Columns of the sources that hold the target of their own hour, as demand less solar and wind does."""
-    table, target = TARGET
-    downstream = [name for name in ORDER if name in sources() and table in GRAPH.ancestors([name])]
-
-    def hours() -> dict[str, dict[tuple[object, ...], dict[str, object]]]:
-        build(con, *downstream)
-        of_hour = f"where hour_utc = '{NOW}'"
-        return {name: rows(con, f"from {name} {of_hour}", MODELS[name].grain) for name in downstream}
-
-    con.execute("begin")
-    before = hours()
-    con.execute(f"update {table} set {target} = 3 * {target} + 1000 where hour_utc = '{NOW}'")
-    after = hours()
-    con.execute("rollback")
-    return {
-        name: sorted({c for key, row in before[name].items() for c in row if row[c] != after[name][key][c]})
-        for name in downstream
-    }
-
-
-def leaks(con: duckdb.DuckDBPyConnection, holds_target: Mapping[str, list[str]], sql: Mapping[str, str]) -> set[Column]:
-    """Columns that know more than they say."""
-    every = {table: measured(table) for table in sources()}
-    at_now = f"hour_utc = '{NOW}'"
-    found = moved(con, every, f"hour_utc > '{NOW}'", sql)
-    found |= moved(con, holds_target, at_now, sql) - marked("target")
-    found |= moved(con, every, at_now, sql) - marked("target", "at t", "ahead")
-    for table, names in every.items():
-        for name in names:  # what is known ahead may move only with what is known ahead
-            for column in moved(con, {table: [name]}, at_now, sql, "+") & marked("ahead"):
-                if (column[0], name) not in marked("ahead"):
-                    found.add(column)
-    return found
-
-
-def test_a_column_says_when_it_is_known_or_depends_on_nothing_measured(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_column_says_when_it_is_known_or_depends_on_nothing_measured(calm: duckdb.DuckDBPyConnection) -> None:
     for name in FEATURES:
         marks = {column: mark_of((name, column)) for column in MODELS[name].columns if column not in MODELS[name].grain}
         wrong = [column for column, mark in marks.items() if mark not in (MARKS if any(marks.values()) else (None,))]
         assert not wrong, f"{name}: {', '.join(wrong)} must begin with one of {MARKS} in brackets"
-    assert {column for _, column in marked("target")} == {TARGET[1]}
-    before = {name: con.sql(f"from {name} order by region, hour_utc").fetchall() for name in FEATURES}
+    unmarked = [name for name in FEATURES if not any(mark_of((name, column)) for column in MODELS[name].columns)]
+    assert unmarked == ["features.calendar"]
+    con = filled()
     for dataset in read_datasets():
-        changed = ", ".join(f"{value} = -3 * {value} - 77" for value in dataset.values)
-        con.execute(f"update staging.{dataset.name} set {changed}")
+        con.execute(f"update staging.{dataset.name} set {', '.join(map(changed, dataset.values))}")
     build(con, *ORDER)
+    for name in unmarked:
+        assert told_apart(calm, con, name) == set()
+
+
+def test_a_column_that_two_features_models_have_says_the_same_in_both() -> None:
+    texts = MODELS["features.hourly"].columns
     for name in FEATURES:
-        after = con.sql(f"from {name} order by region, hour_utc").fetchall()
-        for place, column in enumerate(MODELS[name].columns):
-            if mark_of((name, column)) is None:
-                assert [row[place] for row in before[name]] == [row[place] for row in after], f"{name}.{column}"
+        if name.startswith("features.past_"):
+            of_family = {
+                column: text for column, text in MODELS[name].columns.items() if column not in MODELS[name].grain
+            }
+            assert {column: texts.get(column) for column in of_family} == of_family
 
 
-def test_nothing_moves_when_the_future_of_every_source_changes(con: duckdb.DuckDBPyConnection) -> None:
-    until = f"where hour_utc <= '{NOW}'"
-    before = {name: rows(con, f"from {name} {until}", MODELS[name].grain) for name in FEATURES}
-    for dataset in read_datasets():
-        future = stamps(dataset, NOW + timedelta(hours=1), datetime(2100, 1, 1))
-        changed = ", ".join(f"{value} = -3 * {value} - 77" for value in dataset.values)
-        con.execute(f"update staging.{dataset.name} set {changed} where {future}")
-        if dataset.source == "eia" and "respondent" in dataset.keys:  # what was known ends, too
-            con.execute(f"delete from staging.{dataset.name} where {future} and respondent = 'LGEE'")
-    con.execute(
-        "insert into staging.eia.fuel_type_data values (?, 'AVRN', 'SNB', 5, now()::timestamp)",
-        [LAST - timedelta(days=19)],
-    )
-    build(con, *ORDER)
-    for name in FEATURES:
-        assert len(before[name]) > 2000
-        assert before[name] == rows(con, f"from {name} {until}", MODELS[name].grain)
+@pytest.mark.parametrize("name", FEATURES)
+def test_nothing_moves_when_the_future_of_every_source_changes(
+    calm: duckdb.DuckDBPyConnection, stormy: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    assert told_apart(calm, stormy, name) <= marked("hindsight")
 
 
-def test_no_column_knows_more_than_it_says(narrow: duckdb.DuckDBPyConnection) -> None:
-    holds_target = moving_with_the_target(narrow)
-    assert {"demand_mwh", "net_load_mwh", "balance_residual_mwh"} <= set(holds_target["normalized.grid"])
-    assert leaks(narrow, holds_target, SHIPPED) == set()
+def test_what_is_published_does_not_move_with_what_is_not(
+    calm: duckdb.DuckDBPyConnection, unread: duckdb.DuckDBPyConnection
+) -> None:
+    assert told_apart(calm, unread, "features.hourly_asof") == set()
 
 
-def test_every_column_that_claims_to_know_the_hour_or_the_past_does(narrow: duckdb.DuckDBPyConnection) -> None:
-    every = {table: measured(table) for table in sources()}
-    assert marked("target", "at t") <= moved(narrow, every, f"hour_utc = '{NOW}'")
-    counts = {column for column in marked("past") if "_count_" in column[1]}  # no value is added or taken away
-    assert moved(narrow, every, f"hour_utc < '{NOW}'") == marked("past") - counts
+LAGGED = "greatest(lag.{}, 0)"
 
 
 @pytest.mark.parametrize(
-    ("written", "leaking", "columns"),
+    ("written", "leaking", "found"),
     [
-        ("lag(demand_mwh, 1) over hours", "lead(demand_mwh, 1) over hours",
-         {"demand_lag_1h_mwh", "demand_ramp_1h_mwh", "demand_ramp_3h_mwh", "demand_ramp_6h_mwh"}),
-        ("lag(demand_mwh, 24) over hours", "demand_mwh", {"demand_lag_24h_mwh"}),
-        ("lag(solar_mwh, 24) over hours", "lead(solar_mwh, 24) over hours", {"solar_lag_24h_mwh"}),
-        ("between 24 preceding and 1 preceding", "between 24 preceding and current row",
-         {f"demand_{what}_24h_mwh" for what in ("mean", "std", "min", "max")}
-         | {"forecast_error_mean_24h_mwh", "forecast_error_abs_mean_24h_mwh"}),
-        ("    w.solar_mwh,\n", "    w.solar_mwh + 1e-3 * w.demand_mwh as solar_mwh,\n", {"solar_mwh"}),
-        ("    w.demand_forecast_mwh,\n", "    w.demand_forecast_mwh + w.wind_mwh as demand_forecast_mwh,\n",
-         {"demand_forecast_mwh"}),
-        ("    c.hour_sin,\n", "    c.hour_sin + w.net_generation_mwh as hour_sin,\n", {"hour_sin"}),
+        (LAGGED.format("demand"), "1", {"demand_newest_mwh", "demand_mean_24h_mwh", "demand_of_max_365d_ratio"}),
+        (LAGGED.format("forecast"), "lag.demand", {"forecast_error_mean_24h_mwh", "forecast_error_abs_mean_168h_mwh"}),
+        (LAGGED.format("supply"), "30", {"net_load_newest_mwh", "renewable_mean_24h_ratio", "net_generation_newest_mwh"}),
+        (LAGGED.format("interchange"), "30", {"interchange_newest_mwh", "interchange_ramp_3h_mwh"}),
+        (LAGGED.format("pairs"), "54", {"import_newest_mwh", "export_newest_mwh"}),
+        (LAGGED.format("weather"), "142", {"temperature_newest_c", "heating_degrees_mean_24h_c"}),
+        (LAGGED.format("market"), "0", {"price_rtm_sp15_newest_usd_per_mwh"}),
+        ("a.demand_lag_24h_mwh", "d.demand_lag_1h_mwh - a.demand_lag_1h_mwh", {"demand_lag_24h_mwh"}),
+        ("o.price_sp15_usd_per_mwh", "lead(o.price_sp15_usd_per_mwh, 12) over (partition by o.region order by o.hour_utc)",
+         {"price_sp15_usd_per_mwh"}),
     ],
 )  # fmt: skip
-def test_a_leak_would_be_found(
-    narrow: duckdb.DuckDBPyConnection, written: str, leaking: str, columns: set[str]
+def test_the_use_of_what_is_not_published_would_be_found(
+    calm: duckdb.DuckDBPyConnection, unread: duckdb.DuckDBPyConnection, written: str, leaking: str, found: set[str]
 ) -> None:
-    assert written in SHIPPED["features.hourly"]
-    sql = SHIPPED | {"features.hourly": SHIPPED["features.hourly"].replace(written, leaking, 1)}
-    found = leaks(narrow, moving_with_the_target(narrow), sql)
-    assert columns <= {column for _, column in found}
-    assert {name for name, _ in found} == {"features.hourly"}
+    name = "features.hourly_asof"
+    assert written in SHIPPED[name]
+    moved = {column for _, column in told_apart(calm, unread, name, SHIPPED[name].replace(written, leaking, 1))}
+    assert found <= moved
+    assert "hour_sin" not in moved
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "leaking", "found"),
+    [
+        ("features.past_demand", "lag(demand_mwh, 1) over hours", "lead(demand_mwh, 1) over hours",
+         {"demand_lag_1h_mwh", "demand_ramp_1h_mwh", "demand_zscore_168h"}),
+        ("features.past_demand", "demand_screened_mwh as demand_mwh", "demand_clean_mwh as demand_mwh", None),
+        ("features.past_supply", "lag(solar_mwh, 24) over hours", "lead(solar_mwh, 24) over hours", {"solar_lag_24h_mwh"}),
+        ("features.past_exchange", "lag(neighbor_units, 1)", "lead(neighbor_units, 1)", {"neighbor_demand_lag_1h_mwh"}),
+        ("features.past_weather", "rows between 24 preceding and 1 preceding", "rows between 24 preceding and 9 following",
+         {"temperature_mean_24h_c", "temperature_max_24h_c"}),
+        ("features.past_market", "lag(price_rtm_sp15_usd_per_mwh, 1)", "lead(price_rtm_sp15_usd_per_mwh, 9)",
+         {"price_rtm_sp15_lag_1h_usd_per_mwh"}),
+        ("features.past_year", "between 365 preceding and 1 preceding", "between 365 preceding and current row",
+         {"demand_max_365d_mwh", "load_factor_365d_ratio", "gas_capacity_factor_lag_1h_ratio"}),
+        ("features.hourly", "g.solar_mwh,\n", "lead(g.solar_mwh) over (partition by g.region order by g.hour_utc) as solar_mwh,\n",
+         {"solar_mwh"}),
+    ],
+)  # fmt: skip
+def test_a_look_ahead_would_be_found(
+    calm: duckdb.DuckDBPyConnection,
+    stormy: duckdb.DuckDBPyConnection,
+    name: str,
+    written: str,
+    leaking: str,
+    found: set[str] | None,
+) -> None:
+    assert written in SHIPPED[name]
+    moved = told_apart(calm, stormy, name, SHIPPED[name].replace(written, leaking, 1)) - marked("hindsight")
+    if found is None:  # whatever the screening makes of the hours to come
+        assert moved or not MODELS["normalized.demand_screen"].lookahead
+    else:
+        assert found <= {column for _, column in moved}
+
+
+# Thirteen months of the grid, in which t itself changes
+
+UP_AND_DOWN = ("+", "-")  # up for what takes the greatest, down for what takes the least
+Worlds = dict[str, list[duckdb.DuckDBPyConnection]]
+
+
+def holds_target(calm: duckdb.DuckDBPyConnection) -> list[str]:
+    """Columns of the grid that hold the target of their own hour, as demand less solar and wind does."""
+    table, target = TARGET
+    downstream = [name for name in ORDER if table in GRAPH.ancestors([name]) and name not in {table, *FEATURES}]
+
+    def hour() -> dict[str, object]:
+        build(calm, *downstream)
+        return rows(calm, f"from {GRID} where hour_utc = '{NOW}' and region = '{REGION}'", ["region"])[REGION,]
+
+    calm.execute("begin")
+    calm.execute(f"update {table} set {target} = 12345.5 where hour_utc = '{NOW}'")
+    before = hour()
+    calm.execute(f"update {table} set {target} = 13579.5 where hour_utc = '{NOW}'")
+    after = hour()
+    calm.execute("rollback")
+    return sorted(name for name in measured(GRID) if before[name] != after[name])
+
+
+def world(names: Iterable[str] = (), where: str = "", sign: str = "+") -> duckdb.DuckDBPyConnection:
+    """The features of a grid in which columns are changed, each otherwise."""
+    con = filled_grid()
+    if changes := [
+        f"{name} = {sign}({number}.5 * abs({name}) + {number} * (1 + hour(hour_utc)))"
+        for number, name in enumerate(names, 2)
+    ]:
+        con.execute(f"update {GRID} set {', '.join(changes)} where {where}")
+    build_features(con)
+    return con
+
+
+@pytest.fixture(scope="module")
+def worlds(calm: duckdb.DuckDBPyConnection) -> Worlds:
+    """The grid as it is, and as it is when it changes before, at or after NOW."""
+    every, at_now = measured(GRID), f"hour_utc = '{NOW}'"
+    known_ahead = {column for name, column in marked("ahead") if name == "features.hourly"}
+    target = holds_target(calm)
+    assert {"demand_mwh", "demand_screened_mwh", "net_load_mwh", "balance_residual_mwh"} <= {*target}
+    lately = f"hour_utc between '{NOW - 3 * HOUR}' and '{NOW - HOUR}'"  # a peak
+    return {
+        "calm": [world()],
+        "after": [world(every, f"hour_utc > '{NOW}'", sign) for sign in UP_AND_DOWN],
+        "target": [world(target, at_now, sign) for sign in UP_AND_DOWN],
+        "at": [world(every, at_now, sign) for sign in UP_AND_DOWN],
+        "not ahead": [world([name for name in every if name not in known_ahead], at_now)],
+        "before": [*(world(every, f"hour_utc < '{NOW}'", sign) for sign in UP_AND_DOWN), world(every, lately)],
+    }
+
+
+def moved(worlds: Worlds, change: str, name: str, sql: str | None = None) -> set[Column]:
+    """Columns of a features model, or of `sql` in its place, that a change moves at NOW."""
+
+    def hour(con: duckdb.DuckDBPyConnection) -> dict[str, object]:
+        of_now = f"from ({sql or f'from {name}'}) where hour_utc = '{NOW}' and region = '{REGION}'"
+        return rows(con, of_now, ["region"])[REGION,]
+
+    before = hour(worlds["calm"][0])
+    after = [hour(con) for con in worlds[change]]
+    return {(name, column) for column in before for other in after if before[column] != other[column]}
+
+
+def leaks(worlds: Worlds, name: str, sql: str | None = None) -> set[Column]:
+    """Columns of a model that know more of the grid than they say."""
+    found = moved(worlds, "after", name, sql)
+    found |= moved(worlds, "target", name, sql) - marked("target", "hindsight")
+    found |= moved(worlds, "at", name, sql) - marked("target", "hindsight", "at t", "ahead")
+    found |= moved(worlds, "not ahead", name, sql) & marked("ahead")
+    return found
+
+
+def test_features_read_nothing_measured_but_the_grid() -> None:
+    """What `leaks` relies on."""
+    read = {table for name in FEATURES for table in GRAPH.upstream(name) if table in MODELS} - {*FEATURES}
+    assert [name for name in sorted(read) if measured(name)] == [GRID]
+    assert not any(GRAPH.staging(name) for name in FEATURES)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_no_column_knows_more_than_it_says(worlds: Worlds, name: str) -> None:
+    assert leaks(worlds, name) == set()
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_every_column_that_claims_to_know_the_hour_or_the_past_does(worlds: Worlds, name: str) -> None:
+    ours = {(name, column) for column, kind in column_types()[name].items() if kind != "VARCHAR"}
+    assert marked("target", "hindsight", "at t") & ours <= moved(worlds, "at", name)
+    counts = {column for column in ours if "_count_" in column[1]}  # no value comes or goes
+    assert (marked("past", "published") & ours) - counts <= moved(worlds, "before", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "leaking", "found"),
+    [
+        ("features.past_demand", "lag(demand_mwh, 24) over hours", "demand_mwh", {"demand_lag_24h_mwh"}),
+        ("features.past_demand", "between 24 preceding and 1 preceding", "between 24 preceding and current row",
+         {f"demand_{what}_24h_mwh" for what in ("mean", "std", "min", "max")} | {"forecast_error_abs_mean_24h_mwh"}),
+        ("features.past_year", "lag(demand_screened_mwh, 8760) over hours", "lead(demand_screened_mwh, 24) over hours",
+         {"demand_lag_8760h_mwh"}),
+        ("features.hourly", "g.solar_mwh,\n", "g.solar_mwh + 1e-3 * g.demand_mwh as solar_mwh,\n", {"solar_mwh"}),
+        ("features.hourly", "g.demand_forecast_mwh,\n", "g.demand_forecast_mwh + g.wind_mwh as demand_forecast_mwh,\n",
+         {"demand_forecast_mwh"}),
+        ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.net_generation_mwh as hour_sin,\n", {"hour_sin"}),
+    ],
+)  # fmt: skip
+def test_a_column_that_knows_more_than_it_says_would_be_found(
+    worlds: Worlds, name: str, written: str, leaking: str, found: set[str]
+) -> None:
+    assert written in SHIPPED[name]
+    planted = leaks(worlds, name, SHIPPED[name].replace(written, leaking, 1))
+    assert found <= {column for _, column in planted}

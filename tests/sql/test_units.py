@@ -10,7 +10,7 @@ from energywh.models.meta import unit_of
 from tests.sql.model_files import MODELS, ORDER, column_types
 
 # What a number without a unit in its name may say instead.
-UNITLESS = re.compile(r"no unit|ratio|count|how many|\d+ ?(=|to|in) ", re.IGNORECASE)
+UNITLESS = re.compile(r"no unit|unit of the|ratio|count|how many|\d+ ?(=|to|in) ", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", ORDER)

@@ -1,0 +1,233 @@
+/*---
+description = """
+What could be known of each authority at the start of hour t, the origin of a forecast: one row an hour. At t an hour counts as published
+when its end lies at least the publication lag of its dataset before t (seeds.publication_lag, the latest that the sources' own rules
+allow). Windows and lags of families that are published late count back from the newest hour published, which the columns *_until_utc
+give: u for demand, v for generation; lags of demand count from t itself. In brackets: [published] by t, or [ahead], known before.
+What the half-year files repeat later counts as published when EIA's API publishes it. Values are as revised since, not as they were
+first published: build --as-of answers that. Weather is what the archive has: what was forecast for t at the time is not kept. The target
+is not here: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, which knows them ahead.
+"""
+materialized = "view"
+grain = ["region", "hour_utc"]
+lookback = "144h"  # the longest publication lag, of weather
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "The origin t: the start of this hour, UTC."
+demand_until_utc = "[ahead] Start of the newest hour whose demand counts as published at t, UTC."
+forecast_until_utc = "[ahead] Start of the newest hour of which demand and its forecast count as published at t, UTC."
+supply_until_utc = "[ahead] Start of the newest hour whose generation counts as published at t, UTC."
+interchange_until_utc = "[ahead] Start of the newest hour whose total interchange counts as published at t, UTC."
+pairs_until_utc = "[ahead] Start of the newest hour whose interchange with each neighbor counts as published at t, UTC."
+weather_until_utc = "[ahead] Start of the newest hour whose observed weather counts as published at t, UTC."
+hour_of_day = "[ahead] Local hour of t, 0 to 23."
+day_of_week = "[ahead] Local day of the week, 1 = Monday to 7 = Sunday."
+is_holiday = "[ahead] True on a federal holiday, or on the weekday on which one is observed, local date."
+is_working_hour = "[ahead] True from 8:00 to 18:00 local time, Monday to Friday, holidays apart."
+hour_sin = "[ahead] Sine of the local hour, one turn a day; no unit."
+hour_cos = "[ahead] Cosine of the local hour, one turn a day; no unit."
+week_sin = "[ahead] Sine of the local hour of the week, one turn from Monday 0 h; no unit."
+week_cos = "[ahead] Cosine of the local hour of the week, one turn from Monday 0 h; no unit."
+year_sin = "[ahead] Sine of the local day of the year, one turn a year; no unit."
+year_cos = "[ahead] Cosine of the local day of the year, one turn a year; no unit."
+demand_newest_mwh = "[published] Demand of the newest hour published (u), MWh."
+demand_lag_24h_mwh = "[published] Demand at t-24, MWh; NULL where that is not yet published."
+demand_lag_48h_mwh = "[published] Demand at t-48, MWh; NULL where that is not yet published."
+demand_lag_72h_mwh = "[published] Demand at t-72, MWh; NULL where that is not yet published."
+demand_lag_96h_mwh = "[published] Demand at t-96, MWh; NULL where that is not yet published."
+demand_lag_120h_mwh = "[published] Demand at t-120, MWh; NULL where that is not yet published."
+demand_lag_144h_mwh = "[published] Demand at t-144, MWh; NULL where that is not yet published."
+demand_lag_168h_mwh = "[published] Demand at t-168, MWh; NULL where that is not yet published."
+demand_lag_336h_mwh = "[published] Demand at t-336, MWh; NULL where that is not yet published."
+demand_same_hour_mean_7d_mwh = "[published] Mean demand of t-24, t-48, .. t-168, MWh."
+demand_ramp_1h_mwh = "[published] Demand at u less that an hour before, MWh."
+demand_ramp_3h_mwh = "[published] Demand at u less that three hours before, MWh."
+demand_ramp_6h_mwh = "[published] Demand at u less that six hours before, MWh."
+demand_count_168h = "[published] Hours with a demand among the 168 up to u; count."
+demand_mean_6h_mwh = "[published] Mean demand of the 6 hours up to u, MWh."
+demand_mean_24h_mwh = "[published] Mean demand of the 24 hours up to u, MWh."
+demand_mean_168h_mwh = "[published] Mean demand of the 168 hours up to u, MWh."
+demand_std_24h_mwh = "[published] Sample standard deviation of demand in the 24 hours up to u, MWh."
+demand_min_24h_mwh = "[published] Least demand of the 24 hours up to u, MWh."
+demand_max_24h_mwh = "[published] Greatest demand of the 24 hours up to u, MWh."
+demand_std_168h_mwh = "[published] Sample standard deviation of demand in the 168 hours up to u, MWh."
+demand_min_168h_mwh = "[published] Least demand of the 168 hours up to u, MWh."
+demand_max_168h_mwh = "[published] Greatest demand of the 168 hours up to u, MWh."
+demand_growth_24h_ratio = "[published] Demand at u over that 24 hours before, less 1."
+demand_growth_168h_ratio = "[published] Demand at u over that 168 hours before, less 1."
+demand_growth_8760h_ratio = "[published] Demand at u over that 8,760 hours before, less 1."
+demand_zscore_168h = "[published] Demand at u less the mean of the 168 hours up to u, over their standard deviation; no unit."
+demand_of_max_365d_ratio = "[published] Demand at u over the greatest of the 365 whole days, UTC, before it."
+load_factor_24h_ratio = "[published] Load factor: mean over greatest demand of the 24 hours up to u."
+forecast_error_mean_24h_mwh = "[published] Mean of demand less its day-ahead forecast over the 24 newest hours that have both published, MWh."
+forecast_error_abs_mean_24h_mwh = "[published] Mean absolute difference of demand and its day-ahead forecast over the same hours, MWh."
+forecast_error_abs_mean_168h_mwh = "[published] The same over 168 hours, MWh."
+net_load_newest_mwh = "[published] Net load (demand less solar and wind) of the newest hour with generation published (v), MWh."
+net_load_ramp_3h_mwh = "[published] Net load at v less that three hours before, MWh."
+net_load_mean_24h_mwh = "[published] Mean net load of the 24 hours up to v, MWh."
+net_load_max_24h_mwh = "[published] Greatest net load of the 24 hours up to v, MWh."
+net_generation_newest_mwh = "[published] Net generation at v, MWh."
+renewable_mean_24h_ratio = "[published] Sum of solar, wind and hydro over the sum of all fuels, of the 24 hours up to v."
+solar_wind_mean_24h_mwh = "[published] Mean of solar and wind over the 24 hours up to v, MWh."
+solar_wind_ramp_std_168h_mwh = "[published] Intermittency: sample standard deviation of the hourly changes of solar and wind in the 168 hours up to v, MWh."
+interchange_newest_mwh = "[published] Total interchange of the newest hour published, MWh; positive = export."
+interchange_ramp_3h_mwh = "[published] That less total interchange three hours before, MWh."
+import_newest_mwh = "[published] Sum over the neighbors imported from, in the newest hour published, MWh; positive."
+export_newest_mwh = "[published] Sum over the neighbors exported to, in the newest hour published, MWh; positive."
+neighbor_count_newest = "[published] How many neighbors have a demand at u; count."
+neighbor_demand_newest_mwh = "[published] Sum of the neighbors' demand at u, of those that have one, MWh."
+neighbor_demand_growth_24h_ratio = "[published] Sum of the demand at u over that 24 hours before, of those neighbors that have both, less 1."
+temperature_newest_c = "[published] Temperature of the newest hour that the archive has, °C."
+temperature_mean_24h_c = "[published] Mean temperature of the 24 hours up to then, °C."
+temperature_mean_72h_c = "[published] Mean temperature of the 72 hours up to then, °C."
+heating_degrees_mean_24h_c = "[published] Mean heating degrees of the 24 hours up to then, °C."
+cooling_degrees_mean_24h_c = "[published] Mean cooling degrees of the 24 hours up to then, °C."
+caiso_load_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead load forecast for hour t, MWh."
+caiso_net_load_forecast_mwh = "[ahead] CISO only: that less CAISO's day-ahead forecasts of solar and wind for hour t, MWh."
+price_sp15_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 for hour t, USD/MWh."
+price_spread_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 less that at NP15 for hour t, USD/MWh."
+price_sp15_mean_24h_usd_per_mwh = "[published] CISO only: mean day-ahead price at SP15 of t-24..t-1, USD/MWh."
+price_rtm_sp15_newest_usd_per_mwh = "[published] CISO only: real-time price at SP15 of the newest hour published, USD/MWh."
+price_rtm_dam_sp15_newest_usd_per_mwh = "[published] CISO only: that less the day-ahead price of the same hour, USD/MWh."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+-- Each family's row of hour h is computed from hours before h. So what counts as published at t is the row of the hour t less
+-- the publication lag: the newest hour in it ended when the lag began.
+with lag as (
+    select
+        max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'D') as demand,
+        max(lag_hours) filter (where dataset = 'eia.region_data' and measure in ('D', 'DF')) as forecast,
+        max(lag_hours) filter (where dataset = 'eia.fuel_type_data' or (dataset = 'eia.region_data' and measure in ('D', 'NG'))) as supply,
+        max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'TI') as interchange,
+        max(lag_hours) filter (where dataset = 'eia.interchange_data') as pairs,
+        max(lag_hours) filter (where dataset = 'open_meteo.hourly') as weather,
+        max(lag_hours) filter (where dataset = 'caiso.load' and measure = 'DAM') as load_forecast,
+        max(lag_hours) filter (where dataset = 'caiso.renewable' and measure = 'DAM') as renewable_forecast,
+        max(lag_hours) filter (where dataset = 'caiso.price_dam') as price,
+        max(lag_hours) filter (where dataset in ('caiso.price_dam', 'caiso.price_rtm')) as market
+    from seeds.publication_lag
+),
+
+origin as (
+    select
+        g.region,
+        g.hour_utc,
+        g.caiso_load_forecast_mwh,
+        g.caiso_solar_forecast_mwh,
+        g.caiso_wind_forecast_mwh,
+        g.price_np15_usd_per_mwh,
+        g.price_sp15_usd_per_mwh,
+        lag.demand as demand_lag,
+        lag.load_forecast as load_forecast_lag,
+        lag.renewable_forecast as renewable_forecast_lag,
+        lag.price as price_lag,
+        g.hour_utc - to_hours(greatest(lag.demand, 0)) as demand_hour,
+        g.hour_utc - to_hours(greatest(lag.forecast, 0)) as forecast_hour,
+        g.hour_utc - to_hours(greatest(lag.supply, 0)) as supply_hour,
+        g.hour_utc - to_hours(greatest(lag.interchange, 0)) as interchange_hour,
+        g.hour_utc - to_hours(greatest(lag.pairs, 0)) as pairs_hour,
+        g.hour_utc - to_hours(greatest(lag.weather, 0)) as weather_hour,
+        g.hour_utc - to_hours(greatest(lag.market, 0)) as market_hour
+    from normalized.grid as g
+    cross join lag
+)
+
+select
+    o.region,
+    o.hour_utc,
+    o.demand_hour - interval 1 hour as demand_until_utc,
+    o.forecast_hour - interval 1 hour as forecast_until_utc,
+    o.supply_hour - interval 1 hour as supply_until_utc,
+    o.interchange_hour - interval 1 hour as interchange_until_utc,
+    o.pairs_hour - interval 1 hour as pairs_until_utc,
+    o.weather_hour - interval 1 hour as weather_until_utc,
+    c.hour_of_day,
+    c.day_of_week,
+    c.is_holiday,
+    c.is_working_hour,
+    c.hour_sin,
+    c.hour_cos,
+    c.week_sin,
+    c.week_cos,
+    c.year_sin,
+    c.year_cos,
+    d.demand_lag_1h_mwh as demand_newest_mwh,
+    case when o.demand_lag < 24 then a.demand_lag_24h_mwh end as demand_lag_24h_mwh,
+    case when o.demand_lag < 48 then a.demand_lag_48h_mwh end as demand_lag_48h_mwh,
+    case when o.demand_lag < 72 then a.demand_lag_72h_mwh end as demand_lag_72h_mwh,
+    case when o.demand_lag < 96 then a.demand_lag_96h_mwh end as demand_lag_96h_mwh,
+    case when o.demand_lag < 120 then a.demand_lag_120h_mwh end as demand_lag_120h_mwh,
+    case when o.demand_lag < 144 then a.demand_lag_144h_mwh end as demand_lag_144h_mwh,
+    case when o.demand_lag < 168 then a.demand_lag_168h_mwh end as demand_lag_168h_mwh,
+    case when o.demand_lag < 336 then a.demand_lag_336h_mwh end as demand_lag_336h_mwh,
+    case when o.demand_lag < 24 then a.demand_same_hour_mean_7d_mwh end as demand_same_hour_mean_7d_mwh,
+    d.demand_ramp_1h_mwh,
+    d.demand_ramp_3h_mwh,
+    d.demand_ramp_6h_mwh,
+    d.demand_count_168h,
+    d.demand_mean_6h_mwh,
+    d.demand_mean_24h_mwh,
+    d.demand_mean_168h_mwh,
+    d.demand_std_24h_mwh,
+    d.demand_min_24h_mwh,
+    d.demand_max_24h_mwh,
+    d.demand_std_168h_mwh,
+    d.demand_min_168h_mwh,
+    d.demand_max_168h_mwh,
+    d.demand_growth_24h_ratio,
+    d.demand_growth_168h_ratio,
+    y.demand_growth_8760h_ratio,
+    d.demand_zscore_168h,
+    y.demand_of_max_365d_ratio,
+    d.load_factor_24h_ratio,
+    e.forecast_error_mean_24h_mwh,
+    e.forecast_error_abs_mean_24h_mwh,
+    e.forecast_error_abs_mean_168h_mwh,
+    s.net_load_lag_1h_mwh as net_load_newest_mwh,
+    s.net_load_ramp_3h_mwh,
+    s.net_load_mean_24h_mwh,
+    s.net_load_max_24h_mwh,
+    s.net_generation_lag_1h_mwh as net_generation_newest_mwh,
+    s.renewable_mean_24h_ratio,
+    s.solar_wind_mean_24h_mwh,
+    s.solar_wind_ramp_std_168h_mwh,
+    x.interchange_lag_1h_mwh as interchange_newest_mwh,
+    x.interchange_ramp_3h_mwh,
+    p.import_mwh as import_newest_mwh,
+    p.export_mwh as export_newest_mwh,
+    n.neighbor_count_lag_1h as neighbor_count_newest,
+    n.neighbor_demand_lag_1h_mwh as neighbor_demand_newest_mwh,
+    n.neighbor_demand_growth_24h_ratio,
+    w.temperature_lag_1h_c as temperature_newest_c,
+    w.temperature_mean_24h_c,
+    w.temperature_mean_72h_c,
+    w.heating_degrees_mean_24h_c,
+    w.cooling_degrees_mean_24h_c,
+    case when o.load_forecast_lag < 0 then o.caiso_load_forecast_mwh end as caiso_load_forecast_mwh,
+    case
+        when greatest(o.load_forecast_lag, o.renewable_forecast_lag) < 0
+            then o.caiso_load_forecast_mwh - o.caiso_solar_forecast_mwh - o.caiso_wind_forecast_mwh
+    end as caiso_net_load_forecast_mwh,
+    case when o.price_lag < 0 then o.price_sp15_usd_per_mwh end as price_sp15_usd_per_mwh,
+    case when o.price_lag < 0 then o.price_sp15_usd_per_mwh - o.price_np15_usd_per_mwh end as price_spread_usd_per_mwh,
+    case when o.price_lag <= 0 then b.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
+    m.price_rtm_sp15_lag_1h_usd_per_mwh as price_rtm_sp15_newest_usd_per_mwh,
+    m.price_rtm_dam_sp15_lag_1h_usd_per_mwh as price_rtm_dam_sp15_newest_usd_per_mwh
+from origin as o
+left join features.calendar as c on c.region = o.region and c.hour_utc = o.hour_utc
+left join features.past_demand as a on a.region = o.region and a.hour_utc = o.hour_utc
+left join features.past_demand as d on d.region = o.region and d.hour_utc = o.demand_hour
+left join features.past_year as y on y.region = o.region and y.hour_utc = o.demand_hour
+left join features.past_exchange as n on n.region = o.region and n.hour_utc = o.demand_hour
+left join features.past_demand as e on e.region = o.region and e.hour_utc = o.forecast_hour
+left join features.past_supply as s on s.region = o.region and s.hour_utc = o.supply_hour
+left join features.past_exchange as x on x.region = o.region and x.hour_utc = o.interchange_hour
+left join normalized.grid as p on p.region = o.region and p.hour_utc = o.pairs_hour - interval 1 hour
+left join features.past_weather as w on w.region = o.region and w.hour_utc = o.weather_hour
+left join features.past_market as b on b.region = o.region and b.hour_utc = o.hour_utc
+left join features.past_market as m on m.region = o.region and m.hour_utc = o.market_hour

@@ -1,0 +1,108 @@
+/*---
+description = """
+What the exchange with neighbors and the demand of these in the hours before t say about hour t, one row for every hour of every
+authority. All columns are [past]: computed from hours before t only. Neighbors are the authorities of seeds.interchange_pair; foreign
+systems do not report their demand. A neighbor's demand is its demand_screened_mwh (see features.past_demand). A sum over neighbors
+falls when one of them has no value: neighbor_count_lag_1h says how many had one, the growth compares like with like.
+"""
+materialized = "table"
+grain = ["region", "hour_utc"]
+lookback = "168h"
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "Start of the hour t, UTC."
+interchange_lag_1h_mwh = "[past] Total interchange at t-1, MWh; positive = export."
+interchange_lag_24h_mwh = "[past] Total interchange at t-24, MWh; positive = export."
+interchange_lag_168h_mwh = "[past] Total interchange at t-168, MWh; positive = export."
+interchange_ramp_1h_mwh = "[past] Total interchange at t-1 less that at t-2, MWh; positive = export."
+interchange_ramp_3h_mwh = "[past] Total interchange at t-1 less that at t-4, MWh; positive = export."
+import_dependence_24h_ratio = "[past] Sum of net imports (total interchange with the other sign) over the sum of demand, of those hours of t-24..t-1 that have both; negative where the region exports."
+import_lag_24h_mwh = "[past] Sum over the neighbors imported from at t-24, MWh; positive."
+export_lag_24h_mwh = "[past] Sum over the neighbors exported to at t-24, MWh; positive."
+neighbor_count_lag_1h = "[past] How many neighbors have a demand at t-1."
+neighbor_demand_lag_1h_mwh = "[past] Sum of the neighbors' demand at t-1, of those that have one, MWh."
+neighbor_demand_lag_24h_mwh = "[past] Sum of the neighbors' demand at t-24, of those that have one, MWh."
+neighbor_demand_growth_24h_ratio = "[past] Sum of the demand at t-1 over that at t-25, of those neighbors that have both, less 1."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+-- As in features.past_demand, sums are of whole ten-thousandths of a MWh, so that their order leaves no trace.
+with units as (
+    select
+        region,
+        hour_utc,
+        total_interchange_mwh,
+        import_mwh,
+        export_mwh,
+        case when abs(demand_screened_mwh) < 1e12 then cast(round(demand_screened_mwh * 1e4) as bigint) end as demand_units,
+        case when abs(total_interchange_mwh) < 1e12 then cast(round(total_interchange_mwh * 1e4) as bigint) end as interchange_units
+    from normalized.grid
+),
+
+days as (
+    select
+        region,
+        hour_utc,
+        demand_units,
+        lag(demand_units, 24) over (partition by region order by hour_utc) as day_before_units
+    from units
+),
+
+around as (
+    select
+        p.region,
+        d.hour_utc,
+        cast(count(d.demand_units) as smallint) as neighbor_count,
+        sum(d.demand_units) as neighbor_units,
+        sum(d.demand_units) filter (where d.day_before_units is not null) as both_units,
+        sum(d.day_before_units) filter (where d.demand_units is not null) as day_before_units
+    from days as d
+    inner join seeds.interchange_pair as p on p.neighbor = d.region
+    group by p.region, d.hour_utc
+),
+
+windowed as (
+    select
+        u.region,
+        u.hour_utc,
+        lag(total_interchange_mwh, 1) over hours as interchange_lag_1h_mwh,
+        lag(total_interchange_mwh, 24) over hours as interchange_lag_24h_mwh,
+        lag(total_interchange_mwh, 168) over hours as interchange_lag_168h_mwh,
+        lag(total_interchange_mwh, 2) over hours as interchange_lag_2h_mwh,
+        lag(total_interchange_mwh, 4) over hours as interchange_lag_4h_mwh,
+        sum(interchange_units) filter (where demand_units is not null) over past_24h as interchange_sum,
+        sum(demand_units) filter (where interchange_units is not null) over past_24h as demand_sum,
+        lag(import_mwh, 24) over hours as import_lag_24h_mwh,
+        lag(export_mwh, 24) over hours as export_lag_24h_mwh,
+        lag(neighbor_count, 1) over hours as neighbor_count_lag_1h,
+        lag(neighbor_units, 1) over hours as neighbor_lag_1h,
+        lag(neighbor_units, 24) over hours as neighbor_lag_24h,
+        lag(both_units, 1) over hours as both_lag_1h,
+        lag(day_before_units, 1) over hours as both_lag_25h
+    from units as u
+    left join around as a on a.region = u.region and a.hour_utc = u.hour_utc
+    window
+        hours as (partition by u.region order by u.hour_utc),
+        past_24h as (partition by u.region order by u.hour_utc rows between 24 preceding and 1 preceding)
+)
+
+select
+    region,
+    hour_utc,
+    interchange_lag_1h_mwh,
+    interchange_lag_24h_mwh,
+    interchange_lag_168h_mwh,
+    interchange_lag_1h_mwh - interchange_lag_2h_mwh as interchange_ramp_1h_mwh,
+    interchange_lag_1h_mwh - interchange_lag_4h_mwh as interchange_ramp_3h_mwh,
+    -interchange_sum / nullif(demand_sum, 0) as import_dependence_24h_ratio,
+    import_lag_24h_mwh,
+    export_lag_24h_mwh,
+    neighbor_count_lag_1h,
+    neighbor_lag_1h / 1e4 as neighbor_demand_lag_1h_mwh,
+    neighbor_lag_24h / 1e4 as neighbor_demand_lag_24h_mwh,
+    both_lag_1h / nullif(both_lag_25h, 0) - 1 as neighbor_demand_growth_24h_ratio
+from windowed

@@ -1,0 +1,85 @@
+/*---
+description = """
+The weather of the hours before t, one row for every hour of every authority. All columns are [past]: computed from hours before t
+only. Past weather is reanalysis, as the archive has it now, and the newest days are forecasts (see normalized.weather).
+Degree hours are against 18.3 °C (65 °F). Windows count hours, not rows with a value: what is missing is left out of a mean.
+"""
+materialized = "table"
+grain = ["region", "hour_utc"]
+lookback = "168h"
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "Start of the hour t, UTC."
+temperature_lag_1h_c = "[past] Temperature at t-1, °C."
+temperature_lag_24h_c = "[past] Temperature at t-24, °C."
+temperature_lag_168h_c = "[past] Temperature at t-168, °C."
+temperature_mean_24h_c = "[past] Mean temperature of t-24..t-1, °C."
+temperature_mean_72h_c = "[past] Mean temperature of t-72..t-1, °C."
+temperature_min_24h_c = "[past] Least temperature of t-24..t-1, °C."
+temperature_max_24h_c = "[past] Greatest temperature of t-24..t-1, °C."
+heating_degrees_mean_24h_c = "[past] Mean heating degrees of t-24..t-1, °C."
+cooling_degrees_mean_24h_c = "[past] Mean cooling degrees of t-24..t-1, °C."
+wind_100m_lag_24h_m_per_s = "[past] Wind speed at 100 m at t-24, m/s."
+wind_100m_mean_24h_m_per_s = "[past] Mean wind speed at 100 m of t-24..t-1, m/s."
+shortwave_lag_24h_w_per_m2 = "[past] Shortwave radiation over the hour at t-24, W/m²."
+precipitation_sum_24h_mm = "[past] Precipitation over t-24..t-1, of the hours that have a value, mm."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+-- As in features.past_demand, sums are of whole ten-thousandths, so that their order leaves no trace.
+with units as (
+    select
+        *,
+        cast(round(temperature_c * 1e4) as bigint) as temperature_units,
+        cast(round(heating_degrees * 1e4) as bigint) as heating_units,
+        cast(round(cooling_degrees * 1e4) as bigint) as cooling_units,
+        cast(round(wind_100m_m_per_s * 1e4) as bigint) as wind_units,
+        cast(round(precipitation_mm * 1e4) as bigint) as precipitation_units
+    from normalized.grid
+),
+
+windowed as (
+    select
+        region,
+        hour_utc,
+        lag(temperature_c, 1) over hours as temperature_lag_1h_c,
+        lag(temperature_c, 24) over hours as temperature_lag_24h_c,
+        lag(temperature_c, 168) over hours as temperature_lag_168h_c,
+        avg(temperature_units) over past_24h as temperature_mean_24h_c_units,
+        avg(temperature_units) over past_72h as temperature_mean_72h_c_units,
+        min(temperature_c) over past_24h as temperature_min_24h_c,
+        max(temperature_c) over past_24h as temperature_max_24h_c,
+        avg(heating_units) over past_24h as heating_degrees_mean_24h_c_units,
+        avg(cooling_units) over past_24h as cooling_degrees_mean_24h_c_units,
+        lag(wind_100m_m_per_s, 24) over hours as wind_100m_lag_24h_m_per_s,
+        avg(wind_units) over past_24h as wind_100m_mean_24h_m_per_s_units,
+        lag(shortwave_w_per_m2, 24) over hours as shortwave_lag_24h_w_per_m2,
+        sum(precipitation_units) over past_24h as precipitation_units
+    from units
+    window
+        hours as (partition by region order by hour_utc),
+        past_24h as (partition by region order by hour_utc rows between 24 preceding and 1 preceding),
+        past_72h as (partition by region order by hour_utc rows between 72 preceding and 1 preceding)
+)
+
+select
+    region,
+    hour_utc,
+    temperature_lag_1h_c,
+    temperature_lag_24h_c,
+    temperature_lag_168h_c,
+    temperature_mean_24h_c_units / 1e4 as temperature_mean_24h_c,
+    temperature_mean_72h_c_units / 1e4 as temperature_mean_72h_c,
+    temperature_min_24h_c,
+    temperature_max_24h_c,
+    heating_degrees_mean_24h_c_units / 1e4 as heating_degrees_mean_24h_c,
+    cooling_degrees_mean_24h_c_units / 1e4 as cooling_degrees_mean_24h_c,
+    wind_100m_lag_24h_m_per_s,
+    wind_100m_mean_24h_m_per_s_units / 1e4 as wind_100m_mean_24h_m_per_s,
+    shortwave_lag_24h_w_per_m2,
+    precipitation_units / 1e4 as precipitation_sum_24h_mm
+from windowed

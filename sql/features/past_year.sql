@@ -1,0 +1,126 @@
+/*---
+description = """
+What the year before t says about hour t, one row for every hour of every authority. All columns are [past]: computed from hours before
+t only. Demand is demand_screened_mwh (see features.past_demand). The past 365 days are the whole days, UTC, before that of t.
+Capacities are not reported on the form: what stands for them is the greatest generation of the past 365 days, never of the whole
+series. Generation is not screened, so it counts only as far as it was held for two hours on end: one absurd hour does not lower a
+capacity factor for a year. At the start of a region's history windows hold what there is, and lags are NULL.
+"""
+materialized = "table"
+grain = ["region", "hour_utc"]
+lookback = "8784h"  # 365 whole days before the day of t, and the hour before them
+
+[columns]
+region = "Balancing authority, EIA code."
+hour_utc = "Start of the hour t, UTC."
+demand_lag_8760h_mwh = "[past] Demand at t-8760, 365 days before, MWh."
+demand_growth_8760h_ratio = "[past] Demand at t-1 over demand at t-8761, less 1."
+demand_max_365d_mwh = "[past] Greatest demand of the past 365 days, MWh."
+demand_of_max_365d_ratio = "[past] Demand at t-1 over the greatest of the past 365 days."
+load_factor_365d_ratio = "[past] Load factor: mean over greatest demand of the past 365 days."
+net_generation_max_365d_mwh = "[past] Greatest net generation held for two hours in the past 365 days, MWh: what the region has shown it can generate, no measure of what is available now."
+net_import_max_365d_mwh = "[past] Greatest net import (total interchange with the other sign) held for two hours in the past 365 days, MWh; negative where the region always exports."
+generation_headroom_lag_1h_mwh = "[past] net_generation_max_365d_mwh less net generation at t-1, MWh: shown and not in use, which is not the reserve that operators hold."
+adequacy_365d_ratio = "[past] Adequacy as shown: net_generation_max_365d_mwh over demand_max_365d_mwh; below 1 the region's own generation has not reached its peak."
+solar_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: solar at t-1 over the greatest solar held for two hours in the past 365 days; NULL where that is not above 0."
+wind_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: wind at t-1 over the greatest wind held for two hours in the past 365 days; NULL where that is not above 0."
+hydro_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: hydro at t-1 over the greatest hydro held for two hours in the past 365 days; NULL where that is not above 0."
+gas_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: gas at t-1 over the greatest gas held for two hours in the past 365 days; NULL where that is not above 0."
+coal_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: coal at t-1 over the greatest coal held for two hours in the past 365 days; NULL where that is not above 0."
+nuclear_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: nuclear at t-1 over the greatest nuclear held for two hours in the past 365 days; NULL where that is not above 0."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc"]
+---*/
+-- Over days, because a window of 8,760 hours costs four times as much. Sums are of whole ten-thousandths of a MWh, as in
+-- features.past_demand, so that their order leaves no trace.
+with hourly as (
+    select
+        region,
+        hour_utc,
+        date_trunc('day', hour_utc) as day_utc,
+        demand_screened_mwh as demand_mwh,
+        case when abs(demand_screened_mwh) < 1e12 then cast(round(demand_screened_mwh * 1e4) as bigint) end as demand_units,
+        lag(demand_screened_mwh, 1) over hours as demand_lag_1h_mwh,
+        lag(demand_screened_mwh, 8760) over hours as demand_lag_8760h_mwh,
+        lag(demand_screened_mwh, 8761) over hours as demand_lag_8761h_mwh,
+        net_generation_mwh,
+        -total_interchange_mwh as net_import_mwh,
+        solar_mwh,
+        wind_mwh,
+        hydro_mwh,
+        gas_mwh,
+        coal_mwh,
+        nuclear_mwh,
+        lag(net_generation_mwh, 1) over hours as net_generation_lag_1h_mwh,
+        lag(solar_mwh, 1) over hours as solar_lag_1h_mwh,
+        lag(wind_mwh, 1) over hours as wind_lag_1h_mwh,
+        lag(hydro_mwh, 1) over hours as hydro_lag_1h_mwh,
+        lag(gas_mwh, 1) over hours as gas_lag_1h_mwh,
+        lag(coal_mwh, 1) over hours as coal_lag_1h_mwh,
+        lag(nuclear_mwh, 1) over hours as nuclear_lag_1h_mwh,
+        lag(-total_interchange_mwh, 1) over hours as net_import_lag_1h_mwh
+    from normalized.grid
+    window hours as (partition by region order by hour_utc)
+),
+
+-- least() passes over NULL: an hour without one before it was not held.
+daily as (
+    select
+        region,
+        day_utc,
+        max(demand_mwh) as demand_max_mwh,
+        sum(demand_units) as demand_units,
+        count(demand_units) as demand_count,
+        max(least(net_generation_mwh, net_generation_lag_1h_mwh)) filter (where net_generation_mwh is not null and net_generation_lag_1h_mwh is not null) as net_generation_max_mwh,
+        max(least(solar_mwh, solar_lag_1h_mwh)) filter (where solar_mwh is not null and solar_lag_1h_mwh is not null) as solar_max_mwh,
+        max(least(wind_mwh, wind_lag_1h_mwh)) filter (where wind_mwh is not null and wind_lag_1h_mwh is not null) as wind_max_mwh,
+        max(least(hydro_mwh, hydro_lag_1h_mwh)) filter (where hydro_mwh is not null and hydro_lag_1h_mwh is not null) as hydro_max_mwh,
+        max(least(gas_mwh, gas_lag_1h_mwh)) filter (where gas_mwh is not null and gas_lag_1h_mwh is not null) as gas_max_mwh,
+        max(least(coal_mwh, coal_lag_1h_mwh)) filter (where coal_mwh is not null and coal_lag_1h_mwh is not null) as coal_max_mwh,
+        max(least(nuclear_mwh, nuclear_lag_1h_mwh)) filter (where nuclear_mwh is not null and nuclear_lag_1h_mwh is not null) as nuclear_max_mwh,
+        max(least(net_import_mwh, net_import_lag_1h_mwh)) filter (where net_import_mwh is not null and net_import_lag_1h_mwh is not null) as net_import_max_mwh
+    from hourly
+    group by region, day_utc
+),
+
+past_days as (
+    select
+        region,
+        day_utc,
+        sum(demand_units) over past_365d / 1e4 / nullif(sum(demand_count) over past_365d, 0) as demand_mean_365d_mwh,
+        max(demand_max_mwh) over past_365d as demand_max_365d_mwh,
+        max(net_generation_max_mwh) over past_365d as net_generation_max_365d_mwh,
+        max(solar_max_mwh) over past_365d as solar_max_365d_mwh,
+        max(wind_max_mwh) over past_365d as wind_max_365d_mwh,
+        max(hydro_max_mwh) over past_365d as hydro_max_365d_mwh,
+        max(gas_max_mwh) over past_365d as gas_max_365d_mwh,
+        max(coal_max_mwh) over past_365d as coal_max_365d_mwh,
+        max(nuclear_max_mwh) over past_365d as nuclear_max_365d_mwh,
+        max(net_import_max_mwh) over past_365d as net_import_max_365d_mwh
+    from daily
+    window past_365d as (partition by region order by day_utc rows between 365 preceding and 1 preceding)
+)
+
+select
+    h.region,
+    h.hour_utc,
+    h.demand_lag_8760h_mwh,
+    h.demand_lag_1h_mwh / nullif(h.demand_lag_8761h_mwh, 0) - 1 as demand_growth_8760h_ratio,
+    t.demand_max_365d_mwh,
+    h.demand_lag_1h_mwh / nullif(t.demand_max_365d_mwh, 0) as demand_of_max_365d_ratio,
+    t.demand_mean_365d_mwh / nullif(t.demand_max_365d_mwh, 0) as load_factor_365d_ratio,
+    t.net_generation_max_365d_mwh,
+    t.net_import_max_365d_mwh,
+    t.net_generation_max_365d_mwh - h.net_generation_lag_1h_mwh as generation_headroom_lag_1h_mwh,
+    t.net_generation_max_365d_mwh / nullif(t.demand_max_365d_mwh, 0) as adequacy_365d_ratio,
+    h.solar_lag_1h_mwh / nullif(greatest(t.solar_max_365d_mwh, 0), 0) as solar_capacity_factor_lag_1h_ratio,
+    h.wind_lag_1h_mwh / nullif(greatest(t.wind_max_365d_mwh, 0), 0) as wind_capacity_factor_lag_1h_ratio,
+    h.hydro_lag_1h_mwh / nullif(greatest(t.hydro_max_365d_mwh, 0), 0) as hydro_capacity_factor_lag_1h_ratio,
+    h.gas_lag_1h_mwh / nullif(greatest(t.gas_max_365d_mwh, 0), 0) as gas_capacity_factor_lag_1h_ratio,
+    h.coal_lag_1h_mwh / nullif(greatest(t.coal_max_365d_mwh, 0), 0) as coal_capacity_factor_lag_1h_ratio,
+    h.nuclear_lag_1h_mwh / nullif(greatest(t.nuclear_max_365d_mwh, 0), 0) as nuclear_capacity_factor_lag_1h_ratio
+from hourly as h
+inner join past_days as t on t.region = h.region and t.day_utc = h.day_utc
