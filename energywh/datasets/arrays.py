@@ -68,6 +68,9 @@ class Arrays(Protocol):
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         """Return which of ``count`` classes each is: int32 of the same shape, or 0 and 1 over one more axis."""
 
+    def compute(self, arrays: Sequence[Any]) -> None:
+        """Compute what would be computed when it is used."""
+
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         """Return a boolean array; None stands for all True."""
 
@@ -112,6 +115,9 @@ class NumpyArrays:
 
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         return np.eye(count, dtype=self._dtype)[numbers] if one_hot else numbers
+
+    def compute(self, arrays: Sequence[Any]) -> None:
+        pass
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         return np.ones(shape, np.bool_) if present is None else present
@@ -159,6 +165,9 @@ class MlxArrays:
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         index = self._mx.array(numbers)
         return self._mx.eye(count, dtype=self._dtype)[index] if one_hot else index
+
+    def compute(self, arrays: Sequence[Any]) -> None:
+        self._mx.eval(arrays)
 
     def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
         if present is None:

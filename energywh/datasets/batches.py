@@ -50,6 +50,7 @@ class Batches(Generic[B_co]):
     rank: int = 0
     world: int = 1
     start: int = 0
+    prefetch: int = 0
 
     def __post_init__(self) -> None:
         if self.start > self.steps:
@@ -70,6 +71,14 @@ class Batches(Generic[B_co]):
         return self.steps - self.start
 
     def __iter__(self) -> Iterator[B_co]:
+        made = self._made()
+        if not self.prefetch:
+            return made
+        from energywh.datasets.prefetch import Prefetch
+
+        return Prefetch(made, self.prefetch)
+
+    def _made(self) -> Iterator[B_co]:
         return (self.windows.batch(self._indices(step)) for step in range(self.start, self.steps))
 
     def _indices(self, step: int) -> NDArray[np.int64]:
@@ -91,6 +100,7 @@ def cut_batches(
     rank: int,
     world: int,
     start: int,
+    prefetch: int,
 ) -> Batches[B_co]:
     """Return the batches; `energywh.datasets.windows.Windows.batches` documents the arguments and errors."""
     for name, value in (("seed", seed), ("epoch", epoch)):
@@ -103,7 +113,8 @@ def cut_batches(
         raise UsageError(f"rank must be 0 to {world - 1}, as world is {world}, not {rank}")
     start = whole_number(start, "start", 0, "batches already taken")
     order = permutation(len(windows), seed, epoch) if shuffle else None
-    return Batches(windows, size, order, drop_last, rank, world, start)
+    prefetch = whole_number(prefetch, "prefetch", 0, "batches made ahead")
+    return Batches(windows, size, order, drop_last, rank, world, start, prefetch)
 
 
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

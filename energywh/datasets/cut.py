@@ -58,6 +58,13 @@ class _Cut:
             numbers if self._batched else numbers[0], len(self._windows.regions), one_hot=self._windows.one_hot
         )
 
+    def ready(self) -> None:
+        """Compute all that the window has now, and not when it is used."""
+        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.static]
+        if self._windows.future:
+            arrays += [self.future, self.future_mask]
+        self._windows.library.compute(arrays)
+
     def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
         library = self._windows.library
         if self._batched:

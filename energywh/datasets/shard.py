@@ -233,6 +233,11 @@ class ShardBatch:
         horizon = self._shard.windows.horizon
         return (Piece(0, horizon, horizon),) if horizon else self._shard.pieces
 
+    def ready(self) -> None:
+        """Compute all that the batch has now, and not when it is used."""
+        library = self._shard.windows.library
+        library.compute([self.inputs, self.targets, self.mask, self.target_mask])
+
     def _values(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:
         windows = self._shard.windows
         values = windows.library.pieces(matrix.values, (self._rows + offset).tolist(), pieces)

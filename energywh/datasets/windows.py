@@ -224,6 +224,7 @@ class Windows:
         rank: int = 0,
         world: int = 1,
         start: int = 0,
+        prefetch: int = 0,
     ) -> Batches[Batch]:
         """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
 
@@ -235,10 +236,11 @@ class Windows:
             rank, world: which of how many processes this is, each of which takes other windows.
             start: batches to leave out from the beginning, as they were taken before: with the same other arguments
                 exactly those after them come.
+            prefetch: batches that a thread makes ahead, complete with masks, while the last one is worked on; 2 will
+                do. `energywh.datasets.prefetch.Prefetch`, which is what iterates then, also says how much was waited.
 
         Raises:
-            UsageError: ``size``, ``world``, ``rank`` or ``start`` is not a whole number in its range, or ``seed`` or
-                ``epoch`` not a whole number.
+            UsageError: ``seed``, ``epoch`` or another argument is not a whole number, or not in its range.
         """
         return cut_batches(
             self,
@@ -250,6 +252,7 @@ class Windows:
             rank=rank,
             world=world,
             start=start,
+            prefetch=prefetch,
         )
 
 

@@ -31,7 +31,7 @@ class Numbers:
 
 def batches(count: int, size: Any, **options: Any) -> Batches[list[int]]:
     every: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 1, "drop_last": False}
-    every |= {"rank": 0, "world": 1, "start": 0}
+    every |= {"rank": 0, "world": 1, "start": 0, "prefetch": 0}
     return cut_batches(Numbers(count), size, **(every | options))
 
 
@@ -98,6 +98,7 @@ def test_from_any_step_on_the_same_batches_come(
         ({"world": 0}, "world must be a whole number of ranks, 1 or more"),
         ({"rank": -1}, "rank must be a whole number"),
         ({"rank": 2, "world": 2}, "rank must be 0 to 1, as world is 2, not 2"),
+        ({"prefetch": -1}, "prefetch must be a whole number of batches made ahead, 0 or more"),
         ({"start": 1.5}, "start must be a whole number"),
     ],
 )
