@@ -68,6 +68,9 @@ class Arrays(Protocol):
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         """Return which of ``count`` classes each is: int32 of the same shape, or 0 and 1 over one more axis."""
 
+    def numpy(self, array: Any) -> NDArray[Any]:
+        """Return the array as NumPy, C-contiguous; bfloat16 as float32."""
+
     def compute(self, arrays: Sequence[Any]) -> None:
         """Compute what would be computed when it is used."""
 
@@ -115,6 +118,9 @@ class NumpyArrays:
 
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         return np.eye(count, dtype=self._dtype)[numbers] if one_hot else numbers
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.ascontiguousarray(array)
 
     def compute(self, arrays: Sequence[Any]) -> None:
         pass
@@ -165,6 +171,9 @@ class MlxArrays:
     def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
         index = self._mx.array(numbers)
         return self._mx.eye(count, dtype=self._dtype)[index] if one_hot else index
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.ascontiguousarray(array.astype(self._mx.float32) if array.dtype == self._mx.bfloat16 else array)
 
     def compute(self, arrays: Sequence[Any]) -> None:
         self._mx.eval(arrays)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from energywh.datasets.frame import Matrix
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from energywh.datasets.windows import Windows
 
 
@@ -96,6 +98,27 @@ class Batch(_Cut):
         which = windows.starts[indices]
         self.regions: NDArray[np.str_] = which["region"]
         self.hours: NDArray[np.datetime64] = which["hour_utc"]
+
+    def to_arrow(self) -> pa.RecordBatch:
+        """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
+
+        future and future_mask too, where there are columns known ahead; bfloat16, which Arrow has not, as float32.
+        """
+        import pyarrow as pa
+
+        names = ["inputs", "targets", "mask", "target_mask"]
+        if self._windows.future:
+            names += ["future", "future_mask"]
+        tensors = {}
+        for name in names:
+            array = self._windows.library.numpy(getattr(self, name))
+            kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(array.dtype), array.shape[1:])
+            # pyarrow's own way from NumPy (26.0) refuses arrays with an axis of one.
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array[0].size)
+            tensors[name] = pa.ExtensionArray.from_storage(kind, flat)
+        return pa.RecordBatch.from_pydict(
+            {"region": pa.array(self.regions), "hour_utc": pa.array(self.hours.astype("datetime64[s]")), **tensors}
+        )
 
     def __len__(self) -> int:
         return len(self.indices)

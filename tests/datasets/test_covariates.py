@@ -164,6 +164,27 @@ def test_other_frameworks_take_batches_through_dlpack(warehouse: energywh.Wareho
         np.testing.assert_array_equal(np.from_dlpack(array), np.asarray(array))
 
 
+@pytest.mark.parametrize(("kind", "dtype"), [("numpy", "float16"), ("mlx", "float32"), ("mlx", "bfloat16")])
+def test_other_programs_take_batches_through_arrow(kind: Any, dtype: Any) -> None:
+    rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i % 3 else 0.5, i % 100) for i in range(100)}
+    with table_of(rows) as connection:
+        windows = cut_windows(
+            connection, "main.series", target="y", length=20, stride=3, future="x", as_=kind, dtype=dtype
+        )
+    assert isinstance(windows, Windows)
+    batch = next(iter(windows.batches(4)))
+    table = batch.to_arrow()
+    assert table.num_rows == 4
+    assert table["region"].to_pylist() == ["CISO"] * 4
+    assert table["hour_utc"].to_numpy().tolist() == batch.hours.astype("datetime64[s]").tolist()
+    for name in ("inputs", "targets", "mask", "target_mask", "future", "future_mask"):
+        wanted = np.array(getattr(batch, name).tolist())
+        found = table[name]
+        assert found.type.shape == list(wanted.shape[1:])
+        values = np.array(found.storage.flatten().to_pylist()).reshape(wanted.shape)
+        np.testing.assert_array_equal(values, wanted)
+
+
 def test_ranks_share_the_windows_of_a_warehouse(warehouse: energywh.Warehouse) -> None:
     windows = cut(warehouse, stride=5)
     ranks = [windows.batches(4, shuffle=True, seed=1, rank=rank, world=3) for rank in range(3)]

@@ -87,12 +87,12 @@ def test_the_wait_is_measured() -> None:
         assert batches.waiting == 0
         for _ in batches:
             pass
-        assert 0.1 < batches.waited < 0.5
+        assert batches.waited > 0.1
         assert batches.waiting > 0.8
     with Prefetch(range(4), 2) as ready:
         for _ in ready:
             time.sleep(0.03)
-        assert ready.waiting < 0.2
+        assert ready.waiting < 0.5
 
 
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])

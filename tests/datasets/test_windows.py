@@ -550,7 +550,10 @@ sys.path.insert(0, {str(tmp_path)!r})
 import energywh
 with energywh.open({str(warehouse.home.path)!r}) as warehouse:
     windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24, as_="numpy")
-    print(next(iter(windows.batches(2))).inputs.shape)
+    batch = next(iter(windows.batches(2, prefetch=1)))
+    print(batch.inputs.shape)
+    import numpy
+    print((numpy.from_dlpack(batch.inputs) == batch.inputs).all(), batch.to_arrow().num_rows)
     print(warehouse.context(hours=4, as_="numpy").inputs.shape)
     try:
         warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24)
@@ -559,9 +562,9 @@ with energywh.open({str(warehouse.home.path)!r}) as warehouse:
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     lines = found.stdout.splitlines()
-    assert lines[:2] == ["(2, 24, 3)", "(2, 4, 3)"]
-    assert "no wheel for this machine" in lines[2]
-    assert "as_='numpy'" in lines[2]
+    assert lines[:3] == ["(2, 24, 3)", "True 2", "(2, 4, 3)"]
+    assert "no wheel for this machine" in lines[3]
+    assert "as_='numpy'" in lines[3]
 
 
 def test_an_hour_that_misses_an_input_can_still_be_a_target() -> None:
