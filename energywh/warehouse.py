@@ -214,6 +214,9 @@ class Warehouse:
                 feature or target it uses.
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
+            memory: "ram" (default); "disk" lays the values into a file of the home's cache folder, for data that memory
+                cannot hold: the same windows in the same order, each copied out when it is taken. Or the Path of
+                another folder. The file has no name and is gone with the windows.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
@@ -228,6 +231,7 @@ class Warehouse:
         Raises:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
+            StorageError: no room for memory="disk", or a folder that cannot be written to.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
@@ -238,7 +242,14 @@ class Warehouse:
                 known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
                 raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
-            self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
+            self.connection,
+            source,
+            target=target,
+            length=length,
+            stride=stride,
+            splits=splits,
+            cache=self.home.cache,
+            **options,
         )
 
     def context(

@@ -23,11 +23,13 @@ hold the target's own past: inputs[:, i] knows the target up to hour i, never th
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from energywh.datasets.shard import Layout, Shard
 
 Gaps = Literal["mask", "split", "drop"]
+Memory = Literal["ram", "disk"] | Path
 Static = Literal["index", "one-hot"]
 Overlap = Literal["none", "inputs"]
 Moment = str | date | datetime
@@ -67,6 +70,7 @@ class Options(TypedDict, total=False):
     gaps: Gaps
     dtype: DType
     as_: Kind
+    memory: Memory
     since: Moment | None
     until: Moment | None
 
@@ -148,8 +152,13 @@ class Windows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of values and masks held, shared by all splits of one call; a window adds 8 for its place."""
+        """Bytes of values and masks held in memory, shared by all splits of one call; a window adds 8 for its place."""
         return self.frame.nbytes
+
+    @property
+    def disk_nbytes(self) -> int:
+        """Bytes of values that lie in a file, with memory="disk"; 0 without."""
+        return self.frame.disk_nbytes
 
     @cached_property
     def starts(self) -> NDArray[np.void]:
@@ -274,16 +283,25 @@ def cut_windows(
     gaps: Gaps = "mask",
     dtype: DType = "float32",
     as_: Kind = "mlx",
+    memory: Memory = "ram",
     since: Moment | None = None,
     until: Moment | None = None,
+    cache: Path | None = None,
 ) -> Windows | tuple[Windows, ...]:
-    """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors."""
+    """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors.
+
+    Args:
+        cache: folder for memory="disk"; by default that for temporary files.
+    """
     shape = _shape(length, stride, horizon)
     if gaps not in ("mask", "split", "drop"):
         raise UsageError(f"gaps must be 'mask', 'split' or 'drop', not {gaps!r}")
     if static not in ("index", "one-hot"):
         raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
-    library = arrays(as_, dtype)
+    if not isinstance(memory, Path) and memory not in ("ram", "disk"):
+        raise UsageError(f"memory must be 'ram', 'disk' or the Path of a folder, not {memory!r}")
+    folder = memory if isinstance(memory, Path) else (cache or Path(tempfile.gettempdir()))
+    library = arrays(as_, dtype, None if memory == "ram" else folder)
     bound = bind(connection, source)
     named = named_regions(regions)
     inputs = (
@@ -308,7 +326,7 @@ def cut_windows(
     cuts = [as_hour(moment, "a split") for moment in points]
     ahead_of_cuts = lookahead(connection, bound) if cuts and purge is None else 0
     purge = ahead_of_cuts if purge is None else whole_number(purge, "purge", 0)
-    frame = load(connection, bound, wanted, library)
+    frame = load(connection, bound, wanted, library, streamed=memory != "ram")
     _report_empty(frame, bound, drop=gaps == "drop")
 
     ahead = Ahead(frame.future, None) if wanted.future else Ahead(frame.features, [*map(inputs.index, known)])
