@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from energywh.datasets.arrays import DType, Kind
-    from energywh.datasets.context import Context
+    from energywh.datasets.context import Context, Scales
     from energywh.datasets.windows import Moment, Options, Windows
 
 
@@ -261,6 +261,7 @@ class Warehouse:
         *,
         dtype: DType = "float32",
         as_: Kind = "mlx",
+        scaler: Scales | None = None,
         now: datetime | None = None,
     ) -> Context:
         """Return the latest ``hours`` complete hours of each region, for inference.
@@ -269,6 +270,9 @@ class Warehouse:
         240 hours. A region with a shorter history than others is masked before it begins.
 
         Args:
+            features: columns, by default all numeric ones; a trained model wants those of its training set, in their
+                order: ``train.columns``.
+            scaler: scales the values as those of the training set were; by default they are as the source has them.
             now: naive UTC moment from which the age is counted; by default the present.
 
         Raises:
@@ -279,7 +283,15 @@ class Warehouse:
         from energywh.datasets.context import latest
 
         return latest(
-            self.connection, source, hours=hours, regions=regions, features=features, dtype=dtype, as_=as_, now=now
+            self.connection,
+            source,
+            hours=hours,
+            regions=regions,
+            features=features,
+            dtype=dtype,
+            as_=as_,
+            scaler=scaler,
+            now=now,
         )
 
 
