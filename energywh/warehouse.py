@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from energywh.datasets.arrays import DType, Kind
-    from energywh.datasets.context import Context
+    from energywh.datasets.context import Context, Scales
     from energywh.datasets.folds import FoldOptions, Folds
     from energywh.datasets.windows import Moment, Normalize, Options, Windows
 
@@ -205,11 +205,19 @@ class Warehouse:
             features: columns of the input; by default all numeric ones that any of the regions named has a value of
                 (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
                 made in hindsight, such as demand_clean_mwh: these know later hours.
+            future: columns to give of the hours of the targets too, known before these begin; by default the features
+                whose description is marked [ahead]. What is made a day ahead is known a day ahead: with a longer
+                horizon name those that your forecast will have, such as the calendar.
+            static: how a batch tells its region: "index" (default), its number, or "one-hot".
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
-                windows without a single target value; "drop" leaves out every window that misses a value of a
+                windows without a single target value; "split" cuts windows only from stretches of hours with a target;
+                "drop" leaves out every window that misses a value of a
                 feature or target it uses.
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
+            memory: "ram" (default); "disk" lays the values into a file of the home's cache folder, for data that memory
+                cannot hold: the same windows in the same order, each copied out when it is taken. Or the Path of
+                another folder. The file has no name and is gone with the windows.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
@@ -232,6 +240,7 @@ class Warehouse:
         Raises:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
+            StorageError: no room for memory="disk", or a folder that cannot be written to.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
@@ -242,7 +251,14 @@ class Warehouse:
                 known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
                 raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
-            self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
+            self.connection,
+            source,
+            target=target,
+            length=length,
+            stride=stride,
+            splits=splits,
+            cache=self.home.cache,
+            **options,
         )
 
     def folds(
@@ -309,6 +325,7 @@ class Warehouse:
         *,
         dtype: DType = "float32",
         as_: Kind = "mlx",
+        scaler: Scales | None = None,
         now: datetime | None = None,
     ) -> Context:
         """Return the latest ``hours`` complete hours of each region, for inference.
@@ -317,6 +334,9 @@ class Warehouse:
         240 hours. A region with a shorter history than others is masked before it begins.
 
         Args:
+            features: columns, by default all numeric ones; a trained model wants those of its training set, in their
+                order: ``train.columns``.
+            scaler: scales the values as those of the training set were; by default they are as the source has them.
             now: naive UTC moment from which the age is counted; by default the present.
 
         Raises:
@@ -327,7 +347,15 @@ class Warehouse:
         from energywh.datasets.context import latest
 
         return latest(
-            self.connection, source, hours=hours, regions=regions, features=features, dtype=dtype, as_=as_, now=now
+            self.connection,
+            source,
+            hours=hours,
+            regions=regions,
+            features=features,
+            dtype=dtype,
+            as_=as_,
+            scaler=scaler,
+            now=now,
         )
 
 

@@ -116,7 +116,7 @@ def fit(
         UnknownNameError, UsageError: a column for ``log`` that there is not, or that is negative or left alone.
         WindowError: a column with values in the frame, but none in ``hours``.
     """
-    columns = tuple(dict.fromkeys((*frame.features.columns, *frame.targets.columns)))
+    columns = tuple(dict.fromkeys((*frame.features.columns, *frame.targets.columns, *frame.future.columns)))
     alone = _left_alone(connection, source, columns)
     measured = tuple(name for name in columns if name not in alone)
     auto = chosen.log == "auto"
@@ -250,7 +250,7 @@ def _report(
     """Refuse columns without a value in train, and warn of what cannot be scaled by its own values."""
     told = {
         (frame.axis.regions[region], name)
-        for matrix in (frame.features, frame.targets)
+        for matrix in (frame.features, frame.targets, frame.future)
         for region, counts in enumerate(matrix.missing.counts(frame.axis))
         for name, count in zip(matrix.columns, counts.tolist(), strict=True)
         if count < frame.axis.hours(region)

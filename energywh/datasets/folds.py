@@ -24,7 +24,18 @@ from numpy.typing import NDArray
 from energywh.datasets import fitting, scaling
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import DType, Kind, arrays
-from energywh.datasets.windows import Gaps, Moment, Normalize, Windows, as_hour, cut_windows, left_free
+from energywh.datasets.windows import (
+    Ahead,
+    Gaps,
+    Moment,
+    Normalize,
+    Static,
+    Windows,
+    as_hour,
+    cut_windows,
+    left_free,
+    whole_hours,
+)
 from energywh.durations import hour_time, parse_duration_hours
 from energywh.errors import UsageError, WindowError
 
@@ -37,6 +48,8 @@ class FoldOptions(TypedDict, total=False):
 
     regions: Sequence[str] | str | None
     features: Sequence[str] | str | None
+    future: Sequence[str] | str | None
+    static: Static
     gaps: Gaps
     as_: Kind
     since: Moment | None
@@ -93,8 +106,9 @@ class Folds:
         assert isinstance(whole, Windows)
         self._whole = whole
         self._library = arrays(options.get("as_", "mlx"), dtype)
-        self._usable = cutting.usable(whole.frame) if options.get("gaps") == "drop" else None
         self._told = cutting.targets_before(whole.frame)
+        needed = whole.ahead if options.get("future") is not None else None
+        self._usable = whole_hours(whole.frame, options.get("gaps", "mask"), self._told, needed)
         self._free = left_free(connection, whole.origin.source, purge, "inputs")
         self._history = None if history is None else parse_duration_hours(history, "history")
         data = cutting.whole_time(whole.frame.axis)
@@ -132,6 +146,7 @@ class Folds:
                 scaler = fitting.fit(whole.origin.connection, whole.origin.source, frame, hours, scaler, stacklevel=3)
             if scaler is not None:
                 frame = scaling.scaled(frame, scaler, self._library)
+            ahead = Ahead(frame.features if whole.ahead.picks is not None else frame.future, whole.ahead.picks)
             train, test = (
                 Windows(
                     frame,
@@ -139,6 +154,8 @@ class Folds:
                     rows,
                     self._library,
                     one_target=whole.one_target,
+                    ahead=ahead,
+                    one_hot=whole.one_hot,
                     name=name,
                     origin=whole.origin,
                     normalization=scaler,

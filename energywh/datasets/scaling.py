@@ -154,7 +154,7 @@ class Scaler:
         Raises:
             UnknownNameError: a column or region that was not scaled.
         """
-        places = [self._place(name) for name in columns]
+        places = np.array([self._place(name) for name in columns], np.intp)
         row = self._row(region)
         log = np.array([name in self.log for name in columns], np.bool_)
         return np.array(self.center[row])[places], np.array(self.scale[row])[places], log
@@ -268,11 +268,12 @@ def scaled(frame: Frame, scaler: Scaler, library: Arrays | None = None) -> Frame
         frame,
         features=_scaled(frame.axis, frame.features, scaler, library),
         targets=_scaled(frame.axis, frame.targets, scaler, library),
+        future=_scaled(frame.axis, frame.future, scaler, library),
     )
 
 
 def _scaled(axis: Axis, matrix: Matrix, scaler: Scaler, library: Arrays | None) -> Matrix:
-    values = np.asarray(matrix.values)
+    values = matrix.values if isinstance(matrix.values, np.ndarray) else np.asarray(matrix.values)
     if library is None:
         array, view, locked = matrix.values, values, not values.flags.writeable
         view.flags.writeable = True

@@ -363,7 +363,9 @@ class Materializer:
             seal = f"{list(types.items())} {count} {xor} {total}"
             found[month_date] = Digest(count, hashlib.sha256(seal.encode()).hexdigest()[:16], tuple(held))
         if time_column is None and not found:
-            found[None] = Digest(0, hashlib.sha256(repr(list(types.items())).encode()).hexdigest()[:16], (0,) * len(types))
+            found[None] = Digest(
+                0, hashlib.sha256(repr(list(types.items())).encode()).hexdigest()[:16], (0,) * len(types)
+            )
         return found
 
     def _types_of(self, relation: str) -> dict[str, str]:

@@ -46,7 +46,7 @@ def rising(hours: int, regions: tuple[str, ...] = ("BPAT", "CISO")) -> Rows:
     horizon=st.integers(1, 5),
     purge=st.integers(0, 6),
     history=st.sampled_from([None, "20h"]),
-    gaps=st.sampled_from(["mask", "drop"]),
+    gaps=st.sampled_from(["mask", "split", "drop"]),
 )
 def test_targets_are_tested_once_and_train_ends_before_its_origin(
     first: int, every: int, length: int, stride: int, horizon: int, purge: int, history: str | None, gaps: Any

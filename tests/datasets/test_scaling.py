@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -297,6 +298,33 @@ def test_normalizing_takes_no_second_array() -> None:
     assert made[0].nbytes == raw[0].nbytes
     assert made[0].frame is made[1].frame
     assert not made[0].frame.features.values.flags.writeable
+
+
+@pytest.mark.parametrize("array", ["numpy", "mlx"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_windows_over_a_file_are_scaled_as_those_in_memory(tmp_path: Path, array: Any, dtype: Any) -> None:
+    with table_of(drawn(8, 100)) as connection:
+        kept, laid = (
+            parts_of(connection, 60, normalize="zscore", as_=array, dtype=dtype, memory=memory)[1]
+            for memory in ("ram", tmp_path)
+        )
+    assert laid.frame.disk_nbytes > 0
+    for one, other in zip(kept.batches(7), laid.batches(7), strict=True):
+        assert (np.asarray(one.inputs) == np.asarray(other.inputs)).all()
+        assert one.inputs.dtype == other.inputs.dtype
+
+
+@pytest.mark.parametrize("features", [["y"], ["x", "y"]])
+def test_what_is_known_ahead_is_scaled_too(features: list[str]) -> None:
+    with table_of(drawn(8, 100)) as connection:
+        raw, made = (
+            parts_of(connection, 60, normalize=kind, features=features, future="x")[1] for kind in (None, "zscore")
+        )
+    scaler = made.normalization
+    assert scaler is not None
+    for old, new in zip(raw.batches(7), made.batches(7), strict=True):
+        wanted = scaler.transform(old.future, columns=["x"], regions=old.regions, mask=old.future_mask)
+        np.testing.assert_allclose(new.future, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import warnings
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 import energywh
 from energywh.datasets.source import bind, lookahead, lookback
-from energywh.datasets.windows import Windows, cut_windows, permutation
+from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
@@ -380,38 +379,6 @@ def test_since_and_until_are_inclusive_hours(warehouse: energywh.Warehouse) -> N
     assert windows.window(22).targets.tolist() == [20000 + 71]
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_batches_know_their_number_and_hold_each_window_once(
-    warehouse: energywh.Warehouse, size: int, drop_last: bool
-) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    batches = windows.batches(size, shuffle=True, seed=1, drop_last=drop_last)
-    parts = [batch.indices for batch in batches]
-    assert len(batches) == len(parts) == (len(windows) // size if drop_last else math.ceil(len(windows) / size))
-    seen = np.concatenate([*parts, []])
-    assert len(set(seen.tolist())) == len(seen) == (len(parts) * size if drop_last else len(windows))
-
-
-@pytest.mark.parametrize(("size", "seed"), [("a", 0), (0, 0), (2.5, 0), (True, 0), (None, 0), (8, "a"), (8, None)])
-def test_a_batch_of_no_size_or_seed_is_refused(warehouse: energywh.Warehouse, size: Any, seed: Any) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    with pytest.raises(UsageError, match="must be a whole number"):
-        windows.batches(size, shuffle=True, seed=seed)
-
-
-def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
-    orders = {(seed, epoch): permutation(500, seed, epoch).tolist() for seed in range(3) for epoch in range(3)}
-    assert all(sorted(order) == list(range(500)) for order in orders.values())
-    assert len({tuple(order) for order in orders.values()}) == 9
-    assert orders[1, 2] == permutation(500, 1, 2).tolist()
-    # Written down, so that a release that shuffles otherwise is noticed.
-    assert permutation(8, 0, 0).tolist() == FIRST_SHUFFLE
-
-
-FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
-
-
 def test_numbers_that_are_not_finite_are_missing() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, 2.0) for i in range(6)}
     rows["CISO", EPOCH_HOUR + 1] = (float("nan"), 2.0)
@@ -466,7 +433,8 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
         ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
         ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
-        ({"gaps": "split"}, UsageError, "gaps must be"),
+        ({"gaps": "fill"}, UsageError, "gaps must be"),
+        ({"static": "embedding"}, UsageError, "static must be"),
         ({"as_": "torch"}, UsageError, "as_ must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),
         ({"splits": ["2023-01-20", "2023-01-10"]}, UsageError, "splits must be ascending"),
@@ -628,7 +596,10 @@ sys.path.insert(0, {str(tmp_path)!r})
 import energywh
 with energywh.open({str(warehouse.home.path)!r}) as warehouse:
     windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24, as_="numpy")
-    print(next(iter(windows.batches(2))).inputs.shape)
+    batch = next(iter(windows.batches(2, prefetch=1)))
+    print(batch.inputs.shape)
+    import numpy
+    print((numpy.from_dlpack(batch.inputs) == batch.inputs).all(), batch.to_arrow().num_rows)
     print(warehouse.context(hours=4, as_="numpy").inputs.shape)
     try:
         warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24)
@@ -637,9 +608,9 @@ with energywh.open({str(warehouse.home.path)!r}) as warehouse:
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     lines = found.stdout.splitlines()
-    assert lines[:2] == ["(2, 24, 3)", "(2, 4, 3)"]
-    assert "no wheel for this machine" in lines[2]
-    assert "as_='numpy'" in lines[2]
+    assert lines[:3] == ["(2, 24, 3)", "True 2", "(2, 4, 3)"]
+    assert "no wheel for this machine" in lines[3]
+    assert "as_='numpy'" in lines[3]
 
 
 def test_an_hour_that_misses_an_input_can_still_be_a_target() -> None:
