@@ -8,6 +8,7 @@ mlx.launch -n 2 examples/ring_attention/train.py
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import sys
 import time
@@ -230,18 +231,23 @@ def draw(judged: Judged, file: Path, days: int = 10) -> None:
 
 def main() -> None:
     options = arguments()
+    if importlib.util.find_spec("matplotlib") is None:
+        sys.exit("the picture needs matplotlib: pip install -e '.[examples]'")
     circle = Circle()
 
     def say(text: str) -> None:
         if circle.rank == 0:
             print(text, flush=True)
 
-    with energywh.open(options.home) as warehouse:
-        regions = options.regions.split(",") if options.regions else None
-        train_windows, test_windows, scale, test_since = load(warehouse, regions, options.length, options.test_since)
+    regions = options.regions.split(",") if options.regions else None
+    try:
+        with energywh.open(options.home) as warehouse:
+            train_windows, test_windows, scale, since = load(warehouse, regions, options.length, options.test_since)
+    except energywh.EnergywhError as error:
+        sys.exit(str(error))
     say(
         f"{len(train_windows):,} sequences of {options.length:,} hours to train on, of {', '.join(scale.regions)}; "
-        f"test from {test_since:%Y-%m-%d}; {circle.world} device{'s' * (circle.world > 1)}, {options.layout}"
+        f"test from {since:%Y-%m-%d}; {circle.world} device{'s' * (circle.world > 1)}, {options.layout}"
     )
     trainer = Trainer(options, circle, scale)
     train(trainer, train_windows, say)

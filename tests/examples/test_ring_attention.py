@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import energywh
 from energywh.datasets.shard import LAYOUTS, Ring
 from energywh.home import Home
 from tests.datasets.published import publish
@@ -18,6 +22,15 @@ from tests.examples.processes import ROOT, run_ranks
 pytest.importorskip("mlx.core", reason="MLX cannot be imported here, and the example is in MLX")
 
 EXAMPLE = ROOT / "examples" / "ring_attention"
+
+
+def of_the_example(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a file of the example, whose names are too plain to stay imported."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)
+    return module
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -39,8 +52,7 @@ def test_scores_too_great_to_exponentiate_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("length", [1, 7, 100, 203])
 def test_blocks_hold_every_place_once_and_no_jump(layout: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    from ring import blocks  # type: ignore[import-not-found]
+    blocks = of_the_example("ring", monkeypatch).blocks
 
     for rank in range(4):
         positions = Ring(length, 4, layout).positions(rank)  # type: ignore[arg-type]
@@ -51,8 +63,6 @@ def test_blocks_hold_every_place_once_and_no_jump(layout: str, length: int, monk
             assert len(part) <= 8
             assert (block.first, block.last) == (part.min(), part.max())
             assert len(set(np.diff(part).tolist())) <= 1
-    for name in ("ring", "model", "data", "train"):
-        sys.modules.pop(name, None)
 
 
 GRID = """
@@ -79,6 +89,39 @@ INSERT INTO energywh.model VALUES
     ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 0),
     ('features.calendar', 'table', ['region', 'hour_utc'], 'hour_utc', 0);
 """
+CHANGED = "2023-02-10"  # from here on, other values
+
+
+def test_what_the_model_is_told_comes_from_a_day_before_and_its_scale_from_before_the_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = of_the_example("data", monkeypatch)
+    found = []
+    for number, change in enumerate(("", "value + 777")):
+        home = Home(tmp_path / str(number))
+        columns = ", ".join(
+            f"{change or name} AS {name}"
+            for name in ("demand_clean_mwh", "demand_screened_mwh", "demand_forecast_mwh", "temperature_c")
+        )
+        replaced = (
+            f"CREATE OR REPLACE TABLE normalized.grid AS FROM normalized.grid WHERE hour_utc < '{CHANGED}' "
+            f"UNION ALL SELECT * REPLACE ({columns}) FROM normalized.grid WHERE hour_utc >= '{CHANGED}'"
+        )
+        publish(home, [GRID, replaced])
+        with energywh.open(home.path) as warehouse:
+            told = f"SELECT region, hour_utc, {', '.join(data.KNOWN + data.CALENDAR)} FROM ({data.QUERY}) ORDER BY ALL"
+            # The row of an hour is for the hour after it: known is what is 24 hours older than that.
+            inputs = warehouse.sql(f"SELECT * FROM ({told}) WHERE hour_utc < TIMESTAMP '{CHANGED}' + INTERVAL 23 HOUR")
+            last = warehouse.sql(f"SELECT * FROM ({told}) WHERE hour_utc = TIMESTAMP '{CHANGED}' + INTERVAL 23 HOUR")
+            scale = data.scale_before(warehouse, ("BPAT", "CISO"), datetime.fromisoformat(CHANGED))
+            found.append((inputs.fetchall(), (scale.mean.tolist(), scale.deviation.tolist()), last.fetchall()))
+    (inputs, scale, last), (other_inputs, other_scale, other_last) = found
+    assert len(inputs) > 1800
+    assert inputs == other_inputs
+    assert scale == other_scale
+    assert last != other_last
+
+
 SMALL = ("--length", "101", "--steps", "5", "--batch", "3", "--width", "8", "--heads", "2", "--block", "32")
 
 
