@@ -62,15 +62,15 @@ class Circle:
         self._last = mx.depends([received], [sent])
         return self._last[0]
 
-    def sum(self, *arrays: mx.array) -> list[mx.array]:
-        """Return the sums over all devices, at once: no other message may be under way in the meantime."""
-        mx.eval(arrays)
-        totals = [mx.distributed.all_sum(x, group=self.group, stream=mx.cpu) for x in arrays]
-        mx.eval(totals)
-        return totals
+    def sum(self, x: mx.array) -> mx.array:
+        """Return the sum of the ``x`` of every device; waits until all that went before is done, as does `gather`."""
+        mx.eval(x)
+        total = mx.distributed.all_sum(x, group=self.group, stream=mx.cpu)
+        mx.eval(total)
+        return total
 
     def gather(self, x: mx.array) -> mx.array:
-        """Return (world, ...): the ``x`` of every device, at once."""
+        """Return (world, ...): the ``x`` of every device."""
         mx.eval(x)
         gathered = mx.distributed.all_gather(x[None], group=self.group, stream=mx.cpu)
         mx.eval(gathered)
@@ -106,8 +106,10 @@ def attend(q: mx.array, k: mx.array, v: mx.array, allowed: mx.array | None) -> t
         The weighted mean of the values (B, H, n, D), and the log-sum-exp of the scores (B, H, n, 1).
     """
     scores = scores_of(q, k, allowed)
-    lse = mx.maximum(mx.logsumexp(scores, axis=-1, keepdims=True), NOTHING)
-    return mx.exp(scores - lse) @ v, lse
+    top = mx.maximum(scores.max(axis=-1, keepdims=True), NOTHING)
+    weights = mx.exp(scores - top)  # at most 1
+    total = weights.sum(axis=-1, keepdims=True)  # at least 1, or 0 for a query that sees no key here
+    return weights @ v / mx.maximum(total, 1), mx.maximum(top + mx.log(total), NOTHING)
 
 
 def scores_of(q: mx.array, k: mx.array, allowed: mx.array | None) -> mx.array:
