@@ -44,6 +44,11 @@ class Home:
         return self.path / "parquet"
 
     @property
+    def cache(self) -> Path:
+        """Files without a name, of windows that memory cannot hold."""
+        return self.path / "cache"
+
+    @property
     def docs(self) -> Path:
         return self.path / "docs"
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from energywh.datasets.arrays import DType, Kind
-    from energywh.datasets.context import Context
-    from energywh.datasets.windows import Moment, Options, Windows
+    from energywh.datasets.context import Context, Scales
+    from energywh.datasets.folds import FoldOptions, Folds
+    from energywh.datasets.windows import Moment, Normalize, Options, Windows
 
 
 def open(
@@ -204,18 +205,34 @@ class Warehouse:
             features: columns of the input; by default all numeric ones that any of the regions named has a value of
                 (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
                 made in hindsight, such as demand_clean_mwh: these know later hours.
+            future: columns to give of the hours of the targets too, known before these begin; by default the features
+                whose description is marked [ahead]. What is made a day ahead is known a day ahead: with a longer
+                horizon name those that your forecast will have, such as the calendar.
+            static: how a batch tells its region: "index" (default), its number, or "one-hot".
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
-                windows without a single target value; "drop" leaves out every window that misses a value of a
+                windows without a single target value; "split" cuts windows only from stretches of hours with a target;
+                "drop" leaves out every window that misses a value of a
                 feature or target it uses.
             dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
             as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
+            memory: "ram" (default); "disk" lays the values into a file of the home's cache folder, for data that memory
+                cannot hold: the same windows in the same order, each copied out when it is taken. Or the Path of
+                another folder. The file has no name and is gone with the windows.
             since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
+            holdout: regions to hold out: with windows in the last part alone, in the time of that part. With splits=()
+                they are (train, test) by region alone, over the whole time.
+            normalize: "zscore", "robust", "minmax" or "none", a dict of the arguments of `Windows.scaler`, such as
+                ``{"kind": "robust", "by": "global", "log": "auto"}``, or a `Scaler` made before. Measured by SQL in the
+                hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the
+                scaler: its ``inverse`` takes predictions back, its ``to_dict`` keeps it. Missing values stay 0, which
+                then is the mean (robust: the median, minmax: the least).
             purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
                 is computed from an hour of a later one; by default the look-ahead that the model, or of a query the
                 models that it reads, declare (what the query itself looks ahead is for you to add). Features look
-                back only, which gives nothing away.
+                back only, which gives nothing away; "lookback" adds how far, so that no lag of a test hour reads
+                an hour of train either.
 
         Returns:
             `Windows`, or with splits a tuple with one for each part.
@@ -223,6 +240,7 @@ class Warehouse:
         Raises:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
+            StorageError: no room for memory="disk", or a folder that cannot be written to.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
@@ -233,7 +251,69 @@ class Warehouse:
                 known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
                 raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
         return cut_windows(
-            self.connection, source, target=target, length=length, stride=stride, splits=splits, **options
+            self.connection,
+            source,
+            target=target,
+            length=length,
+            stride=stride,
+            splits=splits,
+            cache=self.home.cache,
+            **options,
+        )
+
+    def folds(
+        self,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        horizon: int,
+        origins: Sequence[Moment] | None = None,
+        first: Moment | None = None,
+        every: str | None = None,
+        history: str | None = None,
+        purge: int | None = None,
+        normalize: Normalize | None = None,
+        dtype: DType = "float32",
+        **options: Unpack[FoldOptions],
+    ) -> Folds:
+        """Cut rolling-origin folds for a backtest; `energywh.datasets.folds` draws them.
+
+        ``for fold in wh.folds(...)`` gives ``fold.train``, ``fold.test`` and ``fold.origin``. The source is asked once
+        and one array is held, whatever the number of folds.
+
+        Args:
+            source, target, length, stride, horizon, options: as for `windows`; a horizon of 1 or more.
+            origins: first hours of the tests, ascending; each test goes on to the next origin, the last to the end.
+            first, every: instead of these, the first of them and the time to the next, such as "30d"; the last test
+                may be shorter.
+            history: how much before its origin a fold trains on, such as "365d"; by default all.
+            purge: hours left free before each origin; by default the look-ahead that models declare.
+            normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
+
+        Raises:
+            UnknownNameError: no such model, column or region.
+            UsageError: wrong SQL or arguments.
+            WindowError: an origin outside the data, or a fold without a window to train or test.
+        """
+        from energywh.datasets.folds import Folds
+
+        return Folds(
+            self.connection,
+            source,
+            target=target,
+            length=length,
+            stride=stride,
+            horizon=horizon,
+            origins=origins,
+            first=first,
+            every=every,
+            history=history,
+            purge=purge,
+            normalize=normalize,
+            dtype=dtype,
+            **options,
         )
 
     def context(
@@ -245,6 +325,7 @@ class Warehouse:
         *,
         dtype: DType = "float32",
         as_: Kind = "mlx",
+        scaler: Scales | None = None,
         now: datetime | None = None,
     ) -> Context:
         """Return the latest ``hours`` complete hours of each region, for inference.
@@ -253,6 +334,9 @@ class Warehouse:
         240 hours. A region with a shorter history than others is masked before it begins.
 
         Args:
+            features: columns, by default all numeric ones; a trained model wants those of its training set, in their
+                order: ``train.columns``.
+            scaler: scales the values as those of the training set were; by default they are as the source has them.
             now: naive UTC moment from which the age is counted; by default the present.
 
         Raises:
@@ -263,7 +347,15 @@ class Warehouse:
         from energywh.datasets.context import latest
 
         return latest(
-            self.connection, source, hours=hours, regions=regions, features=features, dtype=dtype, as_=as_, now=now
+            self.connection,
+            source,
+            hours=hours,
+            regions=regions,
+            features=features,
+            dtype=dtype,
+            as_=as_,
+            scaler=scaler,
+            now=now,
         )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energywh.datasets.arrays import DType, Kind, arrays
+from energywh.datasets.batches import whole_number
 from energywh.datasets.frame import Frame, Wanted, load
 from energywh.datasets.source import bind
-from energywh.datasets.windows import named_regions, whole_number
+from energywh.datasets.windows import named_regions
 from energywh.durations import HOUR, hour_time, utc_now
 from energywh.errors import WindowError
 
@@ -32,7 +33,7 @@ class Context:
     """The latest complete hours of R regions, H hours and F features.
 
     Attributes:
-        inputs: (R, H, F), missing values 0.
+        inputs: (R, H, F), missing values 0; as the source has them, or scaled if a scaler was given.
         mask: (R, H, F) booleans, True where the source has the value; hours before a region's history are False.
         regions: (R,) codes, in the order asked for.
         columns: (F,) features.
@@ -48,6 +49,56 @@ class Context:
     age_hours: NDArray[np.float64]
 
 
+class Scales(Protocol):
+    """What brings values to the scale of a training set, such as `energywh.datasets.scaling.Scaler`."""
+
+    def transform(self, values: Any, *, columns: Any, regions: Any, mask: Any) -> Any:
+        """Return ``values`` (hours, columns) of one region scaled; 0 where the mask is False."""
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One column over the hours of one region; None where it has no value. ``missing`` counts hours."""
+
+    name: str
+    last: float | None
+    mean: float | None
+    least: float | None
+    greatest: float | None
+    missing: int
+
+
+@dataclass(frozen=True)
+class RegionSummary:
+    """The hours of one region, UTC; ``there`` is the share of values that are not missing."""
+
+    region: str
+    first_hour: datetime
+    last_hour: datetime
+    age_hours: float
+    there: float
+    columns: list[ColumnSummary]
+
+
+def summaries(context: Context) -> list[RegionSummary]:
+    """Return what the context holds, in short, by region."""
+    values, mask = np.asarray(context.inputs, np.float64), np.asarray(context.mask)
+    found = []
+    for place, region in enumerate(context.regions):
+        columns = []
+        for number, name in enumerate(context.columns):
+            there = mask[place, :, number]
+            known = values[place, there, number]
+            last = float(values[place, -1, number]) if there[-1] else None
+            mean, least, greatest = (float(of(known)) if len(known) else None for of in (np.mean, np.min, np.max))
+            columns.append(ColumnSummary(name, last, mean, least, greatest, int((~there).sum())))
+        last_hour = hour_time(int(context.hours[place].astype(np.int64)))
+        first_hour = last_hour - (mask.shape[1] - 1) * HOUR
+        age = float(context.age_hours[place])
+        found.append(RegionSummary(region, first_hour, last_hour, age, float(mask[place].mean()), columns))
+    return found
+
+
 def latest(
     connection: duckdb.DuckDBPyConnection,
     source: str,
@@ -57,6 +108,7 @@ def latest(
     features: Sequence[str] | str | None,
     dtype: DType,
     as_: Kind,
+    scaler: Scales | None,
     now: datetime | None,
 ) -> Context:
     """Take the context; `energywh.Warehouse.context` documents the arguments and errors."""
@@ -68,12 +120,12 @@ def latest(
     frame = load(connection, bound, wanted, arrays("numpy", "float32"))
     count = len(frame.axis.regions)
     ends = [_complete(frame, region) for region in range(count)]
-    there = [end - int(frame.axis.offset[region]) for region, end in enumerate(ends)]
-    if max(there) < hours:
-        most = there.index(max(there))
+    complete = [end - int(frame.axis.offset[region]) for region, end in enumerate(ends)]
+    if max(complete) < hours:
+        most = complete.index(max(complete))
         raise WindowError(
             f"no region of {bound.name} has {hours:,} hours up to its last complete one; the most are "
-            f"{there[most]:,}, of {frame.axis.regions[most]}: ask for no more"
+            f"{complete[most]:,}, of {frame.axis.regions[most]}: ask for no more"
         )
     width = len(frame.features.columns)
     shape = (count, hours, width)
@@ -83,8 +135,13 @@ def latest(
     for region in range(count):
         start, end = int(frame.axis.offset[region]), ends[region]
         first = max(end - hours, start)
-        view[region, hours - (end - first) :] = frame.features.values[first:end]
-        present[region, hours - (end - first) :] = frame.features.missing.present([first], end - first)[0]
+        there = frame.features.missing.present([first], end - first)[0]
+        values = frame.features.values[first:end]
+        if scaler is not None:
+            name = frame.axis.regions[region]
+            values = scaler.transform(values, columns=frame.features.columns, regions=name, mask=there)
+        view[region, hours - (end - first) :] = values
+        present[region, hours - (end - first) :] = there
         last[region] = frame.axis.first_hour[region] + end - 1 - start
     moment = now if now is not None else utc_now()
     age = [(moment - hour_time(int(hour) + 1)) / HOUR for hour in last]

@@ -9,7 +9,7 @@ one ARRAY column 0.7 s; Arrow columns into the C-order matrix 0.05 s in blocks o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_ROWS = 4096
+STREAMED_ROWS = 65_536
 MICROSECONDS = 3_600_000_000
 
 
@@ -74,13 +75,15 @@ class Missing:
         """Return (rows, columns) booleans of the held rows ``where``; True is missing."""
         return np.unpackbits(self.bits[where], axis=1, count=self.columns).view(np.bool_)
 
-    def present(self, starts: Sequence[int], length: int) -> NDArray[np.bool_]:
-        """Return (len(starts), length, columns) booleans; True is a value that the source has."""
+    def present(self, starts: Sequence[int], length: int, step: int = 1) -> NDArray[np.bool_]:
+        """Return (len(starts), length, columns) booleans, of rows ``step`` apart; True is a value the source has."""
         mask = np.ones((len(starts), length, self.columns), np.bool_)
         for place, start in enumerate(starts):
-            where = self.between(start, start + length)
+            where = self.between(start, start + length * step)
             if where.stop > where.start:
-                mask[place, self.rows[where] - start] = ~self.unpack(where)
+                after, here = self.rows[where] - start, ~self.unpack(where)
+                taken = after % step == 0
+                mask[place, after[taken] // step] = here[taken]
         return mask
 
     def counts(self, axis: Axis) -> NDArray[np.int64]:
@@ -103,7 +106,12 @@ class Matrix:
 
     @property
     def nbytes(self) -> int:
-        return int(self.values.nbytes) + self.missing.nbytes
+        """Bytes in memory; of a matrix in a file, the system keeps there what it likes."""
+        return self.missing.nbytes + (0 if isinstance(self.values, np.memmap) else int(self.values.nbytes))
+
+    @property
+    def disk_nbytes(self) -> int:
+        return int(self.values.nbytes) if isinstance(self.values, np.memmap) else 0
 
 
 @dataclass(frozen=True)
@@ -113,11 +121,16 @@ class Frame:
     axis: Axis
     features: Matrix
     targets: Matrix
+    future: Matrix
     silent: tuple[str, ...] = ()  # regions left out, see `Wanted.regions`
 
     @property
     def nbytes(self) -> int:
-        return self.features.nbytes + self.targets.nbytes
+        return self.features.nbytes + self.targets.nbytes + self.future.nbytes
+
+    @property
+    def disk_nbytes(self) -> int:
+        return self.features.disk_nbytes + self.targets.disk_nbytes + self.future.disk_nbytes
 
 
 @dataclass(frozen=True)
@@ -127,20 +140,32 @@ class Wanted:
     regions: tuple[str, ...] | None  # None: all but the aggregates and those without a value of some target
     features: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()  # known ahead, where they are to have a matrix of their own
     first_hour: int | None = None
     last_hour: int | None = None
     newest: int | None = None  # only that many hours up to each region's newest row
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Each column once."""
+        return tuple(dict.fromkeys((*self.features, *self.targets, *self.future)))
 
-def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, arrays: Arrays) -> Frame:
+
+def load(
+    connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, arrays: Arrays, *, streamed: bool = False
+) -> Frame:
     """Run the one query and stack its rows.
+
+    Args:
+        streamed: never hold all rows: a first query asks for regions, hours and targets alone, and the rows of the
+            second go to their places as they come.
 
     Raises:
         UnknownNameError: a region that the source has no row of.
         UsageError: the query fails while it runs.
         WindowError: two rows for one region and hour, a time that is not a whole hour, or no row at all.
     """
-    table = _fetch(connection, source, wanted)
+    table = _fetch(connection, source, replace(wanted, features=(), future=()) if streamed else wanted)
     if table.num_rows == 0:
         wrong = wanted.regions[0] if wanted.regions else None
         if wrong is not None:
@@ -149,7 +174,7 @@ def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, a
     batches = table.to_batches()
     del table  # so that each batch is freed once its rows are in their places
     names, codes, hours = _keys(batches, source)
-    silent = _silent(batches, names, codes, wanted) if wanted.regions is None else ()
+    silent = _silent(batches, names, codes, wanted.targets) if wanted.regions is None else ()
     if silent:
         _leave_out(batches, codes, hours, [names.index(region) for region in silent])
     regions = wanted.regions if wanted.regions is not None else tuple(sorted({*names} - {*silent}))
@@ -157,36 +182,81 @@ def load(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, a
         if region not in names:
             raise unknown_region(connection, region, source)
     place_of = {region: place for place, region in enumerate(regions)}
-    places = np.array([place_of.get(name, -1) for name in names], np.int32)
-    codes = [places[batch] for batch in codes]
+    codes = [_places(names, place_of)[batch] for batch in codes]
     axis = _axis(regions, codes, hours)
+    arriving = _taken(batches, codes, hours)
+    if streamed:
+        batches.clear()
+        arriving = _streamed(connection, source, replace(wanted, regions=regions), place_of)
 
-    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
-    features = _Filling(wanted.features, [every.index(name) for name in wanted.features], axis.rows, arrays)
-    targets = _Filling(wanted.targets, [every.index(name) for name in wanted.targets], axis.rows, arrays)
+    every = wanted.columns
+    matrices = [
+        _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
+        for names in (wanted.features, wanted.targets, wanted.future)
+    ]
     filled = np.zeros(axis.rows, np.bool_)
     shift = axis.offset[:-1] - axis.first_hour
     count = 0
-    for number in range(len(batches)):
-        batch, batches[number] = batches[number], None
-        rows = shift[codes[number]] + hours[number]
+    for batch, code, hour in arriving:
+        rows = shift[code] + hour
         columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns[2:]]
         for start in range(0, len(rows), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            features.fill(columns, block, rows[block])
-            targets.fill(columns, block, rows[block])
+            for matrix in matrices:
+                matrix.fill(columns, block, rows[block])
         filled[rows] = True
         count += len(rows)
     absent = np.flatnonzero(~filled)
     if count + len(absent) > axis.rows:
         raise WindowError(_twice(axis, codes, hours, source))
-    return Frame(axis, features.done(absent), targets.done(absent), silent)
+    features, targets, future = (matrix.done(absent) for matrix in matrices)
+    return Frame(axis, features, targets, future, silent)
+
+
+Arriving = Iterator[tuple["pa.RecordBatch", NDArray[np.int32], NDArray[np.int32]]]
+
+
+def _taken(
+    batches: list[pa.RecordBatch], codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArray[np.int32]]
+) -> Arriving:
+    """Yield each batch with its rows' places among the regions and their hours, and let go of it."""
+    for number in range(len(batches)):
+        batch, batches[number] = batches[number], None
+        yield batch, codes[number], hours[number]
+
+
+def _streamed(
+    connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, place_of: dict[str, int]
+) -> Arriving:
+    """Yield what `_taken` does, as the rows come from the query."""
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        for batch in _query(connection, source, wanted).to_arrow_reader(STREAMED_ROWS):
+            names, (code,), (hour,) = _keys([batch], source)
+            yield batch, _places(names, place_of)[code], hour
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise sql_error(error) from None
+
+
+def _places(names: Sequence[str], place_of: dict[str, int]) -> NDArray[np.int32]:
+    """Return the place of each name, -1 without one."""
+    return np.array([place_of.get(name, -1) for name in names], np.int32)
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> pa.Table:
     """Return region, hour_utc and the columns asked for as float32, in no particular order."""
     import duckdb
 
+    try:
+        return _query(connection, source, wanted).to_arrow_table()
+    except duckdb.Error as error:
+        raise sql_error(error) from None
+
+
+def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> duckdb.DuckDBPyRelation:
+    """Return the query that `_fetch` runs, bound."""
     region, hour = identifier(REGION), identifier(HOUR)
     where = [f"{hour} IS NOT NULL"]
     if wanted.regions is not None:
@@ -206,15 +276,10 @@ def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
             f"{hour} > (SELECT max(latest.{hour}) FROM {rows} AS latest WHERE latest.{region} = source.{region})"
             f" - INTERVAL {wanted.newest} HOUR"
         )
-    names = dict.fromkeys((*wanted.features, *wanted.targets))
     columns = [f"CAST({region} AS VARCHAR) AS {region}", f"CAST({hour} AS TIMESTAMP) AS {hour}"]
     # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
-    columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in names]
-    query = ask(connection, f"SELECT {', '.join(columns)} FROM {rows} AS source WHERE {kept}")
-    try:
-        return query.to_arrow_table()
-    except duckdb.Error as error:
-        raise sql_error(error) from None
+    columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in wanted.columns]
+    return ask(connection, f"SELECT {', '.join(columns)} FROM {rows} AS source WHERE {kept}")
 
 
 def _keys(
@@ -239,14 +304,13 @@ def _keys(
 
 
 def _silent(
-    batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], wanted: Wanted
+    batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], targets: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the regions without a value of some target, sorted; none when that would leave no region."""
-    every = tuple(dict.fromkeys((*wanted.features, *wanted.targets)))
-    heard = np.zeros((len(wanted.targets), len(names)), np.bool_)
+    heard = np.zeros((len(targets), len(names)), np.bool_)
     for batch, code in zip(batches, codes, strict=True):
-        for line, target in enumerate(wanted.targets):
-            values = batch.column(2 + every.index(target)).to_numpy(zero_copy_only=False)
+        for line, target in enumerate(targets):
+            values = batch.column(target).to_numpy(zero_copy_only=False)
             heard[line, code[np.isfinite(values)]] = True
     speaking = heard.all(axis=0)
     return tuple(sorted(names[int(place)] for place in np.flatnonzero(~speaking))) if speaking.any() else ()

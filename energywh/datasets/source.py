@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from energywh.asking import ask
@@ -21,7 +21,9 @@ REGION = "region"
 HOUR = "hour_utc"
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "double", "decimal", "boolean"))
-HINDSIGHT = "[hindsight]"  # how the description of a column begins that is made with later hours as well
+# How the description of a column begins: from when on it may be used. Where the models that a query reads say different
+# things of one name, the first of these holds.
+MARKS = ("hindsight", "target", "at t", "past", "ahead")
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
@@ -36,7 +38,12 @@ class Bound:
     numeric: tuple[str, ...]  # numeric and boolean columns, in the source's order, without region and hour_utc
     model: str | None  # name of the model, None for a query
     empty: frozenset[str] = frozenset()  # columns that are NULL in every row, as the catalog says
-    hindsight: frozenset[str] = frozenset()  # columns that know later hours, as models describe them
+    marks: Mapping[str, str] = field(default_factory=dict)  # one of `MARKS` by column, as models describe them
+
+    @property
+    def hindsight(self) -> frozenset[str]:
+        """Columns that know later hours."""
+        return frozenset(name for name in self.columns if self.marks.get(name) == "hindsight")
 
     def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
         """Return the columns to use as features; for None all numeric ones that have a value in any row.
@@ -58,6 +65,28 @@ class Bound:
                 UserWarning,
                 stacklevel=4,
             )
+        return names
+
+    def ahead(
+        self, wanted: Sequence[str] | str | None, features: Sequence[str], targets: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return the columns to give of hours to be forecast; for None those of ``features`` that are known ahead.
+
+        Raises:
+            UnknownNameError: a column that the source does not have.
+            UsageError: a column that is not numeric, given twice, a target, or not known ahead as its model says.
+        """
+        if wanted is None:
+            return tuple(name for name in features if self.marks.get(name) == "ahead" and name not in targets)
+        names = self.pick(wanted, "column known ahead") if as_names(wanted, "future") else ()
+        for name in names:
+            if name in targets:
+                raise UsageError(f"future: column '{name}' is what is to be forecast")
+            if self.marks.get(name, "ahead") != "ahead":
+                raise UsageError(
+                    f"future: column '{name}' of {self.name} is not known before its hour: it is marked "
+                    f"[{self.marks[name]}], not [ahead]; use it as a feature"
+                )
         return names
 
     def pick(self, wanted: Sequence[str] | str, what: str) -> tuple[str, ...]:
@@ -137,9 +166,7 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
             )
     numeric = tuple(name for name in columns if types[name] in _NUMERIC and name not in (REGION, HOUR))
     read = [model] if model is not None else _tables(connection, sql)
-    return Bound(
-        described, sql, columns, numeric, model, _empty_columns(connection, model), _hindsight(connection, read)
-    )
+    return Bound(described, sql, columns, numeric, model, _empty_columns(connection, model), _marks(connection, read))
 
 
 def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> frozenset[str]:
@@ -155,15 +182,16 @@ def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> 
     return frozenset(name for (name,) in rows.fetchall())
 
 
-def _hindsight(connection: duckdb.DuckDBPyConnection, read: Sequence[str]) -> frozenset[str]:
-    """Return the names of columns made in hindsight of the models that are read; in a query, by these names alone."""
+def _marks(connection: duckdb.DuckDBPyConnection, read: Sequence[str]) -> dict[str, str]:
+    """Return the marks (see `MARKS`) of the columns of the models that are read; in a query, by their names alone."""
     rows = ask(
         connection,
-        "SELECT DISTINCT column_name FROM duckdb_columns() WHERE database_name = current_database() "
-        "AND list_contains($read, schema_name || '.' || table_name) AND starts_with(comment, $mark)",
-        {"read": list(read), "mark": HINDSIGHT},
+        "SELECT column_name, regexp_extract(comment, '^\\[([a-z ]+)\\]', 1) AS mark FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND list_contains($read, schema_name || '.' || table_name) "
+        "AND list_contains($marks, mark) ORDER BY list_position($marks, mark) DESC",
+        {"read": list(read), "marks": list(MARKS)},
     ).fetchall()
-    return frozenset(name for (name,) in rows)
+    return dict(rows)
 
 
 def models(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -192,19 +220,29 @@ def pick_model(name: str, known: Iterable[str]) -> str:
 
 
 def lookahead(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
-    """Return how many hours after its own a row of the source may read, as models declare it.
+    """Return how many hours after its own a row of the source may read, as models declare it; see `_reach`."""
+    return _reach(connection, source, "lookahead_hours")
 
-    That of a model adds to the greatest among the models that it reads; of a query, it is the greatest among its
-    models. What a query itself looks ahead, nobody declares.
+
+def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
+    """Return how many hours before its own a row of the source may read, as models declare it; see `_reach`."""
+    return _reach(connection, source, "lookback_hours")
+
+
+def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) -> int:
+    """Return how many hours away a row of the source may read.
+
+    What a model declares adds to the greatest among the models that it reads; of a query, it is the greatest among its
+    models. What a query itself looks ahead or back, nobody declares.
     """
     names = [source.model] if source.model is not None else _tables(connection, source.sql)
     rows = ask(
         connection,
-        """
+        f"""
         WITH RECURSIVE reads (name, hours) AS (
-            SELECT name, lookahead_hours FROM energywh.model WHERE list_contains($names, name)
+            SELECT name, {declared} FROM energywh.model WHERE list_contains($names, name)
             UNION
-            SELECT model.name, reads.hours + model.lookahead_hours
+            SELECT model.name, reads.hours + model.{declared}
             FROM reads
             JOIN energywh.dependency ON dependency.model = reads.name
             JOIN energywh.model ON model.name = dependency.upstream

@@ -10,8 +10,21 @@ With `overlap="inputs"` a window belongs to the part that holds its targets, and
 earlier parts, as they may when a forecast is made.
 
 Features look back only, and a later part may know what was before it. What must not happen is that an earlier part
-knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well. So before
-each part as many hours are left free (`purge`) as any column may look ahead.
+knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well.
+So before each part hours are left free (`purge`):
+
+| overlap | purge | hours free before a cut | source hours behind the cut | source hours of train |
+|---|---|---|---|---|
+| none | None | the look-ahead | nowhere in train | in lags and means of test |
+| none | "lookback" | the look-ahead and the look-back | nowhere in train | nowhere in test |
+| none | n | n | in train, if n is less than the look-ahead | in lags and means of test |
+| inputs | None | the look-ahead | nowhere in train | in inputs of test |
+
+Look-ahead and look-back are those that models declare, added up along what they read; with lags of a year,
+"lookback" leaves more than a year free.
+
+Regions held out (`holdout`) have windows in the last part alone, in its time as the others; with no cut in time, the
+first part has the other regions and the last those held out, both over the whole time.
 """
 
 from __future__ import annotations
@@ -66,6 +79,7 @@ class Part:
     cut_end: int
     given_up: int = 0  # hours before its end, and the purge, that the part after it has taken for its inputs
     lends_to: str = ""  # name of that part
+    without: frozenset[int] = frozenset()  # numbers of the regions that have no windows in it
 
     @property
     def unshortened(self) -> Part:
@@ -80,13 +94,21 @@ def whole_time(axis: Axis) -> Part:
     return Part(NAMES[1][0], start, end, start, end)
 
 
-def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", purge: int = 0) -> list[Part]:
+def parts(
+    axis: Axis,
+    shape: Shape,
+    cuts: Sequence[int],
+    overlap: str = "none",
+    purge: int = 0,
+    held_out: frozenset[int] = frozenset(),
+) -> list[Part]:
     """Return the parts of time that ``cuts`` make, in order.
 
     Args:
         cuts: first hour of every part but the first, ascending.
         overlap: "none" or "inputs", see the module.
-        purge: hours left free before every cut, for columns that look ahead in time.
+        purge: hours left free before every cut.
+        held_out: numbers of the regions with windows in the last part alone.
 
     Raises:
         UsageError: cuts that do not ascend, or an overlap that cannot be.
@@ -102,6 +124,10 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
         shown = ", ".join(f"{hour_time(cut):%Y-%m-%dT%H}" for cut in cuts)
         raise UsageError(f"splits must be ascending points in time, not {shown}")
     everything = whole_time(axis)
+    if held_out and not cuts:
+        others = frozenset(range(len(axis.regions))) - held_out
+        named = zip(NAMES[2], (held_out, others), strict=True)
+        return [replace(everything, name=name, without=without) for name, without in named]
     start, end = everything.first, everything.end
     for cut in cuts:
         if not start < cut < end:
@@ -118,7 +144,8 @@ def parts(axis: Axis, shape: Shape, cuts: Sequence[int], overlap: str = "none", 
         borrows = number > 0 and (overlap == "inputs" or until - cut < shape.span)
         first = max(cut - shape.length, start) if borrows else cut
         after = names[number + 1] if given_up else ""
-        part = Part(names[number], first, until, cut, cut_end, given_up, after)
+        without = held_out if number < len(names) - 1 else frozenset()
+        part = Part(names[number], first, until, cut, cut_end, given_up, after, without)
         if part.end - part.first < shape.span:
             raise WindowError(_too_short(part, shape, start, end))
         found.append(part)
@@ -178,7 +205,7 @@ def starts(
         offset, first = int(axis.offset[region]), int(axis.first_hour[region])
         low = max(part.first - first, 0)
         high = min(part.end - first, axis.hours(region)) - shape.span  # last possible start
-        if high < low:
+        if high < low or region in part.without:
             found.append(np.empty(0, np.int64))
         elif whole is None:
             rows = np.arange(offset + low, offset + high + 1, shape.stride, dtype=np.int64)

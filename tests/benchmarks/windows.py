@@ -1,7 +1,9 @@
 """How fast windows come, and what they hold, as ratios measured in one run.
 
-    python -m tests.benchmarks.windows [--years 10] [--features 32] [--regions 6] [--repeat 5]
+    python -m tests.benchmarks.windows [--years 10] [--features 32] [--regions 6] [--repeat 5] [--seconds 5]
 
+Batches are compared with (a) a generator that copies each window from NumPy into an `mx.array`, (b) one SQL query a
+window, (c) all windows materialized: of these only what one batch of them takes, as they would not fit.
 A warehouse of that size is made in a temporary folder; windows of 8,760 hours start every 24 hours.
 """
 
@@ -32,7 +34,7 @@ LENGTH, STRIDE, HORIZON = 8760, 24, 24
 def main() -> None:
     """Make the warehouse, measure, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("years", 10), ("features", 32), ("regions", 6), ("repeat", 5)):
+    for name, default in (("years", 10), ("features", 32), ("regions", 6), ("repeat", 5), ("seconds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +45,8 @@ def main() -> None:
             f"length {LENGTH:,}, stride {STRIDE}, horizon {HORIZON}; median of {options.repeat}\n"
         )
         first_batch(home, columns, options.repeat)
-        steps(home, columns, options.repeat)
+        steps(home, columns, options.seconds)
+        waiting(home, columns)
 
 
 def make(home: Home, years: int, features: int, regions: int) -> list[str]:
@@ -122,6 +125,7 @@ def first_batch(home: Home, columns: list[str], repeat: int) -> None:
         ("process peak: bare query, to Arrow", peak(home, columns, "query")),
         ("process peak: windows, NumPy", peak(home, columns, "numpy")),
         ("process peak: windows, MLX", peak(home, columns, "mlx")),
+        ('process peak: windows, MLX, memory="disk"', peak(home, columns, "disk")),
     ):
         print(f"{name:<44}{size / 1e6:>10,.0f}{size / base:>9.2f}")
 
@@ -140,24 +144,30 @@ def growth(home: Home, columns: list[str], kind: Any) -> int:
             listed = ", ".join(f"{name}::FLOAT AS {name}" for name in columns)
             kept: Any = warehouse.sql(f"SELECT region, hour_utc, {listed} FROM features.hourly").to_arrow_table()
         else:
-            kept = warehouse.windows("features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, as_=kind)
+            where: dict[str, Any] = {"memory": "disk"} if kind == "disk" else {"as_": kind}
+            kept = warehouse.windows("features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, **where)
     after = most_memory()
     del kept
     return after - before
 
 
 def most_memory() -> int:
-    """Return the bytes that this process has held at its most."""
+    """Return the bytes that this process has held at its most; pages of a mapped file among them."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux ru_maxrss begins with what the parent process held
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def steps(home: Home, columns: list[str], repeat: int) -> None:
+def steps(home: Home, columns: list[str], seconds: float) -> None:
     """Batches a second, shuffled, against copying from NumPy and against one SQL query a window."""
     with energywh.open(home.path) as warehouse:
-        made = warehouse.windows("features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, horizon=HORIZON)
+        made, mapped = (
+            warehouse.windows(
+                "features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, horizon=HORIZON, memory=memory
+            )
+            for memory in ("ram", "disk")
+        )
         matrix = np.array(made.frame.features.values)
         targets = np.array(made.frame.targets.values)[:, 0]
         listed = ", ".join(columns)
@@ -165,6 +175,24 @@ def steps(home: Home, columns: list[str], repeat: int) -> None:
         def ours(size: int) -> Iterator[None]:
             for batch in made.batches(size, shuffle=True):
                 mx.eval(batch.inputs, batch.targets)
+                yield
+
+        def from_disk(size: int) -> Iterator[None]:
+            for batch in mapped.batches(size, shuffle=True):
+                mx.eval(batch.inputs, batch.targets)
+                yield
+
+        def materialized(size: int) -> Iterator[None]:
+            every = [mx.array(matrix[row : row + LENGTH]) for row in made.rows[:size]]
+            mx.eval(every)
+            while True:
+                mx.eval(mx.stack(every))
+                yield
+
+        def memory_copy(size: int) -> Iterator[None]:
+            one = np.ones((size, LENGTH, len(columns)), np.float32)
+            while True:
+                one.copy()
                 yield
 
         def masked(size: int) -> Iterator[None]:
@@ -193,12 +221,18 @@ def steps(home: Home, columns: list[str], repeat: int) -> None:
                 yield
 
         for size in (8, 32):
-            rates = {
-                "windows": rate(ours(size), 20 * repeat),
-                "windows, with masks": rate(masked(size), 20 * repeat),
-                "(a) each window copied from NumPy": rate(copied(size), 20 * repeat),
-                "(b) one SQL query a window": rate(queried(size), repeat),
-            }
+            rates = rate_in_turns(
+                {
+                    "windows": ours(size),
+                    "windows, with masks": masked(size),
+                    'windows, memory="disk"': from_disk(size),
+                    "(a) each window copied from NumPy": copied(size),
+                    "(b) one SQL query a window": queried(size),
+                    "(c) from windows materialized": materialized(size),
+                    "a bare copy of as much memory (NumPy)": memory_copy(size),
+                },
+                seconds,
+            )
             print(f"\n{f'batches of {size}':<44}{'a second':>10}{'ratio':>9}")
             for name, count in rates.items():
                 print(f"{name:<44}{count:>10,.1f}{count / rates['windows']:>9.3f}")
@@ -215,16 +249,38 @@ def medians(works: dict[str, Callable[[], None]], repeat: int) -> dict[str, floa
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def rate(batches: Iterator[None], count: int) -> float:
-    """Return batches a second, from the median time of ``count`` batches after the first."""
-    next(batches)
-    times = []
-    for _ in range(count):
-        began = time.perf_counter()
-        if next(batches, batches) is batches:
-            break
-        times.append(time.perf_counter() - began)
-    return 1 / statistics.median(times)
+def rate_in_turns(works: dict[str, Iterator[None]], seconds: float) -> dict[str, float]:
+    """Return batches a second of each, from the median time; ``seconds`` for each, in turns."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        next(work)
+    for _ in range(10):
+        for name, work in works.items():
+            until = time.perf_counter() + seconds / 10
+            while (began := time.perf_counter()) < until and next(work, work) is not work:
+                times[name].append(time.perf_counter() - began)
+    return {name: 1 / statistics.median(taken) for name, taken in times.items()}
+
+
+def waiting(home: Home, columns: list[str], count: int = 40) -> None:
+    """Print the share of time that training steps of about 50 ms wait for batches of 8, with and without prefetch."""
+    with energywh.open(home.path) as warehouse:
+        made = warehouse.windows("features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, horizon=HORIZON)
+    print(f"\n{'share of time waiting, steps of 50 ms':<44}{'':>10}{'share':>9}")
+    for prefetch in (0, 2):
+        batches = iter(made.batches(8, shuffle=True, prefetch=prefetch))
+        waited, began = 0.0, 0.0
+        for step in range(count + 1):
+            asked = time.perf_counter()
+            batch = next(batches)
+            mx.eval(batch.inputs, batch.targets, batch.mask, batch.target_mask)
+            if step:
+                waited += time.perf_counter() - asked
+            else:
+                began = time.perf_counter()  # nothing could run beside the first
+            time.sleep(0.05)  # as a step on another device: this processor is free meanwhile
+        share = waited / (time.perf_counter() - began)
+        print(f"{f'prefetch={prefetch}':<44}{'':>10}{share:>9.4f}")
 
 
 if __name__ == "__main__":

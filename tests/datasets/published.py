@@ -12,7 +12,8 @@ from energywh.home import Home
 META = """
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;
 CREATE TABLE energywh.model (
-    name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookahead_hours BIGINT);
+    name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookahead_hours BIGINT,
+    lookback_hours BIGINT);
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
@@ -38,9 +39,9 @@ COMMENT ON COLUMN features.hourly.demand_mwh IS 'Demand, MWh.';
 
 CREATE VIEW features.evening AS SELECT * FROM features.hourly WHERE hour(hour_utc) >= 18;
 INSERT INTO energywh.model VALUES
-    ('normalized.region', 'table', ['region'], NULL, 0),
-    ('features.hourly', 'table', ['region', 'hour_utc'], 'hour_utc', 24),
-    ('features.evening', 'view', ['region', 'hour_utc'], 'hour_utc', 5);
+    ('normalized.region', 'table', ['region'], NULL, 0, 0),
+    ('features.hourly', 'table', ['region', 'hour_utc'], 'hour_utc', 24, 100),
+    ('features.evening', 'view', ['region', 'hour_utc'], 'hour_utc', 5, 10);
 INSERT INTO energywh.dependency VALUES
     ('features.evening', 'features.hourly'), ('features.hourly', 'staging.eia.region_data');
 """

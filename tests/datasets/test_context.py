@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +98,23 @@ def test_bad_requests(warehouse: energywh.Warehouse) -> None:
         warehouse.context(source=3, as_="numpy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="hours must be"):
         warehouse.context(hours=0, as_="numpy")
+
+
+class Halves:
+    """Halves the values, and writes down for whom."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def transform(self, values: Any, *, columns: Any, regions: Any, mask: Any) -> Any:
+        self.asked.append((regions, columns, values.shape, mask.shape))
+        return np.where(mask, values / 2, 0)
+
+
+def test_values_are_scaled_as_those_of_the_training_set_were(warehouse: energywh.Warehouse) -> None:
+    plain = warehouse.context(hours=6, regions=["CISO", "BPAT"], as_="numpy")
+    scaler = Halves()
+    scaled = warehouse.context(hours=6, regions=["CISO", "BPAT"], as_="numpy", scaler=scaler)
+    assert scaler.asked == [("CISO", plain.columns, (6, 3), (6, 3)), ("BPAT", plain.columns, (4, 3), (4, 3))]
+    np.testing.assert_array_equal(scaled.inputs, plain.inputs / 2)
+    np.testing.assert_array_equal(scaled.mask, plain.mask)

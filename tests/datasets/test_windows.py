@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import warnings
@@ -18,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import energywh
-from energywh.datasets.source import bind, lookahead
-from energywh.datasets.windows import Windows, cut_windows, permutation
+from energywh.datasets.source import bind, lookahead, lookback
+from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
@@ -198,9 +197,9 @@ def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gi
 
 
 @pytest.mark.parametrize("source", ["features.hourly", "SELECT * FROM features.hourly"])
-@pytest.mark.parametrize(("purge", "free"), [(None, 24), (0, 0), (100, 100)])
+@pytest.mark.parametrize(("purge", "free"), [(None, 24), ("lookback", 124), (0, 0), (100, 100)])
 def test_the_lookahead_of_the_model_is_left_free_before_a_split(
-    warehouse: energywh.Warehouse, source: str, purge: int | None, free: int
+    warehouse: energywh.Warehouse, source: str, purge: Any, free: int
 ) -> None:
     train, test = warehouse.windows(
         source,
@@ -233,7 +232,9 @@ def test_the_lookahead_of_the_model_is_left_free_before_a_split(
 def test_the_lookahead_of_a_source_is_that_of_all_it_reads(
     warehouse: energywh.Warehouse, source: str, hours: int
 ) -> None:
-    assert lookahead(warehouse.connection, bind(warehouse.connection, source)) == hours
+    bound = bind(warehouse.connection, source)
+    assert lookahead(warehouse.connection, bound) == hours
+    assert lookback(warehouse.connection, bound) == {0: 0, 24: 100, 29: 110}[hours]
 
 
 def test_with_a_query_sqlglot_cannot_read_the_lookahead_is_the_greatest_of_all(
@@ -278,6 +279,42 @@ def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Wareho
         train, test = warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], **arguments)
     assert [warning.filename for warning in caught] == [__file__]  # it points at the caller
     assert (len(train), len(test)) == (49, 6 * 24 - 23)
+
+
+@pytest.mark.filterwarnings("ignore:.* gives up its last")
+@QUICK
+@given(
+    cuts=st.lists(st.integers(1, 119), max_size=2, unique=True).map(sorted),
+    held=st.sets(st.sampled_from(["BPAT", "CISO", "ERCO"]), min_size=1, max_size=2),
+    length=st.integers(1, 12),
+    horizon=st.integers(0, 6),
+    stride=st.integers(1, 5),
+    overlap=st.sampled_from(["none", "inputs"]),
+)
+def test_regions_held_out_are_in_the_last_part_alone(
+    cuts: list[int], held: set[str], length: int, horizon: int, stride: int, overlap: Any
+) -> None:
+    regions = ("BPAT", "CISO", "ERCO")
+    rows: Rows = {(region, EPOCH_HOUR + i): (1.0, 2.0) for region in regions for i in range(120)}
+    arguments: dict[str, Any] = {"target": "y", "length": length, "stride": stride, "horizon": horizon, "purge": 0}
+    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut) for cut in cuts], "as_": "numpy"}
+    arguments["overlap"] = overlap if horizon else "none"
+    with table_of(rows) as connection:
+        try:
+            plain = cut_windows(connection, "main.series", **arguments)
+        except WindowError:
+            return  # a part is too short
+        parts = cut_windows(connection, "main.series", holdout=sorted(held), **arguments)
+    assert isinstance(parts, tuple)
+    assert isinstance(plain, tuple)
+    if not cuts:
+        train, test = (set(part.starts["region"].tolist()) for part in parts)
+        assert (train, test) == (set(regions) - held, held)
+        assert sum(map(len, parts)) == len(plain[0])
+        return
+    assert parts[-1].starts.tolist() == plain[-1].starts.tolist()
+    for part, before in zip(parts[:-1], plain[:-1], strict=True):
+        assert part.starts.tolist() == [start for start in before.starts.tolist() if start[0] not in held]
 
 
 def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.Warehouse) -> None:
@@ -342,38 +379,6 @@ def test_since_and_until_are_inclusive_hours(warehouse: energywh.Warehouse) -> N
     assert windows.window(22).targets.tolist() == [20000 + 71]
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_batches_know_their_number_and_hold_each_window_once(
-    warehouse: energywh.Warehouse, size: int, drop_last: bool
-) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    batches = windows.batches(size, shuffle=True, seed=1, drop_last=drop_last)
-    parts = [batch.indices for batch in batches]
-    assert len(batches) == len(parts) == (len(windows) // size if drop_last else math.ceil(len(windows) / size))
-    seen = np.concatenate([*parts, []])
-    assert len(set(seen.tolist())) == len(seen) == (len(parts) * size if drop_last else len(windows))
-
-
-@pytest.mark.parametrize(("size", "seed"), [("a", 0), (0, 0), (2.5, 0), (True, 0), (None, 0), (8, "a"), (8, None)])
-def test_a_batch_of_no_size_or_seed_is_refused(warehouse: energywh.Warehouse, size: Any, seed: Any) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=48, stride=12, as_="numpy")
-    with pytest.raises(UsageError, match="must be a whole number"):
-        windows.batches(size, shuffle=True, seed=seed)
-
-
-def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
-    orders = {(seed, epoch): permutation(500, seed, epoch).tolist() for seed in range(3) for epoch in range(3)}
-    assert all(sorted(order) == list(range(500)) for order in orders.values())
-    assert len({tuple(order) for order in orders.values()}) == 9
-    assert orders[1, 2] == permutation(500, 1, 2).tolist()
-    # Written down, so that a release that shuffles otherwise is noticed.
-    assert permutation(8, 0, 0).tolist() == FIRST_SHUFFLE
-
-
-FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
-
-
 def test_numbers_that_are_not_finite_are_missing() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, 2.0) for i in range(6)}
     rows["CISO", EPOCH_HOUR + 1] = (float("nan"), 2.0)
@@ -428,7 +433,8 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
         ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
         ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
-        ({"gaps": "split"}, UsageError, "gaps must be"),
+        ({"gaps": "fill"}, UsageError, "gaps must be"),
+        ({"static": "embedding"}, UsageError, "static must be"),
         ({"as_": "torch"}, UsageError, "as_ must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),
         ({"splits": ["2023-01-20", "2023-01-10"]}, UsageError, "splits must be ascending"),
@@ -439,6 +445,14 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"since": "2025-01-01"}, WindowError, "no rows of any authority"),
         ({"overlap": "all"}, UsageError, "overlap must be"),
         ({"purge": -1}, UsageError, "purge must be"),
+        ({"holdout": "CISO"}, UsageError, "give splits too"),
+        ({"splits": (), "holdout": ["CIS"]}, UnknownNameError, "no region 'CIS' to hold out; did you mean CISO"),
+        ({"splits": (), "holdout": ["CISO"], "regions": "BPAT"}, UnknownNameError, "they are of BPAT"),
+        ({"splits": (), "holdout": ["CISO", "BPAT"]}, UsageError, "holdout names every region"),
+        ({"splits": (), "holdout": []}, UsageError, "holdout is empty"),
+        ({"splits": (), "holdout": "CISO", "normalize": "zscore"}, UnknownNameError, "nothing is known to scale it by"),
+        ({"purge": "lookahead"}, UsageError, "purge must be"),
+        ({"purge": "lookback", "overlap": "inputs", "horizon": 1}, UsageError, "choose one of them"),
         (
             {"source": "SELECT * FROM features.hourly UNION ALL FROM features.hourly"},
             WindowError,
@@ -582,7 +596,10 @@ sys.path.insert(0, {str(tmp_path)!r})
 import energywh
 with energywh.open({str(warehouse.home.path)!r}) as warehouse:
     windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24, as_="numpy")
-    print(next(iter(windows.batches(2))).inputs.shape)
+    batch = next(iter(windows.batches(2, prefetch=1)))
+    print(batch.inputs.shape)
+    import numpy
+    print((numpy.from_dlpack(batch.inputs) == batch.inputs).all(), batch.to_arrow().num_rows)
     print(warehouse.context(hours=4, as_="numpy").inputs.shape)
     try:
         warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24)
@@ -591,9 +608,9 @@ with energywh.open({str(warehouse.home.path)!r}) as warehouse:
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     lines = found.stdout.splitlines()
-    assert lines[:2] == ["(2, 24, 3)", "(2, 4, 3)"]
-    assert "no wheel for this machine" in lines[2]
-    assert "as_='numpy'" in lines[2]
+    assert lines[:3] == ["(2, 24, 3)", "True 2", "(2, 4, 3)"]
+    assert "no wheel for this machine" in lines[3]
+    assert "as_='numpy'" in lines[3]
 
 
 def test_an_hour_that_misses_an_input_can_still_be_a_target() -> None:

@@ -1,0 +1,146 @@
+"""A window, or a batch of them, cut from the arrays held; shapes are told in `energywh.datasets.windows`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.datasets.frame import Matrix
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from energywh.datasets.windows import Windows
+
+
+class _Cut:
+    """What a batch and a single window share: inputs and targets cut from the frame, all else on demand."""
+
+    def __init__(self, windows: Windows, rows: list[int], batched: bool) -> None:
+        self._windows = windows
+        self._rows = rows
+        self._batched = batched
+        shape = windows.shape
+        self.inputs = self._values(windows.frame.features, 0, shape.length)
+        self.targets = self._values(windows.frame.targets, shape.target_offset, shape.target_length)
+
+    @cached_property
+    def mask(self) -> Any:
+        """Booleans like ``inputs``; False where a value is missing (and 0). ``mask.all(-1)`` tells whole hours."""
+        return self._present(self._windows.frame.features, 0, self._windows.shape.length)
+
+    @cached_property
+    def target_mask(self) -> Any:
+        """Booleans like ``targets``; False where a value is missing (and 0)."""
+        shape = self._windows.shape
+        return self._present(self._windows.frame.targets, shape.target_offset, shape.target_length)
+
+    @cached_property
+    def future(self) -> Any:
+        """What is known before of the hours of the targets; columns are `Windows.future`."""
+        shape, future = self._windows.shape, self._windows.ahead
+        values = self._values(future.matrix, shape.target_offset, shape.target_length)
+        return values if future.picks is None else self._windows.library.columns(values, future.picks)
+
+    @cached_property
+    def future_mask(self) -> Any:
+        """Booleans like ``future``; False where a value is missing (and 0)."""
+        shape, future = self._windows.shape, self._windows.ahead
+        return self._present(future.matrix, shape.target_offset, shape.target_length, future.picks)
+
+    @cached_property
+    def static(self) -> Any:
+        """Which region of `Windows.regions` it is, by number or one-hot."""
+        numbers = self._windows.region_of(np.array(self._rows))
+        return self._windows.library.classes(
+            numbers if self._batched else numbers[0], len(self._windows.regions), one_hot=self._windows.one_hot
+        )
+
+    def ready(self) -> None:
+        """Compute all that the window has now, and not when it is used."""
+        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.static]
+        if self._windows.future:
+            arrays += [self.future, self.future_mask]
+        self._windows.library.compute(arrays)
+
+    def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
+        library = self._windows.library
+        if self._batched:
+            values = library.stack(matrix.values, [row + offset for row in self._rows], length)
+        else:
+            values = library.slice(matrix.values, self._rows[0] + offset, length)
+        return values[..., 0] if self._windows.squeezes(matrix) else values
+
+    def _present(self, matrix: Matrix, offset: int, length: int, picks: list[int] | None = None) -> Any:
+        rows = [row + offset for row in self._rows]
+        width = len(matrix.columns) if picks is None else len(picks)
+        shape: tuple[int, ...] = (len(rows), length, width)
+        present = matrix.missing.present(rows, length) if matrix.missing.any_in(rows, length) else None
+        if present is not None and picks is not None:
+            present = present[..., picks]
+        if self._windows.squeezes(matrix):
+            shape, present = shape[:-1], None if present is None else present[..., 0]
+        if not self._batched:
+            shape, present = shape[1:], None if present is None else present[0]
+        return self._windows.library.mask(present, shape)
+
+
+class Batch(_Cut):
+    """B windows, and which they are: ``indices`` among all, ``regions`` and first ``hours`` (UTC), each (B,)."""
+
+    def __init__(self, windows: Windows, indices: NDArray[np.int64]) -> None:
+        super().__init__(windows, windows.rows[indices].tolist(), batched=True)
+        self.indices = indices
+        which = windows.starts[indices]
+        self.regions: NDArray[np.str_] = which["region"]
+        self.hours: NDArray[np.datetime64] = which["hour_utc"]
+
+    def to_arrow(self) -> pa.RecordBatch:
+        """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
+
+        future and future_mask too, where there are columns known ahead; bfloat16, which Arrow has not, as float32.
+        """
+        import pyarrow as pa
+
+        names = ["inputs", "targets", "mask", "target_mask"]
+        if self._windows.future:
+            names += ["future", "future_mask"]
+        tensors = {}
+        for name in names:
+            array = self._windows.library.numpy(getattr(self, name))
+            kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(array.dtype), array.shape[1:])
+            # pyarrow's own way from NumPy (26.0) refuses arrays with an axis of one.
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array[0].size)
+            tensors[name] = pa.ExtensionArray.from_storage(kind, flat)
+        return pa.RecordBatch.from_pydict(
+            {"region": pa.array(self.regions), "hour_utc": pa.array(self.hours.astype("datetime64[s]")), **tensors}
+        )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        regions = few(tuple(dict.fromkeys(self.regions.tolist())))
+        return f"<Batch of {len(self)}: inputs {self.inputs.shape}, targets {self.targets.shape}, of {regions}>"
+
+
+class Window(_Cut):
+    """One window, shapes as the module says without B. Arrays are views of the resident array."""
+
+    def __init__(self, windows: Windows, index: int) -> None:
+        super().__init__(windows, [int(windows.rows[index])], batched=False)
+        which = windows.starts[index]
+        self.region = str(which["region"])
+        self.hour: np.datetime64 = which["hour_utc"]
+
+    def __repr__(self) -> str:
+        return f"<Window {self.region} {self.hour}: inputs {self.inputs.shape}, targets {self.targets.shape}>"
+
+
+def few(names: Sequence[str], most: int = 4) -> str:
+    """Return the first names, with dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
