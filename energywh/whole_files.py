@@ -25,15 +25,14 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        with _told_of_room(file):
-            yield temporary
+        yield temporary
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def _told_of_room(place: Path) -> Iterator[None]:
+def told_of_room(place: Path) -> Iterator[None]:
     """Say of a full disk what did not fit on it: an error of writing names no file.
 
     Raises:
@@ -72,7 +71,7 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
     try:
         temporary.chmod(0o755)
         (temporary / mark).touch()
-        with _told_of_room(folder):
+        with told_of_room(folder):
             yield temporary
         if folder.exists():
             folder.rename(aside)

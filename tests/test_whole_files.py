@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import StorageError
-from energywh.whole_files import replacing, replacing_folder
+from energywh.whole_files import replacing, replacing_folder, told_of_room
 
 
 def test_a_file_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("way", [replacing, lambda place: replacing_folder(place, ".mark")])
+@pytest.mark.parametrize("way", [told_of_room, lambda place: replacing_folder(place, ".mark")])
 def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
     tmp_path: Path, way: Callable[[Path], AbstractContextManager[Path]]
 ) -> None:

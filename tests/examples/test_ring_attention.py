@@ -85,9 +85,9 @@ SELECT
     0 AS year_sin, 1 AS year_cos, isodow(hour_utc) > 5 AS is_weekend, false AS is_holiday
 FROM normalized.grid;
 INSERT INTO energywh.model VALUES
-    ('normalized.region', 'table', ['region'], NULL, 0),
-    ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 0),
-    ('features.calendar', 'table', ['region', 'hour_utc'], 'hour_utc', 0);
+    ('normalized.region', 'table', ['region'], NULL, 0, 0),
+    ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0),
+    ('features.calendar', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0);
 """
 CHANGED = "2023-02-10"  # from here on, other values
 

@@ -16,7 +16,7 @@ from energywh.models.site.layout import schema_of
 from energywh.models.site.markup import Markup, tag
 from energywh.models.site.picture import picture, source_graph
 from energywh.models.traces import ROWS, Choice, Place
-from energywh.whole_files import replacing
+from energywh.whole_files import replacing, told_of_room
 
 HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def write_page(home: Home, file: Path, own_folders: Iterable[Path] = ()) -> None
     """
     content = render_page(read_facts(home, own_folders=own_folders))
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
+    with replacing(file) as temporary, told_of_room(file):
         temporary.write_text(content, "utf-8")
 
 
