@@ -162,7 +162,9 @@ def test_a_version_that_is_not_there_is_named_with_the_nearest(desk: Desk) -> No
     for command in (("versions", "--keep"), ("versions",), ("diff",), ("sql", "SELECT 1", "--version")):
         result = run(desk, *command, wrong)
         assert isinstance(result.exception, UnknownNameError)
-        assert f"did you mean {names(desk)[1]}" in str(result.exception)
+        message = str(result.exception)  # names of the same second are equally near
+        assert "did you mean " in message
+        assert names(desk)[1] in message
     for pruned in ("1", run(desk, "versions", "--json").output.split('"version": "')[-1][:30]):
         assert "was pruned, and only its record is left" in str(run(desk, "diff", pruned).exception)
     assert "there are energy-" in str(run(desk, "diff", "latest~7").exception)
