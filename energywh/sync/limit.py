@@ -119,7 +119,7 @@ class RequestLimit:
             if now < self._told_until:
                 return
             self._told_until = now + pause_seconds
-        minutes = math.ceil(pause_seconds / 60)
+        minutes = max(1, round(pause_seconds / 60))  # to the nearest: a few milliseconds more are no 61st minute
         self._say(
             f"{self._source}: what the source allows in an hour is used up; going on in {minutes} "
             f"minute{'' if minutes == 1 else 's'}. Ctrl-C loses nothing, the next sync goes on from here"
