@@ -1,0 +1,145 @@
+"""`dataset.json`: what a stored dataset holds, where it comes from, and by which bytes it is known.
+
+    datasets/NAME/dataset.json            this
+    datasets/NAME/train.safetensors       the matrix of a split, as windows hold it: normalized, missing values 0
+    datasets/NAME/train/2023-01.parquet   the same rows in the units of the source, missing values NULL, a file a month
+    datasets/NAME/train.npz, train.h5     what is in train.safetensors, where asked for
+
+The digest is that of all a training run can see: columns, regions, splits, statistics, and the bytes of every file. It
+does not depend on the dataset's name, on the version of the warehouse (of which the content is in the files), or on
+when or where it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+FILE = "dataset.json"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """What was asked for, as given to `energywh.Warehouse.dataset`: to ask it again when new months have come.
+
+    None where nothing was said, and the source decides anew each time.
+    """
+
+    source: str
+    target: str | list[str]
+    length: int
+    stride: int
+    horizon: int
+    splits: list[str]
+    regions: list[str] | None = None
+    features: list[str] | None = None
+    future: list[str] | None = None
+    static: str = "index"
+    gaps: str = "mask"
+    overlap: str = "none"
+    purge: int | str | None = None
+    holdout: list[str] | None = None
+    since: str | None = None
+    until: str | None = None
+    normalize: dict[str, Any] | None = None  # kind, by, log; or a scaler as plain data
+    dtype: str = "float32"
+    formats: list[str] = []  # besides safetensors and Parquet: "npz", "hdf5"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: what it is used for ("feature", "target", "future"), and how often it is missing, by split."""
+
+    name: str
+    roles: list[str]
+    unit: str | None
+    description: str
+    missing: dict[str, int]
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """The consecutive hours of one region in a split, and the rows and windows that they take."""
+
+    region: str
+    first_hour_utc: str  # 2023-01-01T00
+    hours: int
+    first_row: int
+    windows: int
+
+
+class Split(msgspec.Struct, frozen=True):
+    """A part of time: its rows lie region after region, as ``stretches`` tell; ``missing`` counts values of features."""
+
+    name: str
+    first_hour_utc: str
+    last_hour_utc: str
+    rows: int
+    windows: int
+    values: int
+    missing: int
+    stretches: list[Stretch]
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file, by its bytes; ``made_of`` is the digest of what it was made of, by which a later build knows it again."""
+
+    sha256: str
+    bytes: int
+    made_of: str
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """The warehouse that the values were taken from.
+
+    Attributes:
+        version: name of the version.
+        as_of, knowledge: of a version built as of a moment, that moment (UTC), and what counted as known.
+        models: of each model that was read, directly or not, the hashes of its SQL, and the digest of its rows.
+        staging: of each dataset of staging, its newest landing and hour.
+        energywh: version of energywh.
+    """
+
+    version: str
+    as_of: str | None
+    knowledge: str | None
+    models: dict[str, dict[str, str]]
+    staging: dict[str, dict[str, Any]]
+    energywh: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """All of `dataset.json`."""
+
+    format: int
+    name: str
+    digest: str = ""
+    request: Request
+    columns: list[Column]
+    regions: list[str]
+    splits: list[Split]
+    scaler: dict[str, Any] | None
+    files: dict[str, File]  # by path below the folder, sorted
+    provenance: Provenance
+
+    def with_digest(self) -> Manifest:
+        """Return it with the digest of its content."""
+        return msgspec.structs.replace(self, digest=self.measured())
+
+    def measured(self) -> str:
+        """Return the digest that the content has, 64 hexadecimal digits."""
+        content = {
+            "format": self.format,
+            "request": self.request,
+            "columns": self.columns,
+            "regions": self.regions,
+            "splits": self.splits,
+            "scaler": self.scaler,
+            "files": {path: [file.sha256, file.bytes] for path, file in self.files.items()},
+        }
+        return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Write it into ``folder``, the same bytes for the same content."""
+        (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
