@@ -70,7 +70,7 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """A part of time: its rows lie region after region, as ``stretches`` tell; ``missing`` counts values of features."""
+    """A part of time: its rows lie region after region, as ``stretches`` tell; ``missing`` counts feature values."""
 
     name: str
     first_hour_utc: str
@@ -83,7 +83,7 @@ class Split(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file, by its bytes; ``made_of`` is the digest of what it was made of, by which a later build knows it again."""
+    """One file, by its bytes; ``made_of`` is the digest of what it was made of: a later build knows it by that."""
 
     sha256: str
     bytes: int
