@@ -42,7 +42,7 @@ from energywh.durations import hour_number, hour_time
 
 Form = Literal["safetensors", "npz", "hdf5"]
 SUFFIXES: Mapping[Form, str] = {"safetensors": ".safetensors", "npz": ".npz", "hdf5": ".h5"}
-FLOATS: Mapping[DType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+FLOATS: Mapping[str, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 ROW_GROUP_ROWS = 122_880
 MARK = f"energywh format {FORMAT}"
 
@@ -80,14 +80,14 @@ def metadata(part: Part) -> dict[str, str]:
     return {
         "format": MARK,
         "split": part.name,
-        "features": _json(frame.features.columns),
-        "targets": _json(frame.targets.columns),
-        "future": _json(part.future),
-        "regions": _json(part.regions),
+        "features": as_json(frame.features.columns),
+        "targets": as_json(frame.targets.columns),
+        "future": as_json(part.future),
+        "regions": as_json(part.regions),
         "length": str(shape.length),
         "stride": str(shape.stride),
         "horizon": str(shape.horizon),
-        "scaler": _json(scaler),
+        "scaler": as_json(scaler),
     }
 
 
@@ -260,5 +260,6 @@ def _told(hour: int) -> str:
     return f"{hour_time(int(hour)):%Y-%m-%dT%H}"
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return plain data as the strings of a matrix hold it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
