@@ -6,7 +6,7 @@
 
 As https://huggingface.co/docs/safetensors tells it. Its own library and MLX write from arrays that are all in memory;
 a matrix that memory cannot hold is written here block by block. Tensors lie in descending size of their elements behind
-a header padded to 8 bytes, so each is aligned: PyTorch maps no others.
+a header padded to 8 bytes, so each is aligned to its elements and can be used as it is mapped.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from energywh.home import Home
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.storing import store
-from tests.datasets.test_windows import QUICK, histories
+from tests.datasets.test_windows import QUICK
 
 NAMES = ("inputs", "targets", "mask", "target_mask", "future", "future_mask", "static")
 HeldAs = tuple[Any, Any, Any]  # as_, memory, dtype
@@ -42,14 +42,27 @@ def same(ours: Any, theirs: Any) -> None:
             assert one.tolist() == other.tolist(), name
 
 
-@settings(QUICK, max_examples=40)
+def drawn(seed: int) -> Rows:
+    """Return regions that begin and end at different hours, with hours and values missing."""
+    random = np.random.default_rng(seed)
+    rows: Rows = {}
+    for region in ("BPAT", "CISO", "ERCO")[: random.integers(1, 4)]:
+        first, end = random.integers(0, 10), random.integers(50, 60)
+        for i in range(first, end):
+            if random.random() > 0.05 or i in (first, end - 1):
+                x, y = (None if random.random() < 0.1 else float(value) for value in random.normal(9, 3, 2))
+                rows[region, EPOCH_HOUR + i] = (x, y)
+    return rows
+
+
+@settings(QUICK, max_examples=20)
 @given(
-    rows=histories(),
+    seed=st.integers(0, 10_000),
     length=st.integers(1, 4),
     stride=st.integers(1, 4),
     horizon=st.integers(0, 3),
     gaps=st.sampled_from(["mask", "split", "drop"]),
-    splits=st.sampled_from([None, [hour_time(EPOCH_HOUR + 20)]]),
+    splits=st.sampled_from([None, [hour_time(EPOCH_HOUR + 30)]]),
     columns=st.sampled_from([("y", "y", "x"), (["y"], ["x", "y"], ["x"]), (["y", "x"], ["x", "y"], None)]),
     one_hot=st.booleans(),
     normalize=st.sampled_from([None, "zscore", "minmax"]),
@@ -65,7 +78,7 @@ def same(ours: Any, theirs: Any) -> None:
     ),
 )
 def test_windows_come_back_as_they_were(
-    rows: Rows,
+    seed: int,
     length: int,
     stride: int,
     horizon: int,
@@ -83,14 +96,14 @@ def test_windows_come_back_as_they_were(
     arguments |= {"length": length, "stride": stride, "horizon": horizon, "gaps": gaps, "splits": splits}
     arguments |= {"static": "one-hot" if one_hot else "index"}
     as_, memory, dtype = held
-    with table_of(rows) as connection, warnings.catch_warnings():
+    with table_of(drawn(seed)) as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             raw = several(cut_windows(connection, "main.series", as_="numpy", **arguments))
             scaler = None if normalize is None else raw[0].scaler(normalize, by)
             wanted = cut_windows(connection, "main.series", normalize=scaler, as_=as_, dtype=dtype, **arguments)
         except (WindowError, UnknownNameError):
-            return  # no window, or of a region that train has none of
+            return  # seldom: no window is whole, or none in train of some region
     folder = tmp_path_factory.getbasetemp() / "stored"
     store(folder, raw, scaler, dtype)
     dataset = energywh.load_dataset(folder, as_=as_, memory=memory)

@@ -91,7 +91,7 @@ def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path:
     with file.open("rb") as stream:
         own = safetensors.read(stream, file)
     for name, mapped in own.tensors.items():
-        assert mapped.flags.aligned, name  # PyTorch maps no other
+        assert mapped.flags.aligned, name
         assert not mapped.flags.writeable
 
 
@@ -186,16 +186,13 @@ def test_a_value_beyond_float16_is_named_and_not_made_infinite(part: Part, tmp_p
         write_matrix(replace(part, scaler=None, frame=frame, dtype="float16"), tmp_path / "file", "safetensors")
 
 
-def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(
-    part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(part: Part, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for form in stored.SUFFIXES:
         with pytest.raises(StorageError, match=r"cannot write .*/file/train: .*; make its folder writable"):
             write_matrix(part, tmp_path / "file" / "train", form)
     full = Path("/dev/full")
     if full.exists():
-        monkeypatch.setattr("energywh.datasets.hashed.Hashed.close", lambda _: None)
         for write in (
             lambda: write_matrix(part, full, "safetensors"),
             lambda: write_matrix(part, full, "npz"),
