@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from energywh.datasets.tracking.current import check_current
 from energywh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def log_dataset(
     if kind is None:
         hint = "; no run is active" if run is None else ""
         raise UsageError(f"{_TAKEN}, not {type(run).__name__}{hint}")
+    from energywh.datasets.tracking.current import check_current
+
     check_current(dataset.path, dataset.manifest, full=check)
     if kind == "mlflow":
         from energywh.datasets.tracking.in_mlflow import log
