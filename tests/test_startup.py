@@ -8,6 +8,7 @@ import sys
 HEAVY = (
     "duckdb",
     "filelock",
+    "mlflow",
     "mlx",
     "msgspec",
     "numpy",
@@ -19,6 +20,7 @@ HEAVY = (
     "rich",
     "sqlglot",
     "tenacity",
+    "wandb",
 )
 
 
