@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from energywh.datasets.arrays import DType, Kind
     from energywh.datasets.context import Context, Scales
     from energywh.datasets.folds import FoldOptions, Folds
-    from energywh.datasets.windows import Moment, Normalize, Options, Windows
+    from energywh.datasets.plan import Moment, Normalize, Options
+    from energywh.datasets.windows import Windows
 
 
 def open(
@@ -244,7 +245,8 @@ class Warehouse:
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
-        from energywh.datasets.windows import Options, cut_windows
+        from energywh.datasets.plan import Options
+        from energywh.datasets.windows import cut_windows
 
         for name in options:
             if name not in Options.__annotations__:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from energywh.asking import ask
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 from energywh.models.project import SEEDS, pick_name
 from energywh.models.statements import identifier, quoted, text
+from energywh.notice import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,11 +59,9 @@ class Bound:
             return tuple(name for name in self.numeric if name not in self.empty | self.hindsight)
         names = self.pick(wanted, "feature")
         if known_later := [name for name in names if name in self.hindsight]:
-            warnings.warn(
+            warn(
                 f"as a feature, {', '.join(known_later)} of {self.name} gives later hours away: it is made with them "
-                "as well. Use it as a target, and as features what was known at the time",
-                UserWarning,
-                stacklevel=4,
+                "as well. Use it as a target, and as features what was known at the time"
             )
         return names
 
