@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EnergywhError", "Warehouse", "__version__", "open"]
+__all__ = ["EnergywhError", "Warehouse", "__version__", "load_dataset", "open"]
 
 if TYPE_CHECKING:
+    from energywh.datasets.loaded import load_dataset
     from energywh.errors import EnergywhError
     from energywh.warehouse import Warehouse, open
 
-_LAZY = {"open": "energywh.warehouse", "Warehouse": "energywh.warehouse", "EnergywhError": "energywh.errors"}
+_LAZY = {
+    "open": "energywh.warehouse",
+    "Warehouse": "energywh.warehouse",
+    "load_dataset": "energywh.datasets.loaded",
+    "EnergywhError": "energywh.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,11 @@ class Home:
         return self.path / "parquet"
 
     @property
+    def datasets(self) -> Path:
+        """Stored training datasets, a folder each."""
+        return self.path / "datasets"
+
+    @property
     def cache(self) -> Path:
         """Files without a name, of windows that memory cannot hold."""
         return self.path / "cache"

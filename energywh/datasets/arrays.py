@@ -60,6 +60,9 @@ class Arrays(Protocol):
     def settle(self, array: Any) -> Any:
         """Return the filled array as it is to be held from now on."""
 
+    def of_file(self, values: NDArray[Any]) -> Any:
+        """Return a matrix that is mapped from a file, of bfloat16 the bits, as it is to be held: read, or as it is."""
+
     def slice(self, base: Any, start: int, length: int) -> Any:
         """Return rows ``start`` to ``start + length`` as a view."""
 
@@ -124,6 +127,9 @@ class NumpyArrays:
         array.flags.writeable = False
         return array
 
+    def of_file(self, values: NDArray[Any]) -> Any:
+        return values if self._folder is not None else self.settle(np.array(values))
+
     def slice(self, base: Any, start: int, length: int) -> Any:
         return base[start : start + length]
 
@@ -187,18 +193,31 @@ class MlxArrays:
             self._mx.eval(array)
         return array
 
+    def of_file(self, values: NDArray[Any]) -> Any:
+        if self._mapped:
+            return values
+        array = self._copied(values)
+        self._mx.eval(array)
+        return array
+
+    def _copied(self, values: NDArray[Any]) -> Any:
+        """Return what lies in a file as `mx.array`; of bfloat16, it may be the bits."""
+        if values.dtype == np.uint16:
+            return self._mx.array(values).view(self._mx.bfloat16)
+        return self._mx.array(values, self._dtype)
+
     def slice(self, base: Any, start: int, length: int) -> Any:
         values = base[start : start + length]
-        return self._mx.array(values, self._dtype) if self._mapped else values
+        return self._copied(values) if self._mapped else values
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
         if self._mapped:
-            return self._mx.array(self._mapped.stack(base, starts, length), self._dtype)
+            return self._copied(self._mapped.stack(base, starts, length))
         return self._mx.stack([base[start : start + length] for start in starts])
 
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
         if self._mapped:
-            return self._mx.array(self._mapped.pieces(base, starts, pieces), self._dtype)
+            return self._copied(self._mapped.pieces(base, starts, pieces))
         parts = []
         for piece in pieces:
             part = self._mx.stack([base[piece.rows(start)] for start in starts])

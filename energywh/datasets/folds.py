@@ -96,12 +96,14 @@ class Folds:
             **options,
         )
         assert isinstance(whole, Windows)
+        assert whole.origin is not None
         self._whole = whole
+        self._origin = whole.origin
         self._library = arrays(options.get("as_", "mlx"), dtype)
         self._told = cutting.targets_before(whole.frame)
         needed = whole.ahead if options.get("future") is not None else None
         self._usable = whole_hours(whole.frame, options.get("gaps", "mask"), self._told, needed)
-        self._free = left_free(connection, whole.origin.source, purge, "inputs")
+        self._free = left_free(connection, self._origin.source, purge, "inputs")
         self._history = None if history is None else parse_duration_hours(history, "history")
         data = cutting.whole_time(whole.frame.axis)
         self._start = data.first
@@ -135,7 +137,7 @@ class Folds:
             frame, scaler = whole.frame, self._normalize
             if isinstance(scaler, scaling.Choice):
                 hours = fitting.hours_of(frame.axis, whole.shape, starts[0])
-                scaler = fitting.fit(whole.origin.connection, whole.origin.source, frame, hours, scaler)
+                scaler = fitting.fit(self._origin.connection, self._origin.source, frame, hours, scaler)
             if scaler is not None:
                 frame = scaling.scaled(frame, scaler, self._library)
             ahead = Ahead(frame.features if whole.ahead.picks is not None else frame.future, whole.ahead.picks)
@@ -149,7 +151,7 @@ class Folds:
                     ahead=ahead,
                     one_hot=whole.one_hot,
                     name=name,
-                    origin=whole.origin,
+                    origin=self._origin,
                     normalization=scaler,
                 )
                 for name, rows in zip(cutting.NAMES[2], starts, strict=True)

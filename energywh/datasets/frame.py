@@ -459,18 +459,8 @@ class _Filling:
             self._rows.append(rows[some])
             self._bits.append(np.packbits(bad[some], axis=1))
         if not direct:
-            self._check_range(block)
+            check_range(self._columns, block, self._view.dtype)
             self._view[rows] = block
-
-    def _check_range(self, block: NDArray[np.float32]) -> None:
-        """Refuse values that a 16-bit float cannot hold, instead of making them infinite."""
-        most = np.finfo(self._view.dtype).max
-        if np.abs(block).max(initial=0) > most:
-            place = int(np.flatnonzero((np.abs(block) > most).any(axis=0))[0])
-            raise WindowError(
-                f"column '{self._columns[place]}' reaches {np.abs(block[:, place]).max():,.0f}, more than "
-                f"float16's {most:,.0f}; use dtype='bfloat16' or 'float32', or scale it in the SQL"
-            )
 
     def done(self, absent: NDArray[np.int64]) -> Matrix:
         """Return the matrix, the rows ``absent`` missing altogether."""
@@ -480,3 +470,18 @@ class _Filling:
         bits = np.concatenate([*self._bits, np.repeat(everything, len(absent), axis=0)])
         order = np.argsort(rows, kind="stable")
         return Matrix(self._columns, self._arrays.settle(self._array), Missing(width, rows[order], bits[order]))
+
+
+def check_range(columns: Sequence[str], block: NDArray[np.float32], dtype: np.dtype[Any]) -> None:
+    """Refuse values that a 16-bit float cannot hold, instead of making them infinite.
+
+    Raises:
+        WindowError: there is one; it names the column.
+    """
+    most = np.finfo(dtype).max
+    if np.abs(block).max(initial=0) > most:
+        place = int(np.flatnonzero((np.abs(block) > most).any(axis=0))[0])
+        raise WindowError(
+            f"column '{columns[place]}' reaches {np.abs(block[:, place]).max():,.0f}, more than "
+            f"float16's {most:,.0f}; use dtype='bfloat16' or 'float32', or scale it in the SQL"
+        )

@@ -18,8 +18,16 @@ from typing import Any
 
 import msgspec
 
+from energywh.errors import CorruptError, StorageError
+
 FORMAT = 1
 FILE = "dataset.json"
+
+
+class _Format(msgspec.Struct):
+    """What is read first: whether the rest can be."""
+
+    format: int
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -143,3 +151,32 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def write(self, folder: Path) -> None:
         """Write it into ``folder``, the same bytes for the same content."""
         (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read that of ``folder``; the digest is not checked.
+
+        Raises:
+            StorageError: there is none, it cannot be read, or a later energywh wrote it.
+            CorruptError: it is damaged, or something else.
+        """
+        file = folder / FILE
+        try:
+            text = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise StorageError(
+                f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset NAME'"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"cannot read {file}: {error.strerror or error}") from None
+        try:
+            written = msgspec.json.decode(text, type=_Format).format
+            if written > FORMAT:
+                raise StorageError(
+                    f"{file} is of format {written}, written by a later energywh; this one reads {FORMAT}: upgrade it"
+                )
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise CorruptError(
+                f"{file} is damaged or no manifest of a dataset ({error}); make it again with 'energywh dataset NAME'"
+            ) from None

@@ -279,7 +279,28 @@ def _scaled(axis: Axis, matrix: Matrix, scaler: Scaler, library: Arrays | None) 
         view.flags.writeable = True
     else:
         (array, view), locked = library.allocate(values.shape), False
-    most = float(np.finfo(view.dtype).max)
+    for rows, block in scaled_blocks(axis, matrix, scaler, view.dtype):
+        view[rows] = block
+    if library is not None:
+        return replace(matrix, values=library.settle(array))
+    view.flags.writeable = not locked
+    return matrix
+
+
+def scaled_blocks(
+    axis: Axis, matrix: Matrix, scaler: Scaler, dtype: np.dtype[Any]
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield the rows of ``matrix`` scaled, block by block, each of which may be written before the next is asked for.
+
+    Args:
+        dtype: what the values are to be held as.
+
+    Raises:
+        UnknownNameError: a column or region that the scaler does not have.
+        WindowError: scaled values that ``dtype`` cannot hold.
+    """
+    values = matrix.values if isinstance(matrix.values, np.ndarray) else np.asarray(matrix.values)
+    most = float(np.finfo(dtype).max)
     tables = [scaler.table(matrix.columns, region) for region in axis.regions]
     for region, rows in _blocks(axis):
         center, scale, log = tables[region]
@@ -295,13 +316,9 @@ def _scaled(axis: Axis, matrix: Matrix, scaler: Scaler, library: Arrays | None) 
             name = matrix.columns[int(far.argmax())]
             raise WindowError(
                 f"column '{name}' of {axis.regions[region]} reaches {far.max():,.0f} when scaled, more than "
-                f"{view.dtype}'s {most:,.0f}; use dtype='bfloat16' or 'float32'"
+                f"{dtype}'s {most:,.0f}; use dtype='bfloat16' or 'float32'"
             )
-        view[rows] = block
-    if library is not None:
-        return replace(matrix, values=library.settle(array))
-    view.flags.writeable = not locked
-    return matrix
+        yield rows, block
 
 
 def _blocks(axis: Axis) -> Iterator[tuple[int, slice]]:

@@ -73,7 +73,7 @@ class Windows:
         rows: (len,) row of the array at which each window starts.
         frame: the array itself, with the record of what is missing.
         normalization: the scaler that the array was normalized with, None where values are those of the source.
-        origin: what was asked for the values.
+        origin: what was asked for the values; None of windows of a stored dataset.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Windows:
         ahead: Ahead,
         one_hot: bool,
         name: str,
-        origin: Origin,
+        origin: Origin | None = None,
         normalization: scaling.Scaler | None = None,
     ) -> None:
         self.frame = frame
@@ -189,11 +189,16 @@ class Windows:
             log: columns to take the logarithm of first; "auto" for those never negative and skewed.
 
         Raises:
-            UsageError: these are the windows of a later part; or a wrong argument, or a negative column to take the
-                log of.
+            UsageError: these are the windows of a later part, or of a stored dataset; or a wrong argument, or a
+                negative column to take the log of.
             WindowError: a column without any value in the train part.
             StorageError: the warehouse was closed.
         """
+        if self.origin is None:
+            raise UsageError(
+                "statistics are measured in the warehouse, and these are the windows of a stored dataset: what they "
+                "were scaled with is their normalization; to measure others, make a dataset with --normalize"
+            )
         if self.name in LATER:
             raise UsageError(
                 f"statistics come from the train part alone, or they would give the {self.name} part away: fit the "

@@ -1,0 +1,84 @@
+"""Files known by their SHA-256: measured while they are written, and when they are read again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.errors import StorageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Hashed(io.RawIOBase):
+    """A file written from first to last, hashed as it is; it cannot be sought in."""
+
+    def __init__(self, file: Path) -> None:
+        self._stream = file.open("wb")
+        self._digest = hashlib.sha256()
+        self._at = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        self._stream.write(data)
+        self._digest.update(data)
+        count = memoryview(data).nbytes
+        self._at += count
+        return count
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+@contextmanager
+def hashing(file: Path) -> Iterator[Hashed]:
+    """Yield ``file`` to be written; its folder is made.
+
+    Raises:
+        StorageError: the disk is full, or the file cannot be written; what is there of it is not whole.
+    """
+    with told_of_writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with Hashed(file) as stream:
+            yield stream
+
+
+@contextmanager
+def told_of_writing(file: Path) -> Iterator[None]:
+    """Say of what file, and what to do, where the system cannot write it.
+
+    Raises:
+        StorageError: the disk is full, or the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        # HDF5 has the number in its text alone.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or f"errno = {errno.ENOSPC}" in str(error):
+            raise StorageError(f"no room on the disk for {file}; make some and run this again") from None
+        raise StorageError(
+            f"cannot write {file}: {error.strerror or error}; make its folder writable, or choose another place"
+        ) from None
+
+
+def sha256_of(stream: io.BufferedReader) -> str:
+    """Return the SHA-256 of an open file from its beginning, 64 hexadecimal digits; other threads run meanwhile."""
+    stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,160 @@
+"""A stored dataset opened again: the windows it was made of, without the warehouse, DuckDB or Arrow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from energywh.datasets.arrays import Kind, arrays
+from energywh.datasets.cut import few
+from energywh.datasets.manifest import FILE, Column, Manifest
+from energywh.datasets.matrix import again, read_split
+from energywh.datasets.scaling import Scaler
+from energywh.datasets.windows import Windows
+from energywh.errors import CorruptError, UnknownNameError, UsageError, did_you_mean
+from energywh.settings import resolve_home
+
+
+class Dataset:
+    """A stored dataset, open: its splits are windows, as `energywh.Warehouse.windows` gives them. See `load_dataset`.
+
+    Attributes:
+        path: its folder.
+        manifest: all of its `dataset.json`.
+        scaler: what its values were normalized with, to take predictions back; None where they are as in the source.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, windows: Mapping[str, Windows], scaler: Scaler | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.scaler = scaler
+        self._windows = windows
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in order of time."""
+        return tuple(self._windows)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """What each column is: its roles, unit, description, and how often it is missing."""
+        return {column.name: column for column in self.manifest.columns}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that training can see; the same for the same content."""
+        return self.manifest.digest
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __iter__(self) -> Iterator[Windows]:
+        return iter(self._windows.values())
+
+    def __getitem__(self, split: str) -> Windows:
+        if split not in self._windows:
+            near = did_you_mean(str(split), self._windows) or f"; it has {', '.join(self._windows)}"
+            raise UnknownNameError(f"dataset {self.manifest.name} has no split '{split}'{near}")
+        return self._windows[split]
+
+    def __repr__(self) -> str:
+        first = next(iter(self))
+        counts = ", ".join(f"{name} {len(windows):,}" for name, windows in self._windows.items())
+        return (
+            f"<Dataset {self.manifest.name}: {counts} windows of {first.length:,} hours x {len(first.columns)} "
+            f"features, horizon {first.horizon}, {len(first.regions)} regions ({few(first.regions)}), "
+            f"{self.manifest.request.dtype}, digest {self.digest[:12]}>"
+        )
+
+
+def load_dataset(
+    path: str | os.PathLike[str],
+    *,
+    as_: Kind = "mlx",
+    memory: Literal["ram", "disk"] = "ram",
+    check: bool = True,
+) -> Dataset:
+    """Open a dataset that `energywh dataset` made: the same windows in the same order, without the warehouse.
+
+        train, valid, test = energywh.load_dataset("warehouse/datasets/day-ahead")
+        for batch in train.batches(8, shuffle=True): ...
+
+    and, for the newest hours as the model knows them, with the warehouse:
+
+        dataset = energywh.load_dataset("day-ahead")
+        wh.context(scaler=dataset.scaler, features=dataset["train"].columns)
+
+    Values have the dtype they were stored with. Neither DuckDB nor Arrow is imported, and with ``as_="numpy"`` no MLX.
+
+    Args:
+        path: the dataset's folder, its `dataset.json`, or its name in the folder ``datasets`` of the home, which is
+            `ENERGYWH_HOME` or else `./warehouse`.
+        as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays.
+        memory: "ram" (default) reads the matrix once; "disk" maps its file, of which the system keeps what is in use,
+            for data that memory cannot hold.
+        check: compare every byte of the matrix with the manifest; the size and the header always are.
+
+    Raises:
+        UnknownNameError: no dataset has that name.
+        UsageError: a wrong argument, or bfloat16 as NumPy.
+        StorageError: no dataset is there, a file cannot be read, or a later energywh wrote it.
+        CorruptError: a file is missing, damaged, or was changed; the message names it.
+        WindowError: MLX cannot be imported.
+    """
+    if memory not in ("ram", "disk"):
+        raise UsageError(f"memory must be 'ram' or 'disk', not {memory!r}")
+    folder = find_dataset(path)
+    manifest = Manifest.read(folder)
+    while True:
+        try:
+            return _load(folder, manifest, as_, memory == "disk", check)
+        except CorruptError:
+            newer = Manifest.read(folder)
+            if newer == manifest:
+                raise
+            manifest = newer  # it was made anew while it was read
+
+
+def find_dataset(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of the dataset that a person called ``path``; see `load_dataset`.
+
+    Raises:
+        UnknownNameError: it is a name, and no dataset has it.
+        UsageError: it is no path.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise UsageError(f"a dataset is opened by the path of its folder, or by its name, not {path!r}")
+    given = Path(path).expanduser()
+    if given.name == FILE:
+        return given.parent
+    if len(given.parts) != 1 or (given / FILE).exists():
+        return given
+    folder = resolve_home()[0].datasets
+    if (folder / given / FILE).exists():
+        return folder / given
+    if given.exists():
+        return given
+    names = sorted(file.parent.name for file in folder.glob(f"[!.]*/{FILE}"))
+    near = did_you_mean(str(given), names) or (f"; it has {', '.join(names)}" if names else "")
+    raise UnknownNameError(
+        f"no dataset in {folder} is named '{given}'{near}; make it with 'energywh dataset {given}', or give its path"
+    )
+
+
+def _load(folder: Path, manifest: Manifest, as_: Kind, on_disk: bool, check: bool) -> Dataset:
+    dtype = manifest.request.dtype
+    if as_ == "numpy" and dtype == "bfloat16":
+        raise UsageError(
+            f"dataset {manifest.name} is of bfloat16, which NumPy has not: load it with as_='mlx', or make it with "
+            "--dtype float32"
+        )
+    if check and manifest.measured() != manifest.digest:
+        raise CorruptError(
+            f"{folder / FILE} was changed: its content has another digest than it says; {again(manifest)}"
+        )
+    library = arrays(as_, dtype, folder if on_disk else None)
+    scaler = None if manifest.scaler is None else Scaler.from_dict(manifest.scaler)
+    windows = {split.name: read_split(folder, manifest, split, library, scaler, check) for split in manifest.splits}
+    return Dataset(folder, manifest, windows, scaler)
