@@ -234,20 +234,28 @@ def load(
 
 
 def load_stretch(
-    connection: duckdb.DuckDBPyConnection, sources: Iterable[tuple[Bound, Wanted]], axis: Axis, arrays: Arrays
+    connection: duckdb.DuckDBPyConnection,
+    asked: Iterable[tuple[Bound, int, int]],
+    wanted: Wanted,
+    axis: Axis,
+    arrays: Arrays,
 ) -> Frame:
-    """Stack the rows of several queries, one after the other, over an axis that is known; none is held back.
+    """Stack the rows of several queries, one after the other, over an axis that is known; rows are never held.
 
     Args:
-        sources: what to ask, and for which rows; of the same columns, and no row of two of them.
+        asked: what to ask, and its first and last hour; no row comes of two of them.
+        wanted: columns.
 
     Raises:
         UsageError: a query fails while it runs.
     """
-    sources = list(sources)
     place_of = {region: place for place, region in enumerate(axis.regions)}
-    arriving = chain.from_iterable(_streamed(connection, source, wanted, place_of) for source, wanted in sources)
-    frame, _ = fill(axis, sources[0][1], arrays, arriving)
+    wanted = replace(wanted, regions=axis.regions)
+    arriving = chain.from_iterable(
+        _streamed(connection, source, replace(wanted, first_hour=first, last_hour=last), place_of)
+        for source, first, last in asked
+    )
+    frame, _ = fill(axis, wanted, arrays, arriving)
     return frame
 
 

@@ -252,6 +252,30 @@ def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) 
     return int(rows[0][0])
 
 
+def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[list[str], bool]:
+    """Return the names, ``schema.table``, of what a source reads, and whether its answer follows from these alone.
+
+    It does not where a query reads files or the clock, or something that no build has made.
+    """
+    if source.model is not None:
+        return [source.model], True
+    import sqlglot
+    from sqlglot import exp
+
+    known = models(connection)
+    read = [name for name in _tables(connection, source.sql) if name in known]
+    try:
+        tree = sqlglot.parse_one(source.sql, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        return read, False
+    if tree.find(exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand):
+        return read, False
+    lower = {name.lower() for name in known}
+    full = lower | {name.split(".")[1] for name in lower} | {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    written = (table for table in tree.find_all(exp.Table) if not isinstance(table.this, exp.GenerateSeries))
+    return read, all(".".join(part.name for part in table.parts[-2:]).lower() in full for table in written)
+
+
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     """Return the names, ``schema.table``, of what a query reads; of all models where that cannot be found out.
 
@@ -275,11 +299,17 @@ def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
 
 def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the codes that are sums of authorities (US48, CAL, ...); none where the dimension is not built."""
-    for table in ("normalized.region", "seeds.region"):
-        if table in models(connection):
-            rows = ask(connection, f"SELECT region FROM {table} WHERE kind = 'aggregate' ORDER BY 1").fetchall()
-            return [region for (region,) in rows]
-    return []
+    table = aggregates_table(connection)
+    if table is None:
+        return []
+    rows = ask(connection, f"SELECT region FROM {table} WHERE kind = 'aggregate' ORDER BY 1").fetchall()
+    return [region for (region,) in rows]
+
+
+def aggregates_table(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the name of the table that tells aggregates from authorities; None where it is not built."""
+    known = models(connection)
+    return next((table for table in ("normalized.region", "seeds.region") if table in known), None)
 
 
 def regions_of(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:
