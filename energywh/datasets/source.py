@@ -25,6 +25,7 @@ _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "dou
 # things of one name, the first of these holds.
 MARKS = ("hindsight", "target", "at t", "past", "ahead")
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
+_CLOCK = ("now", "transaction_timestamp", "get_current_timestamp")  # those of which sqlglot knows nothing
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
 
@@ -255,7 +256,7 @@ def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) 
 def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[list[str], bool]:
     """Return the names, ``schema.table``, of what a source reads, and whether its answer follows from these alone.
 
-    It does not where a query reads files or the clock, or something that no build has made.
+    It does not where a query reads files, the clock or chance, or something that no build has made.
     """
     if source.model is not None:
         return [source.model], True
@@ -268,7 +269,8 @@ def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[l
         tree = sqlglot.parse_one(source.sql, dialect="duckdb")
     except sqlglot.errors.SqlglotError:
         return read, False
-    if tree.find(exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand):
+    chance = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtimestamp, exp.Rand, exp.Uuid)
+    if tree.find(*chance, exp.TableSample) or any(call.name.lower() in _CLOCK for call in tree.find_all(exp.Anonymous)):
         return read, False
     lower = {name.lower() for name in known}
     full = lower | {name.split(".")[1] for name in lower} | {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
