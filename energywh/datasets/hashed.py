@@ -44,8 +44,10 @@ class Hashed(io.RawIOBase):
         return self._at
 
     def close(self) -> None:
-        self._stream.close()
-        super().close()
+        try:
+            self._stream.close()
+        finally:
+            super().close()
 
 
 @contextmanager

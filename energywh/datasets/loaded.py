@@ -145,14 +145,14 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
 
 def _load(folder: Path, manifest: Manifest, as_: Kind, on_disk: bool, check: bool) -> Dataset:
     dtype = manifest.request.dtype
+    if check and manifest.measured() != manifest.digest:
+        raise CorruptError(
+            f"{folder / FILE} was changed: its content has another digest than it says; {again(manifest)}"
+        )
     if as_ == "numpy" and dtype == "bfloat16":
         raise UsageError(
             f"dataset {manifest.name} is of bfloat16, which NumPy has not: load it with as_='mlx', or make it with "
             "--dtype float32"
-        )
-    if check and manifest.measured() != manifest.digest:
-        raise CorruptError(
-            f"{folder / FILE} was changed: its content has another digest than it says; {again(manifest)}"
         )
     library = arrays(as_, dtype, folder if on_disk else None)
     scaler = None if manifest.scaler is None else Scaler.from_dict(manifest.scaler)

@@ -6,7 +6,7 @@
 
 As https://huggingface.co/docs/safetensors tells it. Its own library and MLX write from arrays that are all in memory;
 a matrix that memory cannot hold is written here block by block. Tensors lie in descending size of their elements behind
-a header padded to 8 bytes, so each is aligned: PyTorch maps no others.
+a header padded to 8 bytes, so each is aligned to its elements and can be used as it is mapped.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, str], dict[str, Entr
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")  # noqa: TRY004 - of the file, not of an argument
     metadata = header.pop("__metadata__", {})
-    if not all(isinstance(text, str) for text in metadata.values()):
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("its metadata are not all text")
     entries = {name: _entry(name, **told) for name, told in header.items()}
     at = 0

@@ -1,4 +1,4 @@
-"""A stored dataset made of windows: every split holds all rows of their frame."""
+"""A stored dataset made of windows: every split holds all rows of their frame, and the first has every region."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from energywh.datasets.windows import Windows
 PROVENANCE = Provenance("energy-1", None, None, {}, {}, "0.1.0")
 
 
-def part_of(windows: Windows, scaler: Scaler | None = None, dtype: Any = "float32") -> Part:
-    """Return windows in the units of the source, as NumPy float32, as a part to be written."""
-    starts = list(windows._starts)
-    about = {windows.targets[0]: {"unit": "MWh"}}
+def part_of(
+    windows: Windows, scaler: Scaler | None = None, dtype: Any = "float32", regions: tuple[str, ...] | None = None
+) -> Part:
+    """Return windows in the units of the source, as NumPy float32, as a part of a dataset of ``regions``."""
     return Part(
-        windows.name, windows.frame, windows.regions, starts, windows.shape, scaler, dtype, windows.future, about
+        windows.name,
+        windows.frame,
+        regions or windows.regions,
+        list(windows._starts),
+        windows.shape,
+        scaler,
+        dtype,
+        windows.future,
+        {windows.targets[0]: {"unit": "MWh"}},
     )
 
 
@@ -34,7 +42,7 @@ def store(
     """Write the files and the manifest of a dataset of ``splits``, and return the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
-    parts = [part_of(windows, scaler, dtype) for windows in splits]
+    parts = [part_of(windows, scaler, dtype, splits[0].regions) for windows in splits]
     for part in parts:
         for form in forms:
             name = f"{part.name}{SUFFIXES[form]}"
