@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
     from energywh.datasets.arrays import DType, Kind
     from energywh.datasets.context import Context, Scales
+    from energywh.datasets.fill import OnStep
     from energywh.datasets.folds import FoldOptions, Folds
-    from energywh.datasets.windows import Moment, Normalize, Options, Windows
+    from energywh.datasets.make import Made
+    from energywh.datasets.plan import Moment, Normalize, Options
+    from energywh.datasets.request import DatasetOptions
+    from energywh.datasets.windows import Windows
 
 
 def open(
@@ -244,12 +248,10 @@ class Warehouse:
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
-        from energywh.datasets.windows import Options, cut_windows
+        from energywh.datasets.plan import Options
+        from energywh.datasets.windows import cut_windows
 
-        for name in options:
-            if name not in Options.__annotations__:
-                known = ("source", "target", "length", "stride", "splits", *Options.__annotations__)
-                raise TypeError(f"windows() has no argument '{name}'{did_you_mean(name, known)}")
+        _check_options("windows", options, Options)
         return cut_windows(
             self.connection,
             source,
@@ -259,6 +261,64 @@ class Warehouse:
             splits=splits,
             cache=self.home.cache,
             **options,
+        )
+
+    def dataset(
+        self,
+        name: str,
+        source: str = "features.hourly",
+        *,
+        target: str | Sequence[str] = "demand_mwh",
+        length: int | None = None,
+        stride: int | None = None,
+        full: bool = False,
+        on_wait: OnWait | None = None,
+        on_step: OnStep | None = None,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        **options: Unpack[DatasetOptions],
+    ) -> Made:
+        """Make a stored dataset, the folder ``datasets/NAME`` of the home, or bring it up to date.
+
+        It holds the windows that `windows` with the same arguments gives, and `energywh.load_dataset` gives them again
+        without the warehouse. ``wh.dataset("day-ahead")`` alone asks again what the dataset was made with: only what
+        changed in the warehouse since is written. `energywh.datasets.manifest` tells what the folder holds.
+
+        Args:
+            name: letters, digits, "-", "_" and ".".
+            source, target, length, stride, options: as for `windows`; ``splits=()`` too is one part, unless regions
+                are held out.
+            formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
+            full: make every file anew.
+            on_wait: called once with a sentence when another process is making the dataset.
+            on_step: called with what is done now, how much of it is done, and of how much.
+
+        Raises:
+            UnknownNameError: no such model, column or region.
+            UsageError: wrong SQL or arguments; or no length and stride, and there is no such dataset yet.
+            WindowError: histories too short, duplicate hours, a column without values.
+            LockedError: another process was making it for longer than ``wait_seconds``.
+            StorageError: no room, or a folder that cannot be written to; the dataset is as it was.
+            TypeError: an argument that there is not.
+        """
+        from energywh.datasets.make import make_dataset
+        from energywh.datasets.request import DatasetOptions, as_request
+
+        _check_options("dataset", options, DatasetOptions)
+        request = None
+        if length is not None or stride is not None or options:
+            if length is None or stride is None:
+                raise UsageError("a dataset needs both length and stride, in hours; its name alone makes it again")
+            request = as_request(source, target=target, length=length, stride=stride, **options)
+        return make_dataset(
+            self.connection,
+            self.home,
+            name,
+            request,
+            version=self.version,
+            full=full,
+            wait_seconds=wait_seconds,
+            on_wait=on_wait,
+            on_step=on_step,
         )
 
     def folds(
@@ -357,6 +417,18 @@ class Warehouse:
             scaler=scaler,
             now=now,
         )
+
+
+def _check_options(method: str, given: Iterable[str], known: type) -> None:
+    """Refuse an argument that there is not.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in given:
+        if name not in known.__annotations__:
+            near = did_you_mean(name, ("source", "target", "length", "stride", "splits", *known.__annotations__))
+            raise TypeError(f"{method}() has no argument '{name}'{near}")
 
 
 def _current(home: Home) -> Path | None:

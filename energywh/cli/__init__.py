@@ -25,6 +25,7 @@ COMMANDS = {
     "build": "Build the models and publish the warehouse.",
     "sql": "Ask the warehouse a question in SQL.",
     "export": "Write models as Parquet, a file a month.",
+    "dataset": "Make a training set, as a folder of files.",
     "context": "Print the latest complete hours, as a forecast would start from them.",
     "models": "Print the catalog of tables, columns and units.",
     "lineage": "Say where a column comes from, and what depends on it.",

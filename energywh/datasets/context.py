@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from energywh.datasets.arrays import DType, Kind, arrays
 from energywh.datasets.batches import whole_number
 from energywh.datasets.frame import Frame, Wanted, load
+from energywh.datasets.plan import named_regions
 from energywh.datasets.source import bind
-from energywh.datasets.windows import named_regions
 from energywh.durations import HOUR, hour_time, utc_now
 from energywh.errors import WindowError
 

@@ -13,7 +13,6 @@ never trusted. Removed is only what the manifest names: other files in the folde
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 import time
@@ -24,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from energywh.asking import ask, sql_error
 from energywh.database import OnWait, trouble
+from energywh.datasets.hashed import digest_of
 from energywh.datasets.source import models, pick_model
-from energywh.errors import EnergywhError, LockedError, StorageError
+from energywh.errors import EnergywhError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
+from energywh.one_at_a_time import only_one
 from energywh.whole_files import TEMPORARY_SUFFIX, replacing
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ def export_models(
     else:
         chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
     target = folder if folder is not None else home.parquet
-    with _storage_errors(target), _only_one(target, wait_seconds, on_wait):
+    with (
+        _storage_errors(target),
+        only_one(target / ".export.lock", f"export into {target}", wait_seconds, on_wait),
+    ):
         for name in dict.fromkeys(chosen):
             yield _export(connection, _plan(connection, name), target / name, on_file)
 
@@ -138,7 +142,7 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
     metadata |= {f"energywh:column:{name}": comment for name, _, comment in described if comment}
     if comments and comments[0][0]:
         metadata["energywh:description"] = comments[0][0]
-    shape = _digest([FORMAT, described, order, metadata])
+    shape = digest_of([FORMAT, described, order, metadata])
     digests = _digests(connection, model, time_column)
     return Plan(model, time_column, order, shape, metadata, digests)
 
@@ -162,9 +166,9 @@ def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str
         [model],
     ).fetchall()
     if time_column is None:
-        return {f"{model}.parquet": _digest(rows)}
+        return {f"{model}.parquet": digest_of(rows)}
     return {
-        f"year={month:%Y}/{month:%Y-%m}.parquet": _digest([count, digest]) for month, count, digest in rows if count
+        f"year={month:%Y}/{month:%Y-%m}.parquet": digest_of([count, digest]) for month, count, digest in rows if count
     }
 
 
@@ -291,35 +295,6 @@ def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) 
     text = json.dumps({"model": plan.model, "shape": plan.shape, "files": dict(sorted(files.items()))}, indent=1)
     with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(text, "utf-8")
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]
-
-
-@contextlib.contextmanager
-def _only_one(target: Path, wait_seconds: float, on_wait: OnWait | None) -> Iterator[None]:
-    """Let one export at a time write below ``target``."""
-    from filelock import FileLock, Timeout
-
-    target.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target / ".export.lock")
-    try:
-        lock.acquire(timeout=min(wait_seconds, 2.0))
-    except Timeout:
-        if on_wait is not None:
-            on_wait(f"waiting for another export into {target}")
-        try:
-            lock.acquire(timeout=max(wait_seconds - 2.0, 0.0))
-        except Timeout:
-            raise LockedError(
-                f"another export into {target} did not end within {wait_seconds:.0f} s; "
-                "wait for it, or end it, and run this again"
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energywh.asking import ask, sql_error
-from energywh.datasets.frame import Axis, Frame
+from energywh.datasets.frame import Axis
 from energywh.datasets.scaling import By, Choice, Kind, Scaler
 from energywh.datasets.source import HOUR, REGION, Bound, as_names
 from energywh.datasets.splits import Shape
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 from energywh.models.statements import identifier, text, timestamp
+from energywh.notice import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,6 +29,16 @@ SKEWED = 1.0  # skewness over which log="auto" takes the logarithm; that of an e
 LEVELS = 2**32  # parts of the range that moments add up: their cubes, of 2^31 rows, still fit 128 bits
 QUARTILE_COLUMNS = 16  # DuckDB holds all values of a column while it looks for quartiles
 LEFT_ALONE = re.compile(r"(^|_)(sin|cos)(_|$)|^is_|(^|_)(flag|mask)$")
+
+
+class Known(Protocol):
+    """What is known of the columns to measure: a frame, or a survey of the source."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def heard(self) -> set[tuple[str, str]]:
+        """Return each (region, column) that has a value."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +111,17 @@ def pooled(moments: Sequence[Moments]) -> Moments:
 def fit(
     connection: duckdb.DuckDBPyConnection,
     source: Bound,
-    frame: Frame,
+    known: Known,
     hours: Hours,
     chosen: Choice,
-    *,
-    stacklevel: int,
 ) -> Scaler:
-    """Measure the columns of ``frame`` in ``hours`` by SQL.
-
-    Args:
-        stacklevel: of warnings, counted from here.
+    """Measure the columns that are ``known`` in ``hours`` by SQL.
 
     Raises:
         UnknownNameError, UsageError: a column for ``log`` that there is not, or that is negative or left alone.
-        WindowError: a column with values in the frame, but none in ``hours``.
+        WindowError: a column with values somewhere, but none in ``hours``.
     """
-    columns = tuple(dict.fromkeys((*frame.features.columns, *frame.targets.columns, *frame.future.columns)))
+    columns = known.columns
     alone = _left_alone(connection, source, columns)
     measured = tuple(name for name in columns if name not in alone)
     auto = chosen.log == "auto"
@@ -139,7 +144,7 @@ def fit(
         heard |= {name: pooled([moments[region, name] for region in regions]) for name in log}
     scaled = measured if chosen.kind != "none" else ()
     same = tuple(name for name in scaled if _constant(moments, heard, regions, name, chosen.by))
-    _report(frame, regions, scaled, same, moments, heard, chosen.by, stacklevel + 1)
+    _report(known, regions, scaled, same, moments, heard, chosen.by)
 
     rows: tuple[str | None, ...] = regions if chosen.by == "region" else (None,)
     quartiles = ask_for.quartiles(measured, log, chosen.by) if chosen.kind == "robust" else {}
@@ -238,23 +243,16 @@ def _constant(
 
 
 def _report(
-    frame: Frame,
+    known: Known,
     regions: Sequence[str],
     measured: Sequence[str],
     same: Sequence[str],
     moments: Mapping[tuple[str, str], Moments],
     heard: Mapping[str, Moments],
     by: By,
-    stacklevel: int,
 ) -> None:
     """Refuse columns without a value in train, and warn of what cannot be scaled by its own values."""
-    told = {
-        (frame.axis.regions[region], name)
-        for matrix in (frame.features, frame.targets, frame.future)
-        for region, counts in enumerate(matrix.missing.counts(frame.axis))
-        for name, count in zip(matrix.columns, counts.tolist(), strict=True)
-        if count < frame.axis.hours(region)
-    }
+    told = known.heard()
     told_of = {name for _, name in told}
     if unheard := [name for name in measured if not heard[name].count and name in told_of]:
         raise WindowError(
@@ -263,20 +261,14 @@ def _report(
         )
     if same:
         where = "in the train part" if by == "global" else "within any region of the train part"
-        warnings.warn(
-            f"{', '.join(same)} does not vary {where}: moved to 0, and not divided", UserWarning, stacklevel=stacklevel
-        )
+        warn(f"{', '.join(same)} does not vary {where}: moved to 0, and not divided")
     lent: dict[str, list[str]] = {}
     for region, name in sorted(told):
         if by == "region" and name in measured and region in regions and not moments[region, name].count:
             lent.setdefault(name, []).append(region)
     if lent:
         shown = "; ".join(f"{name} of {', '.join(where)}" for name, where in lent.items())
-        warnings.warn(
-            f"no value in the train part, so scaled by the statistics of all regions: {shown}",
-            UserWarning,
-            stacklevel=stacklevel,
-        )
+        warn(f"no value in the train part, so scaled by the statistics of all regions: {shown}")
 
 
 class _Asking:

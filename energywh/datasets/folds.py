@@ -24,18 +24,10 @@ from numpy.typing import NDArray
 from energywh.datasets import fitting, scaling
 from energywh.datasets import splits as cutting
 from energywh.datasets.arrays import DType, Kind, arrays
-from energywh.datasets.windows import (
-    Ahead,
-    Gaps,
-    Moment,
-    Normalize,
-    Static,
-    Windows,
-    as_hour,
-    cut_windows,
-    left_free,
-    whole_hours,
-)
+from energywh.datasets.frame import Ahead
+from energywh.datasets.plan import Gaps, Moment, Normalize, Static, as_hour, left_free
+from energywh.datasets.survey import whole_hours
+from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time, parse_duration_hours
 from energywh.errors import UsageError, WindowError
 
@@ -145,7 +137,7 @@ class Folds:
             frame, scaler = whole.frame, self._normalize
             if isinstance(scaler, scaling.Choice):
                 hours = fitting.hours_of(frame.axis, whole.shape, starts[0])
-                scaler = fitting.fit(self._origin.connection, self._origin.source, frame, hours, scaler, stacklevel=3)
+                scaler = fitting.fit(self._origin.connection, self._origin.source, frame, hours, scaler)
             if scaler is not None:
                 frame = scaling.scaled(frame, scaler, self._library)
             ahead = Ahead(frame.features if whole.ahead.picks is not None else frame.future, whole.ahead.picks)
@@ -180,7 +172,7 @@ class Folds:
         found = []
         for name, (low, high) in zip(cutting.NAMES[2], stretches, strict=True):
             part = cutting.Part(name, low, high, low, high)
-            starts = cutting.starts(frame, shape, part, self._usable, self._told)
+            starts = cutting.starts(frame.axis, shape, part, self._usable, self._told)
             if not any(map(len, starts)):
                 raise WindowError(
                     f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {shape.span:,} hours with a target "

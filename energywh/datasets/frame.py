@@ -8,8 +8,9 @@ one ARRAY column 0.7 s; Arrow columns into the C-order matrix 0.05 s in blocks o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 4096
 STREAMED_ROWS = 65_536
 MICROSECONDS = 3_600_000_000
+
+# Batches of rows, with each row's place among the regions and its hour since 1970.
+Arriving = Iterator[tuple["pa.RecordBatch", NDArray[np.int32], NDArray[np.int32]]]
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,23 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """The columns known ahead: some of the matrix of features, or all of a matrix of their own."""
+
+    matrix: Matrix
+    picks: list[int] | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.matrix.columns if self.picks is None else tuple(self.matrix.columns[pick] for pick in self.picks)
+
+    def missing_rows(self) -> NDArray[np.int64]:
+        """Return the rows that miss a value of some column known ahead."""
+        bad = self.matrix.missing.unpack(slice(None))
+        return self.matrix.missing.rows[(bad if self.picks is None else bad[:, self.picks]).any(axis=1)]
+
+
+@dataclass(frozen=True)
 class Frame:
     """Features and targets of some regions over one axis of hours."""
 
@@ -131,6 +152,23 @@ class Frame:
     @property
     def disk_nbytes(self) -> int:
         return self.features.disk_nbytes + self.targets.disk_nbytes + self.future.disk_nbytes
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Features, targets and columns known ahead, each once."""
+        return tuple(dict.fromkeys((*self.features.columns, *self.targets.columns, *self.future.columns)))
+
+    def heard(self) -> set[tuple[str, str]]:
+        """Return each (region, column) that has a value."""
+        return {
+            (region, column)
+            for matrix in (self.features, self.targets, self.future)
+            for place, (region, counts) in enumerate(
+                zip(self.axis.regions, matrix.missing.counts(self.axis).tolist(), strict=True)
+            )
+            for column, count in zip(matrix.columns, counts, strict=True)
+            if count < self.axis.hours(place)
+        }
 
 
 @dataclass(frozen=True)
@@ -189,6 +227,40 @@ def load(
         batches.clear()
         arriving = _streamed(connection, source, replace(wanted, regions=regions), place_of)
 
+    frame, twice = fill(axis, wanted, arrays, arriving)
+    if twice:
+        raise WindowError(_twice(axis, codes, hours, source))
+    return replace(frame, silent=silent)
+
+
+def load_stretch(
+    connection: duckdb.DuckDBPyConnection,
+    asked: Iterable[tuple[Bound, int, int]],
+    wanted: Wanted,
+    axis: Axis,
+    arrays: Arrays,
+) -> Frame:
+    """Stack the rows of several queries, one after the other, over an axis that is known; rows are never held.
+
+    Args:
+        asked: what to ask, and its first and last hour; no row comes of two of them.
+        wanted: columns.
+
+    Raises:
+        UsageError: a query fails while it runs.
+    """
+    place_of = {region: place for place, region in enumerate(axis.regions)}
+    wanted = replace(wanted, regions=axis.regions)
+    arriving = chain.from_iterable(
+        _streamed(connection, source, replace(wanted, first_hour=first, last_hour=last), place_of)
+        for source, first, last in asked
+    )
+    frame, _ = fill(axis, wanted, arrays, arriving)
+    return frame
+
+
+def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tuple[Frame, bool]:
+    """Put rows into their places as they arrive; return the frame, and whether some place was given two."""
     every = wanted.columns
     matrices = [
         _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
@@ -207,13 +279,8 @@ def load(
         filled[rows] = True
         count += len(rows)
     absent = np.flatnonzero(~filled)
-    if count + len(absent) > axis.rows:
-        raise WindowError(_twice(axis, codes, hours, source))
     features, targets, future = (matrix.done(absent) for matrix in matrices)
-    return Frame(axis, features, targets, future, silent)
-
-
-Arriving = Iterator[tuple["pa.RecordBatch", NDArray[np.int32], NDArray[np.int32]]]
+    return Frame(axis, features, targets, future), count + len(absent) > axis.rows
 
 
 def _taken(
@@ -258,6 +325,29 @@ def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
 def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> duckdb.DuckDBPyRelation:
     """Return the query that `_fetch` runs, bound."""
     region, hour = identifier(REGION), identifier(HOUR)
+    rows, kept = source.sql, selection(connection, wanted)
+    if wanted.newest is not None:
+        rows = f"(SELECT * FROM {rows} AS source WHERE {kept})"
+        kept = (
+            f"{hour} > (SELECT max(latest.{hour}) FROM {rows} AS latest WHERE latest.{region} = source.{region})"
+            f" - INTERVAL {wanted.newest} HOUR"
+        )
+    columns = [f"CAST({region} AS VARCHAR) AS {region}", f"CAST({hour} AS TIMESTAMP) AS {hour}"]
+    columns += [f"{as_float(name)} AS {identifier(name)}" for name in wanted.columns]
+    return ask(connection, f"SELECT {', '.join(columns)} FROM {rows} AS source WHERE {kept}")
+
+
+def as_float(column: str) -> str:
+    """Return SQL of the column as windows hold it, but that NaN and infinities are missing as well.
+
+    A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
+    """
+    return f"TRY_CAST({identifier(column)} AS FLOAT)"
+
+
+def selection(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> str:
+    """Return the SQL condition of the rows that are wanted, ``newest`` left to whoever asks."""
+    region, hour = identifier(REGION), identifier(HOUR)
     where = [f"{hour} IS NOT NULL"]
     if wanted.regions is not None:
         where.append(f"{region} IN ({', '.join(map(text, wanted.regions))})")
@@ -269,17 +359,7 @@ def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
         where.append(f"{hour} >= TIMESTAMP '{hour_time(wanted.first_hour)}'")
     if wanted.last_hour is not None:
         where.append(f"{hour} <= TIMESTAMP '{hour_time(wanted.last_hour)}'")
-    rows, kept = source.sql, " AND ".join(where)
-    if wanted.newest is not None:
-        rows = f"(SELECT * FROM {rows} AS source WHERE {kept})"
-        kept = (
-            f"{hour} > (SELECT max(latest.{hour}) FROM {rows} AS latest WHERE latest.{region} = source.{region})"
-            f" - INTERVAL {wanted.newest} HOUR"
-        )
-    columns = [f"CAST({region} AS VARCHAR) AS {region}", f"CAST({hour} AS TIMESTAMP) AS {hour}"]
-    # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
-    columns += [f"TRY_CAST({identifier(name)} AS FLOAT) AS {identifier(name)}" for name in wanted.columns]
-    return ask(connection, f"SELECT {', '.join(columns)} FROM {rows} AS source WHERE {kept}")
+    return " AND ".join(where)
 
 
 def _keys(
@@ -413,11 +493,3 @@ def check_range(columns: Sequence[str], block: NDArray[np.float32], dtype: np.dt
             f"column '{columns[place]}' reaches {np.abs(block[:, place]).max():,.0f}, more than "
             f"float16's {most:,.0f}; use dtype='bfloat16' or 'float32', or scale it in the SQL"
         )
-
-
-def missing_by_region(frame: Frame, matrix: Matrix) -> Iterator[tuple[int, str]]:
-    """Yield (region number, column) where a region has no value of the column at all."""
-    counts = matrix.missing.counts(frame.axis)
-    for region in range(len(frame.axis.regions)):
-        for place in np.flatnonzero(counts[region] == frame.axis.hours(region)):
-            yield region, matrix.columns[int(place)]

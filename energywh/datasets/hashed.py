@@ -1,10 +1,11 @@
-"""Files known by their SHA-256: measured while they are written, and when they are read again."""
+"""SHA-256 of files, measured while they are written and when they are read again, and of plain data."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,3 +85,8 @@ def sha256_of(stream: io.BufferedReader) -> str:
     """Return the SHA-256 of an open file from its beginning, 64 hexadecimal digits; other threads run meanwhile."""
     stream.seek(0)
     return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """Return a digest of plain data, 32 hexadecimal digits; what JSON has not counts by its text."""
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from energywh.datasets import safetensors
 from energywh.datasets.arrays import Arrays
-from energywh.datasets.frame import BLOCK_ROWS, Axis, Frame, Matrix, Missing
+from energywh.datasets.frame import BLOCK_ROWS, Ahead, Axis, Frame, Matrix, Missing
 from energywh.datasets.hashed import sha256_of
 from energywh.datasets.manifest import FILE, Manifest, Split
 from energywh.datasets.safetensors import Contents
 from energywh.datasets.scaling import Scaler
 from energywh.datasets.splits import Shape
 from energywh.datasets.stored import FLOATS, MARK, as_json
-from energywh.datasets.windows import Ahead, Windows
+from energywh.datasets.windows import Windows
 from energywh.durations import hour_number, parse_hour
 from energywh.errors import CorruptError, StorageError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from energywh.asking import ask
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 from energywh.models.project import SEEDS, pick_name
 from energywh.models.statements import identifier, quoted, text
+from energywh.notice import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +25,7 @@ _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "dou
 # things of one name, the first of these holds.
 MARKS = ("hindsight", "target", "at t", "past", "ahead")
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
+_CLOCK = ("now", "transaction_timestamp", "get_current_timestamp")  # those of which sqlglot knows nothing
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
 
@@ -59,11 +60,9 @@ class Bound:
             return tuple(name for name in self.numeric if name not in self.empty | self.hindsight)
         names = self.pick(wanted, "feature")
         if known_later := [name for name in names if name in self.hindsight]:
-            warnings.warn(
+            warn(
                 f"as a feature, {', '.join(known_later)} of {self.name} gives later hours away: it is made with them "
-                "as well. Use it as a target, and as features what was known at the time",
-                UserWarning,
-                stacklevel=4,
+                "as well. Use it as a target, and as features what was known at the time"
             )
         return names
 
@@ -254,6 +253,31 @@ def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) 
     return int(rows[0][0])
 
 
+def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[list[str], bool]:
+    """Return the names, ``schema.table``, of what a source reads, and whether its answer follows from these alone.
+
+    It does not where a query reads files, the clock or chance, or something that no build has made.
+    """
+    if source.model is not None:
+        return [source.model], True
+    import sqlglot
+    from sqlglot import exp
+
+    known = models(connection)
+    read = [name for name in _tables(connection, source.sql) if name in known]
+    try:
+        tree = sqlglot.parse_one(source.sql, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        return read, False
+    chance = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtimestamp, exp.Rand, exp.Uuid)
+    if tree.find(*chance, exp.TableSample) or any(call.name.lower() in _CLOCK for call in tree.find_all(exp.Anonymous)):
+        return read, False
+    lower = {name.lower() for name in known}
+    full = lower | {name.split(".")[1] for name in lower} | {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    written = (table for table in tree.find_all(exp.Table) if not isinstance(table.this, exp.GenerateSeries))
+    return read, all(".".join(part.name for part in table.parts[-2:]).lower() in full for table in written)
+
+
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     """Return the names, ``schema.table``, of what a query reads; of all models where that cannot be found out.
 
@@ -277,11 +301,17 @@ def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
 
 def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the codes that are sums of authorities (US48, CAL, ...); none where the dimension is not built."""
-    for table in ("normalized.region", "seeds.region"):
-        if table in models(connection):
-            rows = ask(connection, f"SELECT region FROM {table} WHERE kind = 'aggregate' ORDER BY 1").fetchall()
-            return [region for (region,) in rows]
-    return []
+    table = aggregates_table(connection)
+    if table is None:
+        return []
+    rows = ask(connection, f"SELECT region FROM {table} WHERE kind = 'aggregate' ORDER BY 1").fetchall()
+    return [region for (region,) in rows]
+
+
+def aggregates_table(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the name of the table that tells aggregates from authorities; None where it is not built."""
+    known = models(connection)
+    return next((table for table in ("normalized.region", "seeds.region") if table in known), None)
 
 
 def regions_of(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:

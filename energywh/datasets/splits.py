@@ -188,7 +188,7 @@ def targets_before(frame: Frame) -> NDArray[np.int64]:
 
 
 def starts(
-    frame: Frame, shape: Shape, part: Part, whole: NDArray[np.bool_] | None, told: NDArray[np.int64]
+    axis: Axis, shape: Shape, part: Part, whole: NDArray[np.bool_] | None, told: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:
     """Return, per region, the rows at which the windows of ``part`` start.
 
@@ -199,7 +199,6 @@ def starts(
         whole: what `usable` returned, to drop every window that misses a value; None to keep them.
         told: what `targets_before` returned.
     """
-    axis = frame.axis
     found = []
     for region in range(len(axis.regions)):
         offset, first = int(axis.offset[region]), int(axis.first_hour[region])

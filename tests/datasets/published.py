@@ -11,12 +11,23 @@ from energywh.home import Home
 
 META = """
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;
+CREATE TABLE energywh.version (as_of_utc TIMESTAMP, knowledge VARCHAR);
+INSERT INTO energywh.version VALUES (NULL, NULL);
+CREATE TABLE energywh.watermark (
+    dataset VARCHAR, landing_id BIGINT, landed_at_utc TIMESTAMP, newest_hour_utc TIMESTAMP);
+INSERT INTO energywh.watermark VALUES
+    ('eia.region_data', 7, '2023-04-01 06:00', '2023-03-31 23:00'),
+    ('eia.fuel_type_data', 6, '2023-04-01 05:00', '2023-03-31 22:00');
 CREATE TABLE energywh.model (
     name VARCHAR, materialized VARCHAR, grain VARCHAR[], time_column VARCHAR, lookahead_hours BIGINT,
-    lookback_hours BIGINT);
+    lookback_hours BIGINT, sql_hash VARCHAR DEFAULT 'sql', file_hash VARCHAR DEFAULT 'file');
 CREATE TABLE energywh.dependency (model VARCHAR, upstream VARCHAR);
 CREATE TABLE energywh.month (model VARCHAR, month DATE, rows BIGINT, digest VARCHAR);
 CREATE TABLE energywh.seed (name VARCHAR, file_hash VARCHAR, rows BIGINT, digest VARCHAR);
+CREATE VIEW energywh.digest AS
+    SELECT name, string_agg(concat(month, digest) ORDER BY month) AS digest
+    FROM energywh.model LEFT JOIN energywh.month ON month.model = name GROUP BY name
+    UNION ALL SELECT name, digest FROM energywh.seed;
 """
 
 DEMO = """
@@ -38,7 +49,7 @@ COMMENT ON TABLE features.hourly IS 'One row an hour and region.';
 COMMENT ON COLUMN features.hourly.demand_mwh IS 'Demand, MWh.';
 
 CREATE VIEW features.evening AS SELECT * FROM features.hourly WHERE hour(hour_utc) >= 18;
-INSERT INTO energywh.model VALUES
+INSERT INTO energywh.model (name, materialized, grain, time_column, lookahead_hours, lookback_hours) VALUES
     ('normalized.region', 'table', ['region'], NULL, 0, 0),
     ('features.hourly', 'table', ['region', 'hour_utc'], 'hour_utc', 24, 100),
     ('features.evening', 'view', ['region', 'hour_utc'], 'hour_utc', 5, 10);

@@ -1,0 +1,194 @@
+"""`energywh dataset`: training sets as folders of files, made, brought up to date, listed and verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from energywh.cli import Session
+from energywh.cli.datasets import Progress, list_all, notes, print_made, verify_all
+from energywh.errors import UsageError
+
+WORDS = ("list", "verify")
+_LISTS = "repeat, or separate by commas"
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME|list|verify]")
+@click.argument("others", nargs=-1, metavar="[NAME]...")
+@click.option("--source", default="features.hourly", show_default=True, help="A model, or an SQL query.")
+@click.option("--target", multiple=True, metavar="NAME", help=f"What to forecast; {_LISTS} [demand_mwh].")
+@click.option("--length", type=click.IntRange(min=1), help="Hours of input in a window.")
+@click.option("--stride", type=click.IntRange(min=1), help="Hours from the start of one window to the next.")
+@click.option(
+    "--horizon",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Hours of target after the input; 0: the input's own, moved on by one.",
+)
+@click.option("--splits", multiple=True, metavar="TIME", help=f"First hours of valid and test, or of test; {_LISTS}.")
+@click.option("--region", "--regions", "regions", multiple=True, metavar="CODE", help=f"Only these; {_LISTS}.")
+@click.option("--features", multiple=True, metavar="NAME", help=f"Columns of the input [all]; {_LISTS}.")
+@click.option(
+    "--future", multiple=True, metavar="NAME", help=f"Columns known ahead [those marked so]; {_LISTS}; none: no column."
+)
+@click.option("--since", metavar="TIME", help="First hour to use.")
+@click.option("--until", metavar="TIME", help="Last hour to use; a day means all of it.")
+@click.option(
+    "--gaps",
+    type=click.Choice(["mask", "split", "drop"]),
+    default="mask",
+    show_default=True,
+    help="What to do with hours that miss something.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(["none", "inputs"]),
+    default="none",
+    show_default=True,
+    help="Let inputs of later splits reach back into earlier ones.",
+)
+@click.option("--purge", metavar="HOURS", help="Hours left free before a split, or lookback [the look-ahead].")
+@click.option("--holdout", multiple=True, metavar="CODE", help=f"Regions for the last split alone; {_LISTS}.")
+@click.option(
+    "--normalize",
+    type=click.Choice(["zscore", "robust", "minmax", "none"]),
+    help="Scale by statistics of train [values as they are].",
+)
+@click.option(
+    "--by", type=click.Choice(["region", "global"]), help="Scale each region by its own, or all alike [region]."
+)
+@click.option("--log", multiple=True, metavar="NAME", help=f"Columns to take the logarithm of, or auto; {_LISTS}.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="What values are held as.",
+)
+@click.option(
+    "--static",
+    type=click.Choice(["index", "one-hot"]),
+    default="index",
+    show_default=True,
+    help="How a window tells its region.",
+)
+@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Also write npz or hdf5; repeat for both.")
+@click.option("--version", metavar="VERSION", help="Make it of this version, or of a file of 'build --as-of'.")
+@click.option("--full", is_flag=True, help="Make every file anew, not only what changed.")
+@click.option("--json", "as_json", is_flag=True, help="With list and verify: print JSON.")
+@click.pass_context
+def dataset(
+    context: click.Context,
+    /,
+    name: str | None,
+    others: tuple[str, ...],
+    version: str | None,
+    full: bool,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    """Make the training set NAME: windows as 'wh.windows' cuts them, in files that need no warehouse to be read.
+
+    It is the folder datasets/NAME of the home, with the splits as safetensors and Parquet and a manifest,
+    dataset.json. --length and --stride must be given; the other options as far as wanted. NAME alone makes it again as
+    it was asked for, from what the warehouse has now: only what changed is written. Asked otherwise, it is made anew.
+
+    'dataset list', and 'dataset' alone, lists those there are. 'dataset verify [NAME]...' compares every byte with the
+    manifest, and exits with 1 where something is wrong.
+    """
+    session: Session = context.obj
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in asked and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE
+    ]
+    if name is None or name in WORDS:
+        if given or version or full:
+            option = given[0] if given else "--version" if version else "--full"
+            raise UsageError(f"{option} says how to make a dataset: give the dataset's NAME first")
+        if name == "verify":
+            return verify_all(session.home, others, as_json)
+        if others:
+            raise UsageError("'dataset list' takes no name: it lists all")
+        list_all(session.home, as_json)
+        return 0
+    if others:
+        raise UsageError(f"one dataset at a time: '{name}', or '{others[0]}'")
+    if as_json:
+        raise UsageError("--json goes with 'dataset list' and 'dataset verify'")
+    _make(session, name, asked if given else None, version, full)
+    return 0
+
+
+def _make(session: Session, name: str, asked: dict[str, Any] | None, version: str | None, full: bool) -> None:
+    """Make a dataset and say what came of it; ``asked`` are the options, None for those it was made with."""
+    from energywh.datasets.request import check_name
+    from energywh.interrupt import interruptible
+    from energywh.warehouse import Warehouse
+
+    check_name(name)
+    arguments = {} if asked is None else _arguments(**asked)
+    if asked is not None and (asked["length"] is None or asked["stride"] is None):
+        raise UsageError(
+            "give both --length and --stride, in hours, with all else that is asked for; NAME alone makes it as before"
+        )
+    progress = Progress()
+    with (
+        Warehouse(session.home, version) as warehouse,
+        interruptible(warehouse.connection),
+        notes(),
+    ):
+        try:
+            made = warehouse.dataset(
+                name,
+                full=full,
+                wait_seconds=session.settings.get("lock.wait_seconds"),
+                on_wait=lambda text: click.echo(text, err=True),
+                on_step=progress,
+                **arguments,
+            )
+        finally:
+            progress.end()
+    print_made(made)
+
+
+def _arguments(
+    *,
+    target: tuple[str, ...],
+    splits: tuple[str, ...],
+    regions: tuple[str, ...],
+    features: tuple[str, ...],
+    future: tuple[str, ...],
+    holdout: tuple[str, ...],
+    formats: tuple[str, ...],
+    log: tuple[str, ...],
+    normalize: str | None,
+    by: str | None,
+    purge: str | None,
+    **as_they_are: Any,
+) -> dict[str, Any]:
+    """Return the options as arguments of `energywh.Warehouse.dataset`."""
+    targets = _listed(target) or ["demand_mwh"]
+    if (by or log) and normalize is None:
+        raise UsageError("--by and --log say how to scale: give --normalize too")
+    logged = _listed(log) or []
+    return as_they_are | {
+        "target": targets[0] if len(targets) == 1 else targets,
+        "splits": _listed(splits) or [],
+        "regions": _listed(regions),
+        "features": _listed(features),
+        "future": [] if _listed(future) == ["none"] else _listed(future),
+        "holdout": _listed(holdout),
+        "formats": _listed(formats) or [],
+        "purge": int(purge) if purge is not None and purge.isdecimal() else purge,
+        "normalize": normalize
+        and {"kind": normalize, "by": by or "region", "log": "auto" if logged == ["auto"] else logged},
+    }
+
+
+def _listed(given: tuple[str, ...]) -> list[str] | None:
+    return [name.strip() for item in given for name in item.split(",") if name.strip()] or None

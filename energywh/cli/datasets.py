@@ -1,0 +1,222 @@
+"""What `energywh dataset` prints: how far it has come, what was made, what there is, and what is wrong with it."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
+
+if TYPE_CHECKING:
+    from energywh.datasets.make import Made
+    from energywh.datasets.manifest import File, Manifest
+    from energywh.home import Home
+
+LINE_EVERY_SECONDS = 10.0
+_CLEAR = "\r\x1b[K"
+_NUMBERS = ("regions", "rows", "windows", "missing", "written", "kept", "size")
+
+
+class Progress:
+    """Tells what is done now: one line on a terminal, a line now and then in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic()
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        line = f"{what}, {done / of:.0%}" if of > 1 else what
+        if self._terminal:
+            click.echo(f"{_CLEAR}{line}", err=True, nl=False)
+        elif time.monotonic() - self._last > LINE_EVERY_SECONDS:
+            self._last = time.monotonic()
+            click.echo(line, err=True)
+
+    def end(self) -> None:
+        if self._terminal:
+            click.echo(_CLEAR, err=True, nl=False)
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Print warnings as lines for people."""
+    clear = _CLEAR if sys.stderr.isatty() else ""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.echo(f"{clear}note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def print_made(made: Made) -> None:
+    """Print what a dataset came to, in numbers, and how to load it."""
+    manifest = made.manifest
+    for problem in made.damaged:
+        click.echo(f"{problem.file}: {problem.text}; it was made again")
+    if made.differs:
+        click.echo(f"asked otherwise than before: {', '.join(made.differs)}")
+    if not made.changed:
+        click.echo(
+            f"{manifest.name} is unchanged: {_sized(manifest.files.values())} in {made.folder}, made of "
+            f"{manifest.provenance.version} ({made.seconds:.1f} s)\ndigest {manifest.digest}"
+        )
+        return
+    _print_table([["split", "first hour (UTC)", "last hour", *_NUMBERS], *_split_rows(made)])
+    click.echo(
+        f"{manifest.name}: {len(made.written):,} file{'' if len(made.written) == 1 else 's'} written, "
+        f"{len(made.reused):,} kept; {_sized(manifest.files.values())} in {made.folder} ({made.seconds:.1f} s)"
+    )
+    click.echo(f"digest {manifest.digest}")
+    names = [split.name.replace(" ", "_") for split in manifest.splits]
+    unpacked = ", ".join(names) if len(names) > 1 else "(windows,)"
+    click.echo(f'  import energywh\n  {unpacked} = energywh.load_dataset("{made.folder}")')
+
+
+def _split_rows(made: Made) -> list[list[str]]:
+    rows = []
+    for split in made.manifest.splits:
+        own = (f"{split.name}.", f"{split.name}/")
+        files = {name: file for name, file in made.manifest.files.items() if name.startswith(own)}
+        written = sum(name in made.written for name in files)
+        rows.append(
+            [
+                split.name,
+                split.first_hour_utc,
+                split.last_hour_utc,
+                f"{len(split.stretches):,}",
+                f"{split.rows:,}",
+                f"{split.windows:,}",
+                f"{split.missing / split.values:.1%}",
+                f"{written:,}",
+                f"{len(files) - written:,}",
+                _sized(files.values()),
+            ]
+        )
+    return rows
+
+
+def _sized(files: Iterable[File]) -> str:
+    return f"{sum(file.bytes for file in files) / 1e6:,.1f} MB"
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    heading, *lines = rows
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in heading:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def _stored(home: Home) -> list[Path]:
+    """Return the folders of all datasets."""
+    from energywh.datasets.manifest import FILE
+
+    return sorted(file.parent for file in home.datasets.glob(f"[!.]*/{FILE}"))
+
+
+def list_all(home: Home, as_json: bool) -> None:
+    """List all datasets, those that cannot be read too."""
+    from energywh.datasets.manifest import Manifest
+
+    found: list[tuple[Path, Manifest | EnergywhError]] = []
+    for folder in _stored(home):
+        try:
+            found.append((folder, Manifest.read(folder)))
+        except EnergywhError as error:
+            found.append((folder, error))
+    if as_json:
+        _print_json([_as_json(folder, each) for folder, each in found])
+        return
+    if not found:
+        click.echo(f"no dataset is made yet in {home.datasets}: energywh dataset NAME --length HOURS --stride HOURS")
+        return
+    rows = [["dataset", "digest", "windows by split", "size", "made of"]]
+    for folder, each in found:
+        if isinstance(each, EnergywhError):
+            rows.append([folder.name, "", "cannot be read: energywh dataset verify", "", ""])
+        else:
+            splits = ", ".join(f"{split.name} {split.windows:,}" for split in each.splits)
+            rows.append([folder.name, each.digest[:16], splits, _sized(each.files.values()), each.provenance.version])
+    _print_table(rows)
+
+
+def _as_json(folder: Path, each: Manifest | EnergywhError) -> dict[str, Any]:
+    if isinstance(each, EnergywhError):
+        return {"name": folder.name, "folder": str(folder), "error": str(each)}
+    return {
+        "name": folder.name,
+        "folder": str(folder),
+        "digest": each.digest,
+        "windows": {split.name: split.windows for split in each.splits},
+        "bytes": sum(file.bytes for file in each.files.values()),
+        "version": each.provenance.version,
+    }
+
+
+def _print_json(items: Iterable[dict[str, Any]]) -> None:
+    """Print one array, an object a line."""
+    import json
+
+    click.echo("[" + ",\n ".join(map(json.dumps, items)) + "]")
+
+
+def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
+    """Verify the datasets named, or all; return 1 where something is wrong.
+
+    Raises:
+        UnknownNameError: no dataset has that name.
+    """
+    import dataclasses
+
+    from energywh.datasets.verify import Problem, verify
+
+    folders = {folder.name: folder for folder in _stored(home)}
+    for name in names:
+        if name not in folders:
+            near = did_you_mean(name, folders) or f"; there are {', '.join(folders) or 'none'}"
+            raise UnknownNameError(f"no dataset in {home.datasets} is named '{name}'{near}")
+    chosen = {name: folders[name] for name in names} or folders
+    found: list[tuple[str, Problem]] = []
+    progress = Progress()
+    for name, folder in chosen.items():
+        problems = verify(folder, partial(_hashed, progress, name))
+        progress.end()
+        found += [(name, problem) for problem in problems]
+        if not as_json:
+            _print_problems(name, problems)
+    if as_json:
+        _print_json({"dataset": name, **dataclasses.asdict(problem)} for name, problem in found)
+    elif not chosen:
+        click.echo(f"no dataset is made yet in {home.datasets}")
+    bad = list(dict.fromkeys(name for name, problem in found if problem.kind != "foreign"))
+    if bad and not as_json:
+        click.echo(f"what is wrong is made again by 'energywh dataset {bad[0]}'", err=True)
+    return 1 if bad else 0
+
+
+def _hashed(progress: Progress, name: str, _: str, done: int, of: int) -> None:
+    progress(f"verifying {name}", done, of)
+
+
+def _print_problems(name: str, problems: Iterable[Any]) -> None:
+    wrong = 0
+    for problem in problems:
+        click.echo(f"{name}: {problem.file}: {problem.text}")
+        wrong += problem.kind != "foreign"
+    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file is as it was made'}")

@@ -1,0 +1,240 @@
+"""Make a dataset: a folder of files that holds windows, ready to train on without the warehouse.
+
+It is made split by split, each loaded alone, so that memory does not grow with the dataset. A new folder is filled
+beside the old one and takes its place once it is whole. Files that would be made of the same as before are taken over:
+a month of Parquet whose rows in the warehouse are the same, by the digest that the build keeps of each month; a matrix
+all of whose months, windows and statistics are. Where a matrix needs the rows of months that are taken over, they are
+read from their Parquet.
+
+A dataset does not depend on whether it was made in one step or in many: the same request of the same warehouse makes
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from energywh.asking import sql_error
+from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, trouble
+from energywh.datasets.fill import Filled, OnStep, fill_section
+from energywh.datasets.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
+from energywh.datasets.plan import make_plan
+from energywh.datasets.provenance import origin_of
+from energywh.datasets.request import check_name, differences, plan_arguments
+from energywh.datasets.reuse import Existing
+from energywh.datasets.sections import Section
+from energywh.datasets.task import Task, plan_task
+from energywh.datasets.verify import Problem
+from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
+from energywh.home import Home
+from energywh.one_at_a_time import only_one
+from energywh.whole_files import replacing_folder
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the making of a dataset came to.
+
+    Attributes:
+        written, reused: names of files.
+        damaged: files of the dataset as it was that were not as they had been made, and are made again.
+        differs: what was asked otherwise than of the dataset as it was, in words.
+        changed: False where all is as it was, and nothing was written at all.
+    """
+
+    folder: Path
+    manifest: Manifest
+    written: tuple[str, ...]
+    reused: tuple[str, ...]
+    damaged: tuple[Problem, ...]
+    differs: tuple[str, ...]
+    changed: bool
+    seconds: float
+
+
+def make_dataset(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    name: str,
+    request: Request | None = None,
+    *,
+    version: str,
+    full: bool = False,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    on_wait: OnWait | None = None,
+    on_step: OnStep | None = None,
+) -> Made:
+    """Make the dataset ``name`` of ``home``, or bring it up to date.
+
+    Args:
+        connection: the version of the warehouse that is open.
+        request: what it is to hold; None for what it was made with.
+        version: name of the version.
+        full: make every file anew.
+        on_wait: called once with a sentence when another process is making it.
+        on_step: called with what is done now, how much of it is done, and of how much.
+
+    Raises:
+        UnknownNameError: no such model, column or region.
+        UsageError: wrong SQL or arguments; or none, and there is no such dataset yet.
+        WindowError: histories too short, duplicate hours, a column without values.
+        LockedError: another process was making it for longer than ``wait_seconds``.
+        StorageError: no room, or a folder that cannot be written to; the dataset is as it was.
+    """
+    began = time.monotonic()
+    folder = home.datasets / check_name(name)
+    home.create()
+    with (
+        only_one(home.locks / f"dataset-{name}.lock", f"making of dataset {name}", wait_seconds, on_wait),
+        _told_of_storage(folder),
+    ):
+        before = _manifest(folder, name, must=request is None)
+        existing = Existing(folder, before, trusted=not full)
+        if request is None:
+            assert before is not None
+            request = before.request
+        plan = make_plan(connection, **plan_arguments(request))
+        request = msgspec.structs.replace(request, source=plan.source.model or request.source)
+        origin = origin_of(connection, plan.source, version)
+        differs = () if before is None else tuple(differences(request, before.request))
+        done = partial(_made, folder, existing, differs, began)
+
+        same = None if full or differs or existing.damaged else before
+        if same is not None and origin.certain and _same_warehouse(same.provenance, origin.provenance):
+            return done(same, same.files, changed=False)
+        step = on_step or (lambda what, done, of: None)
+        step(f"looking through {plan.source.name}", 0, 1)
+        task = plan_task(connection, request, plan, origin)
+        kept = existing.kept(task.made_of)
+        if same is not None and set(kept) == set(same.files) == set(task.made_of):
+            manifest = _manifest_of(name, task, [_as_before(same, task, section, kept) for section in task.sections])
+            if manifest.digest == same.digest and _same_moment(same.provenance, origin.provenance):
+                return done(same, kept, changed=False)
+        with replacing_folder(folder, FILE) as new:
+            for file in kept:
+                existing.take(file, new)
+            filled = [
+                _as_before(before, task, section, kept)
+                if before is not None and kept.keys() >= set(task.files_of(section))
+                else fill_section(connection, task, section, kept, new, step)
+                for section in task.sections
+            ]
+            manifest = _manifest_of(name, task, filled)
+            manifest.write(new)
+            existing.take_foreign(new)
+        return done(manifest, kept, changed=True)
+
+
+def _made(
+    folder: Path,
+    existing: Existing,
+    differs: tuple[str, ...],
+    began: float,
+    manifest: Manifest,
+    kept: Mapping[str, File],
+    *,
+    changed: bool,
+) -> Made:
+    return Made(
+        folder=folder,
+        manifest=manifest,
+        written=tuple(file for file in manifest.files if file not in kept),
+        reused=tuple(kept),
+        damaged=tuple(existing.damaged),
+        differs=differs,
+        changed=changed,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
+    """Return the manifest of the dataset that is there; None where there is none, or a damaged one.
+
+    Raises:
+        UsageError: there ``must`` be one, and there is none.
+        CorruptError: there must be one, and it is damaged.
+        StorageError: a later energywh wrote it.
+    """
+    if not (folder / FILE).exists():
+        if must:
+            raise UsageError(
+                f"there is no dataset '{name}' in {folder.parent} yet: say what it is to hold, at least its length "
+                "and stride"
+            )
+        return None
+    try:
+        return Manifest.read(folder)
+    except CorruptError:
+        if must:
+            raise
+        return None
+
+
+def _same_warehouse(one: Provenance, other: Provenance) -> bool:
+    """Say whether the same energywh makes the same of both."""
+    return one.models == other.models and one.energywh == other.energywh and _same_moment(one, other)
+
+
+def _same_moment(one: Provenance, other: Provenance) -> bool:
+    return (one.as_of, one.knowledge) == (other.as_of, other.knowledge)
+
+
+def _as_before(before: Manifest, task: Task, section: Section, kept: Mapping[str, File]) -> Filled:
+    """Return what the manifest said of a split whose files are all taken over."""
+    (split,) = (split for split in before.splits if split.name == section.name)
+    missing = {column.name: column.missing[section.name] for column in before.columns}
+    return Filled(split, missing, {name: kept[name] for name in task.files_of(section)})
+
+
+def _manifest_of(name: str, task: Task, filled: Sequence[Filled]) -> Manifest:
+    files = {file: entry for each in filled for file, entry in each.files.items()}
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        request=task.request,
+        columns=[
+            Column(
+                column,
+                roles,
+                task.about[column].get("unit"),
+                task.about[column].get("description", ""),
+                {each.split.name: each.missing[column] for each in filled},
+            )
+            for column, roles in task.roles.items()
+        ],
+        regions=list(task.regions),
+        splits=[each.split for each in filled],
+        scaler=None if task.scaler is None else task.scaler.to_dict(),
+        files=dict(sorted(files.items())),
+        provenance=task.origin.provenance,
+    ).with_digest()
+
+
+@contextmanager
+def _told_of_storage(folder: Path) -> Iterator[None]:
+    """Turn failures of the disk into errors that say what to do."""
+    import duckdb
+
+    try:
+        yield
+    except EnergywhError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        if trouble(error) not in ("full", "system"):
+            raise sql_error(error) from None
+        reason = "no room on the disk" if trouble(error) == "full" else getattr(error, "strerror", None) or str(error)
+        raise StorageError(
+            f"cannot make {folder}: {reason}; what was there before is as it was: make room or mend it, and run this "
+            "again"
+        ) from None

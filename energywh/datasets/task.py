@@ -1,0 +1,159 @@
+"""What is to be made of a dataset, known before its values are loaded: its splits, statistics and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from energywh.asking import ask
+from energywh.datasets import fitting, scaling
+from energywh.datasets.frame import Axis
+from energywh.datasets.hashed import digest_of
+from energywh.datasets.manifest import FORMAT, Request
+from energywh.datasets.parted import find_parts
+from energywh.datasets.plan import Plan
+from energywh.datasets.provenance import Origin
+from energywh.datasets.request import normalization_of
+from energywh.datasets.scaling import Scaler
+from energywh.datasets.sections import Section, sections
+from energywh.datasets.source import Bound
+from energywh.datasets.stored import SUFFIXES, Form, months
+from energywh.datasets.survey import survey_by_sql
+from energywh.durations import hour_number
+from energywh.models.meta import unit_of
+from energywh.models.months import next_month, start_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that is known before the values are.
+
+    Attributes:
+        about: by column its unit and description, as far as there are any.
+        regions: of all splits.
+    """
+
+    request: Request
+    plan: Plan
+    origin: Origin
+    regions: tuple[str, ...]
+    sections: list[Section]
+    scaler: Scaler | None
+    about: Mapping[str, Mapping[str, str]]
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        return ("safetensors", *self.request.formats)  # type: ignore[arg-type]
+
+    @property
+    def roles(self) -> dict[str, list[str]]:
+        """What each column is used for: "feature", "target", "future"."""
+        used = {"feature": self.plan.wanted.features, "target": self.plan.wanted.targets, "future": self.plan.ahead}
+        return {
+            name: [role for role, names in used.items() if name in names]
+            for name in dict.fromkeys((*self.plan.wanted.columns, *self.plan.ahead))
+        }
+
+    def files_of(self, section: Section) -> list[str]:
+        """Return the names of the files of a split, below the dataset's folder."""
+        return [
+            *(matrix_file(section, form) for form in self.forms),
+            *(month_file(section, month) for month in months(section.axis)),
+        ]
+
+    @cached_property
+    def made_of(self) -> dict[str, str]:
+        """By file of the dataset, a digest of what it is to be made of; empty where that is not known."""
+        import pyarrow
+
+        files: dict[str, str] = {}
+        for section in self.sections:
+            known = {month: self._rows(section, month) for month in months(section.axis)}
+            for month, digest in known.items():
+                files[month_file(section, month)] = _joined("Parquet", pyarrow.__version__, self.about, digest)
+            matrix = (
+                section.name,
+                self.regions,
+                [rows.tolist() for rows in section.starts],
+                _stretches(section.axis),
+                (self.plan.wanted.features, self.plan.wanted.targets, self.plan.wanted.future, self.plan.ahead),
+                (self.request.length, self.request.stride, self.request.horizon, self.request.dtype),
+                None if self.scaler is None else self.scaler.to_dict(),
+            )
+            for form in self.forms:
+                files[matrix_file(section, form)] = _joined(form, *matrix, *known.values())
+        return files
+
+    def _rows(self, section: Section, month: date) -> str:
+        """Return what the rows of a month of a split are known by; empty where nothing is known of them."""
+        known = self.origin.rows_of(month)
+        return "" if known is None else digest_of([known, self.plan.wanted.columns, _stretches(section.axis, month)])
+
+
+def _joined(what: str, *parts: object) -> str:
+    """Return the digest of ``parts``; empty where one of them is empty text, which stands for what is not known."""
+    return "" if "" in parts else digest_of([FORMAT, what, *parts])
+
+
+def _stretches(axis: Axis, month: date | None = None) -> list[tuple[str, int, int]]:
+    """Return of each region its hours, or those of one month: (region, first, end), since 1970."""
+    ends = axis.first_hour + np.diff(axis.offset)
+    stretches = list(zip(axis.regions, axis.first_hour.tolist(), ends.tolist(), strict=True))
+    if month is None:
+        return stretches
+    low, high = hour_number(start_of(month)), hour_number(start_of(next_month(month)))
+    return [(region, max(first, low), min(end, high)) for region, first, end in stretches if first < high and end > low]
+
+
+def matrix_file(section: Section, form: Form) -> str:
+    """Return the name of the file of a matrix, below the dataset's folder."""
+    return f"{section.name}{SUFFIXES[form]}"
+
+
+def month_file(section: Section, month: date) -> str:
+    """Return the name of the Parquet file of a month, below the dataset's folder."""
+    return f"{section.name}/{month:%Y-%m}.parquet"
+
+
+def plan_task(connection: duckdb.DuckDBPyConnection, request: Request, plan: Plan, origin: Origin) -> Task:
+    """Survey the source, part it, and measure it.
+
+    Raises:
+        UnknownNameError, UsageError, WindowError: as `energywh.Warehouse.windows`.
+    """
+    survey = survey_by_sql(connection, plan)
+    parts = find_parts(survey, plan)
+    scaler = normalization_of(request)
+    if isinstance(scaler, scaling.Choice):
+        hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
+        scaler = fitting.fit(connection, plan.source, survey, hours, scaler)
+    found = sections(survey, parts)
+    if scaler is not None:
+        for region in dict.fromkeys(region for section in found for region in section.regions):
+            scaler.table(plan.wanted.columns, region)  # says what it cannot scale, before hours of work
+    return Task(
+        request, plan, origin, survey.axis.regions, found, scaler, _about(connection, plan.source, plan.wanted.columns)
+    )
+
+
+def _about(connection: duckdb.DuckDBPyConnection, source: Bound, columns: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return the unit of each column, which its name says, and its description, which the model says."""
+    described: dict[str, str] = {}
+    if source.model is not None:
+        rows = ask(
+            connection,
+            "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name || '.' || table_name = $1 AND comment IS NOT NULL",
+            [source.model],
+        ).fetchall()
+        described = dict(rows)
+    about = {name: {"unit": unit_of(name) or "", "description": described.get(name, "")} for name in columns}
+    return {name: {key: said for key, said in told.items() if said} for name, told in about.items()}
