@@ -206,8 +206,11 @@ class Warehouse:
                 (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
                 made in hindsight, such as demand_clean_mwh: these know later hours.
             future: columns to give of the hours of the targets too, known before these begin; by default the features
-                whose description is marked [ahead]. What is made a day ahead is known a day ahead: with a longer
-                horizon name those that your forecast will have, such as the calendar.
+                whose description is marked [ahead], known at any time before, as the calendar is. Those marked
+                [day ahead] may be named too: they are made or published the day before, CAISO's forecasts and prices
+                from 7:00 to 13:00 Pacific of the day before, a demand forecast at the latest at 7:00 Eastern of the
+                day itself. Of targets later than that nobody knows them at the origin: whether your origins and
+                horizon allow for it is for you to see.
             static: how a batch tells its region: "index" (default), its number, or "one-hot".
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
                 windows without a single target value; "split" cuts windows only from stretches of hours with a target;
