@@ -35,15 +35,8 @@ KEYS["eia_files.subregion"] = [(*filed, subregion) for filed in FILED for subreg
 HUBS = [(node, component) for node in ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND") for component in ("LMP", "MCC")]
 KEYS["caiso.price_rtm"] = HUBS
 KEYS["caiso.price_dam"] = [*HUBS, ("TH_ZP26_GEN-APND", "LMP")]
-RENEWABLE = [
-    ("NP15", "Solar"),
-    ("NP15", "Wind"),
-    ("SP15", "Solar"),
-    ("SP15", "Wind"),
-    ("ZP26", "Solar"),
-    ("ZP26", "Wind"),
-]
-KEYS["caiso.renewable"] = [(*key, market) for key in RENEWABLE for market in ("ACTUAL", "DAM")]
+POWER = [(hub, fuel) for hub in ("NP15", "SP15", "ZP26") for fuel in ("Solar", "Wind")]
+KEYS["caiso.renewable"] = [(*power, market) for power in POWER for market in ("ACTUAL", "DAM")]
 KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in places().get(region, ())]
 
 
