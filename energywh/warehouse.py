@@ -225,7 +225,8 @@ class Warehouse:
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
             holdout: regions to hold out: with windows in the last part alone, in the time of that part. With splits=()
-                they are (train, test) by region alone, over the whole time.
+                they are (train, test) by region alone, over the whole time. Train has no statistics of them:
+                normalize with by="global".
             normalize: "zscore", "robust", "minmax" or "none", a dict of the arguments of `Windows.scaler`, such as
                 ``{"kind": "robust", "by": "global", "log": "auto"}``, or a `Scaler` made before. Measured by SQL in the
                 hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the

@@ -354,6 +354,8 @@ def cut_windows(
     folder = memory if isinstance(memory, Path) else (cache or Path(tempfile.gettempdir()))
     library = arrays(as_, dtype, None if memory == "ram" else folder)
     normalization = scaling.choice(normalize)
+    if holdout is not None:
+        scaling.check_held_out(normalization, named_regions(holdout, "holdout") or ())
     # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
     narrow = normalization is not None and dtype != "float32"
     wide = arrays(as_, "float32", None if memory == "ram" else folder) if narrow else library
