@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from energywh.datasets.context import Context, Scales
     from energywh.datasets.folds import FoldOptions, Folds
     from energywh.datasets.windows import Moment, Normalize, Options, Windows
+    from energywh.models.asof import Knowledge
 
 
 def open(
@@ -280,6 +281,9 @@ class Warehouse:
         purge: int | None = None,
         normalize: Normalize | None = None,
         dtype: DType = "float32",
+        holdout: Sequence[str] | str | None = None,
+        as_of: Knowledge | None = None,
+        on_progress: Callable[[str], None] | None = None,
         **options: Unpack[FoldOptions],
     ) -> Folds:
         """Cut rolling-origin folds for a backtest; `energywh.datasets.folds` draws them.
@@ -295,14 +299,31 @@ class Warehouse:
             history: how much before its origin a fold trains on, such as "365d"; by default all.
             purge: hours left free before each origin; by default the look-ahead that models declare.
             normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
+            holdout: regions to hold out: with windows in the tests alone.
+            as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the
+                sources have revised since: what had been fetched by then, or of history loaded later what had been
+                published by then (as `energywh build --as-of --knowledge`). Tests are of this version: the truth of
+                the targets, but the inputs too, as known today. A warehouse is built for each origin, from staging
+                as it is now, and kept in the home's cache folder: minutes for years of all regions, and room for as
+                much as this version holds up to the origin. The next time it is only read. It goes with this version.
+            on_progress: called with a sentence for each warehouse built, and for each wait; `print` will do.
 
         Raises:
             UnknownNameError: no such model, column or region.
-            UsageError: wrong SQL or arguments.
+            UsageError: wrong SQL or arguments; with ``as_of``, nothing was known at an origin, or what is open is a
+                file from elsewhere and no version of the home.
             WindowError: an origin outside the data, or a fold without a window to train or test.
+            ModelError, AuditError: with ``as_of``, a model fails on what was known at an origin.
+            StorageError: with ``as_of``, there is no staging, or no room; or no room for memory="disk".
+            LockedError: with ``as_of``, another process held staging, or built the same, for too long.
         """
         from energywh.datasets.folds import Folds
 
+        known = None
+        if as_of is not None:
+            from energywh.datasets.known import known_of
+
+            known = known_of(self.home, self._path, self.connection, source, as_of, on_progress)
         return Folds(
             self.connection,
             source,
@@ -317,6 +338,9 @@ class Warehouse:
             purge=purge,
             normalize=normalize,
             dtype=dtype,
+            holdout=holdout,
+            known=known,
+            cache=self.home.cache,
             **options,
         )
 

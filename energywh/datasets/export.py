@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energywh.alone import alone
 from energywh.asking import ask, sql_error
 from energywh.database import OnWait, trouble
 from energywh.datasets.source import models, pick_model
-from energywh.errors import EnergywhError, LockedError, StorageError
+from energywh.errors import EnergywhError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
 from energywh.whole_files import TEMPORARY_SUFFIX, replacing
@@ -105,9 +106,11 @@ def export_models(
     else:
         chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
     target = folder if folder is not None else home.parquet
-    with _storage_errors(target), _only_one(target, wait_seconds, on_wait):
-        for name in dict.fromkeys(chosen):
-            yield _export(connection, _plan(connection, name), target / name, on_file)
+    with _storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        with alone(target / ".export.lock", f"export into {target}", wait_seconds, on_wait):
+            for name in dict.fromkeys(chosen):
+                yield _export(connection, _plan(connection, name), target / name, on_file)
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
@@ -295,31 +298,6 @@ def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]
-
-
-@contextlib.contextmanager
-def _only_one(target: Path, wait_seconds: float, on_wait: OnWait | None) -> Iterator[None]:
-    """Let one export at a time write below ``target``."""
-    from filelock import FileLock, Timeout
-
-    target.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target / ".export.lock")
-    try:
-        lock.acquire(timeout=min(wait_seconds, 2.0))
-    except Timeout:
-        if on_wait is not None:
-            on_wait(f"waiting for another export into {target}")
-        try:
-            lock.acquire(timeout=max(wait_seconds - 2.0, 0.0))
-        except Timeout:
-            raise LockedError(
-                f"another export into {target} did not end within {wait_seconds:.0f} s; "
-                "wait for it, or end it, and run this again"
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

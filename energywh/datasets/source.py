@@ -223,6 +223,14 @@ def pick_model(name: str, known: Iterable[str]) -> str:
     return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
 
 
+def models_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:
+    """Return the models that the source names; of a query in which they cannot be found, all."""
+    if source.model is not None:
+        return [source.model]
+    sql = "SELECT name FROM energywh.model WHERE list_contains($1, name) ORDER BY 1"
+    return [name for (name,) in ask(connection, sql, [_tables(connection, source.sql)]).fetchall()]
+
+
 def lookahead(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
     """Return how many hours after its own a row of the source may read, as models declare it; see `_reach`."""
     return _reach(connection, source, "lookahead_hours")

@@ -349,16 +349,14 @@ def cut_windows(
         raise UsageError(f"gaps must be 'mask', 'split' or 'drop', not {gaps!r}")
     if static not in ("index", "one-hot"):
         raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
-    if not isinstance(memory, Path) and memory not in ("ram", "disk"):
-        raise UsageError(f"memory must be 'ram', 'disk' or the Path of a folder, not {memory!r}")
-    folder = memory if isinstance(memory, Path) else (cache or Path(tempfile.gettempdir()))
-    library = arrays(as_, dtype, None if memory == "ram" else folder)
+    folder = folder_of(memory, cache)
+    library = arrays(as_, dtype, folder)
     normalization = scaling.choice(normalize)
     if holdout is not None:
         scaling.check_held_out(normalization, named_regions(holdout, "holdout") or ())
     # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
     narrow = normalization is not None and dtype != "float32"
-    wide = arrays(as_, "float32", None if memory == "ram" else folder) if narrow else library
+    wide = arrays(as_, "float32", folder) if narrow else library
     bound = bind(connection, source)
     named = named_regions(regions)
     inputs = (
@@ -405,7 +403,7 @@ def cut_windows(
             f"no region of {bound.name} has {shape.span:,} {unbroken}hours, as length {length:,} and its targets "
             f"need; the longest {unbroken}run by region, in hours: {shown}; {advice}"
         )
-    parts = cutting.parts(frame.axis, shape, cuts, overlap, free, _held_out(frame.axis.regions, holdout, bound))
+    parts = cutting.parts(frame.axis, shape, cuts, overlap, free, held_out(frame.axis.regions, holdout, bound))
     starts = [cutting.starts(frame, shape, part, whole, told) for part in parts]
     for part, rows in zip(parts, starts, strict=True):
         if not any(map(len, rows)):
@@ -457,7 +455,23 @@ def left_free(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge
     return lookahead(connection, source) + lookback(connection, source)
 
 
-def _held_out(regions: Sequence[str], holdout: Sequence[str] | str | None, source: Bound) -> frozenset[int]:
+def folder_of(memory: Memory, cache: Path | None) -> Path | None:
+    """Return the folder that values are laid into, None for memory="ram".
+
+    Args:
+        cache: folder for memory="disk"; by default that for temporary files.
+
+    Raises:
+        UsageError: it is neither "ram" nor "disk" nor a Path.
+    """
+    if not isinstance(memory, Path) and memory not in ("ram", "disk"):
+        raise UsageError(f"memory must be 'ram', 'disk' or the Path of a folder, not {memory!r}")
+    if isinstance(memory, Path):
+        return memory
+    return None if memory == "ram" else cache or Path(tempfile.gettempdir())
+
+
+def held_out(regions: Sequence[str], holdout: Sequence[str] | str | None, source: Bound) -> frozenset[int]:
     """Return the numbers of the regions to hold out.
 
     Raises:
