@@ -302,10 +302,11 @@ class Warehouse:
             holdout: regions to hold out: with windows in the tests alone.
             as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the
                 sources have revised since: what had been fetched by then, or of history loaded later what had been
-                published by then (as `energywh build --as-of --knowledge`). Tests are of this version: the truth of
-                the targets, but the inputs too, as known today. A warehouse is built for each origin, from staging
-                as it is now, and kept in the home's cache folder: minutes for years of all regions, and room for as
-                much as this version holds up to the origin. The next time it is only read. It goes with this version.
+                published by then, in the first value fetched: what was revised before that nobody can say (as
+                `energywh build --as-of --knowledge`). Tests are of this version: the truth of the targets, but the
+                inputs too, as known today. A warehouse is built for each origin, from staging as it is now, and kept
+                in the home's cache folder: it takes as long as a build anew, and the room of what this version holds
+                up to the origin. The next time it is only read. It goes with this version.
             on_progress: called with a sentence for each warehouse built, and for each wait; `print` will do.
 
         Raises:
