@@ -143,8 +143,9 @@ class Folds:
         data = cutting.whole_time(whole.frame.axis)
         self._start = data.first
         self._edges = [*_origins(origins, first, every, data), data.end]
-        for number in range(len(self)):  # before anything is trained for hours
-            self._cut(number)
+        for check in (self._test, self._train):  # before anything is built for minutes, or trained for hours
+            for number in range(len(self)):
+                check(number)
 
     @property
     def origins(self) -> tuple[datetime, ...]:
@@ -171,7 +172,7 @@ class Folds:
             yield self._fold(number)
 
     def _fold(self, number: int) -> Fold:
-        now, (learnt, train, test) = self._now, self._cut(number)
+        now, test, (learnt, train) = self._now, self._test(number), self._train(number)
         shared, own, scaler = now.whole.frame, learnt.whole.frame, self._normalize
         if isinstance(scaler, scaling.Choice):
             origin, hours = learnt.whole.origin, fitting.hours_of(own.axis, learnt.whole.shape, train)
@@ -230,23 +231,22 @@ class Folds:
             )
         return self._held(whole)
 
-    def _cut(self, number: int) -> tuple[_Held, Starts, Starts]:
-        """Return what train is cut from, and the rows at which the windows of train and test start.
-
-        Raises:
-            WindowError: one of them holds no window.
-        """
-        origin, end = self._edges[number : number + 2]
+    def _train(self, number: int) -> tuple[_Held, Starts]:
+        """Return what the train of a fold is cut from, and where its windows start; raises as `_learnt` does."""
+        origin, learnt = self._edges[number], self._learnt(number)
         behind = origin - self._free
         first = self._start if self._history is None else max(self._start, behind - self._history)
-        learnt = self._learnt(number)
-        train = cutting.Part("train", first, behind, first, behind, without=self._without)
-        begin = max(origin - self._now.whole.length, self._start)
-        test = cutting.Part("test", begin, end, begin, end)
-        return learnt, self._starts(learnt, train, origin), self._starts(self._now, test, origin)
+        part = cutting.Part("train", first, behind, first, behind, without=self._without)
+        return learnt, self._starts(learnt, part, origin)
+
+    def _test(self, number: int) -> Starts:
+        """Return where the windows of the test of a fold start; raises as `_starts` does."""
+        origin, end = self._edges[number : number + 2]
+        first = max(origin - self._now.whole.length, self._start)
+        return self._starts(self._now, cutting.Part("test", first, end, first, end), origin)
 
     def _starts(self, held: _Held, part: cutting.Part, origin: int) -> Starts:
-        """Return the rows at which the windows of a part start.
+        """Return the rows at which the windows of a part of the fold at ``origin`` start.
 
         Raises:
             WindowError: there are none.
