@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energywh.alone import alone
 from energywh.asking import ask, sql_error
 from energywh.database import OnWait, trouble
 from energywh.datasets.source import models, pick_model
 from energywh.errors import EnergywhError, StorageError
 from energywh.models.project import SEEDS
 from energywh.models.statements import quoted
+from energywh.one_at_a_time import only_one
 from energywh.whole_files import TEMPORARY_SUFFIX, replacing
 
 if TYPE_CHECKING:
@@ -106,11 +106,12 @@ def export_models(
     else:
         chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
     target = folder if folder is not None else home.parquet
-    with _storage_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
-        with alone(target / ".export.lock", f"export into {target}", wait_seconds, on_wait):
-            for name in dict.fromkeys(chosen):
-                yield _export(connection, _plan(connection, name), target / name, on_file)
+    with (
+        _storage_errors(target),
+        only_one(target / ".export.lock", f"export into {target}", wait_seconds, on_wait),
+    ):
+        for name in dict.fromkeys(chosen):
+            yield _export(connection, _plan(connection, name), target / name, on_file)
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from energywh.alone import alone
 from energywh.database import connect
 from energywh.datasets.source import bind, models_read
 from energywh.durations import hour_time
@@ -25,6 +24,7 @@ from energywh.models.asof import Knowledge, build_as_of
 from energywh.models.build import BuildOptions, Listener
 from energywh.models.publish import list_versions
 from energywh.models.versions import read_record
+from energywh.one_at_a_time import only_one
 from energywh.settings import load
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class Known:
 
     def _build(self, hour: int, file: Path) -> None:
         self.home.create()
-        file.parent.mkdir(parents=True, exist_ok=True)
         moment = f"{hour_time(hour):%Y-%m-%dT%H}"
         lock, work = file.with_suffix(".lock"), f"process to build what was known at {moment} UTC"
-        with alone(lock, work, self.options.wait_seconds, self.say):
+        with only_one(lock, work, self.options.wait_seconds, self.say):
             if file.exists():
                 return  # the other process did it
             self.say(f"building what was known at {moment} UTC ({self.knowledge})")

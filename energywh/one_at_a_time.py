@@ -1,4 +1,4 @@
-"""One process at a time: a lock file that others wait for with a message, and that the system frees when we die."""
+"""One process at a time does a piece of work; the next waits, and says for what."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from energywh.errors import LockedError
 
 
 @contextmanager
-def alone(lock_file: Path, work: str, wait_seconds: float, on_wait: OnWait | None) -> Iterator[None]:
-    """Hold ``lock_file``, whose folder must be there, while the block runs.
+def only_one(file: Path, work: str, wait_seconds: float, on_wait: OnWait | None) -> Iterator[None]:
+    """Hold the lock ``file``, whose folder is made.
 
     Args:
-        work: what the holder does, such as "export into parquet", for messages.
-        on_wait: called once with a sentence for the user when the wait gets long.
+        work: what is done, such as "export into FOLDER".
+        on_wait: called once with a sentence when another holds it.
 
     Raises:
-        LockedError: another process still held it after ``wait_seconds``.
+        LockedError: another held it for longer than ``wait_seconds``.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(lock_file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=min(wait_seconds, SAY_AFTER_SECONDS))
     except Timeout:
