@@ -50,8 +50,13 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """Files without a name, of windows that memory cannot hold."""
+        """Files without a name, of windows that memory cannot hold; and what is kept as of the origins of folds."""
         return self.path / "cache"
+
+    @property
+    def as_of(self) -> Path:
+        """Warehouse files as of the origins of folds; they go with the version that they belong to."""
+        return self.cache / "as-of"
 
     @property
     def docs(self) -> Path:

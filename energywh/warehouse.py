@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from energywh.datasets.plan import Moment, Normalize, Options
     from energywh.datasets.request import DatasetOptions
     from energywh.datasets.windows import Windows
+    from energywh.models.asof import Knowledge
 
 
 def open(
@@ -210,8 +211,11 @@ class Warehouse:
                 (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
                 made in hindsight, such as demand_clean_mwh: these know later hours.
             future: columns to give of the hours of the targets too, known before these begin; by default the features
-                whose description is marked [ahead]. What is made a day ahead is known a day ahead: with a longer
-                horizon name those that your forecast will have, such as the calendar.
+                whose description is marked [ahead], known at any time before, as the calendar is. Those marked
+                [day ahead] may be named too: they are made or published the day before, CAISO's forecasts and prices
+                from 7:00 to 13:00 Pacific of the day before, a demand forecast at the latest at 7:00 Eastern of the
+                day itself. Of targets later than that nobody knows them at the origin: whether your origins and
+                horizon allow for it is for you to see.
             static: how a batch tells its region: "index" (default), its number, or "one-hot".
             gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
                 windows without a single target value; "split" cuts windows only from stretches of hours with a target;
@@ -226,7 +230,8 @@ class Warehouse:
             overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
                 is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
             holdout: regions to hold out: with windows in the last part alone, in the time of that part. With splits=()
-                they are (train, test) by region alone, over the whole time.
+                they are (train, test) by region alone, over the whole time. Train has no statistics of them:
+                normalize with by="global".
             normalize: "zscore", "robust", "minmax" or "none", a dict of the arguments of `Windows.scaler`, such as
                 ``{"kind": "robust", "by": "global", "log": "auto"}``, or a `Scaler` made before. Measured by SQL in the
                 hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the
@@ -336,6 +341,9 @@ class Warehouse:
         purge: int | None = None,
         normalize: Normalize | None = None,
         dtype: DType = "float32",
+        holdout: Sequence[str] | str | None = None,
+        as_of: Knowledge | None = None,
+        on_progress: Callable[[str], None] | None = None,
         **options: Unpack[FoldOptions],
     ) -> Folds:
         """Cut rolling-origin folds for a backtest; `energywh.datasets.folds` draws them.
@@ -351,14 +359,32 @@ class Warehouse:
             history: how much before its origin a fold trains on, such as "365d"; by default all.
             purge: hours left free before each origin; by default the look-ahead that models declare.
             normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
+            holdout: regions to hold out: with windows in the tests alone.
+            as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the
+                sources have revised since: what had been fetched by then, or of history loaded later what had been
+                published by then, in the first value fetched: what was revised before that nobody can say (as
+                `energywh build --as-of --knowledge`). Tests are of this version: the truth of the targets, but the
+                inputs too, as known today. A warehouse is built for each origin, from staging as it is now, and kept
+                in the home's cache folder: it takes as long as a build anew, and the room of what this version holds
+                up to the origin. The next time it is only read. It goes with this version.
+            on_progress: called with a sentence for each warehouse built, and for each wait; `print` will do.
 
         Raises:
             UnknownNameError: no such model, column or region.
-            UsageError: wrong SQL or arguments.
+            UsageError: wrong SQL or arguments; with ``as_of``, nothing was known at an origin, or what is open is a
+                file from elsewhere and no version of the home.
             WindowError: an origin outside the data, or a fold without a window to train or test.
+            ModelError, AuditError: with ``as_of``, a model fails on what was known at an origin.
+            StorageError: with ``as_of``, there is no staging, or no room; or no room for memory="disk".
+            LockedError: with ``as_of``, another process held staging, or built the same, for too long.
         """
         from energywh.datasets.folds import Folds
 
+        known = None
+        if as_of is not None:
+            from energywh.datasets.known import known_of
+
+            known = known_of(self.home, self._path, self.connection, source, as_of, on_progress)
         return Folds(
             self.connection,
             source,
@@ -373,6 +399,9 @@ class Warehouse:
             purge=purge,
             normalize=normalize,
             dtype=dtype,
+            holdout=holdout,
+            known=known,
+            cache=self.home.cache,
             **options,
         )
 

@@ -39,8 +39,8 @@ def find_parts(survey: Survey, plan: Plan) -> list[Parted]:
     """
     if not any(map(len, _starts(survey, plan.shape, cutting.whole_time(survey.axis)))):
         raise WindowError(_no_window(survey, plan))
-    held_out = _held_out(survey.axis.regions, plan.holdout, plan.source)
-    parts = cutting.parts(survey.axis, plan.shape, plan.cuts, plan.overlap, plan.free, held_out)
+    without = held_out(survey.axis.regions, plan.holdout, plan.source)
+    parts = cutting.parts(survey.axis, plan.shape, plan.cuts, plan.overlap, plan.free, without)
     found = [Parted(part, _starts(survey, plan.shape, part)) for part in parts]
     for parted in found:
         if not parted.windows:
@@ -77,7 +77,7 @@ def _no_window(survey: Survey, plan: Plan) -> str:
     )
 
 
-def _held_out(regions: Sequence[str], holdout: Sequence[str], source: Bound) -> frozenset[int]:
+def held_out(regions: Sequence[str], holdout: Sequence[str], source: Bound) -> frozenset[int]:
     """Return the numbers of the regions to hold out.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -175,6 +176,22 @@ def named_regions(regions: Sequence[str] | str | None, what: str = "regions") ->
         for_all = " for all authorities" if what == "regions" else ""
         raise UsageError(f"{what} is empty; name at least one, or leave it out{for_all}")
     return named
+
+
+def folder_of(memory: Memory, cache: Path | None) -> Path | None:
+    """Return the folder that values are laid into, None for memory="ram".
+
+    Args:
+        cache: folder for memory="disk"; by default that for temporary files.
+
+    Raises:
+        UsageError: it is neither "ram" nor "disk" nor a Path.
+    """
+    if not isinstance(memory, Path) and memory not in ("ram", "disk"):
+        raise UsageError(f"memory must be 'ram', 'disk' or the Path of a folder, not {memory!r}")
+    if isinstance(memory, Path):
+        return memory
+    return None if memory == "ram" else cache or Path(tempfile.gettempdir())
 
 
 def as_hour(moment: Moment, what: str, *, end_of_day: bool = False) -> int:

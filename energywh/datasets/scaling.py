@@ -166,7 +166,7 @@ class Scaler:
         return self.columns.index(column)
 
     def _row(self, region: str | None) -> int:
-        if self.by == "global":
+        if self.by == "global" or self.kind == "none":  # whose rows are all alike
             return 0
         if region not in self.regions:
             raise UnknownNameError(
@@ -251,6 +251,26 @@ def choice(normalize: object) -> Choice | Scaler | None:
     raise UsageError(
         f"normalize must be {', '.join(map(repr, KINDS))}, a dict of kind, by and log, or a Scaler, not {normalize!r}"
     )
+
+
+def check_held_out(normalization: Choice | Scaler | None, regions: Sequence[str]) -> None:
+    """Refuse, before anything is read, to scale regions by themselves of which train has no hour.
+
+    Args:
+        regions: those held out.
+
+    Raises:
+        UsageError: there are such regions.
+    """
+    if normalization is None or normalization.by == "global" or normalization.kind == "none":
+        return
+    known = normalization.regions if isinstance(normalization, Scaler) else ()
+    if unknown := [region for region in regions if region not in known]:
+        why = "the scaler given has none of them" if known else "train has no hour of a region held out"
+        raise UsageError(
+            f"{', '.join(unknown)} cannot be scaled by statistics of its own: {why}; scale all regions alike, "
+            f"normalize={{'kind': {normalization.kind!r}, 'by': 'global'}}"
+        )
 
 
 def scaled(frame: Frame, scaler: Scaler, library: Arrays | None = None) -> Frame:

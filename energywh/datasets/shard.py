@@ -5,6 +5,9 @@ Shapes: B windows of L hours, F features, T targets, h = horizon; n hours a shar
     inputs   (B, n, F)       mask         (B, n, F)    False in padding, where inputs are 0
     targets  (B, n[, T])     target_mask  like targets horizon=0: sharded with the inputs
              (B, h[, T])                               horizon=h: whole, the same on every rank
+    future   (B, n, K)      future_mask  like future   of the hours of the targets: K columns known before them
+             (B, h, K)                                 horizon=h: whole, the same on every rank
+    static   (B,) or (B, R)                            which of R regions, the same on every rank
     positions (n,) int32     each hour's place in its window, 0 to L - 1; L in padding
     valid     (n,) bool      False in padding
     own       (n,) bool      valid, and not a neighbor's hour repeated by `overlap`: what a loss may count
@@ -228,6 +231,27 @@ class ShardBatch:
         windows = self._shard.windows
         return self._present(windows.frame.targets, windows.shape.target_offset, self._target_pieces)
 
+    @cached_property
+    def future(self) -> Any:
+        """What is known before of the hours of ``targets``; columns are `Windows.future`."""
+        windows = self._shard.windows
+        values = self._values(windows.ahead.matrix, windows.shape.target_offset, self._target_pieces)
+        return values if windows.ahead.picks is None else windows.library.columns(values, windows.ahead.picks)
+
+    @cached_property
+    def future_mask(self) -> Any:
+        """Booleans like ``future``; False where a value is missing, and in padding."""
+        windows = self._shard.windows
+        offset = windows.shape.target_offset
+        return self._present(windows.ahead.matrix, offset, self._target_pieces, windows.ahead.picks)
+
+    @cached_property
+    def static(self) -> Any:
+        """Which region of `Windows.regions` each window is of, by number or one-hot."""
+        windows = self._shard.windows
+        numbers = windows.region_of(self._rows)
+        return windows.library.classes(numbers, len(windows.regions), one_hot=windows.one_hot)
+
     @property
     def _target_pieces(self) -> tuple[Piece, ...]:
         horizon = self._shard.windows.horizon
@@ -235,15 +259,18 @@ class ShardBatch:
 
     def ready(self) -> None:
         """Compute all that the batch has now, and not when it is used."""
-        library = self._shard.windows.library
-        library.compute([self.inputs, self.targets, self.mask, self.target_mask])
+        windows = self._shard.windows
+        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.static]
+        if windows.future:
+            arrays += [self.future, self.future_mask]
+        windows.library.compute(arrays)
 
     def _values(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:
         windows = self._shard.windows
         values = windows.library.pieces(matrix.values, (self._rows + offset).tolist(), pieces)
         return values[..., 0] if windows.squeezes(matrix) else values
 
-    def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:
+    def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece], picks: list[int] | None = None) -> Any:
         windows = self._shard.windows
         hours = sum(piece.hours for piece in pieces)
         present = np.zeros((len(self), hours, len(matrix.columns)), np.bool_)
@@ -253,6 +280,8 @@ class ShardBatch:
             begin = at + piece.before
             present[:, begin : begin + piece.count] = matrix.missing.present(rows, piece.count, piece.step)
             at += piece.hours
+        if picks is not None:
+            present = present[..., picks]
         if windows.squeezes(matrix):
             present = present[..., 0]
         return windows.library.mask(present, present.shape)

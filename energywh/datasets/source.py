@@ -23,7 +23,8 @@ _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "double", "decimal", "boolean"))
 # How the description of a column begins: from when on it may be used. Where the models that a query reads say different
 # things of one name, the first of these holds.
-MARKS = ("hindsight", "target", "at t", "past", "ahead")
+MARKS = ("hindsight", "target", "at t", "past", "published", "day ahead", "ahead")
+KNOWN_BEFORE = ("day ahead", "ahead")  # what may be given of an hour that is still to come
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
 _CLOCK = ("now", "transaction_timestamp", "get_current_timestamp")  # those of which sqlglot knows nothing
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
@@ -69,11 +70,14 @@ class Bound:
     def ahead(
         self, wanted: Sequence[str] | str | None, features: Sequence[str], targets: Sequence[str]
     ) -> tuple[str, ...]:
-        """Return the columns to give of hours to be forecast; for None those of ``features`` that are known ahead.
+        """Return the columns to give of hours to be forecast; for None those of ``features`` marked [ahead].
+
+        What is marked [day ahead] must be named: of hours far enough from the origin nobody knows it yet.
 
         Raises:
             UnknownNameError: a column that the source does not have.
-            UsageError: a column that is not numeric, given twice, a target, or not known ahead as its model says.
+            UsageError: a column that is not numeric, given twice, a target, or as its model says not known before its
+                hour.
         """
         if wanted is None:
             return tuple(name for name in features if self.marks.get(name) == "ahead" and name not in targets)
@@ -81,10 +85,10 @@ class Bound:
         for name in names:
             if name in targets:
                 raise UsageError(f"future: column '{name}' is what is to be forecast")
-            if self.marks.get(name, "ahead") != "ahead":
+            if self.marks.get(name, "ahead") not in KNOWN_BEFORE:
                 raise UsageError(
                     f"future: column '{name}' of {self.name} is not known before its hour: it is marked "
-                    f"[{self.marks[name]}], not [ahead]; use it as a feature"
+                    f"[{self.marks[name]}], not [ahead] or [day ahead]; use it as a feature"
                 )
         return names
 
@@ -216,6 +220,14 @@ def pick_model(name: str, known: Iterable[str]) -> str:
     """
     seeds = name.lower().startswith(f"{SEEDS}.")
     return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
+
+
+def models_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:
+    """Return the models that the source names; of a query in which they cannot be found, all."""
+    if source.model is not None:
+        return [source.model]
+    sql = "SELECT name FROM energywh.model WHERE list_contains($1, name) ORDER BY 1"
+    return [name for (name,) in ask(connection, sql, [_tables(connection, source.sql)]).fetchall()]
 
 
 def lookahead(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:

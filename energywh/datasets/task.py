@@ -129,9 +129,10 @@ def plan_task(connection: duckdb.DuckDBPyConnection, request: Request, plan: Pla
     Raises:
         UnknownNameError, UsageError, WindowError: as `energywh.Warehouse.windows`.
     """
+    scaler = normalization_of(request)
+    scaling.check_held_out(scaler, plan.holdout)
     survey = survey_by_sql(connection, plan)
     parts = find_parts(survey, plan)
-    scaler = normalization_of(request)
     if isinstance(scaler, scaling.Choice):
         hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
         scaler = fitting.fit(connection, plan.source, survey, hours, scaler)

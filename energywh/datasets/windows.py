@@ -23,7 +23,6 @@ hold the target's own past: inputs[:, i] knows the target up to hour i, never th
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +39,18 @@ from energywh.datasets.batches import Batches, cut_batches
 from energywh.datasets.cut import Batch, Window, few
 from energywh.datasets.frame import Ahead, Frame, Matrix, load
 from energywh.datasets.parted import find_parts
-from energywh.datasets.plan import Gaps, Memory, Moment, Normalize, Overlap, Purge, Static, make_plan
+from energywh.datasets.plan import (
+    Gaps,
+    Memory,
+    Moment,
+    Normalize,
+    Overlap,
+    Purge,
+    Static,
+    folder_of,
+    make_plan,
+    named_regions,
+)
 from energywh.datasets.source import Bound
 from energywh.datasets.survey import survey_of
 from energywh.errors import UsageError
@@ -311,14 +321,14 @@ def cut_windows(
     """
     if static not in ("index", "one-hot"):
         raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
-    if not isinstance(memory, Path) and memory not in ("ram", "disk"):
-        raise UsageError(f"memory must be 'ram', 'disk' or the Path of a folder, not {memory!r}")
-    folder = memory if isinstance(memory, Path) else (cache or Path(tempfile.gettempdir()))
-    library = arrays(as_, dtype, None if memory == "ram" else folder)
+    folder = folder_of(memory, cache)
+    library = arrays(as_, dtype, folder)
     normalization = scaling.choice(normalize)
+    if holdout is not None:
+        scaling.check_held_out(normalization, named_regions(holdout, "holdout") or ())
     # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
     narrow = normalization is not None and dtype != "float32"
-    wide = arrays(as_, "float32", None if memory == "ram" else folder) if narrow else library
+    wide = arrays(as_, "float32", folder) if narrow else library
     plan = make_plan(
         connection,
         source,

@@ -212,8 +212,9 @@ class _Work:
             return f"nothing was known at {when}: nothing has landed in {self._home.staging} yet"
         if self._knowledge == "landed":
             return (
-                f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. To count "
-                "history that was loaded later as known since it was published: --knowledge published-lag"
+                f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. History that was "
+                "loaded later counts as known since it was published with --knowledge published-lag (in Python, "
+                "folds of as_of='published-lag')"
             )
         return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
 

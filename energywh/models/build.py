@@ -18,7 +18,7 @@ from energywh.durations import utc_now
 from energywh.errors import AuditError, CorruptError, LockedError, ModelError, StorageError
 from energywh.home import Home, sql_dir
 from energywh.interrupt import interruptible
-from energywh.models import publish
+from energywh.models import asof_cache, publish
 from energywh.models.audits import proven_before, run_audit
 from energywh.models.frontmatter import Audit, Model
 from energywh.models.graph import STAGING, Graph, link
@@ -291,6 +291,7 @@ class _Build:
             publish.sweep(self._home)
             raise
         publish.prune(self._home, self._options.keep_versions, self._options.keep_days)
+        asof_cache.sweep(self._home)
         return self._report(version, filled, published=True)
 
     def _open(self) -> duckdb.DuckDBPyConnection:

@@ -4,9 +4,12 @@ The training table: one row for every hour of every authority, without gaps, wit
 Each column says in brackets from when on it may be used at hour t:
 [target] demand_mwh itself;
 [hindsight] made with later hours as well, as the screening and repair of demand are: to learn or to judge by, never an input;
-[ahead] known before the hour begins (calendar, day-ahead forecasts and prices);
-[at t] what is measured in hour t other than its demand: usable up to t, never for hours still to be forecast
-(net generation less total interchange is nearly demand);
+[ahead] known at any time before (calendar);
+[day ahead] made or published the day before, so not known long before: forecasts of demand, made the day before and posted by
+7:00 Eastern of the day itself at the latest; CAISO's forecasts of solar and wind, of load, and prices, published at 7:00, 9:10
+and 13:00 Pacific of the day before (seeds.publication_lag);
+[at t] what is measured in hour t other than its demand, or computed with what is: usable up to t, never for hours still to be
+forecast (net generation less total interchange is nearly demand);
 [past] computed from hours before t only; the models past_* have the formulas.
 Windows count hours, not rows with a value: what is missing stays NULL and is left out of a mean, never filled.
 At the start of a region's history windows hold what there is; demand_count_168h says how much.
@@ -22,7 +25,7 @@ hour_utc = "Start of the hour t, UTC."
 demand_mwh = "[target] Demand as reported, MWh."
 demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
 demand_clean_mwh = "[hindsight] Demand to use instead of the reported one, MWh (see normalized.demand)."
-demand_forecast_mwh = "[ahead] Demand forecast made the day before, MWh."
+demand_forecast_mwh = "[day ahead] Demand forecast made the day before, MWh."
 hour_of_day = "[ahead] Local hour, 0 to 23."
 day_of_week = "[ahead] Local day of the week, 1 = Monday to 7 = Sunday."
 day_of_year = "[ahead] Local day of the year, 1 to 366."
@@ -65,16 +68,16 @@ shortwave_w_per_m2 = "[at t] Mean shortwave radiation over the hour, W/m²."
 precipitation_mm = "[at t] Precipitation over the hour, mm."
 heating_degrees = "[at t] Degrees Celsius below 18.3 °C."
 cooling_degrees = "[at t] Degrees Celsius above 18.3 °C."
-forecast_margin_ratio = "[ahead] Adequacy against the day-ahead forecast: net_generation_max_365d_mwh over demand_forecast_mwh, less 1."
-caiso_load_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead load forecast, MWh; NULL for other regions, as all of CAISO's columns are."
-caiso_load_forecast_2da_mwh = "[ahead] CISO only: CAISO's load forecast of two days ahead, MWh."
-caiso_solar_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead solar forecast, MWh."
-caiso_wind_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead wind forecast, MWh."
-caiso_net_load_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead load forecast less its solar and wind forecasts, MWh."
-price_np15_usd_per_mwh = "[ahead] CISO only: day-ahead price at NP15, USD/MWh; published the day before."
-price_sp15_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15, USD/MWh."
-price_zp26_usd_per_mwh = "[ahead] CISO only: day-ahead price at ZP26, USD/MWh."
-price_spread_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 less that at NP15, USD/MWh."
+forecast_margin_ratio = "[at t] Adequacy against the day-ahead forecast of t: net_generation_max_365d_mwh, measured in the days before, over demand_forecast_mwh, less 1."
+caiso_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast, MWh; NULL for other regions, as all of CAISO's columns are."
+caiso_load_forecast_2da_mwh = "[day ahead] CISO only: CAISO's load forecast of two days ahead, made a day before that of the day ahead, MWh."
+caiso_solar_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead solar forecast, MWh."
+caiso_wind_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead wind forecast, MWh."
+caiso_net_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast less its solar and wind forecasts, MWh."
+price_np15_usd_per_mwh = "[day ahead] CISO only: day-ahead price at NP15, USD/MWh; published the day before."
+price_sp15_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15, USD/MWh."
+price_zp26_usd_per_mwh = "[day ahead] CISO only: day-ahead price at ZP26, USD/MWh."
+price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 less that at NP15, USD/MWh."
 demand_lag_1h_mwh = "[past] Demand at t-1, MWh."
 demand_lag_2h_mwh = "[past] Demand at t-2, MWh."
 demand_lag_3h_mwh = "[past] Demand at t-3, MWh."

@@ -3,7 +3,8 @@ description = """
 What could be known of each authority at the start of hour t, the origin of a forecast: one row an hour. At t an hour counts as published
 when its end lies at least the publication lag of its dataset before t (seeds.publication_lag, the latest that the sources' own rules
 allow). Windows and lags of families that are published late count back from the newest hour published, which the columns *_until_utc
-give: u for demand, v for generation; lags of demand count from t itself. In brackets: [published] by t, or [ahead], known before.
+give: u for demand, v for generation; lags of demand count from t itself. In brackets: [published] by t; [day ahead], published the
+day before; or [ahead], known at any time before.
 What the half-year files repeat later counts as published when EIA's API publishes it. Values are as revised since, not as they were
 first published: build --as-of answers that. Weather is what the archive has: what was forecast for t at the time is not kept. The target
 is not here: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, which knows them ahead.
@@ -83,10 +84,10 @@ temperature_mean_24h_c = "[published] Mean temperature of the 24 hours up to the
 temperature_mean_72h_c = "[published] Mean temperature of the 72 hours up to then, °C."
 heating_degrees_mean_24h_c = "[published] Mean heating degrees of the 24 hours up to then, °C."
 cooling_degrees_mean_24h_c = "[published] Mean cooling degrees of the 24 hours up to then, °C."
-caiso_load_forecast_mwh = "[ahead] CISO only: CAISO's day-ahead load forecast for hour t, MWh."
-caiso_net_load_forecast_mwh = "[ahead] CISO only: that less CAISO's day-ahead forecasts of solar and wind for hour t, MWh."
-price_sp15_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 for hour t, USD/MWh."
-price_spread_usd_per_mwh = "[ahead] CISO only: day-ahead price at SP15 less that at NP15 for hour t, USD/MWh."
+caiso_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast for hour t, MWh."
+caiso_net_load_forecast_mwh = "[day ahead] CISO only: that less CAISO's day-ahead forecasts of solar and wind for hour t, MWh."
+price_sp15_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 for hour t, USD/MWh."
+price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 less that at NP15 for hour t, USD/MWh."
 price_sp15_mean_24h_usd_per_mwh = "[published] CISO only: mean day-ahead price at SP15 of t-24..t-1, USD/MWh."
 price_rtm_sp15_newest_usd_per_mwh = "[published] CISO only: real-time price at SP15 of the newest hour published, USD/MWh."
 price_rtm_dam_sp15_newest_usd_per_mwh = "[published] CISO only: that less the day-ahead price of the same hour, USD/MWh."

@@ -26,6 +26,11 @@ MARKS = (
     "ALTER TABLE features.hourly ADD COLUMN wind_mwh DOUBLE",
     "UPDATE features.hourly SET wind_mwh = 5",
     "COMMENT ON COLUMN features.hourly.wind_mwh IS '[at t] Wind, MWh.'",
+    "CREATE TABLE features.market AS SELECT region, hour_utc, demand_mwh, hour_sin, "
+    "40.0 AS price_usd_per_mwh, 19000.0 AS demand_newest_mwh FROM features.hourly",
+    "COMMENT ON COLUMN features.market.hour_sin IS '[ahead] Sine of the hour.'",
+    "COMMENT ON COLUMN features.market.price_usd_per_mwh IS '[day ahead] Price, USD/MWh.'",
+    "COMMENT ON COLUMN features.market.demand_newest_mwh IS '[published] Newest demand, MWh.'",
 )
 
 
@@ -89,6 +94,16 @@ def test_what_is_known_ahead_is_given_of_the_hours_of_the_targets(
         np.testing.assert_allclose(future, wanted, atol=1e-3)
     assert np.asarray(batch.future_mask).all()
     assert windows.nbytes == cut(warehouse, future=[], as_=kind, dtype="float16").nbytes  # taken from the features
+
+
+def test_what_is_known_a_day_ahead_is_given_of_the_hours_of_the_targets_only_where_it_is_named(
+    warehouse: energywh.Warehouse,
+) -> None:
+    assert cut(warehouse, "features.market").future == ("hour_sin",)
+    named = cut(warehouse, "features.market", future=["price_usd_per_mwh", "hour_sin"])
+    assert named.window(0).future[:, 0].tolist() == [40] * 6
+    with pytest.raises(UsageError, match=r"'demand_newest_mwh' .*marked \[published\], not \[ahead\] or \[day ahead\]"):
+        cut(warehouse, "features.market", future="demand_newest_mwh")
 
 
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 import energywh
 from energywh.datasets.folds import Folds
 from energywh.durations import hour_time
-from energywh.errors import UsageError, WindowError
+from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
@@ -110,6 +111,27 @@ def test_each_fold_is_scaled_by_its_own_train() -> None:
     assert [scaler.last_hour for scaler in scalers] == ["2023-01-05T03", "2023-01-09T07"]
 
 
+@pytest.mark.parametrize("normalize", [None, "zscore"])
+def test_folds_over_a_file_are_those_in_memory(tmp_path: Path, normalize: Any) -> None:
+    arguments: dict[str, Any] = {"origins": [hour_time(EPOCH_HOUR + 100)], "normalize": normalize}
+    (there,), (here,) = (folds_of(rising(200), memory=memory, **arguments) for memory in (tmp_path, "ram"))
+    for parts in ((there.train, here.train), (there.test, here.test)):
+        assert [part.disk_nbytes > 0 for part in parts] == [True, False]
+        for found, wanted in zip(*(part.batches(9) for part in parts), strict=True):
+            np.testing.assert_array_equal(found.inputs, wanted.inputs)
+            np.testing.assert_array_equal(found.targets, wanted.targets)
+
+
+def test_a_region_held_out_is_tested_and_not_trained_on() -> None:
+    arguments: dict[str, Any] = {"origins": [hour_time(EPOCH_HOUR + 100), hour_time(EPOCH_HOUR + 150)]}
+    plain = folds_of(rising(200), **arguments)
+    for fold, before in zip(folds_of(rising(200), holdout="CISO", **arguments), plain, strict=True):
+        assert fold.test.starts.tolist() == before.test.starts.tolist()
+        assert fold.train.starts.tolist() == [start for start in before.train.starts.tolist() if start[0] == "BPAT"]
+    for fold in folds_of(rising(200), holdout="CISO", normalize={"by": "global"}, **arguments):
+        assert fold.train.normalization == fold.train.scaler(by="global")
+
+
 def test_a_warehouse_gives_folds_less_the_lookahead_of_its_models(tmp_path: Any) -> None:
     home = Home(tmp_path)
     publish_demo(home, hours=24 * 20)
@@ -142,6 +164,9 @@ def test_a_warehouse_gives_folds_less_the_lookahead_of_its_models(tmp_path: Any)
         ({"origins": ["2023-01-01T03"]}, WindowError, "no window of 8 hours with a target in its train part"),
         ({"origins": ["2023-01-03"], "horizon": 0}, UsageError, "need a horizon of 1 or more"),
         ({"origins": ["2023-01-03"], "purge": "lookback"}, UsageError, "choose one of them"),
+        ({"origins": ["2023-01-03"], "holdout": "CISO", "normalize": "zscore"}, UsageError, "CISO cannot be scaled"),
+        ({"origins": ["2023-01-03"], "holdout": "ERCO"}, UnknownNameError, "no region 'ERCO' to hold out"),
+        ({"origins": ["2023-01-03"], "memory": "tape"}, UsageError, "memory must be"),
         ({"origins": ["2023-01-03"], "history": "7h"}, WindowError, "no window of 8 hours"),
     ],
 )

@@ -257,6 +257,21 @@ def test_a_region_with_no_window_in_train_can_be_scaled_only_as_all_are() -> Non
     assert train.normalization.inverse([0.0], columns=["y"]).tolist() == list(train.normalization.center[0][1:])
 
 
+def test_a_region_held_out_is_scaled_as_all_are_or_refused_before_anything_is_read() -> None:
+    with table_of(drawn(6, 200)) as connection:
+        own = parts_of(connection, 140, regions="BPAT", normalize="zscore")[0].normalization
+        for normalize, says in (
+            ("robust", "train has no hour of a region held out"),
+            (own, "the scaler given has none"),
+        ):
+            with pytest.raises(UsageError, match=rf"CISO cannot be scaled .*{says}.*'by': 'global'"):
+                parts_of(connection, 140, holdout="ciso", normalize=normalize, features="not read yet")
+        for normalize in ({"by": "global"}, "none"):
+            train, test = parts_of(connection, 140, holdout="CISO", normalize=normalize)
+            assert set(train.starts["region"]) == {"BPAT"}
+            assert set(test.starts["region"]) == {"BPAT", "CISO"}
+
+
 def test_a_value_below_any_of_train_survives_the_logarithm() -> None:
     scaler = Scaler("zscore", "global", ("x",), (), ((2.0,),), ((3.0,),), log=("x",))
     values = np.array([-1e6, -1.0, -0.5, 0.0, 1e6])

@@ -98,18 +98,10 @@ def rows() -> Rows:
     return rows
 
 
-def cut(rows: Rows, *, horizon: int = 0, as_: Any = "mlx", target: Any = "y", length: int = 21) -> Windows:
+def cut(rows: Rows, **changes: Any) -> Windows:
+    arguments: dict[str, Any] = {"regions": ["CISO", "BPAT"], "target": "y", "length": 21, "stride": 4}
     with table_of(rows) as connection:
-        windows = cut_windows(
-            connection,
-            "main.series",
-            regions=["CISO", "BPAT"],
-            target=target,
-            length=length,
-            stride=4,
-            horizon=horizon,
-            as_=as_,
-        )
+        windows = cut_windows(connection, "main.series", **(arguments | changes))
     assert isinstance(windows, Windows)
     return windows
 
@@ -121,6 +113,27 @@ def placed(whole: Any, positions: np.ndarray[Any, Any], fill: Any) -> np.ndarray
     return np.asarray(padded[:, positions])
 
 
+@settings(QUICK, max_examples=25)
+@given(
+    length=st.integers(1, 30), horizon=st.integers(0, 4), world=st.integers(1, 6), layout=layouts,
+    overlap=st.integers(0, 3), features=st.sampled_from(["y", ["y", "x"]]), future=st.sampled_from(["x", [], ["x"]]),
+)  # fmt: skip
+def test_shards_have_of_what_is_known_before_the_hours_of_their_targets(
+    rows: Rows, length: int, horizon: int, world: int, layout: Any, overlap: int, features: Any, future: Any
+) -> None:
+    windows = cut(rows, as_="numpy", length=length, horizon=horizon, features=features, future=future)
+    whole = next(iter(windows.batches(5)))
+    for rank in range(world):
+        shard = windows.shard(rank, world, layout, min(overlap, length - 1) if layout == "contiguous" else 0)
+        part = next(iter(shard.batches(5)))
+        for name, fill in (("future", 0), ("future_mask", False)):
+            wanted = getattr(whole, name)
+            found = getattr(part, name)
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted if horizon else placed(wanted, part.positions, fill))
+        assert part.static.tolist() == whole.static.tolist()
+
+
 @pytest.mark.parametrize("as_", ["mlx", "numpy"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("world", "overlap"), [(1, 0), (2, 0), (4, 5), (8, 0)])
@@ -128,7 +141,7 @@ def placed(whole: Any, positions: np.ndarray[Any, Any], fill: Any) -> np.ndarray
 def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
     rows: Rows, as_: str, layout: Any, world: int, overlap: int, target: Any
 ) -> None:
-    windows = cut(rows, as_=as_, target=target)
+    windows = cut(rows, as_=as_, target=target, static="one-hot")
     overlap = overlap if layout == "contiguous" else 0
     for rank in range(world):
         shard = windows.shard(rank, world, layout, overlap)
@@ -140,6 +153,7 @@ def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
             assert part.indices.tolist() == whole.indices.tolist()
             assert part.regions.tolist() == whole.regions.tolist()
             assert part.hours.tolist() == whole.hours.tolist()
+            assert part.static.tolist() == whole.static.tolist()
             assert type(part.inputs) is type(whole.inputs)
             for name, fill in (("inputs", 0), ("mask", False), ("targets", 0), ("target_mask", False)):
                 wanted = placed(getattr(whole, name), part.positions, fill)
@@ -150,13 +164,13 @@ def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
 
 
 def test_the_targets_of_a_horizon_are_whole_on_every_rank(rows: Rows) -> None:
-    windows = cut(rows, horizon=6)
+    windows = cut(rows, horizon=6, future="x")
     whole = next(iter(windows.batches(4)))
     for rank in range(4):
         part = next(iter(windows.shard(rank, 4, "zigzag").batches(4)))
         assert part.inputs.shape == (4, 6, 2)
-        np.testing.assert_array_equal(np.asarray(part.targets), np.asarray(whole.targets))
-        np.testing.assert_array_equal(np.asarray(part.target_mask), np.asarray(whole.target_mask))
+        for name in ("targets", "target_mask", "future", "future_mask"):
+            np.testing.assert_array_equal(np.asarray(getattr(part, name)), np.asarray(getattr(whole, name)))
 
 
 def test_a_ring_with_more_ranks_than_hours_has_ranks_of_padding_alone(rows: Rows) -> None:

@@ -450,7 +450,11 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"splits": (), "holdout": ["CISO"], "regions": "BPAT"}, UnknownNameError, "they are of BPAT"),
         ({"splits": (), "holdout": ["CISO", "BPAT"]}, UsageError, "holdout names every region"),
         ({"splits": (), "holdout": []}, UsageError, "holdout is empty"),
-        ({"splits": (), "holdout": "CISO", "normalize": "zscore"}, UnknownNameError, "nothing is known to scale it by"),
+        (
+            {"splits": (), "holdout": "CISO", "normalize": "zscore"},
+            UsageError,
+            "CISO cannot be scaled .*'by': 'global'",
+        ),
         ({"purge": "lookahead"}, UsageError, "purge must be"),
         ({"purge": "lookback", "overlap": "inputs", "horizon": 1}, UsageError, "choose one of them"),
         (

@@ -33,7 +33,10 @@ KEYS["eia_files.balance"] = FILED
 KEYS["eia_files.interchange"] = [(*filed, neighbor) for filed in FILED for neighbor in ("AZPS", "IESO")]
 KEYS["eia_files.subregion"] = [(*filed, subregion) for filed in FILED for subregion in ("0001", "ZONA")]
 HUBS = [(node, component) for node in ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND") for component in ("LMP", "MCC")]
-KEYS["caiso.price_dam"] = KEYS["caiso.price_rtm"] = HUBS
+KEYS["caiso.price_rtm"] = HUBS
+KEYS["caiso.price_dam"] = [*HUBS, ("TH_ZP26_GEN-APND", "LMP")]
+POWER = [(hub, fuel) for hub in ("NP15", "SP15", "ZP26") for fuel in ("Solar", "Wind")]
+KEYS["caiso.renewable"] = [(*power, market) for power in POWER for market in ("ACTUAL", "DAM")]
 KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in places().get(region, ())]
 
 

@@ -4,9 +4,10 @@ Which columns there are, and what each claims, is read from the model files: of 
 but the grain begins its description with a mark in brackets, or no column of it does and none depends on anything that
 is measured, as the calendar.
 
-Three worlds are built and each is disturbed: two months of staging, in which everything after t changes, is withdrawn
-or added; the same, in which everything changes that is not yet published at t; and thirteen months of normalized.grid,
-in which the hour t changes too. Leaks are planted in the models, and must be found in the same way.
+Worlds are built and each is disturbed: two months of staging, in which everything after t changes, is withdrawn or
+added; the same, in which everything changes that is not yet published at t; the same, in which everything measured
+changes at any time, and then forecasts and prices too; and thirteen months of normalized.grid, in which the hour t
+changes too. Leaks are planted in the models, and must be found in the same way.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ NOW = datetime(2024, 11, 20, 17)
 REGION = "CISO"
 READ = [name for name in ORDER if name in GRAPH.ancestors(FEATURES)]  # features, and what they are built of
 SHIPPED = {name: MODELS[name].sql for name in FEATURES}
-MARKS = ("target", "hindsight", "ahead", "at t", "past", "published")
+MARKS = ("target", "hindsight", "ahead", "day ahead", "at t", "past", "published")
 TARGET = ("normalized.demand_reported", "demand_mwh")
 EVERY_SIXTH = "hash({key}, 'withdrawn') % 6 = 0"
 
 HOUR = timedelta(hours=1)
 
 Column = tuple[str, str]  # model, column
+Ahead = tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]
 
 
 def mark_of(column: Column) -> str | None:
@@ -47,6 +49,12 @@ def mark_of(column: Column) -> str | None:
 def marked(*marks: str) -> set[Column]:
     """Columns of features models with one of the marks."""
     return {(name, column) for name in FEATURES for column in MODELS[name].columns if mark_of((name, column)) in marks}
+
+
+UNMARKED = [name for name in FEATURES if not any(mark_of((name, column)) for column in MODELS[name].columns)]
+KNOWN_BEFORE = [
+    name for name in FEATURES if name in UNMARKED or any(n == name for n, _ in marked("ahead", "day ahead"))
+]
 
 
 # Whole warehouses, from staging on
@@ -152,6 +160,28 @@ def not_yet_published(con: duckdb.DuckDBPyConnection) -> None:
             disturb(con, dataset, where, where, dataset.values)
 
 
+def made_ahead() -> set[tuple[str, str]]:
+    """Datasets and measures that are made before their hour: those published ahead, and the forecast of demand."""
+    return {measure for measure, lag in publication_lags().items() if lag < 0} | {("eia.region_data", "DF")}
+
+
+def change_all(con: duckdb.DuckDBPyConnection, *, ahead: bool) -> None:
+    """Change all values that are made before their hour, or all others."""
+    made = made_ahead()
+    for dataset in read_datasets():
+        columns = [value for value in dataset.values if REPEATED.get((dataset.name, value)) in made]
+        measures = ", ".join(f"'{measure}'" for name, measure in sorted(made) if name == dataset.name and measure)
+        whole = (dataset.name, "") in made
+        if measures:
+            is_ahead = " or ".join(f"{key} in ({measures})" for key in dataset.keys)
+            con.execute(
+                f"update staging.{dataset.name} set {', '.join(map(changed, dataset.values))} "
+                f"where ({is_ahead}) = {ahead}"
+            )
+        elif values := [value for value in dataset.values if (whole or value in columns) == ahead]:
+            con.execute(f"update staging.{dataset.name} set {', '.join(map(changed, values))}")
+
+
 @pytest.fixture(scope="module")
 def calm() -> duckdb.DuckDBPyConnection:
     """Everything built from filled staging."""
@@ -178,6 +208,16 @@ def unread() -> duckdb.DuckDBPyConnection:
     return con
 
 
+@pytest.fixture(scope="module")
+def otherwise() -> Ahead:
+    """The same, with other values of all that is measured; and with other forecasts and prices."""
+    worlds = filled(), filled()
+    for con, ahead in zip(worlds, (False, True), strict=True):
+        change_all(con, ahead=ahead)
+        build(con, *READ)
+    return worlds
+
+
 def told_apart(
     calm: duckdb.DuckDBPyConnection, other: duckdb.DuckDBPyConnection, name: str, sql: str | None = None
 ) -> set[Column]:
@@ -191,19 +231,61 @@ def told_apart(
     return {(name, column) for key, row in before.items() for column in row if row[column] != after[key][column]}
 
 
-def test_a_column_says_when_it_is_known_or_depends_on_nothing_measured(calm: duckdb.DuckDBPyConnection) -> None:
+def test_a_column_says_when_it_is_known() -> None:
     for name in FEATURES:
         marks = {column: mark_of((name, column)) for column in MODELS[name].columns if column not in MODELS[name].grain}
         wrong = [column for column, mark in marks.items() if mark not in (MARKS if any(marks.values()) else (None,))]
         assert not wrong, f"{name}: {', '.join(wrong)} must begin with one of {MARKS} in brackets"
-    unmarked = [name for name in FEATURES if not any(mark_of((name, column)) for column in MODELS[name].columns)]
-    assert unmarked == ["features.calendar"]
-    con = filled()
-    for dataset in read_datasets():
-        con.execute(f"update staging.{dataset.name} set {', '.join(map(changed, dataset.values))}")
-    build(con, *READ)
-    for name in unmarked:
-        assert told_apart(calm, con, name) == set()
+    assert UNMARKED == ["features.calendar"]
+
+
+def claimed(name: str, *marks: str) -> list[str]:
+    """Columns of a features model with one of the marks; of one without marks all, as they are all [ahead]."""
+    if name in UNMARKED:
+        return [column for column in MODELS[name].columns if column not in MODELS[name].grain]
+    return [column for column in MODELS[name].columns if mark_of((name, column)) in marks]
+
+
+def told_early(calm: duckdb.DuckDBPyConnection, worlds: Ahead, name: str, sql: str | None = None) -> set[Column]:
+    """Columns of a features model, or of `sql` in its place, that are not known as long before as they say."""
+    found: set[Column] = set()
+    for world, marks in zip(worlds, (("ahead", "day ahead"), ("ahead",)), strict=True):
+        if columns := claimed(name, *marks):
+            only = f"select {', '.join((*MODELS[name].grain, *columns))} from ({sql or f'from {name}'})"
+            found |= told_apart(calm, world, name, only)
+    return found
+
+
+@pytest.mark.parametrize("name", KNOWN_BEFORE)
+def test_what_is_known_ahead_moves_with_nothing_measured_and_only_a_day_ahead_with_forecasts_and_prices(
+    calm: duckdb.DuckDBPyConnection, otherwise: Ahead, name: str
+) -> None:
+    assert told_early(calm, otherwise, name) == set()
+    day_ahead = [column for column in MODELS[name].columns if mark_of((name, column)) == "day ahead"]
+    if day_ahead:
+        only = f"select {', '.join((*MODELS[name].grain, *day_ahead))} from {name}"
+        assert told_apart(calm, otherwise[1], name, only) == {(name, column) for column in day_ahead}
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "leaking", "found"),
+    [
+        ("features.hourly", "g.demand_forecast_mwh,\n", "g.demand_forecast_mwh + g.wind_mwh as demand_forecast_mwh,\n",
+         {"demand_forecast_mwh"}),
+        ("features.hourly", "g.price_zp26_usd_per_mwh,\n",
+         "y.net_generation_max_365d_mwh / g.demand_forecast_mwh as price_zp26_usd_per_mwh,\n",
+         {"price_zp26_usd_per_mwh"}),
+        ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.net_generation_mwh as hour_sin,\n", {"hour_sin"}),
+        ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.price_sp15_usd_per_mwh as hour_sin,\n", {"hour_sin"}),
+        ("features.hourly_asof", "c.week_cos,\n", "c.week_cos + d.demand_lag_1h_mwh as week_cos,\n", {"week_cos"}),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_not_known_so_long_before_would_be_found(
+    calm: duckdb.DuckDBPyConnection, otherwise: Ahead, name: str, written: str, leaking: str, found: set[str]
+) -> None:
+    assert written in SHIPPED[name]
+    planted = told_early(calm, otherwise, name, SHIPPED[name].replace(written, leaking, 1))
+    assert {column for _, column in planted} == found
 
 
 def test_a_column_that_two_features_models_have_says_the_same_in_both() -> None:
@@ -331,7 +413,6 @@ def world(names: Iterable[str] = (), where: str = "", sign: str = "+") -> duckdb
 def worlds(calm: duckdb.DuckDBPyConnection) -> Worlds:
     """The grid as it is, and as it is when it changes before, at or after NOW."""
     every, at_now = measured(GRID), f"hour_utc = '{NOW}'"
-    known_ahead = {column for name, column in marked("ahead") if name == "features.hourly"}
     target = holds_target(calm)
     assert {"demand_mwh", "demand_screened_mwh", "net_load_mwh", "balance_residual_mwh"} <= {*target}
     lately = f"hour_utc between '{NOW - 3 * HOUR}' and '{NOW - HOUR}'"  # a peak
@@ -340,7 +421,6 @@ def worlds(calm: duckdb.DuckDBPyConnection) -> Worlds:
         "after": [world(every, f"hour_utc > '{NOW}'", sign) for sign in UP_AND_DOWN],
         "target": [world(target, at_now, sign) for sign in UP_AND_DOWN],
         "at": [world(every, at_now, sign) for sign in UP_AND_DOWN],
-        "not ahead": [world([name for name in every if name not in known_ahead], at_now)],
         "before": [*(world(every, f"hour_utc < '{NOW}'", sign) for sign in UP_AND_DOWN), world(every, lately)],
     }
 
@@ -361,9 +441,7 @@ def leaks(worlds: Worlds, name: str, sql: str | None = None) -> set[Column]:
     """Columns of a model that know more of the grid than they say."""
     found = moved(worlds, "after", name, sql)
     found |= moved(worlds, "target", name, sql) - marked("target", "hindsight")
-    found |= moved(worlds, "at", name, sql) - marked("target", "hindsight", "at t", "ahead")
-    found |= moved(worlds, "not ahead", name, sql) & marked("ahead")
-    return found
+    return found | (moved(worlds, "at", name, sql) - marked("target", "hindsight", "at t", "day ahead"))
 
 
 def test_features_read_nothing_measured_but_the_grid() -> None:
@@ -395,9 +473,6 @@ def test_every_column_that_claims_to_know_the_hour_or_the_past_does(worlds: Worl
         ("features.past_year", "lag(demand_screened_mwh, 8760) over hours", "lead(demand_screened_mwh, 24) over hours",
          {"demand_lag_8760h_mwh"}),
         ("features.hourly", "g.solar_mwh,\n", "g.solar_mwh + 1e-3 * g.demand_mwh as solar_mwh,\n", {"solar_mwh"}),
-        ("features.hourly", "g.demand_forecast_mwh,\n", "g.demand_forecast_mwh + g.wind_mwh as demand_forecast_mwh,\n",
-         {"demand_forecast_mwh"}),
-        ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.net_generation_mwh as hour_sin,\n", {"hour_sin"}),
     ],
 )  # fmt: skip
 def test_a_column_that_knows_more_than_it_says_would_be_found(
