@@ -10,7 +10,8 @@ import errno
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -94,6 +95,27 @@ def retry_while_locked(
             on_wait(f"waiting for {path.name}, held by {holder}")
             on_wait = None
         time.sleep(random.uniform(0.01, 0.06))  # noqa: S311 - jitter, not a secret
+
+
+@contextmanager
+def limited(connection: duckdb.DuckDBPyConnection, memory: str) -> Iterator[None]:
+    """Let DuckDB take no more ``memory`` in this block, such as "8GB"; it would keep what it reads while there is room.
+
+    A limit that is lower already stays; so does any for "".
+    """
+    import duckdb
+
+    (before,) = one_row(connection, "SELECT current_setting('memory_limit')")
+    now, most = (f"parse_formatted_bytes('{limit}')" for limit in (before, memory))
+    if not memory or one_row(connection, f"SELECT {now} <= {most}")[0]:
+        yield
+        return
+    with suppress(duckdb.OutOfMemoryException):  # more is in use already
+        connection.execute(f"SET memory_limit = '{memory}'")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET memory_limit = '{before}'")
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:

@@ -64,6 +64,12 @@ CORE_OPTIONS = (
         "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True
     ),
     Option("build.models", "", "Folders of your own models, built beside the others; empty for none.", folders=True),
+    Option(
+        "dataset.memory_limit",
+        "1500MB",
+        "DuckDB memory limit while a dataset is made; empty for DuckDB's own.",
+        memory=True,
+    ),
     Option("openlineage.file", "", "File that OpenLineage events are appended to; empty for none.", path=True),
     Option("openlineage.url", "", "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."),
     Option("openlineage.namespace", "energywh", "Namespace of the jobs in OpenLineage events."),

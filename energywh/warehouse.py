@@ -277,6 +277,7 @@ class Warehouse:
         length: int | None = None,
         stride: int | None = None,
         full: bool = False,
+        memory_limit: str = "1500MB",
         on_wait: OnWait | None = None,
         on_step: OnStep | None = None,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
@@ -294,6 +295,8 @@ class Warehouse:
                 are held out.
             formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
             full: make every file anew.
+            memory_limit: what DuckDB may take meanwhile, beside the values of one split, which lie in a file where
+                they are many; "" for its own limit.
             on_wait: called once with a sentence when another process is making the dataset.
             on_step: called with what is done now, how much of it is done, and of how much.
 
@@ -321,6 +324,7 @@ class Warehouse:
             request,
             version=self.version,
             full=full,
+            memory_limit=memory_limit,
             wait_seconds=wait_seconds,
             on_wait=on_wait,
             on_step=on_step,

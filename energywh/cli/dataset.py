@@ -146,6 +146,7 @@ def _make(session: Session, name: str, asked: dict[str, Any] | None, version: st
             made = warehouse.dataset(
                 name,
                 full=full,
+                memory_limit=session.settings.get("dataset.memory_limit"),
                 wait_seconds=session.settings.get("lock.wait_seconds"),
                 on_wait=lambda text: click.echo(text, err=True),
                 on_step=progress,

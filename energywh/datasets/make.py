@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from energywh.asking import sql_error
-from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, trouble
+from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, limited, trouble
 from energywh.datasets.fill import Filled, OnStep, fill_section
 from energywh.datasets.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
 from energywh.datasets.plan import make_plan
@@ -40,6 +40,8 @@ from energywh.whole_files import replacing_folder
 
 if TYPE_CHECKING:
     import duckdb
+
+MEMORY_LIMIT = "1500MB"  # as the setting dataset.memory_limit
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def make_dataset(
     *,
     version: str,
     full: bool = False,
+    memory_limit: str = MEMORY_LIMIT,
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
     on_wait: OnWait | None = None,
     on_step: OnStep | None = None,
@@ -82,6 +85,7 @@ def make_dataset(
         request: what it is to hold; None for what it was made with.
         version: name of the version.
         full: make every file anew.
+        memory_limit: what DuckDB may take meanwhile, such as "1500MB"; "" for its own limit.
         on_wait: called once with a sentence when another process is making it.
         on_step: called with what is done now, how much of it is done, and of how much.
 
@@ -98,6 +102,7 @@ def make_dataset(
     with (
         only_one(home.locks / f"dataset-{name}.lock", f"making of dataset {name}", wait_seconds, on_wait),
         _told_of_storage(folder),
+        limited(connection, memory_limit),
     ):
         before = _manifest(folder, name, must=request is None)
         existing = Existing(folder, before, trusted=not full)
@@ -115,7 +120,7 @@ def make_dataset(
             return done(same, same.files, changed=False)
         step = on_step or (lambda what, done, of: None)
         step(f"looking through {plan.source.name}", 0, 1)
-        task = plan_task(connection, request, plan, origin)
+        task = plan_task(connection, request, plan, origin, None if full else before)
         kept = existing.kept(task.made_of)
         if same is not None and set(kept) == set(same.files) == set(task.made_of):
             manifest = _manifest_of(name, task, [_as_before(same, task, section, kept) for section in task.sections])

@@ -109,7 +109,7 @@ def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) 
     """Count the values of each column in each region of ``wanted``, whose regions are named."""
     import duckdb
 
-    counts = ", ".join(f"count(*) FILTER (isfinite({as_float(name)}))" for name in wanted.columns)
+    counts = ", ".join(f"count({_whole([name])})" for name in wanted.columns)
     region, where = f"CAST({identifier(REGION)} AS VARCHAR)", selection(connection, wanted)
     sql = f"SELECT {region}, {counts} FROM {source.sql} AS source WHERE {where} GROUP BY {region}"
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from energywh.asking import ask
 from energywh.datasets import fitting, scaling
 from energywh.datasets.frame import Axis
 from energywh.datasets.hashed import digest_of
-from energywh.datasets.manifest import FORMAT, Request
+from energywh.datasets.manifest import FORMAT, Manifest, Request
 from energywh.datasets.parted import find_parts
 from energywh.datasets.plan import Plan
 from energywh.datasets.provenance import Origin
@@ -123,26 +123,45 @@ def month_file(section: Section, month: date) -> str:
     return f"{section.name}/{month:%Y-%m}.parquet"
 
 
-def plan_task(connection: duckdb.DuckDBPyConnection, request: Request, plan: Plan, origin: Origin) -> Task:
-    """Survey the source, part it, and measure it.
+def plan_task(
+    connection: duckdb.DuckDBPyConnection, request: Request, plan: Plan, origin: Origin, before: Manifest | None
+) -> Task:
+    """Survey the source, part it, and measure it, where that was not done on the same rows ``before``.
 
     Raises:
         UnknownNameError, UsageError, WindowError: as `energywh.Warehouse.windows`.
     """
-    scaler = normalization_of(request)
-    scaling.check_held_out(scaler, plan.holdout)
+    asked = normalization_of(request)
+    scaling.check_held_out(asked, plan.holdout)
     survey = survey_by_sql(connection, plan)
     parts = find_parts(survey, plan)
-    if isinstance(scaler, scaling.Choice):
+    about = _about(connection, plan.source, plan.wanted.columns)
+    task = Task(request, plan, origin, survey.axis.regions, sections(survey, parts), None, about)
+    scaler = _scaler_of(before, task) if isinstance(asked, scaling.Choice) else asked
+    if scaler is None and isinstance(asked, scaling.Choice):
         hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
-        scaler = fitting.fit(connection, plan.source, survey, hours, scaler)
-    found = sections(survey, parts)
+        scaler = fitting.fit(connection, plan.source, survey, hours, asked)
     if scaler is not None:
-        for region in dict.fromkeys(region for section in found for region in section.regions):
+        for region in dict.fromkeys(region for section in task.sections for region in section.regions):
             scaler.table(plan.wanted.columns, region)  # says what it cannot scale, before hours of work
-    return Task(
-        request, plan, origin, survey.axis.regions, found, scaler, _about(connection, plan.source, plan.wanted.columns)
-    )
+    return replace(task, scaler=scaler)
+
+
+def _scaler_of(before: Manifest | None, task: Task) -> Scaler | None:
+    """Return the scaler of the dataset as it was, if its train part was made of the same; None if it was not.
+
+    Nor where a column had no value in train: a value that it has elsewhere now would make it one that cannot be scaled.
+    """
+    if before is None or before.scaler is None or before.request.normalize != task.request.normalize:
+        return None
+    train = task.sections[0]
+    rows = next((split.rows for split in before.splits if split.name == train.name), 0)
+    if any(column.missing.get(train.name, rows) == rows for column in before.columns):
+        return None
+    scaler = Scaler.from_dict(before.scaler)
+    name = matrix_file(train, "safetensors")
+    made_of = replace(task, scaler=scaler).made_of[name]
+    return scaler if made_of and before.files[name].made_of == made_of else None
 
 
 def _about(connection: duckdb.DuckDBPyConnection, source: Bound, columns: tuple[str, ...]) -> dict[str, dict[str, str]]:

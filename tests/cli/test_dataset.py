@@ -1,0 +1,144 @@
+"""`energywh dataset` as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from energywh.cli import cli
+from energywh.datasets.loaded import load_dataset
+from energywh.errors import EnergywhError, UsageError
+from energywh.home import Home
+from tests.datasets.published import publish_demo
+
+ASKED = ("--length", "48", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-03-01")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = Home(tmp_path / "warehouse")
+    publish_demo(home)
+    return home.path
+
+
+def run(home: Path, *words: str) -> Result:
+    return CliRunner().invoke(
+        cli, ["--home", str(home), "dataset", *words], catch_exceptions=False, standalone_mode=False
+    )
+
+
+def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
+    text = run(home, "ahead", *ASKED, "--normalize", "robust", "--log", "demand_mwh", "--format", "npz").stdout
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[1][:6] == ["train", "2023-01-01T00", "2023-02-08T23", "2", "1,872", "74"]
+    assert [line[0] for line in lines[1:4]] == ["train", "valid", "test"]
+    assert "10 files written, 0 kept" in text
+    dataset = load_dataset(home / "datasets" / "ahead", as_="numpy")
+    assert f"digest {dataset.digest}" in text
+    assert f'train, valid, test = energywh.load_dataset("{home}/datasets/ahead")' in text
+    assert dataset.scaler is not None
+    assert (dataset.scaler.kind, dataset.scaler.by, dataset.scaler.log) == ("robust", "region", ("demand_mwh",))
+
+    assert f"ahead is unchanged: 0.3 MB in {home}/datasets/ahead" in run(home, "ahead").stdout
+    publish_demo(Home(home), hours=24 * 100, number=2)
+    text = run(home, "ahead").stdout
+    assert "3 files written, 8 kept" in text
+    text = run(home, "ahead", *ASKED, "--region", "ciso", "--horizon", "12").stdout
+    assert "asked otherwise than before: horizon 12 (was 24), regions CISO (was not said), normalize not said" in text
+
+
+def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
+    words = (
+        "one --source features.evening --target demand_mwh,hour_sin --length 4 --stride 2 --regions BPAT,ciso "
+        "--features demand_mwh --features is_midnight --future none --since 2023-01-02 --until 2023-03-30 --gaps split "
+        "--purge 5 --splits 2023-03-01 --normalize zscore --by global --dtype float16 --static one-hot"
+    )
+    assert run(home, *words.split()).exit_code == 0
+    request = json.loads((home / "datasets" / "one" / "dataset.json").read_text())["request"]
+    assert request == {
+        "source": "features.evening",
+        "target": ["demand_mwh", "hour_sin"],
+        "length": 4,
+        "stride": 2,
+        "horizon": 0,
+        "splits": ["2023-03-01T00"],
+        "regions": ["BPAT", "CISO"],
+        "features": ["demand_mwh", "is_midnight"],
+        "future": [],
+        "static": "one-hot",
+        "gaps": "split",
+        "overlap": "none",
+        "purge": 5,
+        "holdout": None,
+        "since": "2023-01-02T00",
+        "until": "2023-03-30T23",
+        "normalize": {"kind": "zscore", "by": "global", "log": []},
+        "dtype": "float16",
+        "formats": [],
+    }
+    assert run(home, "apart", "--length", "24", "--stride", "24", "--holdout", "CISO").exit_code == 0
+    assert load_dataset(home / "datasets" / "apart", as_="numpy")["test"].starts["region"].tolist()[0] == "CISO"
+
+
+def test_datasets_are_listed_and_verified(home: Path) -> None:
+    assert "no dataset is made yet" in run(home).stdout
+    assert run(home, "verify").return_value == 0
+    run(home, "ahead", *ASKED)
+    run(home, "behind", *ASKED)
+    assert [line.split()[0] for line in run(home).stdout.splitlines()] == ["dataset", "ahead", "behind"]
+    (listed, _) = json.loads(run(home, "list", "--json").stdout)
+    assert (listed["name"], listed["windows"]) == ("ahead", {"train": 74, "valid": 32, "test": 58})
+    assert run(home, "verify").stdout.splitlines() == [
+        "ahead: every file is as it was made",
+        "behind: every file is as it was made",
+    ]
+    (home / "datasets" / "behind" / "train.safetensors").write_bytes(b"")
+    (home / "datasets" / "ahead" / "notes.txt").write_text("mine")
+    found = run(home, "verify")
+    assert found.return_value == 1
+    assert "behind: train.safetensors: it has 0 bytes" in found.stdout
+    assert "ahead: notes.txt: it was not made with the dataset" in found.stdout
+    assert run(home, "verify", "ahead").return_value == 0
+    (problem,) = json.loads(run(home, "verify", "behind", "--json").stdout)
+    assert (problem["dataset"], problem["file"], problem["kind"]) == ("behind", "train.safetensors", "size")
+    (home / "datasets" / "behind" / "dataset.json").write_text("{")
+    assert "cannot be read: energywh dataset verify" in run(home, "list").stdout
+    assert "error" in json.loads(run(home, "--json").stdout)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("ahead",), "there is no dataset 'ahead'"),
+        (("ahead", "--length", "24"), "give both --length and --stride"),
+        (("ahead", *ASKED, "--by", "global"), "give --normalize too"),
+        (("ahead", *ASKED, "--purge", "much"), "purge must be a whole number"),
+        (("ahead", *ASKED, "--json"), "--json goes with"),
+        (("list", "--length", "3"), "--length says how to make a dataset"),
+        (("verify", "--full"), "--full says how to make a dataset"),
+        (("list", "ahead"), "takes no name"),
+        (("ahead", "behind"), "one dataset at a time"),
+        (("../ahead", *ASKED), "is named by letters"),
+        (("verify", "ahed"), "no dataset in .* is named 'ahed'; there are none"),
+        (("ahead", *ASKED, "--version", "energy-1"), "no version"),
+    ],
+)
+def test_what_cannot_be_done_is_said(home: Path, words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        run(home, *words)
+
+
+def test_a_name_that_is_nearly_right_is_told(home: Path) -> None:
+    run(home, "ahead", *ASKED)
+    with pytest.raises(EnergywhError, match="is named 'ahed'; did you mean ahead"):
+        run(home, "verify", "ahed")
+
+
+def test_what_windows_warn_of_is_told_as_a_note(home: Path) -> None:
+    done = run(
+        home, "short", "--length", "300", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-02-18"
+    )
+    assert "note: train gives up its last" in done.stderr
