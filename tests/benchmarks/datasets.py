@@ -1,10 +1,11 @@
 """A training set of ten years x 60 regions x 150 features, made and gone through within a memory limit.
 
     python -m tests.benchmarks.datasets [--years 10] [--regions 60] [--features 150] [--limit 3] [--batches 40]
+        [--normalize zscore] [--home FOLDER]
 
 The process that measures may hold no more than ``--limit`` GB of its own: on Linux RLIMIT_DATA makes it fail beyond
 that. Pages of a mapped file are not among them: they are a cache of the system, which takes them back when somebody
-needs memory. Peak RSS counts both. It wants some 10 GB of disk in the folder for temporary files.
+needs memory. Peak RSS counts both. It wants some 8 GB of disk, in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -36,22 +37,25 @@ def main() -> None:
     for name, default in (("years", 10), ("regions", 60), ("features", 150), ("batches", 40)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--limit", type=float, default=3, help="GB that the measured process may hold")
+    parser.add_argument("--normalize", help="such as zscore; by default values stay as they are")
+    parser.add_argument("--home", type=Path, help="where to make the warehouse, and to find it the next time")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder))
+        home = Home(options.home or Path(folder))
         began = time.perf_counter()
-        file = make(home, options.years, options.regions, options.features)
+        if not home.energy.exists():
+            make(home, options.years, options.regions, options.features)
         print(
             f"{options.years} years x {options.regions} regions x {options.features} features: "
-            f"{file.stat().st_size / 1e9:.2f} GB of DuckDB in {time.perf_counter() - began:.0f} s; "
+            f"{home.energy.stat().st_size / 1e9:.2f} GB of DuckDB in {time.perf_counter() - began:.0f} s; "
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; limit {options.limit:g} GB"
         )
-        alone(windows_from_disk, home.path, options.limit, options.batches)
+        alone(windows_from_disk, home.path, options.limit, options.batches, options.normalize)
         # Here: `energywh dataset` over the same warehouse, and batches of what it has written.
         print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def make(home: Home, years: int, regions: int, features: int) -> Path:
+def make(home: Home, years: int, regions: int, features: int) -> None:
     """Publish ``features.hourly``: daily and yearly waves of different size, families of them missing now and then."""
     hours = round(years * 8765.82)
     families = range(-(-features // FAMILY))
@@ -62,7 +66,7 @@ def make(home: Home, years: int, regions: int, features: int) -> Path:
         f"+ 0.2 * cos((hour - {60 * n}) / 8766.0 * 2 * pi())) + noise % {7 + n}, 1)::FLOAT END AS f{n:03d}"
         for n in range(features)
     )
-    return publish(
+    publish(
         home,
         [
             f"""
@@ -108,8 +112,8 @@ def own_memory() -> float:
     return next(float(line.split()[1]) for line in status.read_text().splitlines() if "RssAnon" in line) * 1024
 
 
-def windows_from_disk(home: Path, limit: float, batches: int) -> None:
-    """Windows of every region in a mapped file, normalized, and some batches of them."""
+def windows_from_disk(home: Path, limit: float, batches: int, normalize: Any) -> None:
+    """Windows of every region in a mapped file, and some batches of them."""
     import mlx.core as mx
 
     size = round(limit * 1e9)
@@ -117,7 +121,7 @@ def windows_from_disk(home: Path, limit: float, batches: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     with energywh.open(home) as warehouse:
         warehouse.connection.execute(f"SET memory_limit = '{size // 4_000_000}MB'")
-        with measured("windows, memory='disk', normalized"):
+        with measured(f"windows, memory='disk', normalize={normalize!r}"):
             train, _, _ = warehouse.windows(
                 "features.hourly",
                 target="f000",
@@ -126,7 +130,7 @@ def windows_from_disk(home: Path, limit: float, batches: int) -> None:
                 horizon=HORIZON,
                 splits=("2022-01-01", "2023-01-01"),
                 overlap="inputs",
-                normalize="zscore",
+                normalize=normalize,
                 memory="disk",
             )
     print(f"{train!r}, {train.disk_nbytes / 1e9:.2f} GB in a file")
