@@ -1,9 +1,13 @@
 """The two kinds of an array: MLX, and plain NumPy where MLX cannot be imported; each in memory or in a file.
 
-Both hold one matrix (rows x columns) and hand out batches of slices of it. Measured at 8,760 x 32 float32, the
-whole resident (MLX 0.32.4 on CPU): a stack of slices of a resident `mx.array` takes 1.0 ms for 8 windows and 20 ms
-for 32; NumPy slices followed by one copy into an `mx.array` 1.4 and 25 ms; a gather from an `as_strided` view 0.7
-and 19 ms here, but several times more in other releases and shapes. So: slices of the resident array.
+Both hold one matrix (rows x columns) and hand out batches of slices of it. A batch of 32 x 8,760 x 150 float32 out of a
+resident `mx.array` (168 MB; MLX 0.32.4 on CPU, 2 cores; NumPy copies as much into memory in use in 31 ms) takes
+
+    gather from an `as_strided` view 28 ms, concatenation 39, zeros filled through NumPy 50, stack of slices 56,
+    NumPy slices, then one copy into an `mx.array` (or `mx.asarray`, `mx.from_dlpack`, which copy on CPU too) 77,
+
+and three to five times as much in memory fresh from the system, whose pages have to be made. So batches are gathered,
+and MLX is made to keep their memory (`energywh.datasets.kept`). Two threads copy no faster than one.
 
 A matrix that memory cannot hold lies in a file mapped into memory, of which the system keeps what is in use. The file
 has no name, so it is gone with the array that uses it, or with the process, however that ends.
@@ -22,11 +26,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.datasets.kept import kept
 from energywh.errors import StorageError, UsageError, WindowError, did_you_mean
 
 Kind = Literal["mlx", "numpy"]
 DType = Literal["float32", "float16", "bfloat16"]
 Shape = tuple[int, ...]
+MOST_STRIDED = 2**31 - 1  # numbers in an array that `mx.as_strided` takes
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Arrays(Protocol):
         """Return rows ``start`` to ``start + length`` as a view."""
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
-        """Return (len(starts), length, ...) slices of ``base``."""
+        """Return (len(starts), length, ...) slices of ``base``, copied."""
 
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
         """Return (len(starts), hours of all pieces, ...): each window's pieces one after the other, padded by 0."""
@@ -84,8 +90,11 @@ class Arrays(Protocol):
     def compute(self, arrays: Sequence[Any]) -> None:
         """Compute what would be computed when it is used."""
 
-    def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
-        """Return a boolean array; None stands for all True."""
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        """Return an array of True and a NumPy view to clear some of it through (the same memory)."""
+
+    def full_mask(self, shape: Shape) -> Any:
+        """Return an array of True; with MLX, it takes no memory."""
 
 
 def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
@@ -108,6 +117,18 @@ def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
             f"windows of {size / 1e9:,.2f} GB cannot be laid into {folder}: {error.strerror or error}; "
             "name another folder with memory=Path(...), or take fewer regions, features or years"
         ) from None
+
+
+def lay(batch: NDArray[Any], base: NDArray[Any], starts: Sequence[int], pieces: Sequence[Piece]) -> None:
+    """Copy each window's pieces of ``base`` into its place of ``batch``, one after the other, padded by 0."""
+    at = 0
+    for piece in pieces:
+        begin, end = at + piece.before, at + piece.before + piece.count
+        batch[:, at:begin] = 0
+        for place, start in enumerate(starts):
+            batch[place, begin:end] = base[piece.rows(start)]
+        at += piece.hours
+        batch[:, end:at] = 0
 
 
 class NumpyArrays:
@@ -134,19 +155,11 @@ class NumpyArrays:
         return base[start : start + length]
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
-        batch = np.empty((len(starts), length, *base.shape[1:]), base.dtype)
-        for place, start in enumerate(starts):
-            batch[place] = base[start : start + length]
-        return batch
+        return self.pieces(base, starts, (Piece(0, length, length),))
 
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
-        batch = np.zeros((len(starts), sum(piece.hours for piece in pieces), *base.shape[1:]), base.dtype)
-        at = 0
-        for piece in pieces:
-            begin = at + piece.before
-            for place, start in enumerate(starts):
-                batch[place, begin : begin + piece.count] = base[piece.rows(start)]
-            at += piece.hours
+        batch = np.empty((len(starts), sum(piece.hours for piece in pieces), *base.shape[1:]), base.dtype)
+        lay(batch, base, starts, pieces)
         return batch
 
     def columns(self, values: Any, picks: list[int]) -> Any:
@@ -161,8 +174,12 @@ class NumpyArrays:
     def compute(self, arrays: Sequence[Any]) -> None:
         pass
 
-    def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
-        return np.ones(shape, np.bool_) if present is None else present
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        array = np.ones(shape, np.bool_)
+        return array, array
+
+    def full_mask(self, shape: Shape) -> Any:
+        return np.ones(shape, np.bool_)  # a view without memory would be read-only, which older DLPack refuses
 
 
 class MlxArrays:
@@ -181,9 +198,7 @@ class MlxArrays:
     def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
         if self._mapped:
             return self._mapped.allocate(shape)
-        array = self._mx.zeros(shape, self._filled_as)
-        self._mx.eval(array)
-        return array, np.asarray(array)
+        return self._open(self._mx.zeros(shape, self._filled_as))
 
     def settle(self, array: Any) -> Any:
         if self._mapped:
@@ -211,21 +226,28 @@ class MlxArrays:
         return self._copied(values) if self._mapped else values
 
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
-        if self._mapped:
-            return self._copied(self._mapped.stack(base, starts, length))
-        return self._mx.stack([base[start : start + length] for start in starts])
+        if self._mapped or base.size > MOST_STRIDED:
+            return self.pieces(base, starts, (Piece(0, length, length),))
+        columns = base.shape[1]
+        kept.make_room(self._mx, len(starts) * length * columns * base.itemsize)
+        views = self._mx.as_strided(base, (len(base) - length + 1, length, columns), (columns, columns, 1))
+        return views[self._mx.array(starts, self._mx.int32)]
 
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
-        if self._mapped:
-            return self._copied(self._mapped.pieces(base, starts, pieces))
-        parts = []
-        for piece in pieces:
-            part = self._mx.stack([base[piece.rows(start)] for start in starts])
-            after = piece.hours - piece.before - piece.count
-            if piece.before or after:
-                part = self._mx.pad(part, [(0, 0), (piece.before, after), *((0, 0) for _ in base.shape[1:])])
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else self._mx.concatenate(parts, axis=1)
+        shape = (len(starts), sum(piece.hours for piece in pieces), base.shape[1])
+        # NumPy knows no bfloat16: one is copied as the 16 bits that it is. In a file of our own it is a float32.
+        narrow = not self._mapped and self._dtype != self._filled_as
+        held = np.asarray(base.view(self._mx.uint16) if narrow else base)
+        bits = held.dtype == np.uint16
+        kept.make_room(self._mx, math.prod(shape) * held.itemsize)
+        batch, view = self._open(self._mx.zeros(shape, self._mx.uint16 if bits else self._filled_as))
+        lay(view, held, starts, pieces)
+        return batch.view(self._dtype) if bits else batch.astype(self._dtype)
+
+    def _open(self, array: Any) -> tuple[Any, NDArray[Any]]:
+        """Compute a new array, and return it with a view to fill it through, before anything else refers to it."""
+        self._mx.eval(array)
+        return array, np.asarray(array)
 
     def columns(self, values: Any, picks: list[int]) -> Any:
         return self._mx.take(values, self._mx.array(picks, self._mx.int32), axis=-1)
@@ -240,10 +262,11 @@ class MlxArrays:
     def compute(self, arrays: Sequence[Any]) -> None:
         self._mx.eval(arrays)
 
-    def mask(self, present: NDArray[np.bool_] | None, shape: Shape) -> Any:
-        if present is None:
-            return self._mx.broadcast_to(self._mx.array(True), shape)
-        return self._mx.array(present)
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        return self._open(self._mx.ones(shape, self._mx.bool_))
+
+    def full_mask(self, shape: Shape) -> Any:
+        return self._mx.broadcast_to(self._mx.array(True), shape)
 
 
 def import_mlx() -> Any:

@@ -130,12 +130,13 @@ def latest(
     width = len(frame.features.columns)
     shape = (count, hours, width)
     inputs, view = library.allocate(shape)
-    present = np.zeros(shape, np.bool_)
+    mask, present = library.mask(shape)
+    present[:] = False
     last = np.empty(count, np.int64)
     for region in range(count):
         start, end = int(frame.axis.offset[region]), ends[region]
         first = max(end - hours, start)
-        there = frame.features.missing.present([first], end - first)[0]
+        there = frame.features.missing.present(first, end - first)
         values = frame.features.values[first:end]
         if scaler is not None:
             name = frame.axis.regions[region]
@@ -147,7 +148,7 @@ def latest(
     age = [(moment - hour_time(int(hour) + 1)) / HOUR for hour in last]
     return Context(
         library.settle(inputs),
-        library.mask(present, shape),
+        mask,
         frame.axis.regions,
         frame.features.columns,
         last.view("datetime64[h]"),
@@ -163,7 +164,7 @@ def _complete(frame: Frame, region: int) -> int:
     """
     start, end = int(frame.axis.offset[region]), int(frame.axis.offset[region + 1])
     first = max(end - LATE_HOURS, start)
-    there = frame.features.missing.present([first], end - first)[0]
+    there = frame.features.missing.present(first, end - first)
     reported = there.any(axis=0)
     if not reported.any():
         return end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.datasets.frame import Matrix
+from energywh.datasets.frame import EVERY, Matrix
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,17 +76,17 @@ class _Cut:
         return values[..., 0] if self._windows.squeezes(matrix) else values
 
     def _present(self, matrix: Matrix, offset: int, length: int, picks: list[int] | None = None) -> Any:
+        library = self._windows.library
         rows = [row + offset for row in self._rows]
-        width = len(matrix.columns) if picks is None else len(picks)
-        shape: tuple[int, ...] = (len(rows), length, width)
-        present = matrix.missing.present(rows, length) if matrix.missing.any_in(rows, length) else None
-        if present is not None and picks is not None:
-            present = present[..., picks]
+        shape = (len(rows), length, len(matrix.columns) if picks is None else len(picks))
+        if matrix.missing.any_in(rows, length):
+            mask, view = library.mask(shape)
+            matrix.missing.clear(view, rows, picks=EVERY if picks is None else picks)
+        else:
+            mask = library.full_mask(shape)
         if self._windows.squeezes(matrix):
-            shape, present = shape[:-1], None if present is None else present[..., 0]
-        if not self._batched:
-            shape, present = shape[1:], None if present is None else present[0]
-        return self._windows.library.mask(present, shape)
+            mask = mask[..., 0]
+        return mask if self._batched else mask[0]
 
 
 class Batch(_Cut):

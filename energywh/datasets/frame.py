@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 4096
 STREAMED_ROWS = 65_536
 MICROSECONDS = 3_600_000_000
+EVERY = slice(None)
 
 # Batches of rows, with each row's place among the regions and its hour since 1970.
 Arriving = Iterator[tuple["pa.RecordBatch", NDArray[np.int32], NDArray[np.int32]]]
@@ -79,15 +80,25 @@ class Missing:
         """Return (rows, columns) booleans of the held rows ``where``; True is missing."""
         return np.unpackbits(self.bits[where], axis=1, count=self.columns).view(np.bool_)
 
-    def present(self, starts: Sequence[int], length: int, step: int = 1) -> NDArray[np.bool_]:
-        """Return (len(starts), length, columns) booleans, of rows ``step`` apart; True is a value the source has."""
-        mask = np.ones((len(starts), length, self.columns), np.bool_)
+    def clear(
+        self, mask: NDArray[np.bool_], starts: Sequence[int], step: int = 1, picks: list[int] | slice = EVERY
+    ) -> None:
+        """Set (len(starts), hours, columns) booleans, of rows ``step`` apart, to False where a value is missing.
+
+        Args:
+            picks: columns that the mask has; all by default.
+        """
         for place, start in enumerate(starts):
-            where = self.between(start, start + length * step)
+            where = self.between(start, start + mask.shape[1] * step)
             if where.stop > where.start:
-                after, here = self.rows[where] - start, ~self.unpack(where)
+                after, here = self.rows[where] - start, ~self.unpack(where)[:, picks]
                 taken = after % step == 0
                 mask[place, after[taken] // step] = here[taken]
+
+    def present(self, start: int, length: int) -> NDArray[np.bool_]:
+        """Return (length, columns) booleans of the rows from ``start`` on; True is a value the source has."""
+        mask = np.ones((length, self.columns), np.bool_)
+        self.clear(mask[np.newaxis], [start])
         return mask
 
     def counts(self, axis: Axis) -> NDArray[np.int64]:

@@ -272,19 +272,18 @@ class ShardBatch:
 
     def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece], picks: list[int] | None = None) -> Any:
         windows = self._shard.windows
-        hours = sum(piece.hours for piece in pieces)
-        present = np.zeros((len(self), hours, len(matrix.columns)), np.bool_)
+        shape = (len(self), sum(piece.hours for piece in pieces), len(matrix.columns))
+        mask, present = windows.library.mask(shape)
         at = 0
         for piece in pieces:
-            rows = (self._rows + offset + piece.start).tolist()
-            begin = at + piece.before
-            present[:, begin : begin + piece.count] = matrix.missing.present(rows, piece.count, piece.step)
+            begin, end = at + piece.before, at + piece.before + piece.count
             at += piece.hours
+            present[:, begin - piece.before : begin] = present[:, end:at] = False
+            rows = (self._rows + offset + piece.start).tolist()
+            matrix.missing.clear(present[:, begin:end], rows, piece.step)
         if picks is not None:
-            present = present[..., picks]
-        if windows.squeezes(matrix):
-            present = present[..., 0]
-        return windows.library.mask(present, present.shape)
+            mask = windows.library.columns(mask, picks)
+        return mask[..., 0] if windows.squeezes(matrix) else mask
 
     def __len__(self) -> int:
         return len(self.indices)

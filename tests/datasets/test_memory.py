@@ -125,3 +125,31 @@ def test_bad_requests(warehouse: energywh.Warehouse, tmp_path: Path) -> None:
         cut(warehouse, "SELECT * FROM features.hourly UNION ALL FROM features.hourly")
     with pytest.raises(UsageError, match="Conversion Error"):
         cut(warehouse, "SELECT region, hour_utc, demand_mwh, (note || 'x')::INTEGER AS broken FROM features.hourly")
+
+
+def test_batches_of_an_array_too_long_to_be_strided_are_the_same(
+    warehouse: energywh.Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = cut(warehouse, memory="ram", dtype="bfloat16")
+    strided = next(iter(windows.batches(4, shuffle=True)))
+    monkeypatch.setattr(arrays, "MOST_STRIDED", 1)
+    copied = next(iter(windows.batches(4, shuffle=True)))
+    assert copied.inputs.dtype == strided.inputs.dtype
+    assert copied.inputs.tolist() == strided.inputs.tolist()
+
+
+@pytest.mark.parametrize("memory", ["ram", "disk"])
+def test_what_refers_to_a_batch_keeps_its_values_while_the_next_are_made(
+    warehouse: energywh.Warehouse, memory: Any
+) -> None:
+    windows = cut(warehouse, memory=memory)
+    batches = windows.batches(2, prefetch=1)
+    lazy = [-batch.inputs for batch in batches]  # computed after all batches have come and gone
+    wanted = [batch.inputs.tolist() for batch in batches]
+    assert [(-found).tolist() for found in lazy] == wanted
+
+
+def test_the_mask_of_windows_that_miss_nothing_takes_no_memory(warehouse: energywh.Warehouse) -> None:
+    mask = np.asarray(next(iter(cut(warehouse).batches(4))).mask)
+    assert mask.all()
+    assert mask.strides == (0, 0, 0)
