@@ -132,7 +132,7 @@ def write_month(part: Part, month: date, file: Path) -> str | None:
     for matrix in (part.frame.features, part.frame.targets, part.frame.future):
         values = np.concatenate([matrix.values[rows] for _, rows in taken])
         missing = ~np.concatenate(
-            [matrix.missing.present([rows.start], count)[0] for (_, rows), count in zip(taken, counts, strict=True)]
+            [matrix.missing.present(rows.start, count) for (_, rows), count in zip(taken, counts, strict=True)]
         )
         for place, name in enumerate(matrix.columns):
             if name not in arrays:
@@ -244,7 +244,7 @@ def _as_they_are(matrix: Matrix, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]
 
 def _mask(matrix: Matrix, rows: int) -> Iterator[NDArray[np.bool_]]:
     for low in range(0, rows, BLOCK_ROWS):
-        yield matrix.missing.present([low], min(BLOCK_ROWS, rows - low))[0]
+        yield matrix.missing.present(low, min(BLOCK_ROWS, rows - low))
 
 
 def _rows_of(axis: Axis, month: date) -> list[tuple[int, slice]]:
