@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 10.0
 _CLEAR = "\r\x1b[K"
-_NUMBERS = ("regions", "rows", "windows", "missing", "written", "kept", "size")
+_NUMBERS = ("regions", "rows", "windows", "missing", "written", "size")
 
 
 class Progress:
@@ -72,7 +72,7 @@ def print_made(made: Made) -> None:
             f"{manifest.provenance.version} ({made.seconds:.1f} s)\ndigest {manifest.digest}"
         )
         return
-    _print_table([["split", "first hour (UTC)", "last hour", *_NUMBERS], *_split_rows(made)])
+    _print_table([["split", "from", "to (UTC)", *_NUMBERS], *_split_rows(made)])
     click.echo(
         f"{manifest.name}: {len(made.written):,} file{'' if len(made.written) == 1 else 's'} written, "
         f"{len(made.reused):,} kept; {_sized(manifest.files.values())} in {made.folder} ({made.seconds:.1f} s)"
@@ -92,14 +92,13 @@ def _split_rows(made: Made) -> list[list[str]]:
         rows.append(
             [
                 split.name,
-                split.first_hour_utc,
-                split.last_hour_utc,
+                split.first_hour_utc[:10],
+                split.last_hour_utc[:10],
                 f"{len(split.stretches):,}",
                 f"{split.rows:,}",
                 f"{split.windows:,}",
                 f"{split.missing / split.values:.1%}",
-                f"{written:,}",
-                f"{len(files) - written:,}",
+                f"{written:,} of {len(files):,}",
                 _sized(files.values()),
             ]
         )
@@ -115,9 +114,9 @@ def _print_table(rows: list[list[str]]) -> None:
     from rich.table import Table
 
     heading, *lines = rows
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in heading:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     for line in lines:
         table.add_row(*line)
     Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
@@ -152,7 +151,7 @@ def list_all(home: Home, as_json: bool) -> None:
             rows.append([folder.name, "", "cannot be read: energywh dataset verify", "", ""])
         else:
             splits = ", ".join(f"{split.name} {split.windows:,}" for split in each.splits)
-            rows.append([folder.name, each.digest[:16], splits, _sized(each.files.values()), each.provenance.version])
+            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), each.provenance.version])
     _print_table(rows)
 
 

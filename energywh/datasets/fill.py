@@ -131,7 +131,7 @@ def _load(
 
     def asked() -> Iterator[tuple[Bound, int, int]]:
         for source, low, high in _asked(task, section, kept, folder):
-            on_step(f"{section.name}: loading", low - first, end - first)
+            on_step(f"{section.name}: loading", max(low - first, 0), end - first)
             yield source, max(low, first), min(high, end) - 1
 
     return load_stretch(connection, asked(), task.plan.wanted, section.axis, library)

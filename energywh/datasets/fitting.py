@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 SKEWED = 1.0  # skewness over which log="auto" takes the logarithm; that of an exponential distribution is 2
 LEVELS = 2**32  # parts of the range that moments add up: their cubes, of 2^31 rows, still fit 128 bits
-QUARTILE_COLUMNS = 16  # DuckDB holds all values of a column while it looks for quartiles
+MOMENT_COLUMNS = 32  # at once: DuckDB holds the values of a column, as they are needed twice
+QUARTILE_COLUMNS = 16  # at once, as DuckDB holds all values of a column while it looks for them
 LEFT_ALONE = re.compile(r"(^|_)(sin|cos)(_|$)|^is_|(^|_)(flag|mask)$")
 
 
@@ -282,8 +283,11 @@ class _Asking:
     def moments(self, columns: Sequence[str], *, logged: bool = False) -> dict[tuple[str, str], Moments]:
         """Return the moments of each column in each region, of its logarithm if ``logged``."""
         found = {(region, name): Moments() for region in self._hours.regions for name in columns}
-        if not columns:
-            return found
+        for low in range(0, len(columns), MOMENT_COLUMNS):
+            found |= self._some_moments(columns[low : low + MOMENT_COLUMNS], columns if logged else ())
+        return found
+
+    def _some_moments(self, columns: Sequence[str], log: Sequence[str]) -> dict[tuple[str, str], Moments]:
         places = range(len(columns))
         limits = ", ".join(f"min(c{i}) AS low{i}, max(c{i}) AS high{i}" for i in places)
         levels = ", ".join(
@@ -300,12 +304,13 @@ class _Asking:
             SELECT region, {sums} FROM levels GROUP BY region
             """,
             columns,
-            columns if logged else (),
+            log,
         )
-        for region, *numbers in rows:
-            for place, name in enumerate(columns):
-                found[region, name] = _moments(*numbers[place * 6 : place * 6 + 6])
-        return found
+        return {
+            (region, name): _moments(*numbers[place * 6 : place * 6 + 6])
+            for region, *numbers in rows
+            for place, name in enumerate(columns)
+        }
 
     def quartiles(
         self, columns: Sequence[str], log: Sequence[str], by: By

@@ -33,7 +33,7 @@ def run(home: Path, *words: str) -> Result:
 def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
     text = run(home, "ahead", *ASKED, "--normalize", "robust", "--log", "demand_mwh", "--format", "npz").stdout
     lines = [line.split() for line in text.splitlines()]
-    assert lines[1][:6] == ["train", "2023-01-01T00", "2023-02-08T23", "2", "1,872", "74"]
+    assert lines[1][:6] == ["train", "2023-01-01", "2023-02-08", "2", "1,872", "74"]
     assert [line[0] for line in lines[1:4]] == ["train", "valid", "test"]
     assert "10 files written, 0 kept" in text
     dataset = load_dataset(home / "datasets" / "ahead", as_="numpy")
