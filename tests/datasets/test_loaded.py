@@ -388,4 +388,4 @@ def test_missing_values_are_found_in_whatever_blocks(monkeypatch: pytest.MonkeyP
     found = matrix._missing(mask)
     assert found.rows.tolist() == wanted.rows.tolist() == np.flatnonzero(~mask.all(axis=1)).tolist()
     assert found.bits.tolist() == wanted.bits.tolist()
-    assert found.present([0], 100)[0].tolist() == mask.tolist()
+    assert found.present(0, 100).tolist() == mask.tolist()

@@ -300,7 +300,7 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
         (WindowError, "no region of features.hourly has 9,024 hours", ASKED | {"length": 9000}),
         (WindowError, "leaves no hour on one of its sides", ASKED | {"splits": "2025-01-01"}),
         (UsageError, "ascending", ASKED | {"splits": CUTS[::-1]}),
-        (UnknownNameError, "no window of the train part is of CISO", ASKED | {"splits": CUTS[0], "holdout": "CISO"}),
+        (UsageError, "CISO cannot be scaled by statistics of its own", ASKED | {"splits": CUTS[0], "holdout": "CISO"}),
     ):
         with pytest.raises(error, match=says):
             make(home, **wrong)

@@ -84,7 +84,7 @@ SELECT
     sin(epoch(hour_utc) * pi() / 302400) AS week_sin, cos(epoch(hour_utc) * pi() / 302400) AS week_cos,
     0 AS year_sin, 1 AS year_cos, isodow(hour_utc) > 5 AS is_weekend, false AS is_holiday
 FROM normalized.grid;
-INSERT INTO energywh.model VALUES
+INSERT INTO energywh.model (name, materialized, grain, time_column, lookahead_hours, lookback_hours) VALUES
     ('normalized.region', 'table', ['region'], NULL, 0, 0),
     ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0),
     ('features.calendar', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0);
