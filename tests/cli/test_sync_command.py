@@ -200,7 +200,7 @@ def test_a_server_that_is_not_there_ends_soon(desk: Desk) -> None:
     began = time.monotonic()
     done = Desk(desk.folder, "http://127.0.0.1:9/v2").having(SYNC_RETRIES="1").run("sync", *DAY)
     refused(done, 1, "cannot connect", "stopped asking it. What is done is kept; run this again later")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_a_staging_file_that_is_no_database_is_named_and_kept(desk: Desk) -> None:

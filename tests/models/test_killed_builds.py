@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_long_build_at_once_and_leaves_nothing(tmp_path: Path) -> 
     began = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert builder.wait() == -signal.SIGINT  # Python's own way to end; the command line makes it 130
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     builder.process.communicate()
     assert desk.versions() == []
 
