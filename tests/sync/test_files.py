@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import utc_now
 from energywh.models.build import build
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.reporting import Reporting
@@ -21,6 +20,7 @@ from tests.support.few import FEW, few_regions
 from tests.support.half_year import BALANCE_HEADERS, as_csv, key_cells, serving
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import Rows, everything, has_twins, query, statuses, values
+from tests.sync.conftest import MovableClock
 
 # Over New Year and midsummer, when the clock changes, and when the codes of fuels were split.
 DAYS = {"since": "2023-12-28", "until": "2024-07-12"}
@@ -146,9 +146,9 @@ def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path
     assert set(statuses(desk.staging)) == {"done"}
 
 
-def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path: Path) -> None:
-    days = {"since": f"{utc_now():%Y-%m-%d}"}
-    with simulated(now=utc_now()) as sim:
+def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path: Path, clock: MovableClock) -> None:
+    days = {"since": f"{clock.now():%Y-%m-%d}"}
+    with simulated(now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         first = desk.sync("eia_files.balance", **days)
         assert first.ok, first.errors
@@ -176,9 +176,11 @@ def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path:
         assert refreshed.tallies[0].counts.changed == refreshed.tallies[0].counts.new == 0
 
 
-def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(tmp_path: Path) -> None:
-    days = {"since": f"{utc_now():%Y-%m-%d}"}
-    with simulated(now=utc_now()) as sim:
+def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    days = {"since": f"{clock.now():%Y-%m-%d}"}
+    with simulated(now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         desk.sync("eia_files.balance", **days)
         before = values(desk.staging)
@@ -267,10 +269,10 @@ def test_a_file_that_is_not_what_it_should_be_fails_and_leaves_no_rows(tmp_path:
     assert demand(desk) == []
 
 
-def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path) -> None:
+def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path, clock: MovableClock) -> None:
     with scripted(serving({})) as server:
         desk = at(tmp_path, server.url)
-        result = desk.sync("eia_files.balance", since=f"{utc_now():%Y-%m-%d}")
+        result = desk.sync("eia_files.balance", since=f"{clock.now():%Y-%m-%d}")
     assert result.ok
     assert result.tallies[0].later == result.tallies[0].due > 0
     assert set(statuses(desk.staging)) == {"due"}
