@@ -121,7 +121,7 @@ def test_a_bad_answer_is_asked_for_again(
     rows = [{"period": f"2024-03-01T{hour:02}", "respondent": "CISO", "type": "D", "value": "7"} for hour in (4, 5)]
     whole = json.dumps({"response": {"total": "2", "data": rows}}).encode()
     with scripted(lambda number, path: Answer(whole) if number else bad(whole)) as server:
-        desk = at(tmp_path, server.url, SYNC_TIMEOUT_SECONDS="1")
+        desk = at(tmp_path, server.url, SYNC_TIMEOUT_SECONDS="3")
         result = desk.sync("eia.region_data", regions=["CISO"], **DAY)
     assert result.ok, result.errors
     assert len(server.asked) == 2

@@ -25,6 +25,9 @@ from tests.sync.conftest import MovableClock
 # Over New Year and midsummer, when the clock changes, and when the codes of fuels were split.
 DAYS = {"since": "2023-12-28", "until": "2024-07-12"}
 HOURS = "hour_utc between timestamp '2023-12-28' and timestamp '2024-07-12 23:00'"
+MODELS = tuple(
+    f"normalized.{name}" for name in ("demand", "generation", "interchange", "subregion_demand", "source_conflict")
+)
 MEASURES = ("demand", "demand_forecast", "net_generation", "total_interchange")
 
 
@@ -40,7 +43,7 @@ def by_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         result = desk.sync(**DAYS)
         assert result.ok, result.errors
         assert [tally.done for tally in result.tallies] == [3, 3, 3]
-        build(desk.home)
+        build(desk.home, MODELS)
         yield desk
 
 
@@ -71,7 +74,7 @@ def test_the_files_and_the_api_give_the_same_facts(by_files: Desk, tmp_path: Pat
     with simulated() as sim:
         desk = Desk(tmp_path, sim.url)
         assert desk.sync(regions=FEW, **DAYS).ok
-    build(desk.home)
+    build(desk.home, MODELS)
     one, other = facts(by_files), facts(desk)
     assert one.keys() == other.keys()
     for model, rows in one.items():
@@ -95,7 +98,7 @@ def test_what_both_have_is_one_fact_and_where_they_differ_is_told(tmp_path: Path
         assert desk.sync("eia", regions=FEW, **week).ok
         sim.clock.advance(hours=24 * 60)
         assert desk.sync("eia_files", **week).ok
-    build(desk.home)
+    build(desk.home, MODELS)
     energy = desk.home.energy.resolve()
     files = query(
         desk.staging,
@@ -137,9 +140,9 @@ def test_a_replay_gives_the_same_tables(by_files: Desk) -> None:
 
 def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path) -> None:
     kinds = tuple(kind for kind in ALL_KINDS if kind != "wrong-total")
-    with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=2.0)) as sim:
+    with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=1.0)) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
-        result = desk.having(SYNC_TIMEOUT_SECONDS="1", SYNC_RETRIES="20").sync(**DAYS)
+        result = desk.having(SYNC_RETRIES="20").sync(**DAYS)
     assert result.ok, result.errors
     assert sum(sim.counters.faults.values()) > 4
     assert values(desk.staging) == values(by_files.staging)

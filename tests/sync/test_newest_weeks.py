@@ -34,7 +34,7 @@ def desk(clock: MovableClock, tmp_path_factory: pytest.TempPathFactory) -> Itera
         desk = Desk(tmp_path_factory.mktemp("newest"), sim.url).facing(sim, "eia", "eia_files")
         done = desk.run("sync", "--since", f"{clock.now() - timedelta(days=60):%Y-%m-%d}")
         assert done.returncode == 0, done.stderr
-        assert desk.run("build").returncode == 0
+        assert desk.run("build", "normalized.demand").returncode == 0
         yield desk
 
 
