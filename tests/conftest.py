@@ -6,6 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: nobody's change fails by an example that it did not bring about, nor by the speed of
+# the machine. `--hypothesis-profile=search` draws others.
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -336,7 +336,7 @@ def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
 ) -> None:
     monkeypatch.setattr(caiso, "PACE_SECONDS", 0.05)
     datasets = ("caiso.load", "caiso.renewable", "caiso.price_dam")
-    months = {"since": "2024-09-01", "until": "2025-05-31"}
+    months = {"since": "2024-09-01", "until": "2025-02-28"}
     with Simulator(seed=42, now="2026-01-01T00") as sim:
         calm = at_simulator(tmp_path / "calm", sim)
         assert calm.sync(*datasets, **months).ok
@@ -374,7 +374,7 @@ def test_corrected_prices_are_kept_with_what_was_known_before_and_replay_gives_t
     with Simulator(seed=9, now=clock.now(), reporting=reporting) as sim:
         desk = at_simulator(tmp_path, sim)
         for _ in range(3):
-            assert desk.sync("caiso", since="2025-06-10", until="2025-06-16").ok
+            assert desk.sync("caiso", since="2025-06-13", until="2025-06-16").ok
             clock.advance(100)
             sim.clock.advance(100)
     moved = query(desk.staging, "select distinct component from caiso.price_dam_revision order by 1")
