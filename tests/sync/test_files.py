@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from energywh.durations import hour_number
 from energywh.models.build import build
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.reporting import Reporting
@@ -32,7 +33,13 @@ MEASURES = ("demand", "demand_forecast", "net_generation", "total_interchange")
 
 
 def simulated(**words: object) -> Simulator:
-    return Simulator(**{"seed": 5, "now": "2024-11-06T00", "api_key": KEY, "atlas": few_regions(), **words})  # type: ignore[arg-type]
+    """Return a simulator of which two of the three files are short: it reports since two weeks before the days."""
+    usual = {"seed": 5, "now": "2024-07-20T00", "api_key": KEY, "atlas": few_regions(), "reporting": reporting()}
+    return Simulator(**{**usual, **words})  # type: ignore[arg-type]
+
+
+def reporting(**rates: float) -> Reporting:
+    return Reporting(first_period=hour_number(datetime(2023, 12, 14)), **rates)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +100,7 @@ def test_what_both_have_is_one_fact_and_where_they_differ_is_told(tmp_path: Path
     """The API's values of a week are fetched when the week is new, the file long after: some were revised meanwhile."""
     week = {"since": "2024-03-04", "until": "2024-03-10"}
     inside = "hour_utc >= timestamp '2024-03-04' and hour_utc < timestamp '2024-03-11'"
-    with simulated(now="2024-03-11T02", reporting=Reporting(revision_rate=0.2)) as sim:
+    with simulated(now="2024-03-11T02", reporting=reporting(revision_rate=0.2)) as sim:
         desk = Desk(tmp_path, sim.url).facing(sim, "eia", "eia_files")
         assert desk.sync("eia", regions=FEW, **week).ok
         sim.clock.advance(hours=24 * 60)
