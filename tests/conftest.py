@@ -14,6 +14,16 @@ settings.register_profile("search", deadline=None)
 settings.register_profile("same", settings.get_profile("search"), derandomize=True)
 settings.load_profile("same")
 
+LONGEST = tuple(
+    f"tests/{name}.py"
+    for name in ("test_demo", "models/test_asof", "models/test_shipped_models", "sync/test_kill", "sync/test_caiso")
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what takes longest, so that no process is left with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def recorded() -> Path:
