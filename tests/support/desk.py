@@ -79,7 +79,7 @@ class Desk:
         self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `energywh` as a person types it, but in this process: most commands take less than to start another."""
-        return typed(words, self.environment if env is None else env, cwd or Path.cwd())
+        return typed(*words, env=self.environment if env is None else env, cwd=cwd)
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start `energywh` and let it run."""
@@ -93,13 +93,16 @@ class Desk:
         return self.having(**urls, **pace, SYNC_SOURCES=",".join(sources))
 
 
-def typed(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def typed(
+    *words: str, env: Mapping[str, str] = os.environ, cwd: Path | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run `energywh` with these words in this process, and return what a process of its own would have given."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    given, out, err = (io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (stdin, "", ""))
     with (
-        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.dict(os.environ, env, clear=True),
         mock.patch.object(sys, "argv", ["energywh", *words]),
-        contextlib.chdir(folder),
+        mock.patch.object(sys, "stdin", given),
+        contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,
