@@ -51,7 +51,7 @@ def test_a_signal_in_a_sync_finishes_the_landing_and_leaves_what_is_done(tmp_pat
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert "published" not in out
         assert "round 1 interrupted" in out

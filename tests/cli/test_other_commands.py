@@ -151,7 +151,7 @@ def test_a_reader_that_has_enough_is_no_failure(desk: Desk) -> None:
         os.close(reader)
         process = desk.start(*words, stdout=writer)
         os.close(writer)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (0, ""), words
 
 

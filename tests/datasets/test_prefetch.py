@@ -79,7 +79,7 @@ def test_python_exits_while_batches_are_being_made() -> None:
         "batches = Prefetch(itertools.count(), 2)\n"
         "print(next(batches))"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert (found.stdout, found.stderr) == ("0\n", "")
 
 

@@ -62,7 +62,7 @@ class Desk:
             "EIA_URL": self.url,
             "EIA_REQUESTS_PER_SECOND": "0",
             "EIA_REQUESTS_PER_HOUR": "0",
-            "SYNC_TIMEOUT_SECONDS": "10",
+            "SYNC_TIMEOUT_SECONDS": "30",
             "SYNC_SOURCES": "eia",
             **dict(self.settings_over),
         }

@@ -41,7 +41,7 @@ def test_an_interrupted_sync_keeps_what_is_done_and_says_so(tmp_path: Path, numb
     with desk_with_simulator(tmp_path, latency_seconds=0.05) as (desk, sim):
         process = started(desk, sim, 6)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
         assert "stopping: finishing the landing in hand" in err
         summary = re.search(r"sync interrupted: \d+ requests in [\d.]+ s; (\d+) chunks left, the next sync", out)
@@ -92,7 +92,7 @@ def test_a_refresh_that_is_interrupted_leaves_settled_chunks_settled(tmp_path: P
         sim.requests.clear()
         process = started(desk, sim, 4, (*WORDS, "--refresh", "9999d"))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         assert process.returncode == 130
         assert statuses(desk.staging) == {"done": CHUNKS}
         sim.requests.clear()
