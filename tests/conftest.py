@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: nobody's change fails by an example that it did not bring about, nor by the speed of
+# the machine. `--hypothesis-profile=search` draws others.
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
+
+LONGEST = tuple(
+    f"tests/{name}.py"
+    for name in ("test_demo", "models/test_asof", "models/test_shipped_models", "sync/test_kill", "sync/test_caiso")
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what takes longest, so that no process is left with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +32,13 @@ def recorded() -> Path:
     if not folder.is_dir():
         pytest.skip("the recorded payloads (../shared/data/recorded) are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_arrive() -> None:
+    """Let Ctrl-C reach what tests start: where they run in a shell's background, all below it would ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -20,30 +20,41 @@ from energywh.models.publish import current_version
 from tests.models.folder import Desk, model
 
 ENDLESS = "SELECT sum(a.range * b.range) AS x FROM range(10000000) a, range(10000000) b WHERE a.range + b.range > 5"
-BUILD = """
+# Says that Python has started and loaded what takes long: from then on Ctrl-C finds the command line.
+COMMAND = """
 import sys
 from pathlib import Path
+import duckdb
 from energywh.cli import main
 import energywh.models.build
 folder = Path(sys.argv.pop(1))
 energywh.models.build.sql_dir = lambda: folder
+print("started", flush=True)
 main()
 """
 
 
-def interrupted(command: list[str], ready: Callable[[], bool] = lambda: True, after: float = 1.5) -> tuple[int, str]:
-    """Start a command, send SIGINT some seconds after it is ready, and return its exit status and standard error."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ)
+def interrupted(desk: Desk, *words: str, ready: Callable[[], bool] = lambda: True) -> tuple[int, str]:
+    """Start a command, send SIGINT a second after it is ready, and return its exit status and standard error."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(desk.sql), "--home", str(desk.home.path), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
     try:
-        deadline = time.monotonic() + 30
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        deadline = time.monotonic() + 60
         while not ready() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(after)
+        time.sleep(1)
         assert process.poll() is None, process.communicate()[1]
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-        assert time.monotonic() - sent < 5
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - sent < 15  # a query that is not interrupted goes on for days
     finally:
         process.kill()
     return process.returncode, errors.strip()
@@ -61,8 +72,7 @@ def test_a_build_in_a_long_query_ends_at_once_and_leaves_nothing(tmp_path: Path,
     audit = f'[[audits]]\nsql = "select * from ({ENDLESS}) where x < 0"'
     select = ENDLESS if where == "model" else "select 1 as x"
     desk.write("normalized/endless.sql", model(select, "x", audits=audit if where == "audit" else ""))
-    command = [sys.executable, "-c", BUILD, str(desk.sql), "--home", str(desk.home.path), "build"]
-    status, errors = interrupted(command, lambda: building(desk))
+    status, errors = interrupted(desk, "build", ready=lambda: building(desk))
     assert (status, errors) == (130, "interrupted")
     assert current_version(desk.home) == published
     assert desk.versions() == [published.name]
@@ -76,7 +86,7 @@ def test_a_question_and_an_export_end_at_once(tmp_path: Path, command: str) -> N
         connection.execute(f"CREATE VIEW features.endless AS {ENDLESS}")
         connection.execute("INSERT INTO energywh.month (model, rows, digest) VALUES ('features.endless', 1, '')")
     words = {"sql": ["sql", ENDLESS], "export": ["export", "features.endless", "--to", str(tmp_path / "out")]}
-    status, errors = interrupted([sys.executable, "-m", "energywh", "--home", str(desk.home.path), *words[command]])
+    status, errors = interrupted(desk, *words[command])
     assert (status, errors) == (130, "interrupted")
     assert not list(tmp_path.glob("out/**/*.parquet"))
 

@@ -48,9 +48,7 @@ def test_the_setting_of_the_page_keeps_them_and_its_absence_drops_them(desk: Des
     assert desk.run("build", "--models", "grid-models", cwd=desk.folder).returncode == 0
     (setting,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     desk.home.settings_file.write_text(setting, "utf-8")
-    kept = desk.run("build")
-    assert (kept.returncode, "dropped" in kept.stderr) == (0, False)
-    assert desk.run("sql", "from desk.peak_day").returncode == 0
+    assert desk.run("build").stdout.startswith("nothing new")
     desk.home.settings_file.unlink()
     done = desk.run("build")
     assert done.returncode == 0

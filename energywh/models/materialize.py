@@ -405,7 +405,7 @@ class Materializer:
         kind = model.materialized.upper()
         statements = [f"COMMENT ON {kind} {name} IS {text(model.description)}"]
         statements += [f"COMMENT ON COLUMN {name}.{quoted(c)} IS {text(model.columns[c])}" for c in types]
-        self._connection.execute(";".join(statements))
+        self._connection.execute(";".join(("BEGIN", *statements, "COMMIT")))  # one write to disk instead of many
 
 
 def _short_spans(months: Iterable[date]) -> Iterable[Span]:

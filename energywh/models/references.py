@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -65,6 +66,14 @@ class Parsed:
         return sql
 
 
+class _WrongError(Exception):
+    """What is wrong with a SELECT, and in which of its lines."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.message, self.line = message, line
+
+
 def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
     """Find the tables that ``sql`` reads; the names of its own CTEs are not tables.
 
@@ -75,15 +84,23 @@ def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
         ModelError: the text is not one SELECT, or names a table without its schema.
     """
     try:
+        return _parse(sql)
+    except _WrongError as wrong:
+        raise error(wrong.message, wrong.line) from None
+
+
+@lru_cache(maxsize=1024)  # half of the time of a small build; `energywh watch` builds again and again
+def _parse(sql: str) -> Parsed:
+    try:
         trees = sqlglot.parse(sql, dialect="duckdb")
     except sqlglot.errors.SqlglotError as problem:
         details = getattr(problem, "errors", None) or [{}]
         line = details[0].get("line") or 1
         what = details[0].get("description") or str(problem).splitlines()[0]
         near = details[0].get("highlight")
-        raise error(f"cannot parse the SQL: {what}" + (f" near '{near}'" if near else ""), line) from None
+        raise _WrongError(f"cannot parse the SQL: {what}" + (f" near '{near}'" if near else ""), line) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise error("a model is one SELECT", 1)
+        raise _WrongError("a model is one SELECT", 1)
     tree = trees[0]
 
     local_names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
@@ -97,7 +114,9 @@ def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
         line = parts[0].meta["line"]
         if len(parts) == 1:
             if name not in local_names:
-                raise error(f"'{name}' is neither a CTE nor a table with its schema, such as normalized.{name}", line)
+                raise _WrongError(
+                    f"'{name}' is neither a CTE nor a table with its schema, such as normalized.{name}", line
+                )
             continue
         start, end = parts[0].meta["start"], parts[-1].meta["end"] + 1
         own_name = sql[parts[-1].meta["start"] : end]

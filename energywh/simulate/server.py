@@ -88,7 +88,7 @@ class Counters:
     faults: Counter[str] = field(default_factory=Counter)
 
 
-class _RateLimit:
+class RateLimit:
     """Refuses what comes too fast: at most so many requests of a key in any second and any hour.
 
     Of less than one in a second, 0.2 say, one is let in every five seconds.
@@ -177,7 +177,7 @@ class Simulator:
         self.counters = Counters()
         self._draw = FaultDraw(self.faults, seed)
         limits = {EiaPage.source: (requests_per_second, requests_per_hour), **(paces or {})}
-        self._rates = {source: _RateLimit(*limit) for source, limit in limits.items()}
+        self._rates = {source: RateLimit(*limit) for source, limit in limits.items()}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server: _Server | None = None

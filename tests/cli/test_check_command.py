@@ -14,7 +14,7 @@ import pytest
 
 from energywh.models.publish import current_version
 from tests.models.folder import DEMAND, Desk
-from tests.support.desk import command
+from tests.support.desk import typed
 
 AUDITS = '''[[audits]]
 name = "high"
@@ -54,13 +54,7 @@ def land(desk: Desk, value: float, regions: str = "'CISO', 'BPAT'") -> None:
 
 
 def check(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("--home", str(desk.home.path), "check", *words),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return typed("--home", str(desk.home.path), "check", *words)
 
 
 def as_json(desk: Desk, *words: str) -> dict[str, Any]:
@@ -172,9 +166,7 @@ def test_a_rule_that_cannot_be_run_is_an_error_and_the_others_are_run(desk: Desk
 
 
 def test_before_a_build_and_on_an_older_version_it_says_what_to_do(tmp_path: Path, desk: Desk) -> None:
-    nothing = subprocess.run(
-        command("--home", str(tmp_path / "none"), "check"), capture_output=True, text=True, timeout=60, check=False
-    )
+    nothing = typed("--home", str(tmp_path / "none"), "check")
     assert nothing.returncode == 1
     assert "run 'energywh build' after 'energywh sync'" in nothing.stderr
     with duckdb.connect(str(current_version(desk.home))) as connection:

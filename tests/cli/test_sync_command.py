@@ -200,7 +200,7 @@ def test_a_server_that_is_not_there_ends_soon(desk: Desk) -> None:
     began = time.monotonic()
     done = Desk(desk.folder, "http://127.0.0.1:9/v2").having(SYNC_RETRIES="1").run("sync", *DAY)
     refused(done, 1, "cannot connect", "stopped asking it. What is done is kept; run this again later")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_a_staging_file_that_is_no_database_is_named_and_kept(desk: Desk) -> None:
@@ -265,7 +265,10 @@ def test_a_file_that_may_not_grow_is_said_and_costs_nothing_that_was_done(desk: 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_100_000, 1_100_000))
 
     words = ("sync", "--region", "CISO,BPAT,PACW", "--since", "2024-01-01", "--until", "2024-02-29")
-    refused(desk.run(*words, preexec_fn=limit), 1, "staging.duckdb|payloads")
+    done = subprocess.run(
+        command(*words), env=desk.environment, preexec_fn=limit, capture_output=True, text=True, check=False
+    )
+    refused(done, 1, "staging.duckdb|payloads")
     assert desk.sync(regions=[words[2]], since=words[4], until=words[6]).ok
     assert set(statuses(desk.staging)) == {"done"}
 

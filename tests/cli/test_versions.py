@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 import pytest
@@ -24,6 +25,7 @@ from energywh.home import Home
 from energywh.models.publish import Version, list_versions
 from energywh.models.versions import versions_of
 from tests.models.folder import Desk
+from tests.support.desk import typed
 
 JANUARY, MARCH = date(2024, 1, 1), date(2024, 3, 1)
 
@@ -255,7 +257,8 @@ def test_a_kept_version_and_a_file_can_be_asked_and_stay_where_they_are(desk: De
 
 def type_in(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a person does, with the models of the desk."""
-    return subprocess.run(command(desk, *words), capture_output=True, text=True, env=os.environ, check=False)
+    with mock.patch("energywh.models.asof.sql_dir", return_value=desk.sql):
+        return typed("--home", str(desk.home.path), *words)
 
 
 def command(desk: Desk, *words: str) -> list[str]:

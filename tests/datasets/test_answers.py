@@ -21,6 +21,7 @@ from energywh.datasets.answers import format_of, write_file, write_stream
 from energywh.errors import StorageError, UsageError
 from energywh.home import Home
 from tests.datasets.published import publish_demo
+from tests.support.desk import typed
 
 ODD = """
 SELECT * FROM (VALUES
@@ -199,14 +200,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def run(home: Home, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "energywh", "--home", str(home.path), *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return typed("--home", str(home.path), *arguments, stdin=stdin)
 
 
 def test_sql_command_answers_from_argument_and_from_standard_input(home: Home, tmp_path: Path) -> None:

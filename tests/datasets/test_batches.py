@@ -36,7 +36,7 @@ def batches(count: int, size: Any, **options: Any) -> Batches[list[int]]:
 
 
 counts, sizes, worlds = st.integers(0, 200), st.integers(1, 40), st.integers(1, 9)
-several = settings(max_examples=200, deadline=None)
+several = settings(max_examples=100, deadline=None)
 
 
 @several

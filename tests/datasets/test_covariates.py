@@ -49,7 +49,7 @@ def cut(warehouse: energywh.Warehouse, source: str = "features.hourly", **change
     return windows
 
 
-@settings(QUICK, max_examples=40)
+@settings(QUICK, max_examples=25)
 @given(rows=histories(), length=st.integers(1, 8), stride=st.integers(1, 9), horizon=st.integers(0, 4))
 def test_with_split_each_stretch_has_its_own_windows(rows: Rows, length: int, stride: int, horizon: int) -> None:
     span = length + max(horizon, 1)

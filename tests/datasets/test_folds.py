@@ -21,7 +21,7 @@ from energywh.home import Home
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def folds_of(rows: Rows, **changes: Any) -> Folds:

@@ -15,7 +15,7 @@ from energywh.errors import WindowError
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
 QUICK = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 REGIONS = ("BPAT", "CISO")
 

@@ -46,7 +46,7 @@ def few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_rows_at_a_time")
-@settings(QUICK, max_examples=40)
+@settings(QUICK, max_examples=25)
 @given(
     rows=histories(),
     shuffled=st.booleans(),

@@ -18,7 +18,7 @@ from energywh.durations import hour_time
 from energywh.errors import StorageError, UnknownNameError, UsageError, WindowError
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
-QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Data = dict[tuple[str, int], tuple[float | None, float | None]]
 
 

@@ -14,7 +14,7 @@ from energywh.datasets.windows import Windows, cut_windows
 from energywh.errors import UsageError
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=100, deadline=None)
 lengths = st.integers(1, 70)
 worlds = st.integers(1, 16)
 layouts = st.sampled_from(LAYOUTS)

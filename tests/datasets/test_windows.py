@@ -25,7 +25,7 @@ from energywh.home import Home
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, Sample, expected, table_of
 
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 value = st.one_of(st.none(), st.integers(-1000, 1000).map(float))
 

@@ -28,13 +28,19 @@ interchange,TEPC,SRP,2024-01-10 00:00,2024-03-01 02:00
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """Ten months of two authorities, by API and by file, and the shipped models with other corrections."""
+    """Four months, more than the corrections reach."""
+    return desk_of(tmp_path, MONTHS[:4])
+
+
+def desk_of(tmp_path: Path, months: list[date]) -> Desk:
+    """Return months of two authorities, by API and by file, and the shipped models with other corrections."""
     desk = empty_desk(tmp_path)
     shutil.rmtree(desk.sql)
     shutil.copytree(sql_dir(), desk.sql)
     desk.write("seeds/clock_correction.csv", CLOCKS)
     desk.write("seeds/sign_correction.csv", SIGNS)
-    hours = "select timestamp '2024-01-01' + to_hours(h::integer) as period, h from range(1, 300 * 24 + 1) t(h)"
+    count = 30 * 24 * len(months)
+    hours = f"select timestamp '2024-01-01' + to_hours(h::integer) as period, h from range(1, {count} + 1) t(h)"
     regions = "(select unnest(['SC', 'TEPC']) as region)"
     known = "timestamp '2025-01-01' as known_from_utc"
     desk.land(
@@ -51,8 +57,8 @@ def desk(tmp_path: Path) -> Desk:
         f"insert into eia_files.interchange by name select period, '2024_Jan_Jun' as file, 'TEPC' as region, "
         f"'SRP' as neighbor, h * 6 as interchange_mwh, {known} from ({hours}) where h % 50 < 9",
         changes={
-            **{f"eia.{table}": MONTHS for table in ("region_data", "fuel_type_data", "interchange_data")},
-            **{f"eia_files.{table}": MONTHS for table in ("balance", "interchange")},
+            **{f"eia.{table}": months for table in ("region_data", "fuel_type_data", "interchange_data")},
+            **{f"eia_files.{table}": months for table in ("balance", "interchange")},
         },
     )
     return desk
@@ -111,7 +117,8 @@ def test_no_value_is_lost_but_where_another_speaks_for_its_hour(desk: Desk) -> N
     ]
 
 
-def test_corrected_hours_built_by_month_equal_those_built_whole(desk: Desk) -> None:
+def test_corrected_hours_built_by_month_equal_those_built_whole(tmp_path: Path) -> None:
+    desk = desk_of(tmp_path, MONTHS)  # so many that what changes is built by month
     built(desk, corrections=True)
     for number, month in enumerate(MONTHS[1:3]):
         desk.land(

@@ -86,7 +86,7 @@ def take(desk: Desk, step: tuple[str, ...]) -> None:
             desk.write("features/rolling.sql", text)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from([0.0, 0.5, 2.0]))
 def test_any_history_of_changes_gives_what_a_full_build_gives(steps: list[tuple[str, ...]], whole_above: float) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -159,11 +160,14 @@ def test_builds_killed_at_any_instant_never_disturb_a_reader(
         assert current_version(desk.home) is not None
         assert reader.poll() is None, reader.communicate()[1]
 
-    desk.build()
+    for _ in range(3):  # so that versions are pruned, however few were finished before
+        number += 1
+        land(desk, number)
+        desk.build()
     (tmp_path / "stop").touch()
-    polls, errors = reader.communicate(timeout=30)
+    polls, errors = reader.communicate(timeout=120)
     assert reader.returncode == 0, errors
-    assert int(polls) > killed
+    assert int(polls) > 5  # all the while; how often depends on the machine
     assert not [name for name in desk.versions() if name.startswith(".")]
     assert len(desk.versions()) <= 3
     newest, *others = versions_of(desk.home)
@@ -185,22 +189,22 @@ def test_ctrl_c_ends_a_long_build_at_once_and_leaves_nothing(tmp_path: Path) -> 
     began = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert builder.wait() == -signal.SIGINT  # Python's own way to end; the command line makes it 130
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     builder.process.communicate()
     assert desk.versions() == []
 
 
 def test_a_build_waits_for_a_sync_that_holds_staging(desk: Desk) -> None:
     land(desk, 2)
-    hold = (
-        "import duckdb, sys, time\nconnection = duckdb.connect(sys.argv[1])\nprint('held', flush=True)\ntime.sleep(1)\n"
-    )
+    hold = "import duckdb, sys\nheld = duckdb.connect(sys.argv[1])\nprint('held', flush=True)\nsys.stdin.read()\n"
     with subprocess.Popen(
-        [sys.executable, "-c", hold, str(desk.home.staging)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, str(desk.home.staging)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
+        assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(duckdb.IOException):
             duckdb.connect(desk.home.staging, read_only=True)
+        threading.Timer(0.5, holder.stdin.close).start()
         assert desk.build().published
     assert desk.query("SELECT DISTINCT demand_mwh FROM normalized.demand") == [(2.0,)]

@@ -172,11 +172,11 @@ def test_an_endpoint_that_is_slow_does_not_hold_up_the_build_for_long(
 ) -> None:
     monkeypatch.setattr("energywh.openlineage.events.CLOSE_SECONDS", 0.5)
     ear = Ear()
-    with collector(seconds=2) as slow:
+    with collector(seconds=20) as slow:
         began = time.monotonic()
         build_telling(desk, Target(None, slow.url), ear)
         with_events = time.monotonic() - began
-    assert with_events < 4  # eight events, of two seconds each
+    assert with_events < 20  # eight events, of twenty seconds each
     assert ear.said == ["warning: OpenLineage events are lost: not all were taken within 0.5 s"]
 
 

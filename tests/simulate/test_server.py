@@ -16,7 +16,7 @@ import requests
 
 from energywh.errors import EnergywhError
 from energywh.simulate.faults import ALL_KINDS, FaultDraw, Faults
-from energywh.simulate.server import Clock, Simulator
+from energywh.simulate.server import Clock, RateLimit, Simulator
 from tests.simulate.conftest import KEY, asker
 
 HOUR = {"respondent": "PACW", "start": "2024-01-01T00", "end": "2024-01-01T06"}
@@ -53,7 +53,7 @@ def test_a_scaled_clock_runs_and_a_clock_stands_still() -> None:
 
 
 def test_beyond_the_rate_limit_each_key_is_refused() -> None:
-    with Simulator(api_key=None, requests_per_second=5, retry_after=1) as sim:
+    with Simulator(api_key=None, requests_per_hour=5, retry_after=1) as sim:
         ask = asker(sim)
         answers = [ask("region-data", api_key="one", **HOUR) for _ in range(8)]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
@@ -61,6 +61,14 @@ def test_beyond_the_rate_limit_each_key_is_refused() -> None:
         assert answers[-1].headers["Retry-After"] == "1"
         assert ask("region-data", api_key="two", **HOUR).status_code == 200
         assert sim.counters.over_rate == 3
+
+
+def test_of_a_limit_by_the_second_each_second_counts_anew_whenever_it_begins() -> None:
+    limit = RateLimit(5, None)
+    moments = [0.0, 0.5, 0.6, 0.7, 0.8, 0.99, 1.0, 1.01, 1.5]
+    assert [limit.admits("key", 100 + at) for at in moments] == [True] * 5 + [False, True, False, True]
+    slow = RateLimit(0.2, None)
+    assert [slow.admits("key", 100 + at) for at in (0, 4.9, 5, 9.9, 10)] == [True, False, True, False, True]
 
 
 def test_faults_come_at_about_the_set_rate_and_in_the_same_places() -> None:
@@ -135,7 +143,7 @@ def test_the_command_serves_until_it_is_stopped(stop: signal.Signals) -> None:
         assert answer.json()["error"]["code"] == "API_KEY_MISSING"
         process.send_signal(stop)
         rest = process.stdout.read()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert f"export ENERGYWH_EIA_URL={url[0]}\n" in rest
         assert "EIA_API_KEY=abc" in rest
     finally:

@@ -72,6 +72,14 @@ def fixture_warehouse(name: str) -> duckdb.DuckDBPyConnection:
     return con
 
 
+@cache
+def built_fixture(name: str) -> duckdb.DuckDBPyConnection:
+    """`fixture_warehouse(name)` with the model built; shared, so whoever changes anything rolls it back."""
+    con = fixture_warehouse(name)
+    build(con, name)
+    return con
+
+
 def load_csv(con: duckdb.DuckDBPyConnection, table: str, path: Path, types: Types) -> None:
     """Create `table` with all columns of `types` from a file that may have some; an empty field is NULL."""
     header = path.read_text(encoding="utf-8").splitlines()[0].split(",")

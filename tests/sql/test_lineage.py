@@ -14,7 +14,7 @@ from energywh.home import Home, sql_dir
 from energywh.models.lineage import Lineage, Step, read_lineage
 from energywh.models.statements import quoted
 from energywh.models.traces import ROWS
-from tests.sql.model_files import GRAPH, MODELS, ORDER, column_types, fixture_warehouse
+from tests.sql.model_files import GRAPH, MODELS, ORDER, built_fixture, column_types
 
 EXPECTED: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("lineage.toml").read_text("utf-8"))
 
@@ -65,7 +65,7 @@ def test_no_column_changes_with_what_its_lineage_leaves_out(lineage: Lineage, na
     """The columns of the tables that a model reads are emptied in its fixture; those that the same columns are said to
     depend on, at once."""
     traced = lineage.models[name]
-    con = fixture_warehouse(name)
+    con = built_fixture(name)
     before = outcome(con, name)
     for table in sorted(GRAPH.parsed[name].tables):
         groups: dict[frozenset[str], list[str]] = {}

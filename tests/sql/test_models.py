@@ -10,9 +10,8 @@ from tests.sql.model_files import (
     GRAPH,
     MODELS,
     ORDER,
-    build,
+    built_fixture,
     columns,
-    fixture_warehouse,
     inputs,
     load_csv,
     rows,
@@ -42,7 +41,7 @@ def test_every_fixture_belongs_to_a_model() -> None:
 def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     """expected.csv may leave columns out, never rows."""
     model = MODELS[name]
-    con = fixture_warehouse(name)
+    con = built_fixture(name)
     actual = rows(con, model.sql, model.grain)
     types = {row[0]: row[1] for row in con.execute(f"describe {model.sql}").fetchall()}
     load_csv(con, "memory.main.expected", FIXTURES / name / "expected.csv", types)
@@ -71,8 +70,7 @@ def test_a_model_states_a_unit_or_a_meaning_for_every_column(name: str) -> None:
 @pytest.mark.parametrize("name", ORDER)
 def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) -> None:
     """Each audit runs; one that is an error and finds rows raises."""
-    con = fixture_warehouse(name)
-    build(con, name)
+    con = built_fixture(name)
     for audit in MODELS[name].audits:
         run_audit(con, MODELS[name], audit)
 
@@ -85,7 +83,6 @@ def test_only_rows_that_speak_for_an_hour_have_hour_utc(name: str) -> None:
     if model.time_column is not None:
         assert model.time_column in model.grain
         step = "month" if model.time_column == "month_utc" else "hour"
-        con = fixture_warehouse(name)
-        build(con, name)
+        con = built_fixture(name)
         of_step = f"{model.time_column} <> date_trunc('{step}', {model.time_column})"
         assert con.execute(f"select count(*) from {name} where {of_step}").fetchall() == [(0,)]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from energywh.cli import main
 from energywh.home import Home
 from energywh.settings import Settings, load
 from energywh.simulate.server import Simulator
@@ -56,7 +62,7 @@ class Desk:
             "EIA_URL": self.url,
             "EIA_REQUESTS_PER_SECOND": "0",
             "EIA_REQUESTS_PER_HOUR": "0",
-            "SYNC_TIMEOUT_SECONDS": "10",
+            "SYNC_TIMEOUT_SECONDS": "30",
             "SYNC_SOURCES": "eia",
             **dict(self.settings_over),
         }
@@ -69,10 +75,11 @@ class Desk:
         """Run sync in this process; the keywords are those of the command line."""
         return sync(self.settings(), parse_selection(names, regions=regions, **words))
 
-    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run `energywh` as a person types it."""
-        options = {"capture_output": True, "text": True, "timeout": 120, "env": self.environment, **options}
-        return subprocess.run(command(*words), check=False, **options)
+    def run(
+        self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `energywh` as a person types it, but in this process: most commands take less than to start another."""
+        return typed(*words, env=self.environment if env is None else env, cwd=cwd)
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start `energywh` and let it run."""
@@ -84,6 +91,31 @@ class Desk:
         urls = {f"{name.upper()}_URL": simulator.urls[name] for name in sources}
         pace = {f"{name.upper()}_REQUESTS_PER_SECOND": "0" for name in sources if name != "eia"}
         return self.having(**urls, **pace, SYNC_SOURCES=",".join(sources))
+
+
+def typed(
+    *words: str, env: Mapping[str, str] = os.environ, cwd: Path | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `energywh` with these words in this process, and return what a process of its own would have given."""
+    given, out, err = (io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (stdin, "", ""))
+    with (
+        mock.patch.dict(os.environ, env, clear=True),
+        mock.patch.object(sys, "argv", ["energywh", *words]),
+        mock.patch.object(sys, "stdin", given),
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    status = end.value.code if isinstance(end.value.code, int) else 0
+    said, complained = (_text_of(stream) for stream in (out, err))
+    return subprocess.CompletedProcess(["energywh", *words], status, said, complained)
+
+
+def _text_of(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def command(*words: str) -> list[str]:

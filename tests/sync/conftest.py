@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import energywh.sources
 import energywh.sync
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
@@ -49,15 +50,21 @@ class MovableClock:
         self._start += timedelta(hours=hours)
 
 
+def clock_of(patch: pytest.MonkeyPatch) -> MovableClock:
+    """Return the present, for syncs of this process while ``patch`` holds: 2025-06-15T06 at first."""
+    clock = MovableClock(datetime(2025, 6, 15, 6))
+    for package in (energywh.sources, energywh.sync):
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(found.name)
+            if hasattr(module, "utc_now"):
+                patch.setattr(module, "utc_now", clock.now)
+    return clock
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovableClock:
-    """The present, for syncs of this process: 2025-06-15T06 at first."""
-    clock = MovableClock(datetime(2025, 6, 15, 6))
-    for name in (module.name for module in pkgutil.iter_modules(energywh.sync.__path__)):
-        module = importlib.import_module(f"energywh.sync.{name}")
-        if hasattr(module, "utc_now"):
-            monkeypatch.setattr(module, "utc_now", clock.now)
-    return clock
+    """The present, for syncs of this process."""
+    return clock_of(monkeypatch)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_body_that_drips_is_given_up_at_the_deadline(tmp_path: Path, monkeypat
 
         threading.Thread(target=drip, daemon=True).start()
         desk = Desk(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}/v2").having(
-            SYNC_TIMEOUT_SECONDS="0.3", SYNC_RETRIES="0"
+            SYNC_TIMEOUT_SECONDS="1", SYNC_RETRIES="0"
         )
         settings = desk.settings()
         home = settings.home.create()
@@ -69,4 +69,4 @@ def test_a_body_that_drips_is_given_up_at_the_deadline(tmp_path: Path, monkeypat
         over.set()
     assert fetched.outcome.error is not None
     assert "did not end" in fetched.outcome.error
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60

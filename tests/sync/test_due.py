@@ -185,6 +185,7 @@ def test_chunks_of_a_process_that_was_killed_are_taken_up(desk: Desk, sim: Simul
     with Simulator(now="2026-01-01T00", api_key=desk.key, latency_seconds=60) as slow:
         dying = Desk(desk.folder, slow.url).start(*words)
         while len(slow.requests) < 2:
+            assert dying.poll() is None
             time.sleep(0.02)
         alive = desk.sync("eia.region_data", regions=["CISO,BPAT"], since="2024-03-01", until="2024-03-02")
         assert [tally.due for tally in alive.tallies] == [0], "what a living process has claimed is not due"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import utc_now
+from energywh.durations import hour_number
 from energywh.models.build import build
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.reporting import Reporting
@@ -21,15 +21,25 @@ from tests.support.few import FEW, few_regions
 from tests.support.half_year import BALANCE_HEADERS, as_csv, key_cells, serving
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import Rows, everything, has_twins, query, statuses, values
+from tests.sync.conftest import MovableClock
 
 # Over New Year and midsummer, when the clock changes, and when the codes of fuels were split.
 DAYS = {"since": "2023-12-28", "until": "2024-07-12"}
 HOURS = "hour_utc between timestamp '2023-12-28' and timestamp '2024-07-12 23:00'"
+MODELS = tuple(
+    f"normalized.{name}" for name in ("demand", "generation", "interchange", "subregion_demand", "source_conflict")
+)
 MEASURES = ("demand", "demand_forecast", "net_generation", "total_interchange")
 
 
 def simulated(**words: object) -> Simulator:
-    return Simulator(**{"seed": 5, "now": "2024-11-06T00", "api_key": KEY, "atlas": few_regions(), **words})  # type: ignore[arg-type]
+    """Return a simulator of which two of the three files are short: it reports since two weeks before the days."""
+    usual = {"seed": 5, "now": "2024-07-20T00", "api_key": KEY, "atlas": few_regions(), "reporting": reporting()}
+    return Simulator(**{**usual, **words})  # type: ignore[arg-type]
+
+
+def reporting(**rates: float) -> Reporting:
+    return Reporting(first_period=hour_number(datetime(2023, 12, 14)), **rates)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,7 @@ def by_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         result = desk.sync(**DAYS)
         assert result.ok, result.errors
         assert [tally.done for tally in result.tallies] == [3, 3, 3]
-        build(desk.home)
+        build(desk.home, MODELS)
         yield desk
 
 
@@ -71,7 +81,7 @@ def test_the_files_and_the_api_give_the_same_facts(by_files: Desk, tmp_path: Pat
     with simulated() as sim:
         desk = Desk(tmp_path, sim.url)
         assert desk.sync(regions=FEW, **DAYS).ok
-    build(desk.home)
+    build(desk.home, MODELS)
     one, other = facts(by_files), facts(desk)
     assert one.keys() == other.keys()
     for model, rows in one.items():
@@ -90,12 +100,12 @@ def test_what_both_have_is_one_fact_and_where_they_differ_is_told(tmp_path: Path
     """The API's values of a week are fetched when the week is new, the file long after: some were revised meanwhile."""
     week = {"since": "2024-03-04", "until": "2024-03-10"}
     inside = "hour_utc >= timestamp '2024-03-04' and hour_utc < timestamp '2024-03-11'"
-    with simulated(now="2024-03-11T02", reporting=Reporting(revision_rate=0.2)) as sim:
+    with simulated(now="2024-03-11T02", reporting=reporting(revision_rate=0.2)) as sim:
         desk = Desk(tmp_path, sim.url).facing(sim, "eia", "eia_files")
         assert desk.sync("eia", regions=FEW, **week).ok
         sim.clock.advance(hours=24 * 60)
         assert desk.sync("eia_files", **week).ok
-    build(desk.home)
+    build(desk.home, MODELS)
     energy = desk.home.energy.resolve()
     files = query(
         desk.staging,
@@ -137,18 +147,18 @@ def test_a_replay_gives_the_same_tables(by_files: Desk) -> None:
 
 def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path) -> None:
     kinds = tuple(kind for kind in ALL_KINDS if kind != "wrong-total")
-    with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=2.0)) as sim:
+    with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=1.0)) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
-        result = desk.having(SYNC_TIMEOUT_SECONDS="1", SYNC_RETRIES="20").sync(**DAYS)
+        result = desk.having(SYNC_RETRIES="20").sync(**DAYS)
     assert result.ok, result.errors
     assert sum(sim.counters.faults.values()) > 4
     assert values(desk.staging) == values(by_files.staging)
     assert set(statuses(desk.staging)) == {"done"}
 
 
-def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path: Path) -> None:
-    days = {"since": f"{utc_now():%Y-%m-%d}"}
-    with simulated(now=utc_now()) as sim:
+def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path: Path, clock: MovableClock) -> None:
+    days = {"since": f"{clock.now():%Y-%m-%d}"}
+    with simulated(now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         first = desk.sync("eia_files.balance", **days)
         assert first.ok, first.errors
@@ -176,9 +186,11 @@ def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path:
         assert refreshed.tallies[0].counts.changed == refreshed.tallies[0].counts.new == 0
 
 
-def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(tmp_path: Path) -> None:
-    days = {"since": f"{utc_now():%Y-%m-%d}"}
-    with simulated(now=utc_now()) as sim:
+def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    days = {"since": f"{clock.now():%Y-%m-%d}"}
+    with simulated(now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         desk.sync("eia_files.balance", **days)
         before = values(desk.staging)
@@ -267,10 +279,10 @@ def test_a_file_that_is_not_what_it_should_be_fails_and_leaves_no_rows(tmp_path:
     assert demand(desk) == []
 
 
-def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path) -> None:
+def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path, clock: MovableClock) -> None:
     with scripted(serving({})) as server:
         desk = at(tmp_path, server.url)
-        result = desk.sync("eia_files.balance", since=f"{utc_now():%Y-%m-%d}")
+        result = desk.sync("eia_files.balance", since=f"{clock.now():%Y-%m-%d}")
     assert result.ok
     assert result.tallies[0].later == result.tallies[0].due > 0
     assert set(statuses(desk.staging)) == {"due"}

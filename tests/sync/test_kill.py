@@ -39,12 +39,17 @@ def test_a_sync_killed_fifty_times_ends_with_the_tables_of_an_undisturbed_one(sl
 
     draw = random.Random(20261123)
     kills, homes, settled = 0, 0, {"due": 0, "in progress": 0, "done": 0}
-    while kills < KILLS:
+
+    def enough() -> bool:
+        """Say whether all instants of interest were hit; on a busy machine that takes longer."""
+        return kills >= (KILLS if min(settled.values()) else 5 * KILLS)
+
+    while not enough():
         disturbed = desk.another(f"killed-{homes}")
         homes += 1
         while True:
             victim = start(disturbed.environment, *WORDS)
-            victim.join(draw.uniform(0, 0.8 * lasts) if kills < KILLS else 60)
+            victim.join(60 if enough() else draw.uniform(0, 0.8 * lasts))
             if victim.exitcode is not None:
                 break
             victim.kill()

@@ -43,9 +43,11 @@ def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[
 
 def test_threads_and_openings_of_one_key_share_the_pace(tmp_path: Path) -> None:
     one, two = limit(tmp_path, 20), limit(tmp_path, 20)
+    began = time.monotonic()
     moments = let_go([one, two], 25)
-    assert moments[20] - moments[0] >= 1.0
-    assert moments[-1] - moments[0] < 3.0
+    # From before the first, as a thread that was let go may be late to say so.
+    assert moments[20] - began >= 1.2
+    assert moments[-1] - began < 20
     one.close()
     two.close()
 
@@ -54,10 +56,10 @@ def test_another_key_has_a_pace_of_its_own(tmp_path: Path) -> None:
     stop = threading.Event()
     began = time.monotonic()
     for name in ("a", "b", "c"):
-        with_key = limit(tmp_path, 0.1, identity=name)
+        with_key = limit(tmp_path, 0.01, identity=name)
         with_key.wait(stop)
         with_key.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
     assert not any("key" in path.name for path in tmp_path.iterdir())
 
 
@@ -95,10 +97,13 @@ def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
     stop = threading.Event()
     for _ in range(most):
         both.wait(stop)
-    threading.Timer(0.2, stop.set).start()
-    # The limit of an hour is waited for, that of a day is not.
-    with pytest.raises(LimitSpentError if per_day == most else Stopped):
-        both.wait(stop)
+    if per_day == most:  # the limit of a day is not waited for, and that of an hour is
+        with pytest.raises(LimitSpentError):
+            both.wait(stop)
+    else:
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            both.wait(stop)
     both.close()
 
 
@@ -141,14 +146,21 @@ def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
 
 def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> None:
     told: list[str] = []
-    spent = RequestLimit(tmp_path, "eia", "key", Pace(requests_per_hour=2), told.append)
-    stop = threading.Event()
+    heard, stop = threading.Event(), threading.Event()
+
+    def tell(message: str) -> None:
+        told.append(message)
+        heard.set()
+
+    spent = RequestLimit(tmp_path, "eia", "key", Pace(requests_per_hour=2), tell)
     spent.wait(stop)
     spent.wait(stop)
     waiting = [threading.Thread(target=_until_stopped, args=(spent, stop)) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    threading.Timer(0.5, stop.set).start()
+    assert heard.wait(60)
+    time.sleep(0.2)  # in which another thread might tell it again
+    stop.set()
     for thread in waiting:
         thread.join()
     assert len(told) == 1

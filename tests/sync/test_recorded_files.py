@@ -39,7 +39,7 @@ def synced(folder: Path, files: dict[str, bytes], days: list[str], *tables: str)
         for day in days:
             done = desk.run("sync", *(f"eia_files.{table}" for table in tables), "--since", day, "--until", day)
             assert done.returncode == 0, done.stderr
-    built = desk.run("build", *READ, timeout=300)
+    built = desk.run("build", *READ)
     assert built.returncode == 0, built.stderr
     assert not has_twins(desk.staging)
     return desk

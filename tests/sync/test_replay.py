@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from energywh.durations import utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.simulate.server import Simulator
 from energywh.sync.ledger import Owner
@@ -331,7 +332,8 @@ def test_a_replay_that_dies_at_the_end_leaves_the_damaged_file_in_its_place(
         replay(desk.settings())
     assert desk.staging.exists()
     monkeypatch.undo()
-    time.sleep(1.1)  # the name of the damaged file that is put aside holds the second
+    later = utc_now() + timedelta(seconds=1)  # the name of the damaged file that is put aside holds the second
+    monkeypatch.setattr("energywh.sync.replay.utc_now", lambda: later)
     replay(desk.settings())
     assert values(desk.staging) == expected
     assert len(list(desk.home.path.glob("staging.damaged-*"))) == 2

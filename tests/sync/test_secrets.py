@@ -43,8 +43,8 @@ def test_the_key_is_in_no_file_and_no_log_line(tmp_path: Path, caplog: pytest.Lo
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "urllib3.connectionpool", "requests"):
         caplog.set_level(logging.DEBUG, name)
-    with desk_with_simulator(tmp_path, faults=Faults(rate=0.3, hang_seconds=0.5)) as (plain, sim):
-        desk = plain.having(EIA_REQUESTS_PER_SECOND="100", SYNC_TIMEOUT_SECONDS="0.3")
+    with desk_with_simulator(tmp_path, faults=Faults(rate=0.3, hang_seconds=0.3)) as (plain, sim):
+        desk = plain.having(EIA_REQUESTS_PER_SECOND="100")
         assert desk.sync(regions=["CISO,BPAT,PACW"], **DAYS).ok
         replay(desk.settings())
         assert any(served.api_key == KEY for served in sim.requests)
