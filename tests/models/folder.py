@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -183,6 +185,16 @@ def write_models(folder: Path, models: Mapping[str, str]) -> Path:
     return folder
 
 
+@cache
+def _empty_staging() -> bytes:
+    """Return the content of a new staging file, of which every desk gets a copy: to write one takes longer."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "staging.duckdb"
+        with open_staging(path):
+            pass
+        return path.read_bytes()
+
+
 class Desk:
     """A home with a staging file, and a folder of models to build it with."""
 
@@ -192,8 +204,7 @@ class Desk:
         if models is MODELS:
             (self.sql / "seeds" / "fuel.csv").write_text(FUEL_CSV)
         self.landings = 0
-        with open_staging(self.home.staging):
-            pass
+        self.home.staging.write_bytes(_empty_staging())
 
     def write(self, name: str, text: str) -> None:
         """Write a model file or seed."""

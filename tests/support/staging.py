@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,29 @@ def create_tables(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> No
 
 def query(staging: Path, sql: str) -> Rows:
     """Return the rows of a query on a staging file."""
-    connection = connect(staging, wait_seconds=30)
+    (rows,) = _answers(staging, {"": sql}).values()
+    return rows
+
+
+def _answers(staging: Path, queries: Mapping[str, str]) -> dict[str, Rows]:
+    """Return the rows of each query, of which none takes as long as opening the file."""
+    connection = connect(staging, wait_seconds=120)
     try:
-        return connection.execute(sql).fetchall()
+        return {name: connection.execute(sql).fetchall() for name, sql in queries.items()}
     finally:
         connection.close()
 
 
 def values(staging: Path) -> dict[str, Rows]:
     """Return by table the current values, without when they were learnt; sorted, duplicates kept."""
-    return {table: query(staging, f"select * exclude (known_from_utc) from {table} order by all") for table in TABLES}
+    select = "select * exclude (known_from_utc) from {} order by all"
+    return _answers(staging, {table: select.format(table) for table in TABLES})
 
 
 def everything(staging: Path) -> dict[str, Rows]:
     """Return by table all that a replay has to restore: values, revisions, landings and changes."""
     tables = [*TABLES, *(f"{table}_revision" for table in TABLES), "sync.landing", "sync.change"]
-    return {table: query(staging, f"select * from {table} order by all") for table in tables}
+    return _answers(staging, {table: f"select * from {table} order by all" for table in tables})
 
 
 def statuses(staging: Path) -> dict[str, int]:
@@ -57,8 +65,9 @@ def statuses(staging: Path) -> dict[str, int]:
 
 def has_twins(staging: Path) -> bool:
     """Say whether any hour and key occurs twice."""
-    return any(
-        query(staging, f"select {time_and_keys}, count(*) as times from {table} group by all having times > 1")
+    twins = {
+        table: f"select {', '.join((dataset.time_column, *dataset.keys))}, count(*) as times from {table} "
+        "group by all having times > 1"
         for table, dataset in all_datasets().items()
-        for time_and_keys in [", ".join((dataset.time_column, *dataset.keys))]
-    )
+    }
+    return any(_answers(staging, twins).values())
