@@ -1,23 +1,31 @@
-"""From a warehouse to training steps: a model of one layer that tells the demand of the next hour."""
-
 import mlx.core as mx
 from mlx import nn, optimizers
 
 import energywh
 
-inputs = ["demand_mwh", "demand_lag_24h_mwh", "demand_lag_168h_mwh", "hour_sin", "hour_cos"]
 with energywh.open("warehouse") as wh:
-    train = wh.windows("features.hourly", target="demand_mwh", features=inputs, length=2160, stride=24)
-model, optimizer = nn.Linear(len(inputs), 1), optimizers.Adam(1e-2)
+    columns = ["demand_mwh", "hour_sin", "hour_cos"]
+    shape = {"length": 168, "stride": 6, "horizon": 24}
+    train, test = wh.windows(
+        "features.hourly", features=columns, target="demand_mwh", **shape, splits="2025-07-01", normalize="zscore"
+    )
+model, optimizer = nn.Linear(168 * len(columns), 24), optimizers.Adam(1e-3)
 
 
-def loss(model, batch):
-    error = mx.abs(model(batch.inputs / 1e4)[..., 0] - batch.targets / 1e4)
-    return (error * batch.target_mask).sum() / batch.target_mask.sum()
+def error(batch):
+    return (mx.abs(model(batch.inputs.flatten(1)) - batch.targets) * batch.target_mask).sum() / batch.target_mask.sum()
 
 
-for batch in train.batches(8, shuffle=True, seed=0):
-    error, gradients = nn.value_and_grad(model, loss)(model, batch)
+for batch in train.batches(32, shuffle=True, seed=0, prefetch=2):
+    _, gradients = nn.value_and_grad(model, error)(batch)
     optimizer.update(model, gradients)
-    mx.eval(error, model.parameters(), optimizer.state)
-    print(f"{1e4 * error.item():,.0f} MWh")
+    mx.eval(model.parameters(), optimizer.state)
+
+batch = next(iter(test.batches(len(test))))
+to_mwh = test.normalization.inverse  # the scaler of train comes with the windows
+truth, forecast, last_week = (
+    to_mwh(values, columns="demand_mwh", regions=batch.regions) * batch.target_mask
+    for values in (batch.targets, model(batch.inputs.flatten(1)), batch.inputs[:, :24, 0])
+)
+for name, values in (("this model", forecast), ("same hour last week", last_week)):
+    print(f"{name}: off by {(mx.abs(values - truth).sum() / truth.sum()).item():.1%}")
