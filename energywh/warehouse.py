@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from energywh.datasets.arrays import DType, Kind
     from energywh.datasets.context import Context, Scales
-    from energywh.datasets.fill import OnStep
     from energywh.datasets.folds import FoldOptions, Folds
     from energywh.datasets.make import Made
     from energywh.datasets.plan import Moment, Normalize, Options
     from energywh.datasets.request import DatasetOptions
+    from energywh.datasets.task import OnStep
     from energywh.datasets.windows import Windows
     from energywh.models.asof import Knowledge
 
@@ -271,9 +271,9 @@ class Warehouse:
     def dataset(
         self,
         name: str,
-        source: str = "features.hourly",
+        source: str | None = None,
         *,
-        target: str | Sequence[str] = "demand_mwh",
+        target: str | Sequence[str] | None = None,
         length: int | None = None,
         stride: int | None = None,
         full: bool = False,
@@ -291,8 +291,8 @@ class Warehouse:
 
         Args:
             name: letters, digits, "-", "_" and ".".
-            source, target, length, stride, options: as for `windows`; ``splits=()`` too is one part, unless regions
-                are held out.
+            source, target: as for `windows`; by default "features.hourly" and "demand_mwh".
+            length, stride, options: as for `windows`; without splits it is one part, or two where regions are held out.
             formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
             full: make every file anew.
             memory_limit: what DuckDB may take meanwhile, beside the values of one split, which lie in a file where
@@ -313,10 +313,12 @@ class Warehouse:
 
         _check_options("dataset", options, DatasetOptions)
         request = None
-        if length is not None or stride is not None or options:
+        if options or any(said is not None for said in (source, target, length, stride)):
             if length is None or stride is None:
                 raise UsageError("a dataset needs both length and stride, in hours; its name alone makes it again")
-            request = as_request(source, target=target, length=length, stride=stride, **options)
+            request = as_request(
+                source or "features.hourly", target=target or "demand_mwh", length=length, stride=stride, **options
+            )
         return make_dataset(
             self.connection,
             self.home,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +15,7 @@ from energywh.datasets.manifest import File, Split
 from energywh.datasets.sections import Section
 from energywh.datasets.source import Bound
 from energywh.datasets.stored import Part, months, split_of, write_matrix, write_month
-from energywh.datasets.task import Task, matrix_file, month_file
+from energywh.datasets.task import OnStep, Task, matrix_file, month_file
 from energywh.durations import hour_number
 from energywh.errors import StorageError
 from energywh.models.months import next_month, start_of
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 256 << 20  # of values asked for in one query of a model
 MAPPED_BYTES = 256 << 20  # a split of more lies in a file while it is written
-
-OnStep = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ import msgspec
 
 from energywh.asking import sql_error
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, limited, trouble
-from energywh.datasets.fill import Filled, OnStep, fill_section
+from energywh.datasets.fill import Filled, fill_section
 from energywh.datasets.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
 from energywh.datasets.plan import make_plan
 from energywh.datasets.provenance import origin_of
 from energywh.datasets.request import check_name, differences, plan_arguments
 from energywh.datasets.reuse import Existing
 from energywh.datasets.sections import Section
-from energywh.datasets.task import Task, plan_task
+from energywh.datasets.task import OnStep, Task, plan_task
 from energywh.datasets.verify import Problem
 from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
 from energywh.home import Home
@@ -119,8 +119,7 @@ def make_dataset(
         if same is not None and origin.certain and _same_warehouse(same.provenance, origin.provenance):
             return done(same, same.files, changed=False)
         step = on_step or (lambda what, done, of: None)
-        step(f"looking through {plan.source.name}", 0, 1)
-        task = plan_task(connection, request, plan, origin, None if full else before)
+        task = plan_task(connection, request, plan, origin, None if full else before, step)
         kept = existing.kept(task.made_of)
         if same is not None and set(kept) == set(same.files) == set(task.made_of):
             manifest = _manifest_of(name, task, [_as_before(same, task, section, kept) for section in task.sections])

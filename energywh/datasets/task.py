@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -30,6 +30,8 @@ from energywh.models.months import next_month, start_of
 
 if TYPE_CHECKING:
     import duckdb
+
+OnStep = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,12 @@ def month_file(section: Section, month: date) -> str:
 
 
 def plan_task(
-    connection: duckdb.DuckDBPyConnection, request: Request, plan: Plan, origin: Origin, before: Manifest | None
+    connection: duckdb.DuckDBPyConnection,
+    request: Request,
+    plan: Plan,
+    origin: Origin,
+    before: Manifest | None,
+    on_step: OnStep,
 ) -> Task:
     """Survey the source, part it, and measure it, where that was not done on the same rows ``before``.
 
@@ -133,12 +140,14 @@ def plan_task(
     """
     asked = normalization_of(request)
     scaling.check_held_out(asked, plan.holdout)
+    on_step(f"looking through {plan.source.name}", 0, 1)
     survey = survey_by_sql(connection, plan)
     parts = find_parts(survey, plan)
     about = _about(connection, plan.source, plan.wanted.columns)
     task = Task(request, plan, origin, survey.axis.regions, sections(survey, parts), None, about)
     scaler = _scaler_of(before, task) if isinstance(asked, scaling.Choice) else asked
     if scaler is None and isinstance(asked, scaling.Choice):
+        on_step("measuring statistics", 0, 1)
         hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
         scaler = fitting.fit(connection, plan.source, survey, hours, asked)
     if scaler is not None:
