@@ -238,10 +238,10 @@ class Warehouse:
                 scaler: its ``inverse`` takes predictions back, its ``to_dict`` keeps it. Missing values stay 0, which
                 then is the mean (robust: the median, minmax: the least).
             purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
-                is computed from an hour of a later one; by default the look-ahead that the model, or of a query the
-                models that it reads, declare (what the query itself looks ahead is for you to add). Features look
-                back only, which gives nothing away; "lookback" adds how far, so that no lag of a test hour reads
-                an hour of train either.
+                is computed from an hour of a later one; by default 0 where the model marks every column used as one
+                that knows no later hour, else the look-ahead that the model, or of a query the models that it reads,
+                declare (what the query itself looks ahead is for you to add). Features look back only, which gives
+                nothing away; "lookback" adds how far, so that no lag of a test hour reads an hour of train either.
 
         Returns:
             `Windows`, or with splits a tuple with one for each part.
@@ -363,7 +363,7 @@ class Warehouse:
             first, every: instead of these, the first of them and the time to the next, such as "30d"; the last test
                 may be shorter.
             history: how much before its origin a fold trains on, such as "365d"; by default all.
-            purge: hours left free before each origin; by default the look-ahead that models declare.
+            purge: hours left free before each origin; by default as for `windows`.
             normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
             holdout: regions to hold out: with windows in the tests alone.
             as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the

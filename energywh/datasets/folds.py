@@ -135,7 +135,9 @@ class Folds:
         self._library = arrays(options.get("as_", "mlx"), dtype, folder_of(options.get("memory", "ram"), cache))
         self._now = self._held(whole)
         self._known = known
-        self._free = left_free(connection, self._now.origin.source, purge, "inputs")
+        self._free = left_free(
+            connection, self._now.origin.source, (*whole.columns, *whole.targets, *whole.future), purge, "inputs"
+        )
         self._history = None if history is None else parse_duration_hours(history, "history")
         self._without = held_out(whole.regions, named_regions(holdout, "holdout") or (), self._now.origin.source)
         data = cutting.whole_time(whole.frame.axis)

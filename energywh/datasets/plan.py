@@ -134,7 +134,7 @@ def make_plan(
     if holdout is not None and splits is None:
         raise UsageError("holdout parts the windows: give splits too; splits=() parts them by region alone")
     cuts = tuple(as_hour(moment, "a split") for moment in as_moments(splits))
-    free = left_free(connection, bound, purge, overlap) if cuts or purge is not None else 0
+    free = left_free(connection, bound, wanted.columns, purge, overlap) if cuts or purge is not None else 0
     held_out = named_regions(holdout, "holdout") or ()
     return Plan(bound, shape, wanted, known, future is not None, gaps, overlap, cuts, free, held_out)
 
@@ -151,15 +151,20 @@ def as_moments(splits: Moment | Sequence[Moment] | None) -> Sequence[Moment]:
     return points
 
 
-def left_free(connection: duckdb.DuckDBPyConnection, source: Bound, purge: Purge | None, overlap: Overlap) -> int:
+def left_free(
+    connection: duckdb.DuckDBPyConnection,
+    source: Bound,
+    columns: Sequence[str],
+    purge: Purge | None,
+    overlap: Overlap,
+) -> int:
     """Return how many hours are left free before a split; `energywh.datasets.splits` has the table."""
-    if purge is None:
-        return lookahead(connection, source)
-    if purge != "lookback":
+    if purge is not None and purge != "lookback":
         return whole_number(purge, "purge", 0)
-    if overlap == "inputs":
+    if purge == "lookback" and overlap == "inputs":
         raise UsageError("purge='lookback' keeps apart the hours that overlap='inputs' shares; choose one of them")
-    return lookahead(connection, source) + lookback(connection, source)
+    ahead = lookahead(connection, source) if source.may_know_later(columns) else 0
+    return ahead if purge is None else ahead + lookback(connection, source)
 
 
 def named_regions(regions: Sequence[str] | str | None, what: str = "regions") -> tuple[str, ...] | None:

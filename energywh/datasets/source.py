@@ -47,6 +47,13 @@ class Bound:
         """Columns that know later hours."""
         return frozenset(name for name in self.columns if self.marks.get(name) == "hindsight")
 
+    def may_know_later(self, columns: Iterable[str]) -> bool:
+        """Say whether any of the columns may be made of later hours: by its mark, or because it has none.
+
+        Of a query this may always be: it can give a column the name of another.
+        """
+        return self.model is None or any(self.marks.get(name, "hindsight") == "hindsight" for name in columns)
+
     def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
         """Return the columns to use as features; for None all numeric ones that have a value in any row.
 

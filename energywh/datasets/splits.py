@@ -21,7 +21,8 @@ So before each part hours are left free (`purge`):
 | inputs | None | the look-ahead | nowhere in train | in inputs of test |
 
 Look-ahead and look-back are those that models declare, added up along what they read; with lags of a year,
-"lookback" leaves more than a year free.
+"lookback" leaves more than a year free. The look-ahead counts only where a column is used that may be made of later
+hours: by the marks of the model, such as [hindsight], or because it has none.
 
 Regions held out (`holdout`) have windows in the last part alone, in its time as the others; with no cut in time, the
 first part has the other regions and the last those held out, both over the whole time.

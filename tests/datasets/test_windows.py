@@ -217,6 +217,33 @@ def test_the_lookahead_of_the_model_is_left_free_before_a_split(
 
 
 @pytest.mark.parametrize(
+    ("source", "mark", "free"),
+    [
+        ("features.hourly", "[target] ", 0),
+        ("features.hourly", "[hindsight] ", 24),
+        ("SELECT * FROM features.hourly", "[target] ", 24),  # what a query makes of a column, nobody declares
+    ],
+)
+def test_nothing_is_left_free_where_no_column_used_knows_later_hours(
+    tmp_path: Path, source: str, mark: str, free: int
+) -> None:
+    marked = [f"COMMENT ON COLUMN features.hourly.{name} IS '{kind}'" for name, kind in
+              (("demand_mwh", mark), ("hour_sin", "[ahead] "))]  # fmt: skip
+    publish_demo(Home(tmp_path), then=["DROP VIEW features.evening", *marked])
+    with energywh.open(tmp_path) as warehouse:
+        train, test = warehouse.windows(
+            source, target="demand_mwh", features="hour_sin", length=48, stride=1, splits="2023-01-15", as_="numpy"
+        )
+        (fold,) = warehouse.folds(
+            source, target="demand_mwh", features="hour_sin", length=48, stride=1, horizon=1, origins=["2023-01-15"],
+            as_="numpy",
+        )  # fmt: skip
+    gap = test.starts["hour_utc"][0] - (train.starts["hour_utc"].max() + np.timedelta64(48, "h"))
+    assert gap == np.timedelta64(free + 1, "h")
+    assert fold.train.starts["hour_utc"].max() + np.timedelta64(49 + free, "h") == np.datetime64("2023-01-15", "h")
+
+
+@pytest.mark.parametrize(
     ("source", "hours"),
     [
         ("features.evening", 29),  # 5 hours of its own beyond rows that read 24
