@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from energywh.datasets.shard import Layout, Shard
 
-LATER = ("valid", "test")
+FIRST = ("all", "train", "part 1")  # names of parts that statistics may be measured in
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Windows:
                 "statistics are measured in the warehouse, and these are the windows of a stored dataset: what they "
                 "were scaled with is their normalization; to measure others, make a dataset with --normalize"
             )
-        if self.name in LATER:
+        if self.name not in FIRST:
             raise UsageError(
                 f"statistics come from the train part alone, or they would give the {self.name} part away: fit the "
                 "scaler on train"
