@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -20,8 +21,9 @@ import energywh
 from energywh.datasets import fill
 from energywh.datasets.loaded import load_dataset
 from energywh.datasets.make import Made, make_dataset
-from energywh.datasets.manifest import Manifest
+from energywh.datasets.manifest import Manifest, Request
 from energywh.datasets.request import as_request
+from energywh.datasets.source import bind, tables_read
 from energywh.datasets.verify import verify
 from energywh.datasets.windows import cut_windows
 from energywh.errors import EnergywhError, LockedError, StorageError, UnknownNameError, UsageError, WindowError
@@ -256,6 +258,27 @@ def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
     assert make(home).reused == ()
 
 
+def test_a_query_that_may_answer_otherwise_of_the_same_tables_is_known(home: Home, tmp_path: Path) -> None:
+    other = publish_demo(Home(tmp_path / "other"), hours=24)
+    query = "SELECT region, hour_utc, demand_mwh FROM hourly WHERE "
+    with energywh.open(home.path) as warehouse:
+        warehouse.connection.execute(f"ATTACH '{other}' AS other (READ_ONLY)")
+        for condition, certain in (
+            ("region IN (SELECT region FROM normalized.region)", True),
+            ("hour_utc < today()", False),
+            ("hour_utc::TIME < current_localtime()", False),
+            ("age(hour_utc) > INTERVAL 1 DAY", False),
+            ("random() < 0.5", False),
+            ("uuidv7() IS NOT NULL", False),
+            ("getvariable('since') IS NULL", False),
+            ("region IN (SELECT region FROM duckdb_tables())", False),
+            ("region IN (SELECT region FROM other.normalized.region)", False),
+        ):
+            found = tables_read(warehouse.connection, bind(warehouse.connection, query + condition))
+            assert "features.hourly" in found[0]
+            assert found[1] == certain, condition
+
+
 def test_the_manifest_tells_where_the_values_come_from(home: Home) -> None:
     as_of = "UPDATE energywh.version SET as_of_utc = '2023-04-01 06:00', knowledge = 'landed'"
     publish_demo(home, number=2, then=[as_of])
@@ -293,6 +316,8 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
         make(home)
     for error, says, wrong in (
         (UsageError, "needs both length and stride", {"length": 24}),
+        (UsageError, "needs both length and stride", {"source": "features.evening"}),
+        (UsageError, "needs both length and stride", {"target": "hour_sin"}),
         (UsageError, "dtype must be float32, float16 or bfloat16, not 'float23'; did", ASKED | {"dtype": "float23"}),
         (UsageError, "formats must be npz or hdf5, not 'csv'", ASKED | {"formats": "csv"}),
         (UnknownNameError, "no column 'demand'", ASKED | {"features": "demand"}),
@@ -307,6 +332,13 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
     with pytest.raises(TypeError, match="no argument 'lenght'; did you mean length"):
         make(home, lenght=3)
     assert not home.datasets.exists() or list(home.datasets.iterdir()) == []
+
+
+def test_numbers_of_numpy_are_stored_as_numbers() -> None:
+    numbers: Any = dict(zip(("length", "stride", "horizon", "purge"), np.arange(4, 8), strict=True))
+    request = as_request("features.hourly", target="demand_mwh", **numbers)
+    stored = msgspec.json.decode(msgspec.json.encode(request), type=Request)
+    assert (stored, stored.purge) == (request, 7)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../set", "a/b", "-x", "list", "verify", "a b"])
