@@ -163,11 +163,11 @@ def _made(
 
 
 def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
-    """Return the manifest of the dataset that is there; None where there is none, or a damaged one.
+    """Return the manifest of the dataset that is there; None where there is none, or one damaged or changed.
 
     Raises:
         UsageError: there ``must`` be one, and there is none.
-        CorruptError: there must be one, and it is damaged.
+        CorruptError: there must be one, and it is damaged or was changed: what was asked for may be lost with it.
         StorageError: a later energywh wrote it.
     """
     if not (folder / FILE).exists():
@@ -178,11 +178,13 @@ def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
             )
         return None
     try:
-        return Manifest.read(folder)
+        manifest = Manifest.read(folder)
+        manifest.check(folder)
     except CorruptError:
         if must:
             raise
         return None
+    return manifest
 
 
 def _same_warehouse(one: Provenance, other: Provenance) -> bool:

@@ -26,7 +26,15 @@ from energywh.datasets.request import as_request
 from energywh.datasets.source import bind, tables_read
 from energywh.datasets.verify import verify
 from energywh.datasets.windows import cut_windows
-from energywh.errors import EnergywhError, LockedError, StorageError, UnknownNameError, UsageError, WindowError
+from energywh.errors import (
+    CorruptError,
+    EnergywhError,
+    LockedError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+    WindowError,
+)
 from energywh.home import Home
 from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import Rows, table_of
@@ -243,6 +251,20 @@ def test_a_damaged_file_is_named_and_made_again(home: Home) -> None:
     }
     assert again.written == ("train/2023-02.parquet", "valid.safetensors")
     assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("change", [('"train": 0', '"train": 7'), ('"length": 48', '"length": 24'), ("{", "")])
+def test_nothing_is_taken_over_by_a_manifest_that_was_changed(home: Home, change: tuple[str, str]) -> None:
+    made = make(home, **ASKED)
+    wanted = contents(made.folder)
+    file = made.folder / "dataset.json"
+    file.write_text(file.read_text().replace(*change, 1))
+    with pytest.raises(CorruptError, match=r"dataset.json (was changed|is damaged).* and its options"):
+        make(home)
+    again = make(home, **ASKED)
+    assert [(problem.file, problem.kind) for problem in again.damaged] == [("dataset.json", "manifest")]
+    assert again.reused == ()
+    assert contents(made.folder) == wanted
 
 
 def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
