@@ -145,12 +145,16 @@ def load_dataset(
     manifest = Manifest.read(folder)
     while True:
         try:
-            return _load(folder, manifest, as_, memory == "disk", check)
+            dataset = _load(folder, manifest, as_, memory == "disk", check)
         except CorruptError:
             newer = Manifest.read(folder)
             if newer == manifest:
                 raise
-            manifest = newer  # it was made anew while it was read
+        else:
+            newer = Manifest.read(folder)
+            if newer == manifest:
+                return dataset
+        manifest = newer  # it was made anew while it was read
 
 
 def find_dataset(path: str | os.PathLike[str]) -> Path:
