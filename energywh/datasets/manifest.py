@@ -187,7 +187,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 raise StorageError(
                     f"{file} is of format {written}, written by a later energywh; this one reads {FORMAT}: upgrade it"
                 )
-            return msgspec.json.decode(text, type=cls)
+            manifest = msgspec.json.decode(text, type=cls)
+            if outside := [name for name in manifest.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+                raise msgspec.ValidationError(f"{outside[0]} is no file of its folder")
+            return manifest
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptError(
                 f"{file} is damaged or no manifest of a dataset ({error}); make it again with 'energywh dataset NAME' "
