@@ -24,6 +24,7 @@ import msgspec
 
 from energywh.asking import sql_error
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, limited, trouble
+from energywh.datasets.containers import import_h5py
 from energywh.datasets.fill import Filled, fill_section
 from energywh.datasets.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
 from energywh.datasets.plan import make_plan
@@ -109,6 +110,8 @@ def make_dataset(
         if request is None:
             assert before is not None
             request = before.request
+        if "hdf5" in request.formats:
+            import_h5py()  # that it is missing is said before hours of work
         plan = make_plan(connection, **plan_arguments(request))
         request = msgspec.structs.replace(request, source=plan.source.model or request.source)
         origin = origin_of(connection, plan.source, version)

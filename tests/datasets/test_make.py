@@ -356,6 +356,14 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
     assert not home.datasets.exists() or list(home.datasets.iterdir()) == []
 
 
+def test_a_format_that_cannot_be_written_is_told_before_any_work(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    steps: list[str] = []
+    with pytest.raises(UsageError, match="HDF5 files need h5py"):
+        make(home, **ASKED, formats="hdf5", on_step=lambda what, done, of: steps.append(what))
+    assert steps == []
+
+
 def test_numbers_of_numpy_are_stored_as_numbers() -> None:
     numbers: Any = dict(zip(("length", "stride", "horizon", "purge"), np.arange(4, 8), strict=True))
     request = as_request("features.hourly", target="demand_mwh", **numbers)
