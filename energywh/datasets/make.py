@@ -37,7 +37,7 @@ from energywh.datasets.verify import Problem
 from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
 from energywh.home import Home
 from energywh.one_at_a_time import only_one
-from energywh.whole_files import replacing_folder
+from energywh.whole_files import put_back, replacing_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -105,6 +105,7 @@ def make_dataset(
         _told_of_storage(folder),
         limited(connection, memory_limit),
     ):
+        put_back(folder)
         before = _manifest(folder, name, must=request is None)
         existing = Existing(folder, before, trusted=not full)
         if request is None:

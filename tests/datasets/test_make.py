@@ -429,6 +429,15 @@ def test_a_killed_maker_leaves_the_old_dataset_and_the_next_sweeps(home: Home) -
     assert list(home.datasets.iterdir()) == [made.folder]
 
 
+def test_a_dataset_that_was_set_aside_by_a_killed_maker_is_put_back(home: Home) -> None:
+    made = make(home, **ASKED)
+    nobody = 2**22 + 1  # more than a system numbers its processes by
+    made.folder.rename(made.folder.with_name(f".set.{nobody}-abc.writing.old"))
+    again = make(home)
+    assert (again.changed, again.manifest) == (False, made.manifest)
+    assert list(home.datasets.iterdir()) == [made.folder]
+
+
 def test_two_makers_of_one_dataset_wait_for_each_other(home: Home) -> None:
     waits: list[str] = []
     home.create()
