@@ -437,7 +437,7 @@ class Warehouse:
         Raises:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
-            WindowError: no region has that many hours, duplicate hours, or MLX missing.
+            WindowError: no region has that many hours, duplicate hours, a value beyond float16, or MLX missing.
         """
         from energywh.datasets.context import latest
 

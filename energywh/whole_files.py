@@ -60,7 +60,7 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
         StorageError: ``folder`` is there, and is neither empty nor one that was made so.
     """
     folder = folder.absolute()
-    _sweep(folder)
+    put_back(folder)
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(f"{folder} holds something else; give the name of a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,8 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Put back ``folder``, and remove the hidden ones beside it, as killed processes left them."""
+def put_back(folder: Path) -> None:
+    """Put ``folder`` back where a process was killed while it replaced it, and remove what killed processes left."""
     ours = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)-\w+{re.escape(TEMPORARY_SUFFIX)}({re.escape(_ASIDE)})?")
     for leftover in folder.parent.iterdir() if folder.parent.is_dir() else ():
         found = ours.fullmatch(leftover.name)

@@ -205,7 +205,11 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
         click.echo(f"no dataset is made yet in {home.datasets}")
     bad = list(dict.fromkeys(name for name, problem in found if problem.kind != "foreign"))
     if bad and not as_json:
-        click.echo(f"what is wrong is made again by 'energywh dataset {bad[0]}'", err=True)
+        unknown = (bad[0], "manifest") in [(name, problem.kind) for name, problem in found]
+        click.echo(
+            f"what is wrong is made again by 'energywh dataset {bad[0]}'{' with all its options' if unknown else ''}",
+            err=True,
+        )
     return 1 if bad else 0
 
 

@@ -112,7 +112,7 @@ def cut_batches(
     if rank >= world:
         raise UsageError(f"rank must be 0 to {world - 1}, as world is {world}, not {rank}")
     start = whole_number(start, "start", 0, "batches already taken")
-    order = permutation(len(windows), seed, epoch) if shuffle else None
+    order = permutation(len(windows), int(seed), int(epoch)) if shuffle else None
     prefetch = whole_number(prefetch, "prefetch", 0, "batches made ahead")
     return Batches(windows, size, order, drop_last, rank, world, start, prefetch)
 

@@ -43,6 +43,21 @@ def _write_npy(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape:
             member.write(np.ascontiguousarray(block, dtype).reshape(-1).view(np.uint8).data)
 
 
+def import_h5py() -> Any:
+    """Import `h5py`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise UsageError(
+            f'HDF5 files need h5py, which cannot be imported ({error}): pip install "energywh[hdf5]", or do without'
+        ) from None
+    return h5py
+
+
 def write_hdf5(file: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> str:
     """Write an HDF5 file, ``metadata`` as attributes, and return its SHA-256.
 
@@ -52,12 +67,7 @@ def write_hdf5(file: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str
         UsageError: h5py is not installed.
         StorageError: the disk is full, or the file cannot be written.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise UsageError(
-            f'HDF5 files need h5py, which cannot be imported ({error}): pip install "energywh[hdf5]", or do without'
-        ) from None
+    h5py = import_h5py()
     with told_of_writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(file, "w", libver=("v110", "v110")) as store:

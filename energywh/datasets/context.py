@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from energywh.datasets.arrays import DType, Kind, arrays
 from energywh.datasets.batches import whole_number
-from energywh.datasets.frame import Frame, Wanted, load
+from energywh.datasets.frame import Frame, Wanted, check_range, load
 from energywh.datasets.plan import named_regions
 from energywh.datasets.source import bind
 from energywh.durations import HOUR, hour_time, utc_now
@@ -141,6 +141,7 @@ def latest(
         if scaler is not None:
             name = frame.axis.regions[region]
             values = scaler.transform(values, columns=frame.features.columns, regions=name, mask=there)
+        check_range(frame.features.columns, values, view.dtype)
         view[region, hours - (end - first) :] = values
         present[region, hours - (end - first) :] = there
         last[region] = frame.axis.first_hour[region] + end - 1 - start

@@ -93,11 +93,10 @@ class Batch(_Cut):
     """B windows, and which they are: ``indices`` among all, ``regions`` and first ``hours`` (UTC), each (B,)."""
 
     def __init__(self, windows: Windows, indices: NDArray[np.int64]) -> None:
-        super().__init__(windows, windows.rows[indices].tolist(), batched=True)
+        rows = windows.rows[indices]
+        super().__init__(windows, rows.tolist(), batched=True)
         self.indices = indices
-        which = windows.starts[indices]
-        self.regions: NDArray[np.str_] = which["region"]
-        self.hours: NDArray[np.datetime64] = which["hour_utc"]
+        self.regions, self.hours = windows.places_of(rows)
 
     def to_arrow(self) -> pa.RecordBatch:
         """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
@@ -132,10 +131,10 @@ class Window(_Cut):
     """One window, shapes as the module says without B. Arrays are views of the resident array."""
 
     def __init__(self, windows: Windows, index: int) -> None:
-        super().__init__(windows, [int(windows.rows[index])], batched=False)
-        which = windows.starts[index]
-        self.region = str(which["region"])
-        self.hour: np.datetime64 = which["hour_utc"]
+        rows = windows.rows[index : index + 1]
+        super().__init__(windows, rows.tolist(), batched=False)
+        regions, hours = windows.places_of(rows)
+        self.region, self.hour = str(regions[0]), hours[0]
 
     def __repr__(self) -> str:
         return f"<Window {self.region} {self.hour}: inputs {self.inputs.shape}, targets {self.targets.shape}>"

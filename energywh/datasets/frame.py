@@ -427,6 +427,8 @@ def _axis(regions: tuple[str, ...], codes: Sequence[NDArray[np.int32]], hours: S
     first = np.full(len(regions), np.iinfo(np.int64).max)
     last = np.full(len(regions), np.iinfo(np.int64).min)
     for code, hour in zip(codes, hours, strict=True):
+        if not len(code):  # all its rows were left out
+            continue
         runs = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))  # where a run of one region starts
         np.minimum.at(first, code[runs], np.minimum.reduceat(hour, runs))
         np.maximum.at(last, code[runs], np.maximum.reduceat(hour, runs))

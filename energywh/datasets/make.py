@@ -24,6 +24,7 @@ import msgspec
 
 from energywh.asking import sql_error
 from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, limited, trouble
+from energywh.datasets.containers import import_h5py
 from energywh.datasets.fill import Filled, fill_section
 from energywh.datasets.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
 from energywh.datasets.plan import make_plan
@@ -36,7 +37,7 @@ from energywh.datasets.verify import Problem
 from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
 from energywh.home import Home
 from energywh.one_at_a_time import only_one
-from energywh.whole_files import replacing_folder
+from energywh.whole_files import put_back, replacing_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,11 +105,14 @@ def make_dataset(
         _told_of_storage(folder),
         limited(connection, memory_limit),
     ):
+        put_back(folder)
         before = _manifest(folder, name, must=request is None)
         existing = Existing(folder, before, trusted=not full)
         if request is None:
             assert before is not None
             request = before.request
+        if "hdf5" in request.formats:
+            import_h5py()  # that it is missing is said before hours of work
         plan = make_plan(connection, **plan_arguments(request))
         request = msgspec.structs.replace(request, source=plan.source.model or request.source)
         origin = origin_of(connection, plan.source, version)
@@ -163,11 +167,11 @@ def _made(
 
 
 def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
-    """Return the manifest of the dataset that is there; None where there is none, or a damaged one.
+    """Return the manifest of the dataset that is there; None where there is none, or one damaged or changed.
 
     Raises:
         UsageError: there ``must`` be one, and there is none.
-        CorruptError: there must be one, and it is damaged.
+        CorruptError: there must be one, and it is damaged or was changed: what was asked for may be lost with it.
         StorageError: a later energywh wrote it.
     """
     if not (folder / FILE).exists():
@@ -178,11 +182,13 @@ def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
             )
         return None
     try:
-        return Manifest.read(folder)
+        manifest = Manifest.read(folder)
+        manifest.check(folder)
     except CorruptError:
         if must:
             raise
         return None
+    return manifest
 
 
 def _same_warehouse(one: Provenance, other: Provenance) -> bool:

@@ -148,6 +148,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         }
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
+    def check(self, folder: Path) -> None:
+        """Make sure that it is as it was written into ``folder``.
+
+        Raises:
+            CorruptError: it was changed.
+        """
+        if self.measured() != self.digest:
+            raise CorruptError(
+                f"{folder / FILE} was changed: its content has another digest than it says; make it again with "
+                f"'energywh dataset {self.name}' and its options"
+            )
+
     def write(self, folder: Path) -> None:
         """Write it into ``folder``, the same bytes for the same content."""
         (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
@@ -175,8 +187,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 raise StorageError(
                     f"{file} is of format {written}, written by a later energywh; this one reads {FORMAT}: upgrade it"
                 )
-            return msgspec.json.decode(text, type=cls)
+            manifest = msgspec.json.decode(text, type=cls)
+            if outside := [name for name in manifest.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+                raise msgspec.ValidationError(f"{outside[0]} is no file of its folder")
+            return manifest
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptError(
-                f"{file} is damaged or no manifest of a dataset ({error}); make it again with 'energywh dataset NAME'"
+                f"{file} is damaged or no manifest of a dataset ({error}); make it again with 'energywh dataset NAME' "
+                "and its options"
             ) from None

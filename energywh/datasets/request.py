@@ -112,7 +112,7 @@ def as_request(
         static=static,
         gaps=gaps,
         overlap=overlap,
-        purge=purge,
+        purge=purge if purge is None or isinstance(purge, str) else whole_number(purge, "purge", 0),
         holdout=_listed(named_regions(holdout, "holdout")),
         since=None if since is None else _hour(as_hour(since, "since")),
         until=None if until is None else _hour(as_hour(until, "until", end_of_day=True)),

@@ -22,12 +22,13 @@ class Existing:
         """Look at every byte of it.
 
         Args:
+            manifest: None where there is none that can be believed.
             trusted: its files may be taken over.
         """
         self.manifest = manifest
         self._trusted = trusted
         self._folder = folder
-        problems = verify(folder) if manifest is not None else []
+        problems = verify(folder) if (folder / FILE).exists() else []
         self.damaged: list[Problem] = [problem for problem in problems if problem.kind != "foreign"]
         self._foreign = [problem.file for problem in problems if problem.kind == "foreign"]
 

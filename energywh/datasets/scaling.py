@@ -90,9 +90,11 @@ class Scaler:
             rows = len(made.regions) if made.by == "region" else 1
             shapes = {np.shape(made.center), np.shape(made.scale)}
             fits = made.kind in KINDS and made.by in ("region", "global") and shapes == {(rows, len(made.columns))}
+            fits = fits and all(math.isfinite(x) for row in made.center for x in row)
+            fits = fits and all(math.isfinite(x) and x > 0 for row in made.scale for x in row)
         except (TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"this is no scaler as Scaler.to_dict writes it: {error}") from None
-        if not fits or not all(math.isfinite(x) and x > 0 for row in made.scale for x in row):
+        if not fits:
             raise UsageError(
                 "this is no scaler as Scaler.to_dict writes it: center and scale must be a row of finite numbers a "
                 "region (one with by='global'), one a column, and scales be greater than 0"

@@ -213,9 +213,7 @@ class ShardBatch:
         self._shard = shard
         self._rows = windows.rows[indices]
         self.indices = indices
-        which = windows.starts[indices]
-        self.regions: NDArray[np.str_] = which["region"]
-        self.hours: NDArray[np.datetime64] = which["hour_utc"]
+        self.regions, self.hours = windows.places_of(self._rows)
         self.positions, self.valid, self.own = shard.positions, shard.valid, shard.own
         self.inputs = self._values(windows.frame.features, 0, shard.pieces)
         self.targets = self._values(windows.frame.targets, windows.shape.target_offset, self._target_pieces)

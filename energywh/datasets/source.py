@@ -26,7 +26,11 @@ _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "dou
 MARKS = ("hindsight", "target", "at t", "past", "published", "day ahead", "ahead")
 KNOWN_BEFORE = ("day ahead", "ahead")  # what may be given of an hour that is still to come
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
-_CLOCK = ("now", "transaction_timestamp", "get_current_timestamp")  # those of which sqlglot knows nothing
+# Functions whose answer is another each time, those of which sqlglot knows nothing.
+_CLOCK = ("age", "now", "current_localtime", "get_current_timestamp", "transaction_timestamp")
+_CHANCE = ("setseed", "uuidv4", "uuidv7", "nextval", "currval")
+_SETTINGS = ("current_setting", "getvariable")
+_CHANGING = frozenset((*_CLOCK, *_CHANCE, *_SETTINGS))
 _MODEL_NAME = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}\s*")
 
 
@@ -275,7 +279,7 @@ def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) 
 def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[list[str], bool]:
     """Return the names, ``schema.table``, of what a source reads, and whether its answer follows from these alone.
 
-    It does not where a query reads files, the clock or chance, or something that no build has made.
+    It does not where a query reads files, the clock, chance or settings, or something that no build has made.
     """
     if source.model is not None:
         return [source.model], True
@@ -288,13 +292,15 @@ def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[l
         tree = sqlglot.parse_one(source.sql, dialect="duckdb")
     except sqlglot.errors.SqlglotError:
         return read, False
-    chance = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtimestamp, exp.Rand, exp.Uuid)
-    if tree.find(*chance, exp.TableSample) or any(call.name.lower() in _CLOCK for call in tree.find_all(exp.Anonymous)):
+    changing = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp)
+    called = {call.name.lower() for call in tree.find_all(exp.Anonymous)}
+    if tree.find(*changing, exp.Rand, exp.Uuid, exp.TableSample) or called & _CHANGING:
         return read, False
     lower = {name.lower() for name in known}
     full = lower | {name.split(".")[1] for name in lower} | {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     written = (table for table in tree.find_all(exp.Table) if not isinstance(table.this, exp.GenerateSeries))
-    return read, all(".".join(part.name for part in table.parts[-2:]).lower() in full for table in written)
+    # With a catalog, it may be a table of that name in another database.
+    return read, all(not table.catalog and f"{table.db}.{table.name}".strip(".").lower() in full for table in written)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:

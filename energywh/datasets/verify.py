@@ -46,8 +46,8 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
     """
     try:
         manifest = Manifest.read(path)
-    except CorruptError as error:
-        return [Problem(FILE, "manifest", str(error))]
+    except CorruptError:
+        return [Problem(FILE, "manifest", "it is damaged, or no manifest of a dataset")]
     problems = []
     if manifest.measured() != manifest.digest:
         problems.append(Problem(FILE, "manifest", "its content has another digest than it says: it was changed"))

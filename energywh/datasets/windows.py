@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from energywh.datasets.shard import Layout, Shard
 
-LATER = ("valid", "test")
+FIRST = ("all", "train", "part 1")  # names of parts that statistics may be measured in
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,6 @@ class Windows:
         self.origin = origin
         self._starts = tuple(starts)
         self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
-        self._counts = [len(rows) for rows in starts]
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -154,12 +153,9 @@ class Windows:
     @cached_property
     def starts(self) -> NDArray[np.void]:
         """Region and first hour of each window: (len,) with fields ``region`` and ``hour_utc`` (UTC)."""
-        axis = self.frame.axis
-        width = max(map(len, axis.regions))
-        table = np.empty(len(self), np.dtype([("region", f"U{width}"), ("hour_utc", "datetime64[h]")]))
-        region = np.repeat(np.arange(len(axis.regions)), self._counts)
-        table["region"] = np.array(axis.regions)[region]
-        table["hour_utc"] = (self.rows - axis.offset[region] + axis.first_hour[region]).view("datetime64[h]")
+        region, hour = self.places_of(self.rows)
+        table = np.empty(len(self), np.dtype([("region", region.dtype), ("hour_utc", hour.dtype)]))
+        table["region"], table["hour_utc"] = region, hour
         return table
 
     def __len__(self) -> int:
@@ -209,7 +205,7 @@ class Windows:
                 "statistics are measured in the warehouse, and these are the windows of a stored dataset: what they "
                 "were scaled with is their normalization; to measure others, make a dataset with --normalize"
             )
-        if self.name in LATER:
+        if self.name not in FIRST:
             raise UsageError(
                 f"statistics come from the train part alone, or they would give the {self.name} part away: fit the "
                 "scaler on train"
@@ -221,6 +217,12 @@ class Windows:
     def region_of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the number of the region of each row."""
         return (np.searchsorted(self.frame.axis.offset, rows, side="right") - 1).astype(np.int32)
+
+    def places_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.str_], NDArray[np.datetime64]]:
+        """Return the region and the hour (UTC) of each row."""
+        axis, region = self.frame.axis, self.region_of(rows)
+        hours = rows - axis.offset[region] + axis.first_hour[region]
+        return np.array(axis.regions)[region], hours.view("datetime64[h]")
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the windows ``indices`` as one batch."""

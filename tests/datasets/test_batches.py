@@ -112,5 +112,6 @@ def test_shuffles_follow_from_seed_and_epoch_alone() -> None:
     assert all(sorted(order) == list(range(500)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) == 9
     assert orders[1, 2] == permutation(500, 1, 2).tolist()
+    assert batches(500, 1, seed=np.int64(1), epoch=np.int32(2)).order.tolist() == orders[1, 2]  # type: ignore[union-attr]
     # Written down, so that a release that shuffles otherwise is noticed.
     assert permutation(8, 0, 0).tolist() == FIRST_SHUFFLE

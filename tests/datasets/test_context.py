@@ -118,3 +118,9 @@ def test_values_are_scaled_as_those_of_the_training_set_were(warehouse: energywh
     assert scaler.asked == [("CISO", plain.columns, (6, 3), (6, 3)), ("BPAT", plain.columns, (4, 3), (4, 3))]
     np.testing.assert_array_equal(scaled.inputs, plain.inputs / 2)
     np.testing.assert_array_equal(scaled.mask, plain.mask)
+
+
+def test_a_value_beyond_float16_is_named_and_not_made_infinite(warehouse: energywh.Warehouse) -> None:
+    query = "SELECT * REPLACE (demand_mwh * 10 AS demand_mwh) FROM features.hourly"
+    with pytest.raises(WindowError, match=r"column 'demand_mwh' reaches 202,\d+, more than float16's 65,504"):
+        warehouse.context(hours=6, regions=["CISO"], source=query, as_="numpy", dtype="float16")

@@ -301,6 +301,16 @@ def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
             energywh.load_dataset(folder, as_="numpy")
 
 
+@pytest.mark.parametrize("name", ["../notes.txt", "train/../../notes.txt", "/etc/hostname"])
+def test_no_file_outside_of_its_folder_is_believed_to_be_of_a_dataset(folder: Path, name: str) -> None:
+    manifest = Manifest.read(folder)
+    files = manifest.files | {name: manifest.files["train.safetensors"]}
+    msgspec.structs.replace(manifest, files=files).with_digest().write(folder)
+    with pytest.raises(CorruptError, match=f"{name} is no file of its folder"):
+        energywh.load_dataset(folder, as_="numpy")
+    assert [found.kind for found in verify(folder)] == ["manifest"]
+
+
 @pytest.mark.parametrize(
     ("content", "says", "error"),
     [
@@ -343,6 +353,20 @@ def test_a_dataset_made_anew_while_it_is_read_is_read_anew(
 
     monkeypatch.setattr("energywh.datasets.matrix.sha256_of", made_anew)
     assert energywh.load_dataset(folder, as_="numpy").scaler is None
+
+
+def test_splits_of_two_datasets_are_not_mixed_though_no_byte_is_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = loaded.read_split
+
+    def made_anew(*arguments: Any) -> Windows:
+        monkeypatch.setattr(loaded, "read_split", once)
+        msgspec.structs.replace(Manifest.read(folder), name="anew").write(folder)
+        return once(*arguments)
+
+    monkeypatch.setattr(loaded, "read_split", made_anew)
+    assert energywh.load_dataset(folder, as_="numpy", check=False).manifest.name == "anew"
 
 
 def test_verify_looks_at_every_file_and_names_foreign_ones(folder: Path) -> None:

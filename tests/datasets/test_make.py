@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -20,11 +21,20 @@ import energywh
 from energywh.datasets import fill
 from energywh.datasets.loaded import load_dataset
 from energywh.datasets.make import Made, make_dataset
-from energywh.datasets.manifest import Manifest
+from energywh.datasets.manifest import Manifest, Request
 from energywh.datasets.request import as_request
+from energywh.datasets.source import bind, tables_read
 from energywh.datasets.verify import verify
 from energywh.datasets.windows import cut_windows
-from energywh.errors import EnergywhError, LockedError, StorageError, UnknownNameError, UsageError, WindowError
+from energywh.errors import (
+    CorruptError,
+    EnergywhError,
+    LockedError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+    WindowError,
+)
 from energywh.home import Home
 from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import Rows, table_of
@@ -243,6 +253,20 @@ def test_a_damaged_file_is_named_and_made_again(home: Home) -> None:
     assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
 
 
+@pytest.mark.parametrize("change", [('"train": 0', '"train": 7'), ('"length": 48', '"length": 24'), ("{", "")])
+def test_nothing_is_taken_over_by_a_manifest_that_was_changed(home: Home, change: tuple[str, str]) -> None:
+    made = make(home, **ASKED)
+    wanted = contents(made.folder)
+    file = made.folder / "dataset.json"
+    file.write_text(file.read_text().replace(*change, 1))
+    with pytest.raises(CorruptError, match=r"dataset.json (was changed|is damaged).* and its options"):
+        make(home)
+    again = make(home, **ASKED)
+    assert [(problem.file, problem.kind) for problem in again.damaged] == [("dataset.json", "manifest")]
+    assert again.reused == ()
+    assert contents(made.folder) == wanted
+
+
 def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
     query = "SELECT region, hour_utc, demand_mwh FROM features.evening"
     asked: dict[str, Any] = {"source": query, "length": 24, "stride": 24, "splits": "2023-03-01"}
@@ -254,6 +278,27 @@ def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
     clock = query + " WHERE hour_utc < now()"
     make(home, **(asked | {"source": clock}))
     assert make(home).reused == ()
+
+
+def test_a_query_that_may_answer_otherwise_of_the_same_tables_is_known(home: Home, tmp_path: Path) -> None:
+    other = publish_demo(Home(tmp_path / "other"), hours=24)
+    query = "SELECT region, hour_utc, demand_mwh FROM hourly WHERE "
+    with energywh.open(home.path) as warehouse:
+        warehouse.connection.execute(f"ATTACH '{other}' AS other (READ_ONLY)")
+        for condition, certain in (
+            ("region IN (SELECT region FROM normalized.region)", True),
+            ("hour_utc < today()", False),
+            ("hour_utc::TIME < current_localtime()", False),
+            ("age(hour_utc) > INTERVAL 1 DAY", False),
+            ("random() < 0.5", False),
+            ("uuidv7() IS NOT NULL", False),
+            ("getvariable('since') IS NULL", False),
+            ("region IN (SELECT region FROM duckdb_tables())", False),
+            ("region IN (SELECT region FROM other.normalized.region)", False),
+        ):
+            found = tables_read(warehouse.connection, bind(warehouse.connection, query + condition))
+            assert "features.hourly" in found[0]
+            assert found[1] == certain, condition
 
 
 def test_the_manifest_tells_where_the_values_come_from(home: Home) -> None:
@@ -293,6 +338,8 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
         make(home)
     for error, says, wrong in (
         (UsageError, "needs both length and stride", {"length": 24}),
+        (UsageError, "needs both length and stride", {"source": "features.evening"}),
+        (UsageError, "needs both length and stride", {"target": "hour_sin"}),
         (UsageError, "dtype must be float32, float16 or bfloat16, not 'float23'; did", ASKED | {"dtype": "float23"}),
         (UsageError, "formats must be npz or hdf5, not 'csv'", ASKED | {"formats": "csv"}),
         (UnknownNameError, "no column 'demand'", ASKED | {"features": "demand"}),
@@ -307,6 +354,21 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
     with pytest.raises(TypeError, match="no argument 'lenght'; did you mean length"):
         make(home, lenght=3)
     assert not home.datasets.exists() or list(home.datasets.iterdir()) == []
+
+
+def test_a_format_that_cannot_be_written_is_told_before_any_work(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    steps: list[str] = []
+    with pytest.raises(UsageError, match="HDF5 files need h5py"):
+        make(home, **ASKED, formats="hdf5", on_step=lambda what, done, of: steps.append(what))
+    assert steps == []
+
+
+def test_numbers_of_numpy_are_stored_as_numbers() -> None:
+    numbers: Any = dict(zip(("length", "stride", "horizon", "purge"), np.arange(4, 8), strict=True))
+    request = as_request("features.hourly", target="demand_mwh", **numbers)
+    stored = msgspec.json.decode(msgspec.json.encode(request), type=Request)
+    assert (stored, stored.purge) == (request, 7)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../set", "a/b", "-x", "list", "verify", "a b"])
@@ -364,6 +426,15 @@ def test_a_killed_maker_leaves_the_old_dataset_and_the_next_sweeps(home: Home) -
     assert load_dataset(made.folder, as_="numpy").digest == made.manifest.digest
     again = make(home, length=24, stride=24)
     assert [split.name for split in again.manifest.splits] == ["all"]
+    assert list(home.datasets.iterdir()) == [made.folder]
+
+
+def test_a_dataset_that_was_set_aside_by_a_killed_maker_is_put_back(home: Home) -> None:
+    made = make(home, **ASKED)
+    nobody = 2**22 + 1  # more than a system numbers its processes by
+    made.folder.rename(made.folder.with_name(f".set.{nobody}-abc.writing.old"))
+    again = make(home)
+    assert (again.changed, again.manifest) == (False, made.manifest)
     assert list(home.datasets.iterdir()) == [made.folder]
 
 

@@ -165,7 +165,16 @@ def test_a_scaler_is_plain_data() -> None:
     np.testing.assert_allclose(test.window(0).inputs, wanted, rtol=1e-5, atol=1e-6)
     assert (scaler.first_hour, scaler.last_hour) == ("2023-01-01T00", "2023-01-03T01")
     whole = scaler.to_dict()
-    for spoilt in ({"kind": "zscore"}, whole | {"scale": [[0.0, 1.0]] * 2}, whole | {"center": []}):
+    for change in (
+        {"scale": [[0.0, 1.0]] * 2},
+        {"scale": [["a", 1.0]] * 2},
+        {"center": []},
+        {"center": [[float("nan"), 1.0]] * 2},
+        {"center": [[None, 1.0]] * 2},
+    ):
+        with pytest.raises(UsageError, match="no scaler"):
+            Scaler.from_dict(whole | change)
+    for spoilt in ({"kind": "zscore"}, whole | {"more": 1}):
         with pytest.raises(UsageError, match="no scaler"):
             Scaler.from_dict(spoilt)
 
@@ -367,8 +376,10 @@ def test_bad_choices_say_what_is_wrong(change: dict[str, Any], error: type[Excep
         for wrong in (3, {"sort": "zscore"}):
             with pytest.raises(UsageError, match="normalize must be"):
                 cut_windows(connection, source, normalize=wrong, **arguments)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="would give the test part away: fit the scaler on train"):
-            test.scaler()
+        more = cut_windows(connection, source, **(arguments | {"splits": ["2023-01-02", "2023-01-03", "2023-01-04"]}))
+        for later in (test, *more[1:]):  # type: ignore[index]
+            with pytest.raises(UsageError, match=f"would give the {later.name} part away: fit the scaler on train"):
+                later.scaler()
         scaler = train.scaler()
     for shape, columns, regions, what in (
         ((2, 3), ["x", "y"], "CISO", "the last the 2 columns"),

@@ -22,7 +22,7 @@ from energywh.datasets.windows import Windows, cut_windows
 from energywh.durations import hour_time
 from energywh.errors import UnknownNameError, UsageError, WindowError
 from energywh.home import Home
-from tests.datasets.published import publish_demo
+from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, Sample, expected, table_of
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -580,6 +580,23 @@ def test_where_gaps_are_dropped_a_feature_that_misses_much_of_a_history_is_left_
         assert len(windows) == 2 * 19
         windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], **arguments)
         assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
+
+
+def test_more_rows_left_out_than_come_at_once_are_no_trouble() -> None:
+    query = """
+        SELECT 'BPAT' AS region, TIMESTAMP '2023-01-01' + to_hours(i::INTEGER) AS hour_utc, i AS y
+        FROM range(99) AS t (i)
+        UNION ALL
+        SELECT concat('GEN', i // 80000), TIMESTAMP '2015-01-01' + to_hours((i % 80000)::INTEGER), NULL
+        FROM range(320000) AS t (i)
+    """
+    with table_of({}) as connection:
+        connection.execute(META)
+        with pytest.warns(UserWarning, match="GEN0, GEN1, GEN2, GEN3 left out"):
+            windows = cut_windows(connection, query, target="y", length=24, stride=24, as_="numpy")
+    assert isinstance(windows, Windows)
+    assert windows.regions == ("BPAT",)
+    assert windows.window(1).inputs[:, 0].tolist() == list(range(24, 48))
 
 
 def test_regions_without_the_target_are_left_out_unless_they_are_named(warehouse: energywh.Warehouse) -> None:
