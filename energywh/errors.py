@@ -18,6 +18,7 @@
     ├── ModelError                a model file is wrong, or fails to build
     │   └── AuditError            a model built, and its data broke a promise
     └── WindowError               a training window cannot be cut as asked
+        └── NoTrainValueError     a column cannot be scaled: train has no value of it
 
 Messages say what happened, to what, and what to do next. They never hold an API key.
 """
@@ -110,6 +111,21 @@ class AuditError(ModelError):
 
 class WindowError(EnergywhError):
     """A training window cannot be cut as asked."""
+
+
+class NoTrainValueError(WindowError):
+    """Columns cannot be scaled: they have no value in the train part, though later or elsewhere.
+
+    Attributes:
+        columns: their names.
+    """
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self.columns = tuple(columns)
+        super().__init__(
+            f"{', '.join(self.columns)} cannot be scaled: no value at all in the train part, though later or "
+            "elsewhere; leave it out of the features, or move the split"
+        )
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

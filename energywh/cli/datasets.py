@@ -151,7 +151,8 @@ def list_all(home: Home, as_json: bool) -> None:
             rows.append([folder.name, "", "cannot be read: energywh dataset verify", "", ""])
         else:
             splits = ", ".join(f"{split.name} {split.windows:,}" for split in each.splits)
-            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), each.provenance.version])
+            made_of = each.provenance.version + (f", as of {each.provenance.as_of}" if each.provenance.as_of else "")
+            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), made_of])
     _print_table(rows)
 
 
@@ -165,6 +166,7 @@ def _as_json(folder: Path, each: Manifest | EnergywhError) -> dict[str, Any]:
         "windows": {split.name: split.windows for split in each.splits},
         "bytes": sum(file.bytes for file in each.files.values()),
         "version": each.provenance.version,
+        "as_of": each.provenance.as_of,
     }
 
 
@@ -203,13 +205,11 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
         _print_json({"dataset": name, **dataclasses.asdict(problem)} for name, problem in found)
     elif not chosen:
         click.echo(f"no dataset is made yet in {home.datasets}")
-    bad = list(dict.fromkeys(name for name, problem in found if problem.kind != "foreign"))
-    if bad and not as_json:
-        unknown = (bad[0], "manifest") in [(name, problem.kind) for name, problem in found]
-        click.echo(
-            f"what is wrong is made again by 'energywh dataset {bad[0]}'{' with all its options' if unknown else ''}",
-            err=True,
-        )
+    bad = [(name, problem.kind) for name, problem in found if problem.kind != "foreign"]
+    mended = [name for name, kind in bad if kind != "stray"]
+    if mended and not as_json:
+        asked = " with all its options" if (mended[0], "manifest") in bad else ""
+        click.echo(f"what is wrong is made again by 'energywh dataset {mended[0]}'{asked}", err=True)
     return 1 if bad else 0
 
 
@@ -222,4 +222,4 @@ def _print_problems(name: str, problems: Iterable[Any]) -> None:
     for problem in problems:
         click.echo(f"{name}: {problem.file}: {problem.text}")
         wrong += problem.kind != "foreign"
-    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file is as it was made'}")
+    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file of it is as it was made'}")

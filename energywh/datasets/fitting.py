@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.asking import ask, sql_error
+from energywh.datasets.cut import few
 from energywh.datasets.frame import Axis
 from energywh.datasets.scaling import By, Choice, Kind, Scaler
 from energywh.datasets.source import HOUR, REGION, Bound, as_names
 from energywh.datasets.splits import Shape
 from energywh.durations import hour_time
-from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
+from energywh.errors import NoTrainValueError, UnknownNameError, UsageError, did_you_mean
 from energywh.models.statements import identifier, text, timestamp
 from energywh.notice import warn
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SKEWED = 1.0  # skewness over which log="auto" takes the logarithm; that of an exponential distribution is 2
-LEVELS = 2**32  # parts of the range that moments add up: their cubes, of 2^31 rows, still fit 128 bits
+LEVELS = 2**31  # parts of the range that moments add up: a square fits 64 bits, which are fast, and a sum of cubes 128
+FAR = 50.0  # standard deviations from the mean at which a single value makes the scale of a column
 MOMENT_COLUMNS = 32  # at once: DuckDB holds the values of a column, as they are needed twice
 QUARTILE_COLUMNS = 16  # at once, as DuckDB holds all values of a column while it looks for them
 LEFT_ALONE = re.compile(r"(^|_)(sin|cos)(_|$)|^is_|(^|_)(flag|mask)$")
@@ -120,7 +122,7 @@ def fit(
 
     Raises:
         UnknownNameError, UsageError: a column for ``log`` that there is not, or that is negative or left alone.
-        WindowError: a column with values somewhere, but none in ``hours``.
+        NoTrainValueError: a column with values somewhere, but none in ``hours``.
     """
     columns = known.columns
     alone = _left_alone(connection, source, columns)
@@ -131,7 +133,7 @@ def fit(
     ask_for = _Asking(connection, source, hours)
     regions = tuple(dict.fromkeys(hours.regions))
     needed = measured if chosen.kind != "none" or auto else named
-    moments = ask_for.moments(needed)
+    moments = ask_for.moments(needed, third=auto)
     heard = {name: pooled([moments[region, name] for region in regions]) for name in needed}
     log = tuple(name for name in needed if _skewed(moments, heard, regions, name, chosen.by)) if auto else named
     for name in log:
@@ -146,6 +148,8 @@ def fit(
     scaled = measured if chosen.kind != "none" else ()
     same = tuple(name for name in scaled if _constant(moments, heard, regions, name, chosen.by))
     _report(known, regions, scaled, same, moments, heard, chosen.by)
+    if chosen.kind in ("zscore", "minmax"):
+        _report_far(scaled, regions, moments, heard, chosen.by)
 
     rows: tuple[str | None, ...] = regions if chosen.by == "region" else (None,)
     quartiles = ask_for.quartiles(measured, log, chosen.by) if chosen.kind == "robust" else {}
@@ -256,10 +260,7 @@ def _report(
     told = known.heard()
     told_of = {name for _, name in told}
     if unheard := [name for name in measured if not heard[name].count and name in told_of]:
-        raise WindowError(
-            f"{', '.join(unheard)} cannot be scaled: no value at all in the train part, though later or elsewhere; "
-            "leave it out of the features, or move the split"
-        )
+        raise NoTrainValueError(unheard)
     if same:
         where = "in the train part" if by == "global" else "within any region of the train part"
         warn(f"{', '.join(same)} does not vary {where}: moved to 0, and not divided")
@@ -272,6 +273,28 @@ def _report(
         warn(f"no value in the train part, so scaled by the statistics of all regions: {shown}")
 
 
+def _report_far(
+    scaled: Sequence[str],
+    regions: Sequence[str],
+    moments: Mapping[tuple[str, str], Moments],
+    heard: Mapping[str, Moments],
+    by: By,
+) -> None:
+    """Warn of columns whose scale is that of a single value."""
+    far: dict[str, list[str]] = {}
+    for name in scaled:
+        parts = [(region, moments[region, name]) for region in regions] if by == "region" else [("all", heard[name])]
+        for region, part in parts:
+            if max(part.high - part.mean, part.mean - part.low) > FAR * part.deviation > 0:
+                far.setdefault(region, []).append(name)
+    if far:
+        shown = "; ".join(f"of {region} {few(names, 6)}" for region, names in far.items())
+        warn(
+            f"values more than {FAR:g} standard deviations from the mean of train: {shown}. Single values make their "
+            "scale, and all others stand close together: take kind 'robust', or leave out the column or the time"
+        )
+
+
 class _Asking:
     """Asks the source about the hours of train."""
 
@@ -280,21 +303,24 @@ class _Asking:
         self._source = source
         self._hours = hours
 
-    def moments(self, columns: Sequence[str], *, logged: bool = False) -> dict[tuple[str, str], Moments]:
-        """Return the moments of each column in each region, of its logarithm if ``logged``."""
+    def moments(
+        self, columns: Sequence[str], *, logged: bool = False, third: bool = False
+    ) -> dict[tuple[str, str], Moments]:
+        """Return the moments of each column in each region, of its logarithm if ``logged``; the third if asked for."""
         found = {(region, name): Moments() for region in self._hours.regions for name in columns}
         for low in range(0, len(columns), MOMENT_COLUMNS):
-            found |= self._some_moments(columns[low : low + MOMENT_COLUMNS], columns if logged else ())
+            found |= self._some_moments(columns[low : low + MOMENT_COLUMNS], columns if logged else (), third)
         return found
 
-    def _some_moments(self, columns: Sequence[str], log: Sequence[str]) -> dict[tuple[str, str], Moments]:
+    def _some_moments(self, columns: Sequence[str], log: Sequence[str], third: bool) -> dict[tuple[str, str], Moments]:
         places = range(len(columns))
+        cubes = "sum(q{0} * q{0} * CAST(q{0} AS HUGEINT))" if third else "0"
         limits = ", ".join(f"min(c{i}) AS low{i}, max(c{i}) AS high{i}" for i in places)
         levels = ", ".join(
-            f"CAST(round((c{i} - low{i}) / nullif(high{i} - low{i}, 0) * {LEVELS}) AS HUGEINT) AS q{i}" for i in places
+            f"CAST(round((c{i} - low{i}) / nullif(high{i} - low{i}, 0) * {LEVELS}) AS BIGINT) AS q{i}" for i in places
         )
         sums = ", ".join(
-            f"count(c{i}), any_value(low{i}), any_value(high{i}), sum(q{i}), sum(q{i} * q{i}), sum(q{i} * q{i} * q{i})"
+            f"count(c{i}), any_value(low{i}), any_value(high{i}), sum(q{i}), sum(q{i} * q{i}), {cubes.format(i)}"
             for i in places
         )
         rows = self._rows(
@@ -372,9 +398,9 @@ def _moments(
     """Return the moments from the sums of levels, of their squares and cubes; exact until the last step."""
     if low is None or high is None:
         return Moments()
-    if one is None or two is None or three is None:
+    if one is None or two is None:
         return Moments(count, low, high, low)
-    one, two, three = int(one), int(two), int(three)
+    one, two, three = int(one), int(two), int(three or 0)
     unit = (high - low) / LEVELS
     second = Fraction(count * two - one * one, count**2)
     third = Fraction(count**2 * three - 3 * count * one * two + 2 * one**3, count**3)

@@ -120,7 +120,8 @@ def load_dataset(
     and, for the newest hours as the model knows them, with the warehouse:
 
         dataset = energywh.load_dataset("day-ahead")
-        wh.context(scaler=dataset.scaler, features=dataset["train"].columns)
+        train = dataset["train"]
+        wh.context(train.length, train.regions, features=train.columns, scaler=dataset.scaler)
 
     Values have the dtype they were stored with. Neither DuckDB nor Arrow is imported, and with ``as_="numpy"`` no MLX.
 
@@ -177,10 +178,10 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
     if given.exists():
         return given
     names = sorted(file.parent.name for file in folder.glob(f"[!.]*/{FILE}"))
-    near = did_you_mean(str(given), names) or (f"; it has {', '.join(names)}" if names else "")
-    raise UnknownNameError(
-        f"no dataset in {folder} is named '{given}'{near}; make it with 'energywh dataset {given}', or give its path"
+    near = did_you_mean(str(given), names) or (
+        f"; it has {', '.join(names)}" if names else "; make one with 'energywh dataset', or give a path"
     )
+    raise UnknownNameError(f"no dataset in {folder} is named '{given}'{near}")
 
 
 def _load(folder: Path, manifest: Manifest, as_: Kind, on_disk: bool, check: bool) -> Dataset:

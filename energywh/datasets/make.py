@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ class Made:
     """
 
     folder: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     written: tuple[str, ...]
     reused: tuple[str, ...]
     damaged: tuple[Problem, ...]
@@ -108,6 +108,12 @@ def make_dataset(
         put_back(folder)
         before = _manifest(folder, name, must=request is None)
         existing = Existing(folder, before, trusted=not full)
+        if existing.stray:
+            raise StorageError(
+                f"{folder / existing.stray[0]} was not made with the dataset, and who reads its folder reads it too: "
+                "move it away, and run this again"
+            )
+        again = request is None
         if request is None:
             assert before is not None
             request = before.request
@@ -116,6 +122,8 @@ def make_dataset(
         plan = make_plan(connection, **plan_arguments(request))
         request = msgspec.structs.replace(request, source=plan.source.model or request.source)
         origin = origin_of(connection, plan.source, version)
+        if again and before is not None and not _same_moment(before.provenance, origin.provenance):
+            raise UsageError(_other_moment(name, before.provenance, origin.provenance))
         differs = () if before is None else tuple(differences(request, before.request))
         done = partial(_made, folder, existing, differs, began)
 
@@ -193,11 +201,24 @@ def _manifest(folder: Path, name: str, *, must: bool) -> Manifest | None:
 
 def _same_warehouse(one: Provenance, other: Provenance) -> bool:
     """Say whether the same energywh makes the same of both."""
-    return one.models == other.models and one.energywh == other.energywh and _same_moment(one, other)
+    made_by = (one.energywh, one.pyarrow) == (other.energywh, other.pyarrow)
+    return one.models == other.models and made_by and _same_moment(one, other)
 
 
 def _same_moment(one: Provenance, other: Provenance) -> bool:
     return (one.as_of, one.knowledge) == (other.as_of, other.knowledge)
+
+
+def _other_moment(name: str, made_of: Provenance, offered: Provenance) -> str:
+    """Say that a dataset would come to know more, or less, than it was made with."""
+    then, now = (
+        f"{each.version}, which holds what was known at {each.as_of}" if each.as_of else f"{each.version}, as known now"
+        for each in (made_of, offered)
+    )
+    return (
+        f"dataset {name} was made of {then}, and would be made of {now}: give --version as before, or all its options "
+        "to have it made of the other"
+    )
 
 
 def _as_before(before: Manifest, task: Task, section: Section, kept: Mapping[str, File]) -> Filled:

@@ -106,7 +106,7 @@ class Provenance(msgspec.Struct, frozen=True):
         as_of, knowledge: of a version built as of a moment, that moment (UTC), and what counted as known.
         models: of each model that was read, directly or not, the hashes of its SQL, and the digest of its rows.
         staging: of each dataset of staging, its newest landing and hour.
-        energywh: version of energywh.
+        energywh, pyarrow: releases of what made the files.
     """
 
     version: str
@@ -115,6 +115,7 @@ class Provenance(msgspec.Struct, frozen=True):
     models: dict[str, dict[str, str]]
     staging: dict[str, dict[str, Any]]
     energywh: str
+    pyarrow: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -18,7 +18,8 @@ from energywh.datasets.scaling import Scaler
 from energywh.datasets.source import Bound, as_names, bind, lookahead, lookback, told_by
 from energywh.datasets.splits import Shape
 from energywh.durations import hour_number, parse_hour
-from energywh.errors import UsageError
+from energywh.errors import NoTrainValueError, UsageError
+from energywh.notice import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,6 +61,7 @@ class Plan:
         wanted: rows and columns; ``wanted.future`` is empty where all columns known ahead are features as well.
         ahead: columns known ahead.
         ahead_named: they were named, so that gaps="drop" must not miss one.
+        features_named: the features were named, so that none may be left out.
         cuts: first hour of every part but the first, since 1970.
         free: hours left free before every cut.
         holdout: regions with windows in the last part alone.
@@ -75,12 +77,29 @@ class Plan:
     cuts: tuple[int, ...]
     free: int
     holdout: tuple[str, ...]
+    features_named: bool
 
     def ahead_of(self, frame: Frame) -> Ahead:
         """Return the columns known ahead, where ``frame`` has them."""
         if self.wanted.future:
             return Ahead(frame.future, None)
         return Ahead(frame.features, [self.wanted.features.index(name) for name in self.ahead])
+
+    def without(self, error: NoTrainValueError) -> Plan:
+        """Return it without the features that train has no value to scale by, with a warning.
+
+        Raises:
+            NoTrainValueError: one of them was named, is a target, or nothing is left.
+        """
+        left = tuple(name for name in self.wanted.features if name not in error.columns)
+        if self.features_named or self.ahead_named or not left or set(error.columns) & set(self.wanted.targets):
+            raise error
+        warn(
+            f"{', '.join(error.columns)} left out of the features: no value in the train part to scale by, though "
+            "later or elsewhere"
+        )
+        ahead = tuple(name for name in self.ahead if name in left)
+        return replace(self, wanted=replace(self.wanted, features=left), ahead=ahead)
 
 
 def make_plan(
@@ -136,7 +155,19 @@ def make_plan(
     cuts = tuple(as_hour(moment, "a split") for moment in as_moments(splits))
     free = left_free(connection, bound, wanted.columns, purge, overlap) if cuts or purge is not None else 0
     held_out = named_regions(holdout, "holdout") or ()
-    return Plan(bound, shape, wanted, known, future is not None, gaps, overlap, cuts, free, held_out)
+    return Plan(
+        source=bound,
+        shape=shape,
+        wanted=wanted,
+        ahead=known,
+        ahead_named=future is not None,
+        gaps=gaps,
+        overlap=overlap,
+        cuts=cuts,
+        free=free,
+        holdout=held_out,
+        features_named=features is not None,
+    )
 
 
 def as_moments(splits: Moment | Sequence[Moment] | None) -> Sequence[Moment]:

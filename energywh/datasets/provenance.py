@@ -41,6 +41,8 @@ class Origin:
 
 def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str) -> Origin:
     """Return where the rows of ``source`` come from, in the ``version`` that is open."""
+    import pyarrow
+
     read, certain = tables_read(connection, source)
     about_regions = aggregates_table(connection)
     models = _models(connection, [*read, *([about_regions] if about_regions else [])])
@@ -52,6 +54,7 @@ def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str
         models=models,
         staging=_staging(connection, list(models)),
         energywh=energywh.__version__,
+        pyarrow=pyarrow.__version__,
     )
     known = certain and all(name in models for name in read)
     shape = ask(connection, f"SELECT * FROM {source.sql} AS source")

@@ -16,6 +16,7 @@ class Existing:
 
     Attributes:
         damaged: what is wrong with its files.
+        stray: files among its Parquet that were not made with it.
     """
 
     def __init__(self, folder: Path, manifest: Manifest | None, *, trusted: bool) -> None:
@@ -29,7 +30,8 @@ class Existing:
         self._trusted = trusted
         self._folder = folder
         problems = verify(folder) if (folder / FILE).exists() else []
-        self.damaged: list[Problem] = [problem for problem in problems if problem.kind != "foreign"]
+        self.damaged: list[Problem] = [problem for problem in problems if problem.kind not in ("foreign", "stray")]
+        self.stray = [problem.file for problem in problems if problem.kind == "stray"]
         self._foreign = [problem.file for problem in problems if problem.kind == "foreign"]
 
     def kept(self, made_of: Mapping[str, str]) -> dict[str, File]:

@@ -22,8 +22,8 @@ For a column c and a region r (or, with by="global", for all regions alike) a va
 The hours measured are those of the inputs and targets of the train windows and no others: none after the end of
 train, none in the purge before the split, none that a gap or the stride leaves out of every window.
 
-Statistics do not depend on the order of rows, and so not on threads: moments add up whole 2^-32 parts of the
-range of a column in a region (a mean is within 2^-33 of it, about 1e-10), regions are added exactly, and the results
+Statistics do not depend on the order of rows, and so not on threads: moments add up whole 2^-31 parts of the
+range of a column in a region (a mean is within 2^-32 of it, about 2e-10), regions are added exactly, and the results
 are rounded to 9 significant digits. The same data make the same JSON, to the byte.
 """
 

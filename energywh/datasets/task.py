@@ -25,6 +25,7 @@ from energywh.datasets.source import Bound
 from energywh.datasets.stored import SUFFIXES, Form, months
 from energywh.datasets.survey import survey_by_sql
 from energywh.durations import hour_number
+from energywh.errors import NoTrainValueError
 from energywh.models.meta import unit_of
 from energywh.models.months import next_month, start_of
 
@@ -149,7 +150,10 @@ def plan_task(
     if scaler is None and isinstance(asked, scaling.Choice):
         on_step("measuring statistics", 0, 1)
         hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
-        scaler = fitting.fit(connection, plan.source, survey, hours, asked)
+        try:
+            scaler = fitting.fit(connection, plan.source, survey, hours, asked)
+        except NoTrainValueError as error:
+            return plan_task(connection, request, plan.without(error), origin, before, on_step)
     if scaler is not None:
         for region in dict.fromkeys(region for section in task.sections for region in section.regions):
             scaler.table(plan.wanted.columns, region)  # says what it cannot scale, before hours of work

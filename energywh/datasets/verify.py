@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from energywh.errors import CorruptError
 
 THREADS = 2  # hashing lets other threads run; more only make a disk seek
 
+_OURS = re.compile(r"[^/]+\.(safetensors|npz|h5)|[^/]+/\d{4}-\d\d\.parquet")  # where no manifest names them
+
 OnFile = Callable[[str, int, int], None]  # name of a file, bytes looked at so far, bytes in all
-Kind = Literal["manifest", "missing", "size", "content", "unreadable", "foreign"]
+Kind = Literal["manifest", "missing", "size", "content", "unreadable", "stray", "foreign"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Problem:
     Attributes:
         file: path below the folder.
         kind: "manifest" is damaged or does not have the digest that it says; a file is "missing", or has another
-            "size" or "content", or is "unreadable", or is "foreign": not one that was made with the dataset.
+            "size" or "content", or is "unreadable"; or it was not made with the dataset, and is "stray" among its
+            Parquet, where it would be read with it, or only "foreign".
         text: the same for people, without the file's name.
     """
 
@@ -47,7 +51,9 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
     try:
         manifest = Manifest.read(path)
     except CorruptError:
-        return [Problem(FILE, "manifest", "it is damaged, or no manifest of a dataset")]
+        damaged = Problem(FILE, "manifest", "it is damaged, or no manifest of a dataset")
+        foreign = sorted(name for name in _names(path) if name != FILE and not _OURS.fullmatch(name))
+        return [damaged, *(_foreign(name) for name in foreign)]
     problems = []
     if manifest.measured() != manifest.digest:
         problems.append(Problem(FILE, "manifest", "its content has another digest than it says: it was changed"))
@@ -63,7 +69,18 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
                 on_file(name, done, total)
     known = {FILE, *manifest.files}
     foreign = sorted(name for name in _names(path) if name not in known)
-    return problems + [Problem(name, "foreign", "it was not made with the dataset") for name in foreign]
+    return problems + [_unknown(manifest, name) for name in foreign]
+
+
+def _unknown(manifest: Manifest, name: str) -> Problem:
+    """Return what is to be said of a file that the manifest does not name."""
+    if name.startswith(tuple(f"{split.name}/" for split in manifest.splits)):
+        return Problem(name, "stray", "it was not made with the dataset, and is read with it: move it away")
+    return _foreign(name)
+
+
+def _foreign(name: str) -> Problem:
+    return Problem(name, "foreign", "it was not made with the dataset")
 
 
 def _look(folder: Path, name: str, told: File) -> Problem | None:

@@ -53,7 +53,7 @@ from energywh.datasets.plan import (
 )
 from energywh.datasets.source import Bound
 from energywh.datasets.survey import survey_of
-from energywh.errors import UsageError
+from energywh.errors import NoTrainValueError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -351,12 +351,17 @@ def cut_windows(
         until=until,
         holdout=holdout,
     )
-    frame = load(connection, plan.source, plan.wanted, wide, streamed=memory != "ram")
-    survey = survey_of(frame, plan)
-    parts = find_parts(survey, plan)
-    if isinstance(normalization, scaling.Choice):
-        hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
-        normalization = fitting.fit(connection, plan.source, survey, hours, normalization)
+    while True:
+        frame = load(connection, plan.source, plan.wanted, wide, streamed=memory != "ram")
+        survey = survey_of(frame, plan)
+        parts = find_parts(survey, plan)
+        try:
+            if isinstance(normalization, scaling.Choice):
+                hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
+                normalization = fitting.fit(connection, plan.source, survey, hours, normalization)
+            break
+        except NoTrainValueError as error:
+            plan = plan.without(error)
     if normalization is not None:
         frame = scaling.scaled(frame, normalization, library if narrow else None)
     made = tuple(

@@ -92,8 +92,8 @@ def test_datasets_are_listed_and_verified(home: Path) -> None:
     (listed, _) = json.loads(run(home, "list", "--json").stdout)
     assert (listed["name"], listed["windows"]) == ("ahead", {"train": 74, "valid": 32, "test": 58})
     assert run(home, "verify").stdout.splitlines() == [
-        "ahead: every file is as it was made",
-        "behind: every file is as it was made",
+        "ahead: every file of it is as it was made",
+        "behind: every file of it is as it was made",
     ]
     (home / "datasets" / "behind" / "train.safetensors").write_bytes(b"")
     (home / "datasets" / "ahead" / "notes.txt").write_text("mine")

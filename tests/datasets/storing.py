@@ -11,7 +11,7 @@ from energywh.datasets.scaling import Scaler
 from energywh.datasets.stored import SUFFIXES, Form, Part, months, split_of, write_matrix, write_month
 from energywh.datasets.windows import Windows
 
-PROVENANCE = Provenance("energy-1", None, None, {}, {}, "0.1.0")
+PROVENANCE = Provenance("energy-1", None, None, {}, {}, "0.1.0", "26.0.0")
 
 
 def part_of(

@@ -220,7 +220,7 @@ def test_a_dataset_is_found_by_its_name_in_the_home(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "day-ahead").mkdir()  # is no dataset
     assert loaded.find_dataset("day-ahead") == folder
-    with pytest.raises(UnknownNameError, match=r"named 'day-ahed'; did you mean day-ahead\?; make it with"):
+    with pytest.raises(UnknownNameError, match=r"named 'day-ahed'; did you mean day-ahead\?"):
         energywh.load_dataset("day-ahed")
     with pytest.raises(StorageError, match=r"other holds no stored dataset: dataset.json is missing; make one with"):
         energywh.load_dataset(tmp_path / "other")

@@ -91,7 +91,7 @@ def inodes(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=30)
 @given(rows=histories(), later=histories(), asked=arguments)
 def test_a_dataset_holds_the_windows_asked_for_whatever_it_was_made_from(
     rows: Rows, later: Rows, asked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
@@ -251,6 +251,53 @@ def test_a_damaged_file_is_named_and_made_again(home: Home) -> None:
     }
     assert again.written == ("train/2023-02.parquet", "valid.safetensors")
     assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
+
+
+def test_a_stray_file_among_its_parquet_is_refused_before_it_is_read_for_the_datasets_own(home: Home) -> None:
+    made = make(home, **ASKED)
+    stray = made.folder / "train" / "zz.parquet"
+    stray.write_bytes((made.folder / "train" / "2023-01.parquet").read_bytes())
+    assert [(problem.file, problem.kind) for problem in verify(made.folder)] == [("train/zz.parquet", "stray")]
+    with pytest.raises(StorageError, match=r"train/zz.parquet was not made with the dataset.*move it away"):
+        make(home)
+
+
+def test_a_damaged_manifest_costs_nobody_else_a_file(home: Home) -> None:
+    made = make(home, **ASKED)
+    wanted = contents(made.folder)
+    (made.folder / "notes.txt").write_text("mine")
+    (made.folder / "dataset.json").write_text("{")
+    make(home, **ASKED)
+    assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
+
+
+def test_what_was_known_once_does_not_become_what_is_known_now_without_a_word(home: Home) -> None:
+    publish_demo(
+        home, number=2, then=["UPDATE energywh.version SET as_of_utc = '2023-04-01 06:00', knowledge = 'landed'"]
+    )
+    make(home, **ASKED)
+    publish_demo(home, hours=24 * 100, number=3)
+    with pytest.raises(
+        UsageError, match=r"made of energy-20240101T000000Z-2, which holds what was known at 2023-04-01"
+    ):
+        make(home)
+    assert make(home, **ASKED).manifest.provenance.as_of is None
+
+
+def test_a_feature_without_a_value_in_train_is_left_out_with_a_note_unless_it_is_named(home: Home) -> None:
+    late = "SELECT *, CASE WHEN hour_utc >= '2023-03-01' THEN demand_mwh END AS level FROM features.hourly"
+    with pytest.warns(UserWarning, match="level left out of the features: no value in the train part"):
+        made = make(home, source=late, **ASKED)
+    columns = ["demand_mwh", "hour_sin", "is_midnight"]
+    assert [column.name for column in made.manifest.columns] == columns
+    assert not make(home).changed
+    with energywh.open(home.path) as warehouse:
+        asked = ASKED | {"target": "demand_mwh", "as_": "numpy"}
+        with pytest.warns(UserWarning, match="level left out"):
+            train, *_ = warehouse.windows(late, **asked)
+        assert list(train.columns) == columns
+        with pytest.raises(WindowError, match="level cannot be scaled: no value at all in the train part"):
+            warehouse.windows(late, **asked, features=["hour_sin", "level"])
 
 
 @pytest.mark.parametrize("change", [('"train": 0', '"train": 7'), ('"length": 48', '"length": 24'), ("{", "")])

@@ -253,6 +253,18 @@ def test_a_region_without_a_column_in_train_is_scaled_as_all_regions_are() -> No
         assert (train.frame.features.values[:, 0] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["zscore", "minmax"])
+def test_a_single_value_that_makes_the_scale_of_a_column_is_pointed_out(kind: Any) -> None:
+    rows = drawn(8, 5000)
+    rows["BPAT", EPOCH_HOUR + 40] = (2_147_480_000.0, 90.0)
+    with table_of(rows) as connection:
+        with pytest.warns(UserWarning, match=r"more than 50 standard deviations .* of BPAT x\. .*'robust'"):
+            parts_of(connection, 4000, normalize=kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parts_of(connection, 4000, normalize="robust")
+
+
 def test_a_region_with_no_window_in_train_can_be_scaled_only_as_all_are() -> None:
     rows = drawn(6, 200) | {("ERCO", hour): pair for (region, hour), pair in drawn(7, 200).items() if region == "CISO"}
     rows = {key: pair for key, pair in rows.items() if key[0] != "ERCO" or key[1] >= EPOCH_HOUR + 150}
