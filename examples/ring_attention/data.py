@@ -8,7 +8,7 @@ day ahead, and all of them train the model at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import mlx.core as mx
@@ -16,8 +16,6 @@ import numpy as np
 
 import energywh
 from energywh.datasets.windows import Windows
-
-LOOK_BACK = 168  # hours that the query reaches back
 
 QUERY = """
 select
@@ -55,7 +53,7 @@ INPUTS = len(KNOWN) + len(CALENDAR) + len(KNOWN)  # with a mark for each that sa
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of each region's demand and temperature, from the hours before the test alone."""
+    """Mean and standard deviation of each region's demand and temperature, from the hours of train alone."""
 
     regions: tuple[str, ...]
     mean: np.ndarray  # (regions, known columns)
@@ -101,12 +99,12 @@ def load(
             target=TARGETS,
             length=length,
             stride=stride,
-            splits=test_since,
-            purge=LOOK_BACK,
+            splits=test_since,  # with as many hours free before it as the repair of demand looks ahead
         )[part]
         for part, stride in enumerate((24, length // 2))
     )
-    return train, test, scale_before(warehouse, train.regions, test_since - timedelta(hours=LOOK_BACK)), test_since
+    end = train.starts["hour_utc"].max() + length + 1  # of its last targets
+    return train, test, scale_before(warehouse, train.regions, end.item()), test_since
 
 
 def scale_before(warehouse: energywh.Warehouse, regions: tuple[str, ...], end: datetime) -> Scale:

@@ -86,7 +86,7 @@ SELECT
 FROM normalized.grid;
 INSERT INTO energywh.model (name, materialized, grain, time_column, lookahead_hours, lookback_hours) VALUES
     ('normalized.region', 'table', ['region'], NULL, 0, 0),
-    ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0),
+    ('normalized.grid', 'table', ['region', 'hour_utc'], 'hour_utc', 168, 0),  -- as repaired demand looks ahead
     ('features.calendar', 'table', ['region', 'hour_utc'], 'hour_utc', 0, 0);
 """
 CHANGED = "2023-02-10"  # from here on, other values
@@ -120,6 +120,22 @@ def test_what_the_model_is_told_comes_from_a_day_before_and_its_scale_from_befor
     assert inputs == other_inputs
     assert scale == other_scale
     assert last != other_last
+
+
+def test_nothing_of_train_is_computed_from_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = of_the_example("data", monkeypatch)
+    # A test of 288 hours takes 300 more before it for its first window, and 168 are kept free before these.
+    since, free = datetime.fromisoformat("2023-02-08"), "2023-01-19 12:00"
+    changed = f"UPDATE normalized.grid SET demand_clean_mwh = 7 WHERE hour_utc >= '{free}'"
+    scales = []
+    for number, statements in enumerate(([], [changed])):
+        home = Home(tmp_path / str(number))
+        publish(home, [GRID, *statements])
+        with energywh.open(home.path) as warehouse, pytest.warns(UserWarning, match="train gives up"):
+            train, test, scale, _ = data.load(warehouse, None, 300, since)
+        assert train.starts["hour_utc"].max() + 300 < np.datetime64(free) == test.starts["hour_utc"].min() - 168
+        scales.append((scale.mean.tolist(), scale.deviation.tolist()))
+    assert scales[0] == scales[1]
 
 
 SMALL = ("--length", "101", "--steps", "5", "--batch", "3", "--width", "8", "--heads", "2", "--block", "32")
