@@ -74,7 +74,9 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
 
 def _unknown(manifest: Manifest, name: str) -> Problem:
     """Return what is to be said of a file that the manifest does not name."""
-    if name.startswith(tuple(f"{split.name}/" for split in manifest.splits)):
+    # Readers of a folder of Parquet pass over names that begin so, as those that file managers leave.
+    hidden = Path(name).name.startswith((".", "_"))
+    if name.startswith(tuple(f"{split.name}/" for split in manifest.splits)) and not hidden:
         return Problem(name, "stray", "it was not made with the dataset, and is read with it: move it away")
     return _foreign(name)
 

@@ -362,6 +362,7 @@ def cut_windows(
             break
         except NoTrainValueError as error:
             plan = plan.without(error)
+            del frame  # before it is loaded again: two of them might be more than memory holds
     if normalization is not None:
         frame = scaling.scaled(frame, normalization, library if narrow else None)
     made = tuple(

@@ -257,7 +257,9 @@ def test_a_stray_file_among_its_parquet_is_refused_before_it_is_read_for_the_dat
     made = make(home, **ASKED)
     stray = made.folder / "train" / "zz.parquet"
     stray.write_bytes((made.folder / "train" / "2023-01.parquet").read_bytes())
-    assert [(problem.file, problem.kind) for problem in verify(made.folder)] == [("train/zz.parquet", "stray")]
+    (made.folder / "train" / ".DS_Store").write_bytes(b"of a file manager")
+    found = {problem.file: problem.kind for problem in verify(made.folder)}
+    assert found == {"train/zz.parquet": "stray", "train/.DS_Store": "foreign"}
     with pytest.raises(StorageError, match=r"train/zz.parquet was not made with the dataset.*move it away"):
         make(home)
 
