@@ -8,14 +8,14 @@ __version__ = "0.1.0"
 __all__ = ["EnergywhError", "Warehouse", "__version__", "load_dataset", "open"]
 
 if TYPE_CHECKING:
-    from energywh.datasets.loaded import load_dataset
+    from energywh.datasets.stored.reader import load_dataset
     from energywh.errors import EnergywhError
     from energywh.warehouse import Warehouse, open
 
 _LAZY = {
     "open": "energywh.warehouse",
     "Warehouse": "energywh.warehouse",
-    "load_dataset": "energywh.datasets.loaded",
+    "load_dataset": "energywh.datasets.stored.reader",
     "EnergywhError": "energywh.errors",
 }
 

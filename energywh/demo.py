@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from energywh.config.settings import Settings, load, url_variable
+from energywh.core.paths import Home
 from energywh.errors import EnergywhError, UsageError
-from energywh.home import Home
-from energywh.settings import Settings, load, url_variable
 from energywh.sources import source_options, sources
 
 DATASETS = ("eia", "caiso.load", "caiso.renewable", "caiso.price_dam", "open_meteo")
@@ -147,8 +147,8 @@ def _timed(on_step: Callable[[Step], None], title: str, work: Callable[[], list[
 
 
 def _sync(settings: Settings) -> list[str]:
-    from energywh.sync.run import sync
-    from energywh.sync.select import parse_selection
+    from energywh.sync.runner import sync
+    from energywh.sync.selection import parse_selection
 
     selection = parse_selection(DATASETS, since=SINCE, until=UNTIL, regions=REGIONS)
     result = sync(settings, selection)
@@ -164,9 +164,9 @@ def _sync(settings: Settings) -> list[str]:
 
 
 def _build(settings: Settings) -> list[str]:
-    from energywh.models.build import BuildOptions, build
-    from energywh.models.catalog import read_catalog
-    from energywh.openlineage import Target
+    from energywh.integrations.openlineage import Target
+    from energywh.models.build.runner import BuildOptions, build
+    from energywh.models.catalog.catalog import read_catalog
 
     report = build(settings.home, options=BuildOptions.of(settings), events=Target.of(settings))
     lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
@@ -178,7 +178,7 @@ def _build(settings: Settings) -> list[str]:
 
 
 def _export(home: Home) -> list[str]:
-    from energywh.datasets.export import export_models
+    from energywh.datasets.parquet_export import export_models
     from energywh.warehouse import Warehouse
 
     with Warehouse(home) as warehouse:
@@ -192,7 +192,7 @@ def _export(home: Home) -> list[str]:
 
 
 def _ask(home: Home) -> list[str]:
-    from energywh.datasets.answers import write_stream
+    from energywh.cli.query_output import write_stream
     from energywh.warehouse import Warehouse
 
     lines: list[str] = []

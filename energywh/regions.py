@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+from energywh.core.paths import sql_dir
 from energywh.errors import UnknownNameError, did_you_mean
-from energywh.home import sql_dir
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from energywh.asking import ask
-from energywh.database import DEFAULT_WAIT_SECONDS, OnWait, connect
+from energywh.config.settings import resolve_home
+from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, connect
+from energywh.core.paths import Home
+from energywh.core.query import ask
+from energywh.core.sql_text import identifier, text
 from energywh.errors import StorageError, UsageError, did_you_mean
-from energywh.home import Home
-from energywh.models.project import SEEDS, shipped_schemas
-from energywh.models.statements import identifier, text
-from energywh.settings import resolve_home
+from energywh.models.project.project import SEEDS, shipped_schemas
 
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.datasets.arrays import DType, Kind
-    from energywh.datasets.context import Context, Scales
-    from energywh.datasets.folds import FoldOptions, Folds
-    from energywh.datasets.make import Made
-    from energywh.datasets.plan import Moment, Normalize, Options
-    from energywh.datasets.request import DatasetOptions
-    from energywh.datasets.task import OnStep
-    from energywh.datasets.windows import Windows
-    from energywh.models.asof import Knowledge
+    from energywh.datasets.stored.request import DatasetOptions
+    from energywh.datasets.stored.task import OnStep
+    from energywh.datasets.stored.writer import Made
+    from energywh.datasets.windows.backends import DType, Kind
+    from energywh.datasets.windows.folds import FoldOptions, Folds
+    from energywh.datasets.windows.latest import Context, Scales
+    from energywh.datasets.windows.plan import Moment, Normalize, Options
+    from energywh.datasets.windows.windows import Windows
+    from energywh.models.build.as_of import Knowledge
 
 
 def open(
@@ -144,7 +144,7 @@ class Warehouse:
             StorageError: there is no staging database, or it cannot be read.
             LockedError: another process still held it after ``wait_seconds``.
         """
-        from energywh.models.staging import attach_read_only
+        from energywh.models.build.staging import attach_read_only
 
         if self.connection.execute("FROM duckdb_databases() WHERE database_name = 'staging'").fetchall():
             return
@@ -191,7 +191,7 @@ class Warehouse:
 
         One query loads (hours x features) float32 of all regions; memory grows with the data, not with the number
         of windows. No window crosses from one region to another. Shapes of a batch are told in
-        `energywh.datasets.windows`.
+        `energywh.datasets.windows.windows`.
 
         Args:
             source: a model, such as "features.hourly", or an SQL query with columns ``region`` and ``hour_utc``.
@@ -253,8 +253,8 @@ class Warehouse:
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
             TypeError: an argument that there is not.
         """
-        from energywh.datasets.plan import Options
-        from energywh.datasets.windows import cut_windows
+        from energywh.datasets.windows.plan import Options
+        from energywh.datasets.windows.windows import cut_windows
 
         _check_options("windows", options, Options)
         return cut_windows(
@@ -287,7 +287,7 @@ class Warehouse:
 
         It holds the windows that `windows` with the same arguments gives, and `energywh.load_dataset` gives them again
         without the warehouse. ``wh.dataset("day-ahead")`` alone asks again what the dataset was made with: only what
-        changed in the warehouse since is written. `energywh.datasets.manifest` tells what the folder holds.
+        changed in the warehouse since is written. `energywh.datasets.stored.manifest` tells what the folder holds.
 
         Args:
             name: letters, digits, "-", "_" and ".".
@@ -308,8 +308,8 @@ class Warehouse:
             StorageError: no room, or a folder that cannot be written to; the dataset is as it was.
             TypeError: an argument that there is not.
         """
-        from energywh.datasets.make import make_dataset
-        from energywh.datasets.request import DatasetOptions, as_request
+        from energywh.datasets.stored.request import DatasetOptions, as_request
+        from energywh.datasets.stored.writer import make_dataset
 
         _check_options("dataset", options, DatasetOptions)
         request = None
@@ -352,7 +352,7 @@ class Warehouse:
         on_progress: Callable[[str], None] | None = None,
         **options: Unpack[FoldOptions],
     ) -> Folds:
-        """Cut rolling-origin folds for a backtest; `energywh.datasets.folds` draws them.
+        """Cut rolling-origin folds for a backtest; `energywh.datasets.windows.folds` draws them.
 
         ``for fold in wh.folds(...)`` gives ``fold.train``, ``fold.test`` and ``fold.origin``. The source is asked once
         and one array is held, whatever the number of folds.
@@ -384,11 +384,11 @@ class Warehouse:
             StorageError: with ``as_of``, there is no staging, or no room; or no room for memory="disk".
             LockedError: with ``as_of``, another process held staging, or built the same, for too long.
         """
-        from energywh.datasets.folds import Folds
+        from energywh.datasets.windows.folds import Folds
 
         known = None
         if as_of is not None:
-            from energywh.datasets.known import known_of
+            from energywh.datasets.windows.as_of_warehouse import known_of
 
             known = known_of(self.home, self._path, self.connection, source, as_of, on_progress)
         return Folds(
@@ -439,7 +439,7 @@ class Warehouse:
             UsageError: wrong SQL or arguments.
             WindowError: no region has that many hours, duplicate hours, a value beyond float16, or MLX missing.
         """
-        from energywh.datasets.context import latest
+        from energywh.datasets.windows.latest import latest
 
         return latest(
             self.connection,
@@ -468,7 +468,7 @@ def _check_options(method: str, given: Iterable[str], known: type) -> None:
 
 def _current(home: Home) -> Path | None:
     """Return the real file of the newest published version, None before the first."""
-    from energywh.models.publish import current_version
+    from energywh.models.versions.publish import current_version
 
     return current_version(home)
 
@@ -502,8 +502,8 @@ def _open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBP
         UnknownNameError: there is no such version.
         StorageError: the file is not a warehouse, or cannot be read.
     """
-    from energywh.models.meta import is_warehouse
-    from energywh.models.versions import find_version
+    from energywh.models.build.state import is_warehouse
+    from energywh.models.versions.records import find_version
 
     path = find_version(home, version)
     connection = connect(path)

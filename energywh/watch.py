@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from energywh.durations import utc_now
+from energywh.config.settings import Settings
+from energywh.core.time import utc_now
 from energywh.errors import EnergywhError
-from energywh.settings import Settings
 
 if TYPE_CHECKING:
-    from energywh.sync.select import Selection
+    from energywh.sync.selection import Selection
 
 Say = Callable[[str], None]
 
@@ -127,7 +127,7 @@ def _round(
 
 
 def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say) -> str:
-    from energywh.sync.run import sync
+    from energywh.sync.runner import sync
 
     stopping.landing = True
     try:
@@ -146,8 +146,8 @@ def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say
 
 
 def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
-    from energywh.models.build import BuildOptions, Listener, build
-    from energywh.openlineage import Target
+    from energywh.integrations.openlineage import Target
+    from energywh.models.build.runner import BuildOptions, Listener, build
 
     class Words(Listener):
         def say(self, message: str) -> None:
@@ -165,8 +165,8 @@ def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
 
 
 def _export(settings: Settings, stopping: Stopping, say: Say) -> str:
-    from energywh.datasets.export import export_models
-    from energywh.interrupt import interruptible
+    from energywh.core.interrupt import interruptible
+    from energywh.datasets.parquet_export import export_models
     from energywh.warehouse import Warehouse
 
     with Warehouse(settings.home) as warehouse, interruptible(warehouse.connection):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from energywh import sources as package
-from energywh.home import sql_dir
-from energywh.models.build import build
-from energywh.models.frontmatter import read_model
+from energywh.core.paths import sql_dir
+from energywh.models.build.runner import build
+from energywh.models.project.front_matter import read_model
 from tests.support.desk import Desk
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import query

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import duckdb
 
-from energywh.models.build import build
-from energywh.models.publish import current_version
+from energywh.models.build.runner import build
+from energywh.models.versions.publish import current_version
 from energywh.simulate.server import Simulator
 from energywh.sync.replay import replay
 from tests.support.desk import Desk

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from energywh.cli import COMMANDS
-from energywh.settings import CORE_OPTIONS
+from energywh.config.settings import CORE_OPTIONS
 from energywh.sources import source_options
 from tests.support.commands_page import options_of, render, subcommands
 

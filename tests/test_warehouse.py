@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 import energywh
-from energywh import settings
+from energywh.config import settings
+from energywh.core.paths import Home
 from energywh.errors import LockedError, StorageError, UnknownNameError, UsageError
-from energywh.home import Home
 from tests.datasets.published import publish_demo
 
 

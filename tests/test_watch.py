@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import parse_span_seconds
+from energywh.core.time import parse_span_seconds
 from energywh.errors import UsageError
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import query
@@ -73,7 +73,7 @@ def test_a_step_that_fails_in_an_unforeseen_way_does_not_end_the_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from energywh import watch
-    from energywh.sync.select import parse_selection
+    from energywh.sync.selection import parse_selection
 
     def burst(*_: object) -> str:
         raise MemoryError

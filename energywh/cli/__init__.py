@@ -15,8 +15,8 @@ import click
 from energywh.errors import EnergywhError, did_you_mean
 
 if TYPE_CHECKING:
-    from energywh.home import Home
-    from energywh.settings import Settings
+    from energywh.config.settings import Settings
+    from energywh.core.paths import Home
 
 # In the order of use, as the help lists them. The summary stands here so that the help imports no command.
 COMMANDS = {
@@ -68,7 +68,7 @@ class Session:
 
     def load(self, overrides: dict[str, Any] | None = None) -> Settings:
         """Load the settings with command-line options laid over them."""
-        from energywh.settings import load
+        from energywh.config.settings import load
 
         self._settings = load(self._home_option, overrides)
         return self._settings

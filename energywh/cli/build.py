@@ -12,8 +12,8 @@ from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     from energywh.cli import Session
-    from energywh.models.build import BuildReport, Listener
-    from energywh.models.materialize import ModelResult
+    from energywh.models.build.materialize import ModelResult
+    from energywh.models.build.runner import BuildReport, Listener
 
 
 @click.command()
@@ -61,9 +61,9 @@ def build(
     for given, option in ((to, "--to"), (knowledge, "--knowledge"), (force, "--force")):
         if given:
             raise UsageError(f"{option} belongs to --as-of TIME --to FILE, which writes a file and publishes nothing")
-    from energywh.models.build import BuildOptions
-    from energywh.models.build import build as build_warehouse
-    from energywh.openlineage import Target
+    from energywh.integrations.openlineage import Target
+    from energywh.models.build.runner import BuildOptions
+    from energywh.models.build.runner import build as build_warehouse
 
     settings = session.load({"build.models": folders or None})
     report = build_warehouse(
@@ -89,9 +89,9 @@ def _build_as_of(
     folders: tuple[str, ...],
 ) -> int:
     """Build as of a time into a file."""
-    from energywh.durations import parse_moment
-    from energywh.models.asof import build_as_of
-    from energywh.models.build import BuildOptions
+    from energywh.core.time import parse_moment
+    from energywh.models.build.as_of import build_as_of
+    from energywh.models.build.runner import BuildOptions
 
     moment = parse_moment(as_of, "--as-of")
     if to is None:
@@ -175,7 +175,7 @@ def model_line(result: ModelResult) -> str:
 
 def progress_listener() -> Listener:
     """Return a listener that prints a line a model, and on a terminal also what is under way."""
-    from energywh.models.build import Listener
+    from energywh.models.build.runner import Listener
 
     class Lines(Listener):
         """Plain lines, for a log."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from energywh.cli import Session
-    from energywh.models.check import Finding
+    from energywh.models.catalog.check import Finding
 
 SHOWN_REGIONS = 6
 SHOWN_VALUES = 8
@@ -60,9 +60,9 @@ def check(
     The exit status is 0 when no rule of severity error is broken, 1 when one is or cannot be run (with --fail-on warn:
     any rule), or when nothing is built yet.
     """
-    from energywh.durations import parse_hour, utc_now
-    from energywh.interrupt import interruptible
-    from energywh.models import check as checking
+    from energywh.core.interrupt import interruptible
+    from energywh.core.time import parse_hour, utc_now
+    from energywh.models.catalog import check as checking
     from energywh.regions import find_respondent
     from energywh.warehouse import Warehouse
 

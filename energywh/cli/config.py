@@ -14,7 +14,7 @@ from energywh.cli import Session
 @click.pass_obj
 def config(session: Session, as_json: bool) -> None:
     """Print every setting, its value, and where it came from. Secrets are masked."""
-    from energywh.settings import describe
+    from energywh.config.settings import describe
 
     rows = list(describe(session.settings))
     if as_json:

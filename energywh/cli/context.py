@@ -10,7 +10,7 @@ import click
 from energywh.cli import Session
 
 if TYPE_CHECKING:
-    from energywh.datasets.context import RegionSummary
+    from energywh.datasets.windows.latest import RegionSummary
 
 
 @click.command()
@@ -32,8 +32,8 @@ def context(
     """
     import dataclasses
 
-    from energywh.datasets.context import summaries
-    from energywh.interrupt import interruptible
+    from energywh.core.interrupt import interruptible
+    from energywh.datasets.windows.latest import summaries
     from energywh.warehouse import Warehouse
 
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):

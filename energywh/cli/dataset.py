@@ -126,8 +126,8 @@ def dataset(
 
 def _make(session: Session, name: str, asked: dict[str, Any] | None, version: str | None, full: bool) -> None:
     """Make a dataset and say what came of it; ``asked`` are the options, None for those it was made with."""
-    from energywh.datasets.request import check_name
-    from energywh.interrupt import interruptible
+    from energywh.core.interrupt import interruptible
+    from energywh.datasets.stored.request import check_name
     from energywh.warehouse import Warehouse
 
     check_name(name)

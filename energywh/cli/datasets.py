@@ -16,9 +16,9 @@ import click
 from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
-    from energywh.datasets.make import Made
-    from energywh.datasets.manifest import File, Manifest
-    from energywh.home import Home
+    from energywh.core.paths import Home
+    from energywh.datasets.stored.manifest import File, Manifest
+    from energywh.datasets.stored.writer import Made
 
 LINE_EVERY_SECONDS = 10.0
 _CLEAR = "\r\x1b[K"
@@ -124,14 +124,14 @@ def _print_table(rows: list[list[str]]) -> None:
 
 def _stored(home: Home) -> list[Path]:
     """Return the folders of all datasets."""
-    from energywh.datasets.manifest import FILE
+    from energywh.datasets.stored.manifest import FILE
 
     return sorted(file.parent for file in home.datasets.glob(f"[!.]*/{FILE}"))
 
 
 def list_all(home: Home, as_json: bool) -> None:
     """List all datasets, those that cannot be read too."""
-    from energywh.datasets.manifest import Manifest
+    from energywh.datasets.stored.manifest import Manifest
 
     found: list[tuple[Path, Manifest | EnergywhError]] = []
     for folder in _stored(home):
@@ -185,7 +185,7 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
     """
     import dataclasses
 
-    from energywh.datasets.verify import Problem, verify
+    from energywh.datasets.stored.verify import Problem, verify
 
     folders = {folder.name: folder for folder in _stored(home)}
     for name in names:

@@ -12,7 +12,7 @@ from energywh.cli import Session
 if TYPE_CHECKING:
     from datetime import date
 
-    from energywh.models.diff import ColumnDiff, Diff, TableDiff
+    from energywh.models.versions.diff import ColumnDiff, Diff, TableDiff
 
 
 @click.command()
@@ -30,8 +30,8 @@ def diff(session: Session, before: str, after: str, model: str | None, limit: in
     BEFORE and AFTER [latest] are names, numbers, latest, latest~1 (the one before), or files that 'energywh build
     --as-of' wrote. Only months that differ are read. The exit status is 0, whether anything differs or not.
     """
-    from energywh.models.diff import diff_versions
-    from energywh.models.versions import find_version
+    from energywh.models.versions.diff import diff_versions
+    from energywh.models.versions.records import find_version
 
     found = diff_versions(find_version(session.home, before), find_version(session.home, after), model)
     if as_json:

@@ -19,7 +19,7 @@ def docs(session: Session, folder: Path | None) -> None:
 
     Plain HTML to be opened from disk or put on any server. Works before the first build too, without counts.
     """
-    from energywh.models.site.pages import write_site
+    from energywh.models.catalog.site.pages import write_site
 
     folder = folder or session.home.docs
     pages = write_site(session.home, folder, session.settings.get("build.models"))

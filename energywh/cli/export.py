@@ -26,8 +26,8 @@ def export(session: Session, models: tuple[str, ...], everything: bool, to: Path
         raise UsageError("name the models or give --all, not both")
     if not everything and not models:
         raise UsageError("name the models to export, or give --all")
-    from energywh.datasets.export import export_models
-    from energywh.interrupt import interruptible
+    from energywh.core.interrupt import interruptible
+    from energywh.datasets.parquet_export import export_models
     from energywh.warehouse import Warehouse
 
     terminal = sys.stderr.isatty()

@@ -11,8 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from energywh.cli import Session
-    from energywh.models.lineage import Dependent, Lineage, Step
-    from energywh.models.traces import Choice, Place
+    from energywh.models.catalog.lineage import Dependent, Lineage, Step
+    from energywh.models.catalog.traces import Choice, Place
 
 
 @click.command()
@@ -31,10 +31,10 @@ def lineage(
     of. With --downstream, NAME may be a staging table such as eia.region_data too: what breaks when it stops. Works
     before the first build too, on the models that came with the package.
     """
-    from energywh.models.lineage import read_lineage
+    from energywh.models.catalog.lineage import read_lineage
 
     if page is not None:
-        from energywh.models.site.page import write_page
+        from energywh.models.catalog.site.page import write_page
 
         if name is not None:
             raise click.UsageError("--html writes all models; give no NAME with it")
@@ -163,7 +163,7 @@ def _print_table(lines: Lineage, table: str, as_json: bool) -> None:
 
 
 def _table_tree(lines: Lineage, table: str, shown: set[str], indent: str = "", branch: str = "") -> Iterator[str]:
-    from energywh.models.lineage import dataset_of
+    from energywh.models.catalog.lineage import dataset_of
     from energywh.sources import sources
 
     reads = lines.reads.get(table, ())

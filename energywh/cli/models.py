@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from energywh.cli import Session
-    from energywh.models.catalog import CatalogColumn, CatalogModel
+    from energywh.models.catalog.catalog import CatalogColumn, CatalogModel
 
 
 @click.command()
@@ -24,7 +24,7 @@ def models(session: Session, model: str | None, as_json: bool) -> None:
     """
     import dataclasses
 
-    from energywh.models.catalog import find_model, read_catalog
+    from energywh.models.catalog.catalog import find_model, read_catalog
 
     catalog = read_catalog(session.home, own_folders=session.settings.get("build.models"))
     chosen = find_model(catalog, model) if model else None

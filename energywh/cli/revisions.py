@@ -11,7 +11,7 @@ import click
 from energywh.cli import Session
 
 if TYPE_CHECKING:
-    from energywh.models.revisions import Revisions
+    from energywh.models.catalog.revisions import Revisions
 
 
 @click.command()
@@ -28,8 +28,8 @@ def revisions(
     Read from the model quality.revisions of the published warehouse, which has them by measure and month. Delays are
     from the end of an hour until sync saw the revision; hours fetched first more than 14 days later have none.
     """
-    from energywh.durations import parse_hour
-    from energywh.models.revisions import read_revisions
+    from energywh.core.time import parse_hour
+    from energywh.models.catalog.revisions import read_revisions
     from energywh.warehouse import Warehouse
 
     moment = None if since is None else parse_hour(since, what="--since")

@@ -48,8 +48,8 @@ def sql(
         query = sys.stdin.read()
     if not query.strip():
         raise UsageError("the query is empty")
-    from energywh.datasets.answers import form_for, write_file, write_stream
-    from energywh.interrupt import interruptible
+    from energywh.cli.query_output import form_for, write_file, write_stream
+    from energywh.core.interrupt import interruptible
     from energywh.warehouse import Warehouse
 
     chosen = form_for(form, output)

@@ -28,10 +28,10 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     exit status is 1, for cron, when a chunk has failed, when a region that is named was never synced, or with
     --max-behind when a region that still reports is further behind than that beyond the usual lag of the dataset.
     """
-    from energywh.durations import parse_duration_hours
+    from energywh.core.time import parse_duration_hours
     from energywh.regions import find_respondent
-    from energywh.sync.select import region_slices
-    from energywh.sync.staging import datasets_in, open_staging
+    from energywh.sync.schema import datasets_in, open_staging
+    from energywh.sync.selection import region_slices
     from energywh.sync.status import is_late, slice_statuses
 
     limit = None if max_behind is None else parse_duration_hours(max_behind, "--max-behind")

@@ -14,8 +14,8 @@ from energywh.cli import Session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from energywh.sync.due import PlanLine
-    from energywh.sync.run import SyncResult
+    from energywh.sync.planner import PlanLine
+    from energywh.sync.runner import SyncResult
 
 ERRORS_SHOWN = 5
 
@@ -63,11 +63,11 @@ def sync(
     What is settled is skipped; what the source may still revise is fetched again; what failed is tried again.
     Interrupt it when you like: what is done is kept, and the next sync goes on from there.
     """
-    from energywh.durations import hour_number, utc_now
-    from energywh.sync.due import dry_run as plan_only
+    from energywh.core.time import hour_number, utc_now
+    from energywh.sync.planner import dry_run as plan_only
     from energywh.sync.progress import reporter
-    from energywh.sync.run import sync as run_sync
-    from energywh.sync.select import parse_selection, resolve
+    from energywh.sync.runner import sync as run_sync
+    from energywh.sync.selection import parse_selection, resolve
 
     selection = parse_selection(
         what,

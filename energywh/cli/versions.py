@@ -14,7 +14,7 @@ from energywh.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from energywh.models.versions import Listed, Record
+    from energywh.models.versions.records import Listed, Record
 
 
 @click.command()
@@ -32,7 +32,7 @@ def versions(
     A build keeps the newest (setting build.keep_versions), the newest of each of the last days (build.keep_days), and
     what --keep names. Of the others only the record stays. VERSION is a name, a number, latest or latest~1.
     """
-    from energywh.models.versions import pin, release_pin, versions_of
+    from energywh.models.versions.records import pin, release_pin, versions_of
 
     if version is not None and (keep or release):
         raise UsageError("give VERSION to print it, or --keep or --release, not both")
@@ -43,7 +43,7 @@ def versions(
     if keep or release:
         return
     if version is not None:
-        from energywh.models.versions import find_listed
+        from energywh.models.versions.records import find_listed
 
         _print_one(find_listed(session.home, version), as_json)
         return

@@ -38,8 +38,8 @@ def watch(
     build is broken off; what is published stays. The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when
     --rounds ended and any of them failed.
     """
-    from energywh.durations import parse_span_seconds
-    from energywh.sync.select import parse_selection
+    from energywh.core.time import parse_span_seconds
+    from energywh.sync.selection import parse_selection
     from energywh.watch import Stopping
     from energywh.watch import watch as run_watch
 

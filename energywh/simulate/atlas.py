@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from energywh.core.paths import sql_dir
 from energywh.errors import StorageError
-from energywh.home import sql_dir
 from energywh.simulate.hours import parse_period
 
 FUELS = ("BAT", "COL", "GEO", "NG", "NUC", "OIL", "OTH", "PS", "SNB", "SUN", "WAT", "WND")

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from energywh.settings import Option
+    from energywh.config.settings import Option
     from energywh.sources.base import Source
 
 

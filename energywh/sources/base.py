@@ -18,7 +18,7 @@ from energywh.errors import SettingsError, UsageError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from energywh.settings import Option, Settings
+    from energywh.config.settings import Option, Settings
 
 EVERY = "*"  # the slice that holds every value of the slice key
 
@@ -83,7 +83,7 @@ class Irregularity:
 class Chunk:
     """The unit of fetching: one dataset, one slice, and the hours `first` to `last`.
 
-    Hours are hour numbers (see `energywh.durations`), counted by their start, both ends inclusive.
+    Hours are hour numbers (see `energywh.core.time`), counted by their start, both ends inclusive.
     """
 
     dataset: str
@@ -96,7 +96,7 @@ class Chunk:
         return self.last - self.first + 1
 
     def __str__(self) -> str:
-        from energywh.durations import hour_time
+        from energywh.core.time import hour_time
 
         return f"{self.dataset} {self.slice} {hour_time(self.first):%Y-%m-%dT%H}..{hour_time(self.last):%Y-%m-%dT%H}"
 

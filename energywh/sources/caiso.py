@@ -19,7 +19,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from energywh.durations import hour_number, hour_time
+from energywh.config.settings import Option
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     NotReadyError,
     PayloadError,
@@ -27,14 +28,13 @@ from energywh.errors import (
     SettingsError,
     UnavailableError,
 )
-from energywh.settings import Option
 from energywh.sources.base import EVERY, Chunk, Dataset, Irregularity, Page, Request, Response, Source
 from energywh.sources.zipped import Member, read_zip
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from energywh.settings import Settings
+    from energywh.config.settings import Settings
 
 CELL_DAYS = 30
 PACE_SECONDS = 5.0  # what the page of a 429 asks to wait

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from energywh.durations import hour_number, hour_time
+from energywh.config.settings import Option
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     KeyRefusedError,
     PayloadError,
@@ -29,11 +30,10 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.regions import neighbors, regions, subregions
-from energywh.settings import Option
 from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
 
 if TYPE_CHECKING:
-    from energywh.settings import Settings
+    from energywh.config.settings import Settings
 
 PAGE_ROWS = 5000
 REGISTER_URL = "https://www.eia.gov/opendata/register.php"

@@ -19,16 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energywh.durations import hour_number, hour_time, utc_now
+from energywh.config.settings import Option
+from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
-from energywh.settings import Option
 from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source
 
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.settings import Settings
+    from energywh.config.settings import Settings
 
 HALVES = ("Jan_Jun", "Jul_Dec")
 # A half begins and ends at local midnight, 4 to 10 hours after that of UTC; a file may hold a day of the next half.

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from energywh.durations import hour_number, hour_time, utc_now
+from energywh.config.settings import Option
+from energywh.core.paths import sql_dir
+from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError
-from energywh.home import sql_dir
 from energywh.regions import regions
-from energywh.settings import Option
 from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from energywh.settings import Settings
+    from energywh.config.settings import Settings
 
 # What is asked for, and in which unit it must come.
 UNITS = {

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from energywh.database import one_row
-from energywh.durations import hour_time, utc_now
+from energywh.core.database import one_row
+from energywh.core.time import hour_time, utc_now
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
-from energywh.sync.fetch import Fetched
+from energywh.sync.fetcher import Fetched
 from energywh.sync.merge import Arrival, Counts, Loss, merge
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 

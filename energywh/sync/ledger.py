@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from energywh.durations import hour_number, hour_time
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import StorageError
 from energywh.sources.base import Chunk, Dataset
-from energywh.sync.plan import Known, SlicePlan, settled
+from energywh.sync.chunks import Known, SlicePlan, settled
 
 if TYPE_CHECKING:
     import duckdb

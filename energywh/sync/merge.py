@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from energywh.database import one_row
-from energywh.durations import hour_time
+from energywh.core.database import one_row
+from energywh.core.time import hour_time
 from energywh.sources.base import EVERY, Chunk, Dataset
 
 if TYPE_CHECKING:

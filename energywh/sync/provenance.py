@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from energywh.core.paths import Home
 from energywh.errors import StorageError
-from energywh.home import Home
 
 SIMULATOR_HEADER = "X-Energywh-Simulated"  # of every answer with data of the simulator
 

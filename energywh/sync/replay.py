@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from energywh.database import one_row
-from energywh.durations import hour_number, hour_time, utc_now
+from energywh.config.settings import Settings
+from energywh.core.database import one_row
+from energywh.core.paths import Home
+from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
-from energywh.home import Home
-from energywh.settings import Settings
 from energywh.sources import sources
 from energywh.sources.base import EVERY, Chunk, Response
-from energywh.sync.fetch import Fetched
+from energywh.sync.chunks import Known, SlicePlan
+from energywh.sync.fetcher import Fetched
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
-from energywh.sync.plan import Known, SlicePlan
-from energywh.sync.staging import all_datasets, columns, datasets_in, open_staging
+from energywh.sync.schema import all_datasets, columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from energywh.durations import HOUR, hour_number, hour_time, utc_now
+from energywh.core.time import HOUR, hour_number, hour_time, utc_now
 from energywh.sources import sources
 from energywh.sources.base import EVERY, Dataset
 

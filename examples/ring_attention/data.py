@@ -15,7 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 import energywh
-from energywh.datasets.windows import Windows
+from energywh.datasets.windows.windows import Windows
 
 QUERY = """
 select

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import duckdb
 
-from energywh.durations import hour_number, parse_hour
-from energywh.home import Home
-from energywh.models.build import BuildOptions, BuildReport, build
+from energywh.core.paths import Home
+from energywh.core.time import hour_number, parse_hour
+from energywh.models.build.runner import BuildOptions, BuildReport, build
 from energywh.regions import regions
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid
 from energywh.simulate.reporting import Reporting
 from energywh.sources import sources
-from energywh.sync.staging import open_staging
+from energywh.sync.schema import open_staging
 
 LAST_MONTH = "2026-01-01"
 

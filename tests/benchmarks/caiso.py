@@ -15,12 +15,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from energywh.durations import utc_now
+from energywh.core.time import utc_now
 from energywh.simulate.server import Simulator
 from energywh.sources.base import EVERY, Chunk, Response
 from energywh.sources.caiso import SOURCE, first_hour_of, operating_day
 from energywh.sync.merge import Arrival, merge
-from energywh.sync.staging import open_staging
+from energywh.sync.schema import open_staging
 
 REPEATS = 7
 RECORDED = (
@@ -31,7 +31,7 @@ DATASET = SOURCE.dataset("caiso.price_dam")
 
 def price_day() -> tuple[str, Chunk, bytes]:
     """Return where the day is from, the chunk that it answers, and the zip."""
-    from energywh.durations import hour_number, parse_hour
+    from energywh.core.time import hour_number, parse_hour
 
     if RECORDED.exists():
         first = hour_number(parse_hour("2020-01-02"))
@@ -39,7 +39,7 @@ def price_day() -> tuple[str, Chunk, bytes]:
     day = operating_day(hour_number(parse_hour("2025-06-02T12")))
     chunk = Chunk(DATASET.name, EVERY, first_hour_of(day), first_hour_of(day + 1) - 1)
     with Simulator(seed=1, now="2026-01-01T00") as simulator:
-        from energywh.settings import load
+        from energywh.config.settings import load
 
         request = SOURCE.next_request(chunk, [], load(overrides={"caiso.url": simulator.urls["caiso"]}))
         assert request is not None

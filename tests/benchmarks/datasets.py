@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import energywh
-from energywh.datasets.windows import Windows
-from energywh.home import Home
+from energywh.core.paths import Home
+from energywh.datasets.windows.windows import Windows
 from tests.benchmarks.first_batch import most_memory
 from tests.datasets.published import publish
 

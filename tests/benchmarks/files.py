@@ -16,9 +16,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from energywh.durations import hour_number, hour_time, utc_now
-from energywh.models.build import BuildOptions, build
-from energywh.settings import load
+from energywh.config.settings import load
+from energywh.core.time import hour_number, hour_time, utc_now
+from energywh.models.build.runner import BuildOptions, build
 from energywh.simulate.eia_files import EiaFilesPage
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import parse_period
@@ -27,9 +27,9 @@ from energywh.simulate.reporting import Reporting
 from energywh.sources.base import Chunk
 from energywh.sources.eia_files import SOURCE, EiaFiles, FileDataset, halves, hours_of
 from energywh.sync.merge import Arrival, merge
-from energywh.sync.run import sync
-from energywh.sync.select import parse_selection
-from energywh.sync.staging import open_staging
+from energywh.sync.runner import sync
+from energywh.sync.schema import open_staging
+from energywh.sync.selection import parse_selection
 from tests.support.half_year import serving
 from tests.support.scripted import scripted
 

@@ -17,12 +17,12 @@ from queue import Queue
 
 import msgspec
 
-from energywh.durations import utc_now
+from energywh.core.time import utc_now
 from energywh.simulate.server import Simulator
 from energywh.sources.base import Chunk, Response
 from energywh.sources.eia import DATASETS, SOURCE, Body, RegionRow
 from energywh.sync.merge import Arrival, merge
-from energywh.sync.staging import open_staging
+from energywh.sync.schema import open_staging
 
 PAGES = 100
 PAGES_A_LANDING = 50  # as many rows as a sync lands at once (LAND_ROWS)
@@ -35,7 +35,7 @@ def fetch_pages() -> list[Page]:
     """Return full pages of region-data with the chunks that they answer."""
     import requests
 
-    from energywh.durations import hour_number, parse_hour
+    from energywh.core.time import hour_number, parse_hour
 
     first = hour_number(parse_hour("2019-01-02"))
     pages = []
@@ -44,7 +44,7 @@ def fetch_pages() -> list[Page]:
             for number in range(PAGES // 2):
                 start = first + number * 1250
                 chunk = Chunk("eia.region_data", region, start, start + 1249)
-                from energywh.settings import load
+                from energywh.config.settings import load
 
                 settings = load(overrides={"eia.url": simulator.url, "eia.api_key": "simulated-key"})
                 request = SOURCE.next_request(chunk, [], settings)

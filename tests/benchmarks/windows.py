@@ -35,8 +35,8 @@ import mlx.core as mx
 import numpy as np
 
 import energywh
-from energywh.datasets.windows import Windows
-from energywh.home import Home
+from energywh.core.paths import Home
+from energywh.datasets.windows.windows import Windows
 from tests.benchmarks.first_batch import WAYS
 from tests.datasets.published import publish
 

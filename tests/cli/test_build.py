@@ -21,8 +21,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A home whose commands take the small models of the tests."""
     desk = Desk(tmp_path)
     desk.land_demand(date(2024, 1, 1), 10)
-    monkeypatch.setattr("energywh.models.build.sql_dir", lambda: desk.sql)
-    monkeypatch.setattr("energywh.models.catalog.sql_dir", lambda: desk.sql)
+    monkeypatch.setattr("energywh.models.build.runner.sql_dir", lambda: desk.sql)
+    monkeypatch.setattr("energywh.models.catalog.catalog.sql_dir", lambda: desk.sql)
     return desk
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from energywh.models.publish import current_version
+from energywh.models.versions.publish import current_version
 from tests.models.folder import DEMAND, Desk
 from tests.support.desk import typed
 

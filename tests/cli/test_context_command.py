@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from energywh.cli import cli
-from energywh.home import Home
+from energywh.core.paths import Home
 from tests.datasets.published import publish_demo
 
 

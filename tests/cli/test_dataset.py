@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from energywh.cli import cli
-from energywh.datasets.loaded import load_dataset
+from energywh.core.paths import Home
+from energywh.datasets.stored.reader import load_dataset
 from energywh.errors import EnergywhError, UsageError
-from energywh.home import Home
 from tests.datasets.published import publish_demo
 
 ASKED = ("--length", "48", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-03-01")

@@ -164,7 +164,7 @@ def test_a_full_standard_output_is_named(desk: Desk) -> None:
 
 
 def test_sql_gives_hints_for_what_is_easily_typed_wrong(desk: Desk, tmp_path: Path) -> None:
-    from energywh.models.build import build
+    from energywh.models.build.runner import build
     from tests.test_chain import one_model
 
     done = desk.run("sql", "-- all of it\nselect 1")

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from energywh.cli import cli
+from energywh.core.paths import Home, sql_dir
 from energywh.errors import StorageError, UnknownNameError
-from energywh.home import Home, sql_dir
-from energywh.models.build import BuildOptions, build
-from energywh.sync.staging import open_staging
+from energywh.models.build.runner import BuildOptions, build
+from energywh.sync.schema import open_staging
 from tests.datasets.published import publish_demo
 from tests.models.folder import Desk
 

@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 
 import energywh
 from energywh.cli import cli
+from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, UsageError
-from energywh.home import Home
-from energywh.models.publish import Version, list_versions
-from energywh.models.versions import versions_of
+from energywh.models.versions.publish import Version, list_versions
+from energywh.models.versions.records import versions_of
 from tests.models.folder import Desk
 from tests.support.desk import typed
 
@@ -120,7 +120,7 @@ def test_a_version_that_is_pruned_while_they_are_listed_is_pruned(desk: Desk, mo
     def before(home: Home, suffix: str = ".duckdb") -> list[Version]:
         return listed if suffix == ".duckdb" else list_versions(home, suffix)
 
-    monkeypatch.setattr("energywh.models.versions.list_versions", before)
+    monkeypatch.setattr("energywh.models.versions.records.list_versions", before)
     listed[0].path.unlink()
     assert [each.state for each in versions_of(desk.home)] == ["published", "kept", "pruned", "pruned"]
 
@@ -257,14 +257,14 @@ def test_a_kept_version_and_a_file_can_be_asked_and_stay_where_they_are(desk: De
 
 def type_in(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a person does, with the models of the desk."""
-    with mock.patch("energywh.models.asof.sql_dir", return_value=desk.sql):
+    with mock.patch("energywh.models.build.as_of.sql_dir", return_value=desk.sql):
         return typed("--home", str(desk.home.path), *words)
 
 
 def command(desk: Desk, *words: str) -> list[str]:
     with_models = (
-        "import sys, pathlib, energywh.models.build, energywh.models.asof as asof; from energywh.cli import main; "
-        "folder = pathlib.Path(sys.argv.pop(1)); asof.sql_dir = energywh.models.build.sql_dir = lambda: folder; main()"
+        "import sys, pathlib; from energywh.models.build import as_of, runner; from energywh.cli import main; "
+        "folder = pathlib.Path(sys.argv.pop(1)); as_of.sql_dir = runner.sql_dir = lambda: folder; main()"
     )
     return [sys.executable, "-c", with_models, str(desk.sql), "--home", str(desk.home.path), *words]
 
@@ -298,7 +298,7 @@ def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tm
 def test_build_as_of_asked_wrongly_says_so(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
 ) -> None:
-    monkeypatch.setattr("energywh.models.asof.sql_dir", lambda: desk.sql)
+    monkeypatch.setattr("energywh.models.build.as_of.sql_dir", lambda: desk.sql)
     monkeypatch.chdir(tmp_path)
     result = run(desk, "build", *words)
     assert isinstance(result.exception, UsageError)

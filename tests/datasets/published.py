@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from energywh.home import Home
+from energywh.core.paths import Home
 
 META = """
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;

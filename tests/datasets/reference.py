@@ -8,7 +8,7 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from energywh.durations import hour_time
+from energywh.core.time import hour_time
 
 Value = float | None
 Rows = dict[tuple[str, int], tuple[Value, Value]]  # (region, hour since 1970) -> (x, y)

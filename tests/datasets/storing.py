@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energywh.datasets.manifest import FORMAT, Column, File, Manifest, Provenance, Request
-from energywh.datasets.scaling import Scaler
-from energywh.datasets.stored import SUFFIXES, Form, Part, months, split_of, write_matrix, write_month
-from energywh.datasets.windows import Windows
+from energywh.datasets.stored.formats import SUFFIXES, Form, Part, months, split_of, write_matrix, write_month
+from energywh.datasets.stored.manifest import FORMAT, Column, File, Manifest, Provenance, Request
+from energywh.datasets.windows.scaler import Scaler
+from energywh.datasets.windows.windows import Windows
 
 PROVENANCE = Provenance("energy-1", None, None, {}, {}, "0.1.0", "26.0.0")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.home import Home
+from energywh.core.paths import Home
 from tests.datasets.published import publish_demo
 from tests.examples.processes import ROOT, run_ranks
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import energywh
-from energywh.datasets.shard import LAYOUTS, Ring
-from energywh.home import Home
+from energywh.core.paths import Home
+from energywh.datasets.windows.shard import LAYOUTS, Ring
 from tests.datasets.published import publish
 from tests.examples.processes import ROOT, run_ranks
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from energywh.models.statements import text
+from energywh.core.sql_text import text
 from tests.sql.model_files import GRAPH, ORDER, build, column_types, load_seeds, warehouse
 
 LENGTHS = (1, 6, 24, 72)

@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from energywh.home import Home
-from energywh.models.build import BuildOptions, BuildReport, build
-from energywh.models.publish import current_version
-from energywh.sync.staging import open_staging
+from energywh.core.paths import Home
+from energywh.models.build.runner import BuildOptions, BuildReport, build
+from energywh.models.versions.publish import current_version
+from energywh.sync.schema import open_staging
 
 DEMAND = """/*---
 description = "Demand."

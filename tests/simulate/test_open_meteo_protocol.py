@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from energywh.durations import hour_number
+from energywh.core.time import hour_number
 from energywh.simulate.open_meteo import OpenMeteoPage
 from energywh.simulate.server import Simulator
 from energywh.simulate.weather import Weather

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energywh.durations import hour_number, hour_time
+from energywh.config.settings import Settings, load
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     NotReadyError,
     PayloadError,
@@ -27,11 +28,10 @@ from energywh.errors import (
     UnavailableError,
     UsageError,
 )
-from energywh.settings import Settings, load
 from energywh.sources import caiso
 from energywh.sources.base import EVERY, Chunk, Request, Response
 from energywh.sources.caiso import DATASETS, SOURCE
-from energywh.sync.select import parse_selection, range_of
+from energywh.sync.selection import parse_selection, range_of
 from tests.support.oasis import csv_of, error_zip, moment, recordings, rows_of, zip_of
 
 NP15 = "TH_NP15_GEN-APND"

@@ -7,7 +7,7 @@ import pytest
 from energywh.sources import sources
 from energywh.sources.base import Dataset, Source
 from energywh.sources.eia_files import known_headers
-from energywh.sync.staging import all_datasets, columns
+from energywh.sync.schema import all_datasets, columns
 
 SOURCES = list(sources().values())
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from energywh.durations import hour_number, hour_time
+from energywh.config.settings import Settings, load
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     KeyRefusedError,
     PayloadError,
@@ -21,7 +22,6 @@ from energywh.errors import (
     UnknownNameError,
 )
 from energywh.regions import find_respondent, regions
-from energywh.settings import Settings, load
 from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.eia import DATASETS, SOURCE, EiaDataset
 

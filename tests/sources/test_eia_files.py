@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from energywh.durations import hour_number, hour_time
+from energywh.config.settings import load
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
-from energywh.settings import load
 from energywh.sources import eia_files
 from energywh.sources.base import Chunk, Response
 from energywh.sources.eia_files import FUELS, SOURCE, halves, hours_of, known_headers

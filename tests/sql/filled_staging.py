@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from energywh.models.statements import text
+from energywh.core.sql_text import text
 from energywh.regions import regions
 from energywh.sources.base import Dataset
 from energywh.sources.open_meteo import HOURLY, places
-from energywh.sync.staging import all_datasets
+from energywh.sync.schema import all_datasets
 from tests.sql.model_files import GRAPH, ORDER, inputs
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)

@@ -13,11 +13,11 @@ from typing import Any
 
 import duckdb
 
-from energywh.home import sql_dir
-from energywh.models.graph import link
-from energywh.models.project import load_project
-from energywh.models.statements import text
-from energywh.sync.staging import all_datasets
+from energywh.core.paths import sql_dir
+from energywh.core.sql_text import text
+from energywh.models.project.graph import link
+from energywh.models.project.project import load_project
+from energywh.sync.schema import all_datasets
 from tests.support.staging import create_tables
 
 FIXTURES = Path(__file__).parent

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from energywh.models.audits import failing_rows
-from energywh.models.check import Finding, Rule, check
-from energywh.models.frontmatter import Audit
+from energywh.models.build.audits import failing_rows
+from energywh.models.catalog.check import Finding, Rule, check
+from energywh.models.project.front_matter import Audit
 from tests.sql.model_files import GRAPH, MODELS, ORDER, build, load_seeds, warehouse
 
 FUELS = "normalized.generation_reported"

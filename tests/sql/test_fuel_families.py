@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
-from energywh.models.audits import run_audit
+from energywh.models.build.audits import run_audit
 from tests.sql.model_files import GRAPH, MODELS, ORDER, build, load_seeds, warehouse
 
 FIRST, HOURS = datetime(2024, 6, 20), 24 * 200

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
-from energywh.models.statements import within
+from energywh.core.sql_text import within
 from tests.sql.filled_staging import FIRST, LAST, REGIONS, fill_staging, read_datasets, region_key, stamps
 from tests.sql.model_files import GRAPH, MODELS, ORDER, build, columns, load_seeds, warehouse
 

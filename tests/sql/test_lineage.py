@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from energywh.home import Home, sql_dir
-from energywh.models.lineage import Lineage, Step, read_lineage
-from energywh.models.statements import quoted
-from energywh.models.traces import ROWS
+from energywh.core.paths import Home, sql_dir
+from energywh.core.sql_text import quoted
+from energywh.models.catalog.lineage import Lineage, Step, read_lineage
+from energywh.models.catalog.traces import ROWS
 from tests.sql.model_files import GRAPH, MODELS, ORDER, built_fixture, column_types
 
 EXPECTED: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("lineage.toml").read_text("utf-8"))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from energywh.models.audits import run_audit
+from energywh.models.build.audits import run_audit
 from tests.sql.model_files import (
     FIXTURES,
     GRAPH,

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
-from energywh.home import sql_dir
+from energywh.core.paths import sql_dir
 from energywh.sources.base import Dataset
 from tests.sql.filled_grid import FEATURES, GRID, build_features, filled_grid, measured
 from tests.sql.filled_staging import LAST, fill_staging, key_rows, read_datasets

@@ -6,9 +6,9 @@ import csv
 
 import pytest
 
-from energywh.home import sql_dir
+from energywh.core.paths import sql_dir
 from energywh.sources.base import Dataset
-from energywh.sync.staging import all_datasets
+from energywh.sync.schema import all_datasets
 
 with (sql_dir() / "seeds" / "publication_lag.csv").open(newline="", encoding="utf-8") as file:
     ROWS = list(csv.DictReader(file))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from energywh.models.meta import unit_of
+from energywh.models.build.state import unit_of
 from tests.sql.model_files import MODELS, ORDER, column_types
 
 # What a number without a unit in its name may say instead.

@@ -17,11 +17,11 @@ from unittest import mock
 import pytest
 
 from energywh.cli import main
-from energywh.home import Home
-from energywh.settings import Settings, load
+from energywh.config.settings import Settings, load
+from energywh.core.paths import Home
 from energywh.simulate.server import Simulator
-from energywh.sync.run import SyncResult, sync
-from energywh.sync.select import parse_selection
+from energywh.sync.runner import SyncResult, sync
+from energywh.sync.selection import parse_selection
 
 KEY = "Zx81kT0pSecretKeyOfTheDesk0123456789abcd"  # as long as a real one, and not a word of the data
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from energywh.durations import utc_now
-from energywh.home import Home
-from energywh.models.build import build
-from energywh.sync.staging import open_staging
+from energywh.core.paths import Home
+from energywh.core.time import utc_now
+from energywh.models.build.runner import build
+from energywh.sync.schema import open_staging
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "recorded"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 
-from energywh.database import connect
-from energywh.sync.staging import all_datasets, columns
+from energywh.core.database import connect
+from energywh.sync.schema import all_datasets, columns
 
 TABLES = tuple(all_datasets())
 Rows = list[tuple[Any, ...]]

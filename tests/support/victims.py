@@ -13,7 +13,7 @@ _CONTEXT.set_forkserver_preload(
     [
         "energywh.cli.sync",
         "energywh.cli.replay",
-        "energywh.sync.run",
+        "energywh.sync.runner",
         "energywh.sync.replay",
         "energywh.sources.columns",
         "duckdb",
@@ -37,7 +37,8 @@ def start(environment: Mapping[str, str], *words: str, hasty: bool = True) -> Ba
 
 def _run(environment: dict[str, str], words: tuple[str, ...], hasty: bool) -> None:
     from energywh.cli import main
-    from energywh.sync import lane, run
+    from energywh.sync import runner as run
+    from energywh.sync import worker as lane
 
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import hour_number, parse_hour
+from energywh.core.time import hour_number, parse_hour
 from energywh.sources.base import Chunk, Pace
 from energywh.sources.eia import SOURCE
-from energywh.sync import fetch
-from energywh.sync.fetch import Fetcher, _retry_after_seconds
-from energywh.sync.limit import RequestLimit
+from energywh.sync import fetcher as fetch
+from energywh.sync.fetcher import Fetcher, _retry_after_seconds
 from energywh.sync.provenance import Provenance
+from energywh.sync.rate_limit import RequestLimit
 from tests.support.desk import Desk
 
 

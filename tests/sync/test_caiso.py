@@ -21,8 +21,8 @@ from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
 from energywh.sources import caiso
 from energywh.sources.caiso import DEFAULT_NODES
-from energywh.sync import fetch
-from energywh.sync.limit import MARGIN_MS
+from energywh.sync import fetcher as fetch
+from energywh.sync.rate_limit import MARGIN_MS
 from energywh.sync.replay import replay
 from tests.support.desk import Desk
 from tests.support.oasis import csv_of, error_zip, moment, recorded_oasis, recordings, rows_of, zip_of

@@ -14,7 +14,9 @@ import pytest
 from energywh.errors import KeyRefusedError, SourceError, StorageError
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.server import Simulator
-from energywh.sync import fetch, lane, run
+from energywh.sync import fetcher as fetch
+from energywh.sync import runner as run
+from energywh.sync import worker as lane
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import has_twins, query, statuses, values

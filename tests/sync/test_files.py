@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import hour_number
-from energywh.models.build import build
+from energywh.core.time import hour_number
+from energywh.models.build.runner import build
 from energywh.simulate.faults import ALL_KINDS, Faults
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
 from energywh.sync.replay import replay
-from energywh.sync.staging import open_staging
+from energywh.sync.schema import open_staging
 from tests.support.desk import KEY, Desk
 from tests.support.few import FEW, few_regions
 from tests.support.half_year import BALANCE_HEADERS, as_csv, key_cells, serving

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from energywh.simulate.server import Simulator
-from energywh.sync.run import SyncResult
+from energywh.sync.runner import SyncResult
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import statuses, values
 

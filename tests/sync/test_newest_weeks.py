@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from energywh.durations import hour_number
+from energywh.core.time import hour_number
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
 from tests.support.desk import KEY, Desk

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from energywh.durations import hour_number
-from energywh.models.build import build
+from energywh.core.time import hour_number
+from energywh.models.build.runner import build
 from energywh.simulate.faults import Faults
 from energywh.simulate.open_meteo import OpenMeteoPage
 from energywh.simulate.server import Simulator

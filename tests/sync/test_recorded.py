@@ -11,8 +11,8 @@ import pytest
 
 from energywh.simulate.server import Simulator
 from energywh.sources.eia import DATASETS
-from energywh.sync.run import sync
-from energywh.sync.select import parse_selection
+from energywh.sync.runner import sync
+from energywh.sync.selection import parse_selection
 from tests.support.desk import KEY, Desk
 from tests.support.recorded import RecordedBackend
 from tests.support.staging import has_twins, query

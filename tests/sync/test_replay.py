@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from energywh.durations import utc_now
+from energywh.core.time import utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.simulate.server import Simulator
 from energywh.sync.ledger import Owner

@@ -16,9 +16,9 @@ from energywh.simulate.faults import Faults
 from energywh.simulate.server import Simulator
 from energywh.sources.base import Chunk, Pace
 from energywh.sources.eia import SOURCE
-from energywh.sync.fetch import Fetcher
-from energywh.sync.limit import RequestLimit
+from energywh.sync.fetcher import Fetcher
 from energywh.sync.provenance import Provenance
+from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.replay import replay
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.scripted import Answer, scripted

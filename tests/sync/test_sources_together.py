@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from energywh.sync.run import SyncResult
+from energywh.sync.runner import SyncResult
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import query, values
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 import duckdb
 import pytest
 
-from energywh.durations import HOUR
+from energywh.core.time import HOUR
 from energywh.simulate.server import Simulator
 from energywh.sources.base import Dataset
 from energywh.sources.eia import SOURCE
-from energywh.sync.staging import open_staging
+from energywh.sync.schema import open_staging
 from energywh.sync.status import SliceStatus, is_late, slice_statuses
 from tests.support.desk import Desk
 from tests.sync.conftest import MovableClock

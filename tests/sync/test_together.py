@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from energywh.durations import utc_now
+from energywh.core.time import utc_now
 from energywh.simulate.server import Served, Simulator
-from energywh.sync import lane, ledger
-from energywh.sync.due import find_due
-from energywh.sync.limit import MARGIN_MS
+from energywh.sync import ledger
+from energywh.sync import worker as lane
+from energywh.sync.planner import find_due
 from energywh.sync.progress import Silent, Tally
-from energywh.sync.run import sync
-from energywh.sync.select import parse_selection
-from energywh.sync.staging import open_staging
+from energywh.sync.rate_limit import MARGIN_MS
+from energywh.sync.runner import sync
+from energywh.sync.schema import open_staging
+from energywh.sync.selection import parse_selection
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import has_twins, query, statuses
 from tests.support.victims import start

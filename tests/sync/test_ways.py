@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from energywh.durations import hour_number, hour_time, parse_hour
+from energywh.core.time import hour_number, hour_time, parse_hour
 from energywh.errors import SettingsError, UsageError
 from energywh.simulate.server import Simulator
 from energywh.sources.eia import SOURCE as EIA
-from energywh.sync.select import Selection, parse_selection, range_of, resolve
+from energywh.sync.selection import Selection, parse_selection, range_of, resolve
 from tests.support.desk import KEY, Desk
 from tests.support.few import few_regions
 

@@ -1,0 +1,1 @@
+"""Settings and the options that they are declared as."""

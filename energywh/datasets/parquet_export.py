@@ -1,0 +1,321 @@
+"""Export models as Parquet, a file a month, rewriting only what changed.
+
+    parquet/<model>/year=YYYY/YYYY-MM.parquet     a model with a time column
+    parquet/<model>/<model>.parquet               a model without
+    parquet/<model>/_manifest.json                what each file holds
+
+Every file is written under a hidden temporary name and moved into place when whole, so whoever reads the folder, or
+kills the export, finds whole files only. A file is left alone when its digest, its columns and its size are those of
+the manifest. The manifest takes back the digest of a file before that is rewritten: what a killed export leaves is
+never trusted. Removed is only what the manifest names: other files in the folder are someone else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energywh.core.checksums import digest_of
+from energywh.core.database import OnWait, trouble
+from energywh.core.files import TEMPORARY_SUFFIX, replacing
+from energywh.core.locks import only_one
+from energywh.core.query import ask, sql_error
+from energywh.core.sql_text import quoted
+from energywh.datasets.windows.source import models, pick_model
+from energywh.errors import EnergywhError, StorageError
+from energywh.models.project.project import SEEDS
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from energywh.core.paths import Home
+
+FORMAT = 1  # of the files; another number rewrites all
+MANIFEST = "_manifest.json"
+ROW_GROUP_ROWS = 122_880
+UNFINISHED = {"digest": None}  # entry of a file that is being written
+MANIFEST_SECONDS = 5.0  # a killed export loses no more than the work of so long
+
+OnFile = Callable[[str, int, int], None]  # model, files done, files to write
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the export of one model did; rows, bytes: of the files written, and of all files there now."""
+
+    model: str
+    folder: Path
+    written: int
+    skipped: int
+    removed: int
+    rows: int
+    bytes: int
+    total_rows: int
+    total_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is laid out in files."""
+
+    model: str
+    time_column: str | None
+    order: tuple[str, ...]
+    shape: str  # digest of all that shows in every file: columns, types, comments, order
+    metadata: dict[str, str]
+    digests: dict[str, str]  # by file, relative to the model's folder
+
+    @property
+    def sql(self) -> str:
+        return quoted(self.model)
+
+
+def export_models(
+    connection: duckdb.DuckDBPyConnection,
+    home: Home,
+    names: list[str] | None,
+    folder: Path | None = None,
+    *,
+    wait_seconds: float = 600.0,
+    on_wait: OnWait | None = None,
+    on_file: OnFile | None = None,
+) -> Iterator[Exported]:
+    """Export models into ``folder`` (by default the home's ``parquet/``), one after the other.
+
+    Args:
+        connection: a published version, open for reading.
+        names: models, with or without schema; None for all but the seeds.
+        on_wait: called once with a sentence when another export is under way.
+        on_file: called before each file is written, and once at the end of a model.
+
+    Raises:
+        UnknownNameError: no such model; nothing was written.
+        LockedError: another export ran for longer than ``wait_seconds``.
+        StorageError: the folder cannot be written to, or the disk is full; files in place are whole.
+    """
+    known = models(connection)
+    if names is not None:
+        chosen = [pick_model(name, known) for name in names]
+    else:
+        chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
+    target = folder if folder is not None else home.parquet
+    with (
+        _storage_errors(target),
+        only_one(target / ".export.lock", f"export into {target}", wait_seconds, on_wait),
+    ):
+        for name in dict.fromkeys(chosen):
+            yield _export(connection, _plan(connection, name), target / name, on_file)
+
+
+def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
+    """Read how the warehouse describes a model, and the digest of each of its months."""
+    names = dict(zip(("schema", "table"), model.split(".", 1), strict=True))
+    described = ask(
+        connection,
+        """
+        SELECT column_name, data_type, comment FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = $schema AND table_name = $table
+        ORDER BY column_index
+        """,
+        names,
+    ).fetchall()
+    comments = ask(
+        connection,
+        """
+        SELECT comment FROM duckdb_tables() WHERE database_name = current_database()
+            AND schema_name = $schema AND table_name = $table
+        UNION ALL
+        SELECT comment FROM duckdb_views() WHERE database_name = current_database()
+            AND schema_name = $schema AND view_name = $table
+        """,
+        names,
+    ).fetchall()
+    order, time_column = _promised(connection, model)
+    metadata = {"energywh:model": model}
+    metadata |= {f"energywh:column:{name}": comment for name, _, comment in described if comment}
+    if comments and comments[0][0]:
+        metadata["energywh:description"] = comments[0][0]
+    shape = digest_of([FORMAT, described, order, metadata])
+    digests = _digests(connection, model, time_column)
+    return Plan(model, time_column, order, shape, metadata, digests)
+
+
+def _promised(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the grain and time column that the model's file promises; a seed, which has no model file, has neither."""
+    rows = ask(connection, "SELECT grain, time_column FROM energywh.model WHERE name = $1", [model]).fetchall()
+    return (tuple(rows[0][0]), rows[0][1]) if rows else ((), None)
+
+
+def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str | None) -> dict[str, str]:
+    """Return the digest of the rows that each file is to hold, as the build stored it for tables, views and seeds."""
+    rows = ask(
+        connection,
+        """
+        SELECT month, rows, digest FROM energywh.month WHERE model = $1
+        UNION ALL
+        SELECT NULL, rows, digest FROM energywh.seed WHERE name = $1
+        ORDER BY 1
+        """,
+        [model],
+    ).fetchall()
+    if time_column is None:
+        return {f"{model}.parquet": digest_of(rows)}
+    return {
+        f"year={month:%Y}/{month:%Y-%m}.parquet": digest_of([count, digest]) for month, count, digest in rows if count
+    }
+
+
+def _export(connection: duckdb.DuckDBPyConnection, plan: Plan, folder: Path, on_file: OnFile | None) -> Exported:
+    """Bring the files of one model up to date."""
+    began = last_saved = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = _file_names(plan.model)
+    for leftover in (*folder.glob(f".*{TEMPORARY_SUFFIX}"), *folder.glob(f"year=*/.*{TEMPORARY_SUFFIX}")):
+        if ours.fullmatch(leftover.relative_to(folder).as_posix()):
+            leftover.unlink(missing_ok=True)
+    there, trusted = _read_manifest(folder, plan)
+    current = {
+        name: entry
+        for name, entry in there.items()
+        if trusted and _is_current(folder / name, entry, plan.digests.get(name))
+    }
+    due = [name for name in plan.digests if name not in current]
+    stale = [folder / name for name in there if name not in plan.digests and ours.fullmatch(name)]
+    skipped = len(current)
+    for file in stale:  # before the manifest forgets them
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a year that still has files
+            if file.parent != folder:
+                file.parent.rmdir()
+    if due or there != current:
+        _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+    rows = size = 0
+    try:
+        for done, name in enumerate(due):
+            if on_file is not None:
+                on_file(plan.model, done, len(due))
+            entry = _write(connection, plan, folder / name, name)
+            current[name] = entry
+            rows += entry["rows"]
+            size += entry["bytes"]
+            if time.monotonic() - last_saved > MANIFEST_SECONDS:
+                _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+                last_saved = time.monotonic()
+    finally:
+        if due:
+            _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+    if on_file is not None:
+        on_file(plan.model, len(due), len(due))
+    return Exported(
+        model=plan.model,
+        folder=folder,
+        written=len(due),
+        skipped=skipped,
+        removed=len(stale),
+        rows=rows,
+        bytes=size,
+        total_rows=sum(entry["rows"] for entry in current.values()),
+        total_bytes=sum(entry["bytes"] for entry in current.values()),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _is_current(file: Path, entry: dict[str, Any], digest: str | None) -> bool:
+    """Say whether the file is there and holds what it should."""
+    try:
+        return bool(entry["digest"] == digest and file.stat().st_size == entry["bytes"])
+    except (OSError, KeyError):
+        return False
+
+
+def _write(connection: duckdb.DuckDBPyConnection, plan: Plan, file: Path, name: str) -> dict[str, Any]:
+    """Write one file whole or not at all, and return its entry for the manifest."""
+    where = ""
+    if plan.time_column is not None:
+        month = f"TIMESTAMP '{file.stem}-01'"
+        column = quoted(plan.time_column)
+        where = f"WHERE {column} >= {month} AND {column} < {month} + INTERVAL 1 MONTH"
+    order = f"ORDER BY {', '.join(map(quoted, plan.order))}" if plan.order else ""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        rows = _copy(ask(connection, f"SELECT * FROM {plan.sql} {where} {order}"), temporary, plan.metadata)
+        size = temporary.stat().st_size
+    return {"digest": plan.digests[name], "rows": rows, "bytes": size}
+
+
+def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
+    """Write the rows of ``query`` to ``file``, a row group at a time, and return how many they are.
+
+    PyArrow writes them and not DuckDB's COPY, which marks a column as never null while the table holds no null: files
+    written at other times would differ in their schema, and who takes the schema of the first (PyArrow does) would
+    find nulls in a column declared without. It is also a quarter faster (a year of 60 regions x 40 columns: 0.8 s
+    against 1.1 s).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    reader = query.to_arrow_reader(ROW_GROUP_ROWS)
+    schema = reader.schema.with_metadata(metadata)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_table(pa.Table.from_batches([batch]).replace_schema_metadata(metadata))
+            rows += batch.num_rows
+    return rows
+
+
+def _file_names(model: str) -> re.Pattern[str]:
+    """Return what the files of ``model`` are called below its folder, whole or temporary."""
+    names = rf"\d{{4}}-\d\d\.parquet|{re.escape(model)}\.parquet|{re.escape(MANIFEST)}"
+    temporary = re.escape(TEMPORARY_SUFFIX)
+    return re.compile(rf"(year=\d{{4}}/)?(({names})|\.({names})\.\d+{temporary})")
+
+
+def _read_manifest(folder: Path, plan: Plan) -> tuple[dict[str, dict[str, Any]], bool]:
+    """Return the entries of the files, and whether they hold: not when the columns changed since.
+
+    There are none when there is no manifest or it is damaged.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return dict(manifest["files"]), manifest["shape"] == plan.shape
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}, False
+
+
+def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) -> None:
+    """Replace the manifest in one step."""
+    text = json.dumps({"model": plan.model, "shape": plan.shape, "files": dict(sorted(files.items()))}, indent=1)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+@contextlib.contextmanager
+def _storage_errors(target: Path) -> Iterator[None]:
+    """Turn failures of the disk into errors that say what to do."""
+    import duckdb
+
+    try:
+        yield
+    except EnergywhError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        kind = trouble(error)
+        if kind == "full":
+            raise StorageError(
+                f"no room for the export on the disk that holds {target}; the files in place are whole: "
+                "free some and run this again, it goes on from there"
+            ) from None
+        if kind != "system":
+            raise sql_error(error) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(
+            f"cannot export into {target}: {reason}; choose a folder that can be written to with --to"
+        ) from None

@@ -1,0 +1,1 @@
+"""Windows stored as a folder of files, with a manifest."""

@@ -1,0 +1,199 @@
+"""A stored dataset opened again: the windows it was made of, without the warehouse, DuckDB or Arrow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from energywh.config.settings import resolve_home
+from energywh.datasets.stored.manifest import FILE, Column, Manifest
+from energywh.datasets.stored.split_reader import read_split
+from energywh.datasets.windows.backends import Kind, arrays
+from energywh.datasets.windows.batch import few
+from energywh.datasets.windows.scaler import Scaler
+from energywh.datasets.windows.windows import Windows
+from energywh.errors import CorruptError, UnknownNameError, UsageError, did_you_mean
+
+
+class Dataset:
+    """A stored dataset, open: its splits are windows, as `energywh.Warehouse.windows` gives them. See `load_dataset`.
+
+    Attributes:
+        path: its folder.
+        manifest: all of its `dataset.json`.
+        scaler: what its values were normalized with, to take predictions back; None where they are as in the source.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, windows: Mapping[str, Windows], scaler: Scaler | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.scaler = scaler
+        self._windows = windows
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in order of time."""
+        return tuple(self._windows)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """What each column is: its roles, unit, description, and how often it is missing."""
+        return {column.name: column for column in self.manifest.columns}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that training can see; the same for the same content."""
+        return self.manifest.digest
+
+    def log_dataset(self, run: Any, *, name: str | None = None, files: bool = False, check: bool = False) -> None:
+        """Record in a run of MLflow or Weights & Biases that it uses this dataset, by its digest.
+
+            with mlflow.start_run() as run:
+                dataset.log_dataset(run)
+
+        MLflow: an input a split, named NAME/SPLIT, in the context "training", "validation" or "testing" ("all" of a
+        dataset without splits). It has the first ten digits of the digest, the columns as its schema, and as its
+        profile the numbers of rows, windows and missing values, the hours and regions, and where the values come from;
+        its source, `mlflow.data.get_source(...)`, loads the dataset again. It goes to the store that MLflow uses now,
+        for the active run or another.
+
+        Weights & Biases: an artifact of type "dataset" that the run uses, with the same as its metadata, and a
+        reference with a checksum for each file, for which every file is read. An offline run logs the artifact
+        instead: nothing can be used that has no version yet.
+
+        Written besides are the dataset's path and its name, and nothing else of the machine. The text of a query that
+        the dataset was made of is in its `dataset.json` alone. Twice is no harm: it is one input, one version.
+
+        Args:
+            run: what mlflow.start_run(), MlflowClient.create_run or wandb.init() returns.
+            name: what to call the dataset there; by default its own name.
+            files: store copies of the dataset's files with the run, `dataset.json` too: as artifacts below
+                `datasets/NAME` (MLflow), or instead of the references (Weights & Biases).
+            check: compare every byte of the files with the manifest first; without it their sizes alone.
+
+        Raises:
+            UsageError: ``run`` is something else, or the name cannot be one there; nothing was recorded.
+            CorruptError: a file is missing or was changed, or the dataset was made anew since it was loaded; nothing
+                was recorded.
+            StorageError: files cannot be read, or the run's store did not take it.
+        """
+        from energywh.integrations.tracking import log_dataset
+
+        log_dataset(self, run, name=name, files=files, check=check)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __iter__(self) -> Iterator[Windows]:
+        return iter(self._windows.values())
+
+    def __getitem__(self, split: str) -> Windows:
+        if split not in self._windows:
+            near = did_you_mean(str(split), self._windows) or f"; it has {', '.join(self._windows)}"
+            raise UnknownNameError(f"dataset {self.manifest.name} has no split '{split}'{near}")
+        return self._windows[split]
+
+    def __repr__(self) -> str:
+        first = next(iter(self))
+        counts = ", ".join(f"{name} {len(windows):,}" for name, windows in self._windows.items())
+        return (
+            f"<Dataset {self.manifest.name}: {counts} windows of {first.length:,} hours x {len(first.columns)} "
+            f"features, horizon {first.horizon}, {len(first.regions)} regions ({few(first.regions)}), "
+            f"{self.manifest.request.dtype}, digest {self.digest[:12]}>"
+        )
+
+
+def load_dataset(
+    path: str | os.PathLike[str],
+    *,
+    as_: Kind = "mlx",
+    memory: Literal["ram", "disk"] = "ram",
+    check: bool = True,
+) -> Dataset:
+    """Open a dataset that `energywh dataset` made: the same windows in the same order, without the warehouse.
+
+        train, valid, test = energywh.load_dataset("warehouse/datasets/day-ahead")
+        for batch in train.batches(8, shuffle=True): ...
+
+    and, for the newest hours as the model knows them, with the warehouse:
+
+        dataset = energywh.load_dataset("day-ahead")
+        train = dataset["train"]
+        wh.context(train.length, train.regions, features=train.columns, scaler=dataset.scaler)
+
+    Values have the dtype they were stored with. Neither DuckDB nor Arrow is imported, and with ``as_="numpy"`` no MLX.
+
+    Args:
+        path: the dataset's folder, its `dataset.json`, or its name in the folder ``datasets`` of the home, which is
+            `ENERGYWH_HOME` or else `./warehouse`.
+        as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays.
+        memory: "ram" (default) reads the matrix once; "disk" maps its file, of which the system keeps what is in use,
+            for data that memory cannot hold.
+        check: compare every byte of the matrix with the manifest; the size and the header always are.
+
+    Raises:
+        UnknownNameError: no dataset has that name.
+        UsageError: a wrong argument, or bfloat16 as NumPy.
+        StorageError: no dataset is there, a file cannot be read, or a later energywh wrote it.
+        CorruptError: a file is missing, damaged, or was changed; the message names it.
+        WindowError: MLX cannot be imported.
+    """
+    if memory not in ("ram", "disk"):
+        raise UsageError(f"memory must be 'ram' or 'disk', not {memory!r}")
+    folder = find_dataset(path)
+    manifest = Manifest.read(folder)
+    while True:
+        try:
+            dataset = _load(folder, manifest, as_, memory == "disk", check)
+        except CorruptError:
+            newer = Manifest.read(folder)
+            if newer == manifest:
+                raise
+        else:
+            newer = Manifest.read(folder)
+            if newer == manifest:
+                return dataset
+        manifest = newer  # it was made anew while it was read
+
+
+def find_dataset(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of the dataset that a person called ``path``; see `load_dataset`.
+
+    Raises:
+        UnknownNameError: it is a name, and no dataset has it.
+        UsageError: it is no path.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise UsageError(f"a dataset is opened by the path of its folder, or by its name, not {path!r}")
+    given = Path(path).expanduser()
+    if given.name == FILE:
+        return given.parent
+    if len(given.parts) != 1 or (given / FILE).exists():
+        return given
+    folder = resolve_home()[0].datasets
+    if (folder / given / FILE).exists():
+        return folder / given
+    if given.exists():
+        return given
+    names = sorted(file.parent.name for file in folder.glob(f"[!.]*/{FILE}"))
+    near = did_you_mean(str(given), names) or (
+        f"; it has {', '.join(names)}" if names else "; make one with 'energywh dataset', or give a path"
+    )
+    raise UnknownNameError(f"no dataset in {folder} is named '{given}'{near}")
+
+
+def _load(folder: Path, manifest: Manifest, as_: Kind, on_disk: bool, check: bool) -> Dataset:
+    dtype = manifest.request.dtype
+    if check:
+        manifest.check(folder)
+    if as_ == "numpy" and dtype == "bfloat16":
+        raise UsageError(
+            f"dataset {manifest.name} is of bfloat16, which NumPy has not: load it with as_='mlx', or make it with "
+            "--dtype float32"
+        )
+    library = arrays(as_, dtype, folder if on_disk else None)
+    scaler = None if manifest.scaler is None else Scaler.from_dict(manifest.scaler)
+    windows = {split.name: read_split(folder, manifest, split, library, scaler, check) for split in manifest.splits}
+    return Dataset(folder, manifest, windows, scaler)

@@ -1,0 +1,64 @@
+"""What of a dataset that is there can be taken over by the next one, file by file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from energywh.datasets.stored.manifest import FILE, File, Manifest
+from energywh.datasets.stored.verify import Problem, verify
+
+
+class Existing:
+    """The dataset in a folder, or nothing.
+
+    Attributes:
+        damaged: what is wrong with its files.
+        stray: files among its Parquet that were not made with it.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest | None, *, trusted: bool) -> None:
+        """Look at every byte of it.
+
+        Args:
+            manifest: None where there is none that can be believed.
+            trusted: its files may be taken over.
+        """
+        self.manifest = manifest
+        self._trusted = trusted
+        self._folder = folder
+        problems = verify(folder) if (folder / FILE).exists() else []
+        self.damaged: list[Problem] = [problem for problem in problems if problem.kind not in ("foreign", "stray")]
+        self.stray = [problem.file for problem in problems if problem.kind == "stray"]
+        self._foreign = [problem.file for problem in problems if problem.kind == "foreign"]
+
+    def kept(self, made_of: Mapping[str, str]) -> dict[str, File]:
+        """Return the sound files that were made of the same as they would be now, by name.
+
+        Args:
+            made_of: digest of what each file is to be made of; empty where that is not known.
+        """
+        files = self.manifest.files if self.manifest is not None and self._trusted else {}
+        bad = {problem.file for problem in self.damaged}
+        return {
+            name: files[name]
+            for name, digest in made_of.items()
+            if digest and name in files and name not in bad and files[name].made_of == digest
+        }
+
+    def take(self, name: str, new: Path) -> None:
+        """Let the folder ``new`` have the file too."""
+        target = new / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(self._folder / name, target)
+        except OSError:  # a file system without hard links; a full disk shows when copying
+            shutil.copyfile(self._folder / name, target)
+
+    def take_foreign(self, new: Path) -> None:
+        """Let ``new`` have the files that somebody else put into the folder, where their names are free."""
+        for name in self._foreign:
+            if name != FILE and not (new / name).exists():
+                self.take(name, new)

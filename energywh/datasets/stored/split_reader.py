@@ -1,0 +1,181 @@
+"""The matrix of one split of a stored dataset, read as the windows it was made of; `stored` tells what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.core.checksums import sha256_of
+from energywh.core.time import hour_number, parse_hour
+from energywh.datasets.stored import safetensors
+from energywh.datasets.stored.formats import FLOATS, MARK, as_json
+from energywh.datasets.stored.manifest import FILE, Manifest, Split
+from energywh.datasets.stored.safetensors import Contents
+from energywh.datasets.windows.backends import Arrays
+from energywh.datasets.windows.matrix import BLOCK_ROWS, Ahead, Axis, Frame, Matrix, Missing
+from energywh.datasets.windows.scaler import Scaler
+from energywh.datasets.windows.splits import Shape
+from energywh.datasets.windows.windows import Windows
+from energywh.errors import CorruptError, StorageError
+
+ROLES = {"feature": "features", "target": "targets", "future": "future"}  # as the manifest and the matrix call them
+
+
+def again(manifest: Manifest) -> str:
+    """Return the advice to make the dataset again."""
+    return f"make it again with 'energywh dataset {manifest.name}'"
+
+
+def read_split(
+    folder: Path, manifest: Manifest, split: Split, library: Arrays, scaler: Scaler | None, check: bool
+) -> Windows:
+    """Return the windows of one split.
+
+    Raises:
+        CorruptError: its matrix is not what the manifest says.
+        StorageError: it cannot be read.
+    """
+    file = folder / f"{split.name}.safetensors"
+    contents = _read(file, manifest, check)
+    request = manifest.request
+    columns = _columns(file, contents, manifest, split)
+    axis = _axis(file, manifest, split)
+    matrices = {
+        name: Matrix(columns[name], library.of_file(contents.tensors[name]), _missing(contents.tensors[f"{name}_mask"]))
+        for name in ("features", "targets", "future")
+        if name in contents.tensors
+    }
+    nothing = Matrix(
+        (), np.empty((split.rows, 0), np.float32), Missing(0, np.empty(0, np.int64), np.empty((0, 0), np.uint8))
+    )
+    frame = Frame(axis, matrices["features"], matrices["targets"], matrices.get("future", nothing))
+    own = "future" in matrices
+    picks = None if own else [frame.features.columns.index(name) for name in columns["future"]]
+    counts = {stretch.region: stretch.windows for stretch in split.stretches}
+    ends = np.cumsum([counts.get(region, 0) for region in manifest.regions])
+    return Windows(
+        frame,
+        Shape(request.length, request.stride, request.horizon),
+        np.split(np.array(contents.tensors["starts"]), ends[:-1]),
+        library,
+        one_target=isinstance(request.target, str),
+        ahead=Ahead(frame.future if own else frame.features, picks),
+        one_hot=request.static == "one-hot",
+        name=split.name,
+        normalization=scaler,
+    )
+
+
+def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
+    """Map the matrix, its size and header checked, and if ``check`` its bytes."""
+    told = manifest.files.get(file.name)
+    if told is None:
+        raise CorruptError(f"{file.parent / FILE} tells nothing of {file.name}; {again(manifest)}")
+    advice = f"{again(manifest)}, or see with 'energywh dataset verify {manifest.name}' what else is wrong"
+    try:
+        with file.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != told.bytes:
+                raise CorruptError(f"{file} has {size:,} bytes, and was made with {told.bytes:,}; {advice}")
+            if check and sha256_of(stream) != told.sha256:
+                raise CorruptError(f"{file} was changed: its bytes are not those it was made with; {advice}")
+            return safetensors.read(stream, file)
+    except FileNotFoundError:
+        raise CorruptError(f"{file} is missing; {advice}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {file}: {error.strerror or error}") from None
+
+
+def _columns(file: Path, contents: Contents, manifest: Manifest, split: Split) -> dict[str, tuple[str, ...]]:
+    """Return the names of features, targets and columns known ahead, in their order, once all else is as it should be.
+
+    Raises:
+        CorruptError: it is not the matrix that the manifest tells of.
+    """
+    told, metadata = _told(manifest, split), contents.metadata
+    wrong = [f"{key} is {metadata.get(key)}, not {text}" for key, text in told.items() if metadata.get(key) != text]
+    try:
+        columns = {role: tuple(map(str, json.loads(metadata[role]))) for role in ROLES.values()}
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptError(f"{file} does not tell its columns ({error!r}); {again(manifest)}") from None
+    named = {(role, column.name) for column in manifest.columns for role in column.roles}
+    if named != {(role, name) for role, key in ROLES.items() for name in columns[key]}:
+        wrong.append(f"its columns are {columns}")
+    found = {name: (contents.dtypes[name], tensor.shape) for name, tensor in contents.tensors.items()}
+    if found != (shapes := _shapes(columns, manifest.request.dtype, split)):
+        wrong.append(f"it holds {found}, not {shapes}")
+    if wrong:
+        raise CorruptError(f"{file} is not the matrix that {FILE} tells of: {'; '.join(wrong)}; {again(manifest)}")
+    return columns
+
+
+def _told(manifest: Manifest, split: Split) -> dict[str, str]:
+    """Return what the matrix must say of itself; see `stored.metadata`."""
+    request = manifest.request
+    return {
+        "format": MARK,
+        "split": split.name,
+        "regions": as_json(manifest.regions),
+        "length": str(request.length),
+        "stride": str(request.stride),
+        "horizon": str(request.horizon),
+        "scaler": as_json(manifest.scaler),
+    }
+
+
+def _shapes(columns: Mapping[str, tuple[str, ...]], dtype: str, split: Split) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of each tensor that the matrix must have."""
+    rows = split.rows
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "hour": ("I64", (rows,)),
+        "starts": ("I64", (split.windows,)),
+        "region": ("I32", (rows,)),
+    }
+    for name, names in columns.items():
+        if name != "future" or not set(names) <= set(columns["features"]):
+            shapes[name] = (FLOATS[dtype], (rows, len(names)))
+            shapes[f"{name}_mask"] = ("BOOL", (rows, len(names)))
+    return shapes
+
+
+def _axis(file: Path, manifest: Manifest, split: Split) -> Axis:
+    """Return the axis of the split, over all regions of the dataset: one without a row has no hours.
+
+    Raises:
+        CorruptError: the manifest's stretches are not those of its rows.
+    """
+    stretches = {stretch.region: stretch for stretch in split.stretches}
+    first = np.full(len(manifest.regions), _hour(split.first_hour_utc), np.int64)
+    offset = np.zeros(len(manifest.regions) + 1, np.int64)
+    for place, region in enumerate(manifest.regions):
+        offset[place + 1] = offset[place]
+        if region in stretches:
+            first[place] = _hour(stretches[region].first_hour_utc)
+            offset[place + 1] += stretches[region].hours
+    laid = [stretches[region].first_row for region in manifest.regions if region in stretches]
+    counted = sum(stretch.windows for stretch in split.stretches)
+    there = [int(offset[place]) for place, region in enumerate(manifest.regions) if region in stretches]
+    if laid != there or offset[-1] != split.rows or counted != split.windows or len(laid) < len(split.stretches):
+        raise CorruptError(f"the stretches of {split.name} in {file.parent / FILE} do not add up; {again(manifest)}")
+    return Axis(tuple(manifest.regions), first, offset)
+
+
+def _hour(text: str) -> int:
+    return hour_number(parse_hour(text))
+
+
+def _missing(mask: NDArray[np.bool_]) -> Missing:
+    """Return what a mask, True where a value is there, says is missing."""
+    rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    bits = [np.empty((0, (mask.shape[1] + 7) // 8), np.uint8)]
+    for low in range(0, len(mask), BLOCK_ROWS):
+        block = mask[low : low + BLOCK_ROWS]
+        some = np.flatnonzero(~block.all(axis=1))
+        rows.append(some + low)
+        bits.append(np.packbits(~block[some], axis=1))
+    return Missing(mask.shape[1], np.concatenate(rows), np.concatenate(bits))

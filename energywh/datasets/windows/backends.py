@@ -1,0 +1,302 @@
+"""The two kinds of an array: MLX, and plain NumPy where MLX cannot be imported; each in memory or in a file.
+
+Both hold one matrix (rows x columns) and hand out batches of slices of it. A batch of 32 x 8,760 x 150 float32 out of a
+resident `mx.array` (168 MB; MLX 0.32.4 on CPU, 2 cores; NumPy copies as much into memory in use in 31 ms) takes
+
+    gather from an `as_strided` view 28 ms, concatenation 39, zeros filled through NumPy 50, stack of slices 56,
+    NumPy slices, then one copy into an `mx.array` (or `mx.asarray`, `mx.from_dlpack`, which copy on CPU too) 77,
+
+and three to five times as much in memory fresh from the system, whose pages have to be made. So batches are gathered,
+and MLX is made to keep their memory (`energywh.datasets.windows.mlx_cache`). Two threads copy no faster than one.
+
+A matrix that memory cannot hold lies in a file mapped into memory, of which the system keeps what is in use. The file
+has no name, so it is gone with the array that uses it, or with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.datasets.windows.mlx_cache import kept
+from energywh.errors import StorageError, UsageError, WindowError, did_you_mean
+
+Kind = Literal["mlx", "numpy"]
+DType = Literal["float32", "float16", "bfloat16"]
+Shape = tuple[int, ...]
+MOST_STRIDED = 2**31 - 1  # numbers in an array that `mx.as_strided` takes
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A slice of a window, and the padding around it.
+
+    Attributes:
+        start: hour of the window at which it begins.
+        count: hours taken, ``step`` apart.
+        hours: hours of its place, of which the first ``before``, and what is left after the ``count``, are padding.
+    """
+
+    start: int
+    count: int
+    hours: int
+    step: int = 1
+    before: int = 0
+
+    def rows(self, window: int) -> slice:
+        """Return its rows, of the window that starts at row ``window``."""
+        first = window + self.start
+        return slice(first, first + self.step * (self.count - 1) + 1 if self.count else first, self.step)
+
+
+class Arrays(Protocol):
+    """What windows need of an array library."""
+
+    def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
+        """Return a zeroed array and a NumPy view to fill it through (the same memory)."""
+
+    def settle(self, array: Any) -> Any:
+        """Return the filled array as it is to be held from now on."""
+
+    def of_file(self, values: NDArray[Any]) -> Any:
+        """Return a matrix that is mapped from a file, of bfloat16 the bits, as it is to be held: read, or as it is."""
+
+    def slice(self, base: Any, start: int, length: int) -> Any:
+        """Return rows ``start`` to ``start + length`` as a view."""
+
+    def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
+        """Return (len(starts), length, ...) slices of ``base``, copied."""
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        """Return (len(starts), hours of all pieces, ...): each window's pieces one after the other, padded by 0."""
+
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        """Return some columns, of the last axis."""
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        """Return which of ``count`` classes each is: int32 of the same shape, or 0 and 1 over one more axis."""
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        """Return the array as NumPy, C-contiguous; bfloat16 as float32."""
+
+    def compute(self, arrays: Sequence[Any]) -> None:
+        """Compute what would be computed when it is used."""
+
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        """Return an array of True and a NumPy view to clear some of it through (the same memory)."""
+
+    def full_mask(self, shape: Shape) -> Any:
+        """Return an array of True; with MLX, it takes no memory."""
+
+
+def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
+    """Return a zeroed array that lies in a nameless file in ``folder``.
+
+    Raises:
+        StorageError: the folder cannot be written to, or has no room.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if not size:
+        return np.zeros(shape, dtype)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # later, a full disk would end the process with SIGBUS
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "r+" if os.fstat(file.fileno()).st_size == size else "w+", shape=shape)
+    except OSError as error:
+        raise StorageError(
+            f"windows of {size / 1e9:,.2f} GB cannot be laid into {folder}: {error.strerror or error}; "
+            "name another folder with memory=Path(...), or take fewer regions, features or years"
+        ) from None
+
+
+def lay(batch: NDArray[Any], base: NDArray[Any], starts: Sequence[int], pieces: Sequence[Piece]) -> None:
+    """Copy each window's pieces of ``base`` into its place of ``batch``, one after the other, padded by 0."""
+    at = 0
+    for piece in pieces:
+        begin, end = at + piece.before, at + piece.before + piece.count
+        batch[:, at:begin] = 0
+        for place, start in enumerate(starts):
+            batch[place, begin:end] = base[piece.rows(start)]
+        at += piece.hours
+        batch[:, end:at] = 0
+
+
+class NumpyArrays:
+    """NumPy arrays, read-only once filled; in a file of ``folder`` where one is given."""
+
+    def __init__(self, dtype: DType, folder: Path | None = None) -> None:
+        self._folder = folder
+        if dtype == "bfloat16":
+            raise UsageError("NumPy has no bfloat16; use dtype='float32' or 'float16', or as_='mlx'")
+        self._dtype = np.dtype(dtype)
+
+    def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
+        array = np.zeros(shape, self._dtype) if self._folder is None else mapped(shape, self._dtype, self._folder)
+        return array, array
+
+    def settle(self, array: Any) -> Any:
+        array.flags.writeable = False
+        return array
+
+    def of_file(self, values: NDArray[Any]) -> Any:
+        return values if self._folder is not None else self.settle(np.array(values))
+
+    def slice(self, base: Any, start: int, length: int) -> Any:
+        return base[start : start + length]
+
+    def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
+        return self.pieces(base, starts, (Piece(0, length, length),))
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        batch = np.empty((len(starts), sum(piece.hours for piece in pieces), *base.shape[1:]), base.dtype)
+        lay(batch, base, starts, pieces)
+        return batch
+
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        return values[..., picks]
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        return np.eye(count, dtype=self._dtype)[numbers] if one_hot else numbers
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.ascontiguousarray(array)
+
+    def compute(self, arrays: Sequence[Any]) -> None:
+        pass
+
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        array = np.ones(shape, np.bool_)
+        return array, array
+
+    def full_mask(self, shape: Shape) -> Any:
+        return np.ones(shape, np.bool_)  # a view without memory would be read-only, which older DLPack refuses
+
+
+class MlxArrays:
+    """`mx.array`, filled in place through its NumPy view: no second copy of the matrix ever exists.
+
+    Where a ``folder`` is given, the matrix is NumPy's in a file there, and what is cut from it is copied.
+    """
+
+    def __init__(self, dtype: DType, folder: Path | None = None) -> None:
+        self._mx = import_mlx()
+        self._dtype = getattr(self._mx, dtype)
+        # NumPy cannot view bfloat16: such a matrix is filled as float32 and narrowed once.
+        self._filled_as = self._mx.float32 if dtype == "bfloat16" else self._dtype
+        self._mapped = None if folder is None else NumpyArrays("float32" if dtype == "bfloat16" else dtype, folder)
+
+    def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
+        if self._mapped:
+            return self._mapped.allocate(shape)
+        return self._open(self._mx.zeros(shape, self._filled_as))
+
+    def settle(self, array: Any) -> Any:
+        if self._mapped:
+            return self._mapped.settle(array)
+        if self._dtype != self._filled_as:
+            array = array.astype(self._dtype)
+            self._mx.eval(array)
+        return array
+
+    def of_file(self, values: NDArray[Any]) -> Any:
+        if self._mapped:
+            return values
+        array = self._copied(values)
+        self._mx.eval(array)
+        return array
+
+    def _copied(self, values: NDArray[Any]) -> Any:
+        """Return what lies in a file as `mx.array`; of bfloat16, it may be the bits."""
+        if values.dtype == np.uint16:
+            return self._mx.array(values).view(self._mx.bfloat16)
+        return self._mx.array(values, self._dtype)
+
+    def slice(self, base: Any, start: int, length: int) -> Any:
+        values = base[start : start + length]
+        return self._copied(values) if self._mapped else values
+
+    def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
+        if self._mapped or base.size > MOST_STRIDED:
+            return self.pieces(base, starts, (Piece(0, length, length),))
+        columns = base.shape[1]
+        kept.make_room(self._mx, len(starts) * length * columns * base.itemsize)
+        views = self._mx.as_strided(base, (len(base) - length + 1, length, columns), (columns, columns, 1))
+        return views[self._mx.array(starts, self._mx.int32)]
+
+    def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
+        shape = (len(starts), sum(piece.hours for piece in pieces), base.shape[1])
+        # NumPy knows no bfloat16: one is copied as the 16 bits that it is. In a file of our own it is a float32.
+        narrow = not self._mapped and self._dtype != self._filled_as
+        held = np.asarray(base.view(self._mx.uint16) if narrow else base)
+        bits = held.dtype == np.uint16
+        kept.make_room(self._mx, math.prod(shape) * held.itemsize)
+        batch, view = self._open(self._mx.zeros(shape, self._mx.uint16 if bits else self._filled_as))
+        lay(view, held, starts, pieces)
+        return batch.view(self._dtype) if bits else batch.astype(self._dtype)
+
+    def _open(self, array: Any) -> tuple[Any, NDArray[Any]]:
+        """Compute a new array, and return it with a view to fill it through, before anything else refers to it."""
+        self._mx.eval(array)
+        return array, np.asarray(array)
+
+    def columns(self, values: Any, picks: list[int]) -> Any:
+        return self._mx.take(values, self._mx.array(picks, self._mx.int32), axis=-1)
+
+    def classes(self, numbers: NDArray[np.int32], count: int, *, one_hot: bool) -> Any:
+        index = self._mx.array(numbers)
+        return self._mx.eye(count, dtype=self._dtype)[index] if one_hot else index
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.ascontiguousarray(array.astype(self._mx.float32) if array.dtype == self._mx.bfloat16 else array)
+
+    def compute(self, arrays: Sequence[Any]) -> None:
+        self._mx.eval(arrays)
+
+    def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
+        return self._open(self._mx.ones(shape, self._mx.bool_))
+
+    def full_mask(self, shape: Shape) -> Any:
+        return self._mx.broadcast_to(self._mx.array(True), shape)
+
+
+def import_mlx() -> Any:
+    """Import `mlx.core`.
+
+    Raises:
+        WindowError: MLX cannot be imported here.
+    """
+    try:
+        import mlx.core as mx
+    except ImportError as error:
+        raise WindowError(
+            f"MLX cannot be imported here ({error}); pass as_='numpy' for NumPy arrays, "
+            "or install it: 'pip install mlx' on macOS, 'pip install \"mlx[cpu]\"' on Linux"
+        ) from None
+    return mx
+
+
+def arrays(kind: str, dtype: str, folder: Path | None = None) -> Arrays:
+    """Return the array library ``kind`` ("mlx" or "numpy") holding ``dtype``, in a file of ``folder`` if given.
+
+    Raises:
+        UsageError: no such kind or dtype, or the two do not go together.
+        WindowError: MLX cannot be imported here.
+    """
+    if dtype not in ("float32", "float16", "bfloat16"):
+        known = ("float32", "float16", "bfloat16")
+        raise UsageError(f"dtype must be float32, float16 or bfloat16, not {dtype!r}{did_you_mean(str(dtype), known)}")
+    if kind == "numpy":
+        return NumpyArrays(dtype, folder)  # type: ignore[arg-type]
+    if kind == "mlx":
+        return MlxArrays(dtype, folder)  # type: ignore[arg-type]
+    raise UsageError(f"as_ must be 'mlx' or 'numpy', not {kind!r}")

@@ -1,0 +1,310 @@
+"""Rolling-origin folds, to backtest: train on what was before an origin, forecast what came after it, move on.
+
+    fold 1   train ............|purge| origin 1  test ...... |
+    fold 2   train ...........................|purge| origin 2  test ...... |
+
+A test window belongs to the fold in whose stretch, from its origin to before the next, all its targets lie; its inputs
+reach back before the origin, as they do when a forecast is made. Of train, every hour lies before the origin, less the
+look-ahead of the models (`purge`). So no target is in two folds' tests, and train knows nothing of its test.
+
+The source is asked once and held once: folds are windows of the same array, whatever their number. Where they are
+normalized, each has a scaler of its own train and a scaled copy of the array, which goes when the fold is let go.
+
+Sources revise what they have published, so a train cut from today's warehouse holds values that nobody had at its
+origin. With ``as_of`` the train of each fold comes from a warehouse as it could have been built at its origin
+(`energywh.datasets.windows.as_of_warehouse`); it is loaded, held and scaled by itself. The test comes from the
+warehouse that is open: its targets are the truth as known today, and its inputs too are as known today, revised and
+published later as they may be. What a forecast would have been given at each hour after the origin no build as of the
+origin can say; `features.hourly_asof` goes by lags of publication, though not by revisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.core.time import hour_time, parse_duration_hours
+from energywh.datasets.windows import scaler as scaling
+from energywh.datasets.windows import scaler_fit as fitting
+from energywh.datasets.windows import splits as cutting
+from energywh.datasets.windows.backends import DType, Kind, arrays
+from energywh.datasets.windows.matrix import Ahead, Frame
+from energywh.datasets.windows.plan import (
+    Gaps,
+    Memory,
+    Moment,
+    Normalize,
+    Static,
+    as_hour,
+    folder_of,
+    left_free,
+    named_regions,
+)
+from energywh.datasets.windows.survey import whole_hours
+from energywh.datasets.windows.window_starts import held_out
+from energywh.datasets.windows.windows import Origin, Windows, cut_windows
+from energywh.errors import UsageError, WindowError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from energywh.datasets.windows.as_of_warehouse import Known
+
+Starts = list[NDArray[np.int64]]  # the rows at which windows start, a list a region
+
+
+class FoldOptions(TypedDict, total=False):
+    """What may be left out of a call of `energywh.Warehouse.folds`, and means what it does for windows."""
+
+    regions: Sequence[str] | str | None
+    features: Sequence[str] | str | None
+    future: Sequence[str] | str | None
+    static: Static
+    gaps: Gaps
+    as_: Kind
+    memory: Memory
+    since: Moment | None
+    until: Moment | None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Windows to train on and to test with; ``origin`` is the first hour of the test, naive UTC."""
+
+    train: Windows
+    test: Windows
+    origin: datetime
+
+    def __repr__(self) -> str:
+        return f"<Fold {self.origin:%Y-%m-%dT%H}: {len(self.train):,} windows to train, {len(self.test):,} to test>"
+
+
+class Folds:
+    """All folds, in order; made one by one while they are gone through, and again each time."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: str,
+        *,
+        target: str | Sequence[str],
+        length: int,
+        stride: int,
+        horizon: int,
+        origins: Sequence[Moment] | None = None,
+        first: Moment | None = None,
+        every: str | None = None,
+        history: str | None = None,
+        purge: int | None = None,
+        normalize: Normalize | None = None,
+        dtype: DType = "float32",
+        holdout: Sequence[str] | str | None = None,
+        known: Known | None = None,
+        cache: Path | None = None,
+        **options: Unpack[FoldOptions],
+    ) -> None:
+        """Load the array and find the origins; `energywh.Warehouse.folds` documents the arguments and errors.
+
+        Args:
+            known: opens the warehouse as it was known at an origin, for train; by default that of ``connection``.
+            cache: folder for memory="disk"; by default that for temporary files.
+        """
+        self._normalize = scaling.choice(normalize)
+        if holdout is not None:
+            scaling.check_held_out(self._normalize, named_regions(holdout, "holdout") or ())
+        if horizon == 0:
+            raise UsageError("folds need a horizon of 1 or more: the hours after the origin that are forecast")
+        self._narrow = self._normalize is not None and dtype != "float32"
+        self._source = source
+        self._asked: dict[str, Any] = {
+            "target": target,
+            "length": length,
+            "stride": stride,
+            "horizon": horizon,
+            "dtype": "float32" if self._narrow else dtype,
+            "cache": cache,
+            **options,
+        }
+        whole = cut_windows(connection, source, **self._asked)
+        assert isinstance(whole, Windows)
+        self._library = arrays(options.get("as_", "mlx"), dtype, folder_of(options.get("memory", "ram"), cache))
+        self._now = self._held(whole)
+        self._known = known
+        self._free = left_free(
+            connection, self._now.origin.source, (*whole.columns, *whole.targets, *whole.future), purge, "inputs"
+        )
+        self._history = None if history is None else parse_duration_hours(history, "history")
+        self._without = held_out(whole.regions, named_regions(holdout, "holdout") or (), self._now.origin.source)
+        data = cutting.whole_time(whole.frame.axis)
+        self._start = data.first
+        self._edges = [*_origins(origins, first, every, data), data.end]
+        for check in (self._test, self._train):  # before anything is built for minutes, or trained for hours
+            for number in range(len(self)):
+                check(number)
+
+    @property
+    def origins(self) -> tuple[datetime, ...]:
+        """First hour of each test, naive UTC."""
+        return tuple(map(hour_time, self._edges[:-1]))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array that all folds share; a fold that is normalized, or of what was known, has its own."""
+        return self._now.whole.nbytes
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def __repr__(self) -> str:
+        origins = self.origins
+        return (
+            f"<Folds: {len(self)} origins, {origins[0]:%Y-%m-%dT%H} to {origins[-1]:%Y-%m-%dT%H}, "
+            f"of {self._now.whole!r}>"
+        )
+
+    def __iter__(self) -> Iterator[Fold]:
+        for number in range(len(self)):
+            yield self._fold(number)
+
+    def _fold(self, number: int) -> Fold:
+        now, test, (learnt, train) = self._now, self._test(number), self._train(number)
+        shared, own, scaler = now.whole.frame, learnt.whole.frame, self._normalize
+        if isinstance(scaler, scaling.Choice):
+            origin, hours = learnt.origin, fitting.hours_of(own.axis, learnt.whole.shape, train)
+            scaler = fitting.fit(origin.connection, origin.source, own, hours, scaler)
+        if scaler is not None:
+            shared = scaling.scaled(shared, scaler, self._library)
+            own = shared if learnt is now else scaling.scaled(own, scaler, self._library if self._narrow else None)
+        return Fold(
+            self._windows("train", learnt.whole, own, train, scaler),
+            self._windows("test", now.whole, shared, test, scaler),
+            self.origins[number],
+        )
+
+    def _windows(
+        self, name: str, whole: Windows, frame: Frame, starts: Starts, scaler: scaling.Scaler | None
+    ) -> Windows:
+        """Return those of the windows ``whole`` that start at ``starts``, over ``frame``."""
+        return Windows(
+            frame,
+            whole.shape,
+            starts,
+            self._library,
+            one_target=whole.one_target,
+            ahead=Ahead(frame.features if whole.ahead.picks is not None else frame.future, whole.ahead.picks),
+            one_hot=whole.one_hot,
+            name=name,
+            origin=whole.origin,
+            normalization=scaler,
+        )
+
+    def _held(self, whole: Windows) -> _Held:
+        assert whole.origin is not None  # they come from a warehouse
+        told = cutting.targets_before(whole.frame)
+        needed = whole.ahead if self._asked.get("future") is not None else None
+        return _Held(whole, whole.origin, whole_hours(whole.frame, self._asked.get("gaps", "mask"), told, needed), told)
+
+    def _learnt(self, number: int) -> _Held:
+        """Return what the train of a fold is cut from.
+
+        Raises:
+            UsageError, WindowError: what was known then has not the same regions and columns, or no window.
+            Others as `energywh.datasets.windows.as_of_warehouse.Known.open`.
+        """
+        if self._known is None:
+            return self._now
+        now, origin = self._now.whole, self.origins[number]
+        asked = self._asked | {"regions": now.regions, "features": now.columns}
+        try:
+            whole = cut_windows(self._known.open(self._edges[number]), self._source, **asked)
+        except (UsageError, WindowError) as error:
+            raise type(error)(f"the fold at {origin:%Y-%m-%dT%H}, by what was known then: {error}") from None
+        assert isinstance(whole, Windows)
+        if whole.future != now.future:
+            raise UsageError(
+                f"since {self._known.version} was built the models say otherwise what is known ahead: name the columns "
+                "with future=[...], or run 'energywh build' and open the newest version"
+            )
+        return self._held(whole)
+
+    def _train(self, number: int) -> tuple[_Held, Starts]:
+        """Return what the train of a fold is cut from, and where its windows start; raises as `_learnt` does."""
+        origin, learnt = self._edges[number], self._learnt(number)
+        behind = origin - self._free
+        first = self._start if self._history is None else max(self._start, behind - self._history)
+        part = cutting.Part("train", first, behind, first, behind, without=self._without)
+        return learnt, self._starts(learnt, part, origin)
+
+    def _test(self, number: int) -> Starts:
+        """Return where the windows of the test of a fold start; raises as `_starts` does."""
+        origin, end = self._edges[number : number + 2]
+        first = max(origin - self._now.whole.length, self._start)
+        return self._starts(self._now, cutting.Part("test", first, end, first, end), origin)
+
+    def _starts(self, held: _Held, part: cutting.Part, origin: int) -> Starts:
+        """Return the rows at which the windows of a part of the fold at ``origin`` start.
+
+        Raises:
+            WindowError: there are none.
+        """
+        shape = held.whole.shape
+        starts = cutting.starts(held.whole.frame.axis, shape, part, held.usable, held.told)
+        if not any(map(len, starts)):
+            raise WindowError(
+                f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {shape.span:,} hours with a target "
+                f"in its {part.name} part, {hour_time(part.first):%Y-%m-%dT%H} to before "
+                f"{hour_time(part.end):%Y-%m-%dT%H}; move the origins, or take a shorter length or horizon"
+            )
+        return starts
+
+
+@dataclass(frozen=True)
+class _Held:
+    """All windows of an array; which rows they may use, and in how many rows before each a target has a value."""
+
+    whole: Windows
+    origin: Origin
+    usable: NDArray[np.bool_] | None
+    told: NDArray[np.int64]
+
+
+def _origins(
+    origins: Sequence[Moment] | None, first: Moment | None, every: str | None, data: cutting.Part
+) -> list[int]:
+    """Return the origins as hours since 1970.
+
+    Raises:
+        UsageError: neither or both ways of naming them, or origins that do not ascend.
+        WindowError: an origin outside the data.
+    """
+    if (origins is None) == (first is None and every is None):
+        raise UsageError(
+            "folds take origins=[...], or the first of them and every, such as first='2024-01-01', every='30d'"
+        )
+    if origins is None:
+        if first is None or every is None:
+            raise UsageError("first and every go together, such as first='2024-01-01', every='30d'")
+        start, step = as_hour(first, "first"), parse_duration_hours(every, "every")
+        if not step:
+            raise UsageError("every must be an hour or more, not '0h'")
+        found = list(range(start, data.end, step)) or [start]
+    else:
+        if isinstance(origins, str) or not isinstance(origins, Sequence) or not origins:
+            raise UsageError(f"origins must be a list of days or hours, not {origins!r}")
+        found = [as_hour(origin, "an origin") for origin in origins]
+    if found != sorted(set(found)):
+        shown = ", ".join(f"{hour_time(origin):%Y-%m-%dT%H}" for origin in found)
+        raise UsageError(f"origins must be ascending points in time, not {shown}")
+    for origin in found:
+        if not data.first < origin < data.end:
+            raise WindowError(
+                f"the origin {hour_time(origin):%Y-%m-%dT%H} leaves no hour on one of its sides: the data go from "
+                f"{hour_time(data.first):%Y-%m-%dT%H} to {hour_time(data.end - 1):%Y-%m-%dT%H}"
+            )
+    return found

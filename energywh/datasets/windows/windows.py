@@ -1,0 +1,384 @@
+"""Windows: slices of consecutive hours of one region, as training samples over one resident array.
+
+Shapes: B windows, L = length, F features, T targets, h = horizon.
+
+    inputs   (B, L, F)      mask         (B, L, F)     True where the source has the value; elsewhere inputs are 0
+    targets  (B, L[, T])    target_mask  like targets  horizon=0: targets[:, i] is the hour after inputs[:, i]
+             (B, h[, T])                               horizon=h: the h hours after the last input
+    future   (B, L or h, K) future_mask  like future   K columns known before, of the hours of the targets: with
+                                                       horizon=0, future[:, i] too is the hour after inputs[:, i]
+    static   (B,) or (B, R)                            which of R regions: its number, or with static="one-hot" 0 and 1
+
+What is to be done with gaps, hours without a row or without a value of any target:
+
+| gaps    | such an hour                       | another value that is missing | strides count from           |
+|---------|------------------------------------|-------------------------------|------------------------------|
+| "mask"  | 0, masked; a window needs 1 target | 0, masked                     | first hour in the part       |
+| "split" | in no window: it ends a stretch    | 0, masked                     | first hour of each stretch   |
+| "drop"  | among no window's targets          | in no window that would use it| first start that is possible |
+
+T is there when `target` was given as a list. By default the features are all numeric columns of the source, and so
+hold the target's own past: inputs[:, i] knows the target up to hour i, never the hours that are to be forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energywh.datasets.windows import scaler as scaling
+from energywh.datasets.windows import scaler_fit as fitting
+from energywh.datasets.windows import splits as cutting
+from energywh.datasets.windows.backends import Arrays, DType, Kind, arrays
+from energywh.datasets.windows.batch import Batch, Window, few
+from energywh.datasets.windows.matrix import Ahead, Frame, Matrix, load
+from energywh.datasets.windows.plan import (
+    Gaps,
+    Memory,
+    Moment,
+    Normalize,
+    Overlap,
+    Purge,
+    Static,
+    folder_of,
+    make_plan,
+    named_regions,
+)
+from energywh.datasets.windows.sampler import Batches, cut_batches
+from energywh.datasets.windows.source import Bound
+from energywh.datasets.windows.survey import survey_of
+from energywh.datasets.windows.window_starts import find_parts
+from energywh.errors import NoTrainValueError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from energywh.datasets.windows.shard import Layout, Shard
+
+FIRST = ("all", "train", "part 1")  # names of parts that statistics may be measured in
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the values of windows come from, to be asked again."""
+
+    connection: duckdb.DuckDBPyConnection
+    source: Bound
+
+
+class Windows:
+    """Training windows over one resident array. Made by `energywh.Warehouse.windows`.
+
+    Attributes:
+        regions: regions, in the order in which they are stacked.
+        columns: features, in the order of the last axis of inputs.
+        targets: target columns.
+        future: columns known ahead, in the order of the last axis of future.
+        name: "train", "valid", "test"; "all" without splits.
+        rows: (len,) row of the array at which each window starts.
+        frame: the array itself, with the record of what is missing.
+        normalization: the scaler that the array was normalized with, None where values are those of the source.
+        origin: what was asked for the values; None of windows of a stored dataset.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        shape: cutting.Shape,
+        starts: Sequence[NDArray[np.int64]],
+        library: Arrays,
+        *,
+        one_target: bool,
+        ahead: Ahead,
+        one_hot: bool,
+        name: str,
+        origin: Origin | None = None,
+        normalization: scaling.Scaler | None = None,
+    ) -> None:
+        self.frame = frame
+        self.shape = shape
+        self.library = library
+        self.one_target = one_target
+        self.ahead = ahead
+        self.one_hot = one_hot
+        self.name = name
+        self.normalization = normalization
+        self.origin = origin
+        self._starts = tuple(starts)
+        self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return self.frame.axis.regions
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.frame.features.columns
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.frame.targets.columns
+
+    @property
+    def future(self) -> tuple[str, ...]:
+        return self.ahead.columns
+
+    @property
+    def length(self) -> int:
+        return self.shape.length
+
+    @property
+    def stride(self) -> int:
+        return self.shape.stride
+
+    @property
+    def horizon(self) -> int:
+        return self.shape.horizon
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and masks held in memory, shared by all splits of one call; a window adds 8 for its place."""
+        return self.frame.nbytes
+
+    @property
+    def disk_nbytes(self) -> int:
+        """Bytes of values that lie in a file, with memory="disk"; 0 without."""
+        return self.frame.disk_nbytes
+
+    @cached_property
+    def starts(self) -> NDArray[np.void]:
+        """Region and first hour of each window: (len,) with fields ``region`` and ``hour_utc`` (UTC)."""
+        region, hour = self.places_of(self.rows)
+        table = np.empty(len(self), np.dtype([("region", region.dtype), ("hour_utc", hour.dtype)]))
+        table["region"], table["hour_utc"] = region, hour
+        return table
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Windows {self.name}: {len(self):,} of {self.length:,} hours x {len(self.columns)} features, "
+            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({few(self.regions)}), "
+            f"{self.nbytes / 1e6:,.1f} MB>"
+        )
+
+    def __getitem__(self, index: int) -> Window:
+        return self.window(index)
+
+    def window(self, index: int) -> Window:
+        """Return window number ``index``, as views.
+
+        Raises:
+            IndexError: there are not so many windows.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        return Window(self, index % len(self))
+
+    def scaler(
+        self, kind: scaling.Kind = "zscore", by: scaling.By = "region", log: Sequence[str] | str = ()
+    ) -> scaling.Scaler:
+        """Measure the hours of these windows, those of the train part, by SQL; see `energywh.datasets.windows.scaler`.
+
+        Pass it as ``normalize`` to `energywh.Warehouse.windows`, keep it with `Scaler.to_dict`, and take predictions
+        back to MWh with `Scaler.inverse`.
+
+        Args:
+            kind: "zscore", "robust", "minmax" or "none".
+            by: "region", or "global" for all regions alike.
+            log: columns to take the logarithm of first; "auto" for those never negative and skewed.
+
+        Raises:
+            UsageError: these are the windows of a later part, or of a stored dataset; or a wrong argument, or a
+                negative column to take the log of.
+            WindowError: a column without any value in the train part.
+            StorageError: the warehouse was closed.
+        """
+        if self.origin is None:
+            raise UsageError(
+                "statistics are measured in the warehouse, and these are the windows of a stored dataset: what they "
+                "were scaled with is their normalization; to measure others, make a dataset with --normalize"
+            )
+        if self.name not in FIRST:
+            raise UsageError(
+                f"statistics come from the train part alone, or they would give the {self.name} part away: fit the "
+                "scaler on train"
+            )
+        hours = fitting.hours_of(self.frame.axis, self.shape, self._starts)
+        chosen = scaling.Choice(kind, by, log)
+        return fitting.fit(self.origin.connection, self.origin.source, self.frame, hours, chosen)
+
+    def region_of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the number of the region of each row."""
+        return (np.searchsorted(self.frame.axis.offset, rows, side="right") - 1).astype(np.int32)
+
+    def places_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.str_], NDArray[np.datetime64]]:
+        """Return the region and the hour (UTC) of each row."""
+        axis, region = self.frame.axis, self.region_of(rows)
+        hours = rows - axis.offset[region] + axis.first_hour[region]
+        return np.array(axis.regions)[region], hours.view("datetime64[h]")
+
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """Return the windows ``indices`` as one batch."""
+        return Batch(self, indices)
+
+    def squeezes(self, matrix: Matrix) -> bool:
+        """Say whether the last axis of the matrix is left out: the one target was not given as a list."""
+        return self.one_target and matrix is self.frame.targets
+
+    def shard(self, rank: int, world: int, layout: Layout = "contiguous", overlap: int = 0) -> Shard:
+        """Return the share of ``rank`` of each window, for a ring of ``world`` devices that work on it together.
+
+        Shapes, padding and layouts are told in `energywh.datasets.windows.shard`.
+
+        Args:
+            layout: "contiguous"; "striped" or "zigzag", which even out the work under a causal mask.
+            overlap: hours before its own that a contiguous shard repeats, as a convolution needs.
+
+        Raises:
+            UsageError: no such rank or layout, or an overlap that cannot be.
+        """
+        from energywh.datasets.windows.shard import Ring, Shard
+
+        return Shard(self, Ring(self.length, world, layout, overlap), rank)
+
+    def batches(
+        self,
+        size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        prefetch: int = 0,
+    ) -> Batches[Batch]:
+        """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
+
+        `energywh.datasets.windows.sampler` tells who takes which, and what happens where windows do not divide. On CPU,
+        MLX gives all freed memory but 32 MB back to the system; batches raise that to twice their size for the process,
+        unless `mx.set_cache_limit` was called before.
+
+        Args:
+            size: windows a batch and rank; the last may be smaller, unless ``drop_last``.
+            shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
+            rank, world: which of how many processes this is, each of which takes other windows.
+            start: batches to leave out from the beginning, as they were taken before: with the same other arguments
+                exactly those after them come.
+            prefetch: batches that a thread makes ahead, complete with masks, while the last one is worked on; 2 will
+                do. `prefetch.Prefetch`, which is what iterates then, also says how much was waited.
+
+        Raises:
+            UsageError: ``seed``, ``epoch`` or another argument is not a whole number, or not in its range.
+        """
+        return cut_batches(
+            self,
+            size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            drop_last=drop_last,
+            rank=rank,
+            world=world,
+            start=start,
+            prefetch=prefetch,
+        )
+
+
+def cut_windows(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    *,
+    regions: Sequence[str] | str | None = None,
+    target: str | Sequence[str],
+    length: int,
+    stride: int,
+    horizon: int = 0,
+    features: Sequence[str] | str | None = None,
+    future: Sequence[str] | str | None = None,
+    static: Static = "index",
+    splits: Moment | Sequence[Moment] | None = None,
+    overlap: Overlap = "none",
+    purge: Purge | None = None,
+    gaps: Gaps = "mask",
+    dtype: DType = "float32",
+    as_: Kind = "mlx",
+    memory: Memory = "ram",
+    since: Moment | None = None,
+    until: Moment | None = None,
+    cache: Path | None = None,
+    normalize: Normalize | None = None,
+    holdout: Sequence[str] | str | None = None,
+) -> Windows | tuple[Windows, ...]:
+    """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors.
+
+    Args:
+        cache: folder for memory="disk"; by default that for temporary files.
+    """
+    if static not in ("index", "one-hot"):
+        raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
+    folder = folder_of(memory, cache)
+    library = arrays(as_, dtype, folder)
+    normalization = scaling.choice(normalize)
+    if holdout is not None:
+        scaling.check_held_out(normalization, named_regions(holdout, "holdout") or ())
+    # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
+    narrow = normalization is not None and dtype != "float32"
+    wide = arrays(as_, "float32", folder) if narrow else library
+    plan = make_plan(
+        connection,
+        source,
+        target=target,
+        length=length,
+        stride=stride,
+        horizon=horizon,
+        regions=regions,
+        features=features,
+        future=future,
+        splits=splits,
+        overlap=overlap,
+        purge=purge,
+        gaps=gaps,
+        since=since,
+        until=until,
+        holdout=holdout,
+    )
+    while True:
+        frame = load(connection, plan.source, plan.wanted, wide, streamed=memory != "ram")
+        survey = survey_of(frame, plan)
+        parts = find_parts(survey, plan)
+        try:
+            if isinstance(normalization, scaling.Choice):
+                hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
+                normalization = fitting.fit(connection, plan.source, survey, hours, normalization)
+            break
+        except NoTrainValueError as error:
+            plan = plan.without(error)
+            del frame  # before it is loaded again: two of them might be more than memory holds
+    if normalization is not None:
+        frame = scaling.scaled(frame, normalization, library if narrow else None)
+    made = tuple(
+        Windows(
+            frame,
+            plan.shape,
+            parted.starts,
+            library,
+            one_target=isinstance(target, str),
+            ahead=plan.ahead_of(frame),
+            one_hot=static == "one-hot",
+            name=parted.part.name,
+            origin=Origin(connection, plan.source),
+            normalization=normalization,
+        )
+        for parted in parts
+    )
+    return made if splits is not None else made[0]

@@ -1,0 +1,41 @@
+"""What a tracked run is told of a dataset, the same for every tracker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from energywh.datasets.stored.manifest import Manifest, Split
+
+
+def facts(manifest: Manifest) -> dict[str, Any]:
+    """Return what holds for all splits alike: the digest, what windows are made of, and where it comes from.
+
+    Plain data, few keys (Weights & Biases takes 100). No text of a query: it may name files of the machine.
+    """
+    request, provenance = manifest.request, manifest.provenance
+    return {
+        "digest": manifest.digest,
+        "length_hours": request.length,
+        "stride_hours": request.stride,
+        "horizon_hours": request.horizon,
+        "gaps": request.gaps,
+        "normalize": manifest.scaler["kind"] if manifest.scaler else "none",
+        "dtype": request.dtype,
+        "models": sorted(provenance.models),
+        "warehouse_version": provenance.version,
+        "as_of": provenance.as_of,
+        "knowledge": provenance.knowledge,
+        "energywh": provenance.energywh,
+    }
+
+
+def amounts(split: Split) -> dict[str, Any]:
+    """Return how much there is in a split."""
+    return {
+        "rows": split.rows,
+        "windows": split.windows,
+        "feature_values": split.values,
+        "feature_values_missing": split.missing,
+        "first_hour_utc": split.first_hour_utc,
+        "last_hour_utc": split.last_hour_utc,
+    }

@@ -1,0 +1,70 @@
+"""Where a dataset of an MLflow run lies: MLflow's own `DatasetSource`, for stored datasets.
+
+MLflow finds it by the entry point `mlflow.dataset_source`, so that `mlflow.data.get_source(...)` of a run's input gives
+it in any process, and loads this file whenever it is imported: keep it light.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow.data.dataset_source import DatasetSource
+
+from energywh.errors import CorruptError
+
+if TYPE_CHECKING:
+    from energywh.datasets.stored.reader import Dataset
+
+
+class StoredSource(DatasetSource):  # type: ignore[misc]
+    """The folder of a stored dataset, and the digest that it had.
+
+    Attributes:
+        path: the folder, absolute.
+        digest: of the dataset, 64 hexadecimal digits.
+    """
+
+    def __init__(self, path: str, digest: str) -> None:
+        self.path = path
+        self.digest = digest
+
+    def load(self, **options: Any) -> Dataset:
+        """Return the dataset that the run used.
+
+        Args:
+            options: of `energywh.load_dataset`: as_, memory, check.
+
+        Raises:
+            StorageError: there is no dataset in the folder any more.
+            CorruptError: there is another one by now, or one that was damaged.
+        """
+        from energywh.datasets.stored.reader import load_dataset
+
+        dataset = load_dataset(Path(self.path), **options)
+        if dataset.digest != self.digest:
+            raise CorruptError(
+                f"{self.path} holds another dataset by now: its digest is {dataset.digest}, that of the run "
+                f"{self.digest}; make it again as it was (energywh dataset), or keep datasets under names of their own"
+            )
+        return dataset
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": self.path, "digest": self.digest}
+
+    @classmethod
+    def from_dict(cls, source_dict: dict[Any, Any]) -> StoredSource:
+        return cls(source_dict["path"], source_dict["digest"])
+
+    @staticmethod
+    def _get_source_type() -> str:
+        return "energywh"
+
+    @staticmethod
+    def _can_resolve(raw_source: Any) -> bool:
+        # MLflow asks this of any path or address that somebody logs: none is taken from its own sources.
+        return False
+
+    @classmethod
+    def _resolve(cls, raw_source: Any) -> StoredSource:
+        raise NotImplementedError

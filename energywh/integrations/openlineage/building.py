@@ -1,0 +1,258 @@
+"""A build as an OpenLineage run: a child a model that it built, and one for the audits.
+
+What a model's run wrote is told of when it is published: before, nobody can read it. Where the build fails, the runs of
+models that were built end with ABORT, as their rows are thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import (
+    column_lineage_dataset,
+    data_quality_assertions_dataset,
+    dataset_version_dataset,
+    output_statistics_output_dataset,
+)
+from openlineage.client.generated.base import DatasetFacet
+
+from energywh.core.database import connect
+from energywh.errors import AuditError
+from energywh.integrations.openlineage.events import (
+    PRODUCER,
+    End,
+    JobRun,
+    Mailbox,
+    begin,
+    database,
+    documentation,
+    ending,
+    message,
+    now,
+    schema,
+)
+from energywh.models.build.runner import BuildReport, Listener
+from energywh.models.build.state import Meta
+from energywh.models.catalog.lineage import lineage_of_version
+from energywh.models.catalog.traces import ROWS
+from energywh.models.project.graph import STAGING, Graph
+
+if TYPE_CHECKING:
+    from energywh.core.paths import Home
+    from energywh.integrations.openlineage import Target
+    from energywh.models.build.materialize import ModelResult
+    from energywh.models.project.front_matter import Audit
+
+Place = Callable[[str], tuple[str, str]]  # of a table: namespace and name of its dataset
+# Of a model and a column of it, the columns (table, column) that it is made of.
+Origins = Callable[[str, str], Iterable[tuple[str, str]]]
+
+
+def told(target: Target, home: Home, listener: Listener, work: Callable[[Listener], BuildReport]) -> BuildReport:
+    """Do ``work`` between the events that tell of it."""
+    begun = begin(
+        target,
+        listener.say,
+        lambda mailbox: JobRun(
+            mailbox,
+            "build",
+            "BUILD",
+            description="Builds the models from staging, audits them and publishes the warehouse.",
+            engine=duckdb.__version__,
+        ),
+    )
+    if begun is None:
+        return work(listener)
+    mailbox, build = begun
+    teller = Teller(listener, home, mailbox, build)
+    with ending(build, mailbox):
+        try:
+            report = work(teller)
+        except BaseException as error:
+            with mailbox.harmless():
+                teller.failed(error)
+            raise
+        with mailbox.harmless():
+            teller.done(report)
+        build.end("COMPLETE")
+    return report
+
+
+class Teller(Listener):
+    """Passes on what it hears, and tells of each model that is built."""
+
+    def __init__(self, listener: Listener, home: Home, mailbox: Mailbox, build: JobRun) -> None:
+        self._listener = listener
+        self._home = home
+        self._mailbox = mailbox
+        self._build = build
+        self._began = now()
+        self._graph: Graph | None = None
+        self._under_way: tuple[str, str] | None = None  # a model that is being built, and since when
+        self._runs: dict[str, JobRun] = {}
+
+    def say(self, message: str) -> None:
+        self._listener.say(message)
+
+    def linked(self, graph: Graph) -> None:
+        self._graph = graph
+        self._listener.linked(graph)
+
+    def started(self, model: str, position: int, total: int) -> None:
+        self._under_way = model, now()
+        self._listener.started(model, position, total)
+
+    def built(self, result: ModelResult) -> None:
+        with self._mailbox.harmless():
+            if result.built:
+                self._start()
+        self._under_way = None
+        self._listener.built(result)
+
+    def left_out(self, name: str, why: str) -> None:
+        with self._mailbox.harmless():
+            if self._under_way is not None and self._under_way[0] == name:
+                self._start()
+                self._under_way = None
+            if name in self._runs:
+                self._runs.pop(name).end("FAIL", error=why)
+        self._listener.left_out(name, why)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell how the runs under way end when nothing is published."""
+        state: End = "ABORT" if isinstance(error, KeyboardInterrupt) else "FAIL"
+        if isinstance(error, AuditError):
+            self._audits().end("FAIL", error=message(error))
+        elif self._under_way is not None:
+            self._start()
+            self._runs.pop(self._under_way[0]).end(state, error=message(error) if state == "FAIL" else "")
+        for run in self._runs.values():
+            run.end("ABORT")
+
+    def done(self, report: BuildReport) -> None:
+        """Tell what is published."""
+        if not self._runs:
+            return
+        assert self._graph is not None
+        lineage = lineage_of_version(report.path)
+
+        def origins(model: str, column: str) -> list[tuple[str, str]]:
+            places = {origin.place for origin in lineage.trace((model, column)).values}
+            return sorted(place for place in places if place[1] != ROWS)
+
+        version = _Version(report.path, self._place, origins)
+        for result in report.models:
+            if result.name in self._runs:
+                output = version.output(result, self._graph.models[result.name].description)
+                self._runs[result.name].end("COMPLETE", outputs=[output])
+        audited = [version.audited(name, self._graph.models[name].audits) for name in self._runs]
+        self._audits().end("COMPLETE", inputs=[dataset for dataset in audited if dataset is not None])
+
+    def _start(self) -> None:
+        """Tell that the model under way has begun: only now is it known that there was something to do."""
+        assert self._under_way is not None
+        assert self._graph is not None
+        name, since = self._under_way
+        if name in self._runs:
+            return
+        model = self._graph.models[name]
+        reads = [*self._graph.staging(name), *self._graph.upstream(name)]
+        self._runs[name] = JobRun(
+            self._mailbox,
+            f"build.{name}",
+            "MODEL",
+            description=model.description,
+            engine=duckdb.__version__,
+            sql=model.sql,
+            parent=self._build,
+            inputs=[InputDataset(*self._place(table)) for table in reads],
+            outputs=[OutputDataset(*self._place(name))],
+            started_at=since,
+        )
+
+    def _audits(self) -> JobRun:
+        return JobRun(
+            self._mailbox,
+            "build.audit",
+            "TEST",
+            description="Checks the promises that the models make about their data.",
+            parent=self._build,
+            started_at=self._began,
+        )
+
+    def _place(self, table: str) -> tuple[str, str]:
+        if table.startswith(STAGING):
+            return database(self._home.staging), table.removeprefix(STAGING)
+        return database(self._home.energy), table
+
+
+class _Version:
+    """What the published version at ``path`` says of its models."""
+
+    def __init__(self, path: Path, place: Place, origins: Origins) -> None:
+        self._name = path.stem
+        self._place = place
+        self._origins = origins
+        with connect(path) as connection:
+            meta = Meta(connection)
+            self._digests = {model: meta.digests(model) for model in meta.models()}
+            self._columns: dict[str, list[tuple[str, str, str]]] = {}
+            query = 'SELECT model, name, type, description FROM energywh."column" ORDER BY model, position'
+            for model, name, kind, words in connection.execute(query).fetchall():
+                self._columns.setdefault(model, []).append((name, kind, words))
+            # Those that `energywh check` runs are NULL: a build knows nothing of them.
+            query = "SELECT model, audit, failures FROM energywh.audit WHERE failures IS NOT NULL"
+            self._failures = {
+                (model, audit): failures for model, audit, failures in connection.execute(query).fetchall()
+            }
+
+    def output(self, result: ModelResult, description: str) -> OutputDataset:
+        """Return the table of a model that was built, with the rows that were written."""
+        columns, digests = self._columns[result.name], self._digests[result.name]
+        months = digests if result.months is None else result.changed_months
+        rows = sum(digests[month].rows for month in months if month in digests)
+        written = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows, producer=PRODUCER)
+        facets: dict[str, DatasetFacet] = {
+            "documentation": documentation(description),
+            "schema": schema(columns),
+            "version": dataset_version_dataset.DatasetVersionDatasetFacet(self._name, producer=PRODUCER),
+        }
+        if fields := self._lineage(result.name, [name for name, _, _ in columns]):
+            facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(fields, producer=PRODUCER)
+        return OutputDataset(*self._place(result.name), facets=facets, outputFacets={"outputStatistics": written})
+
+    def _lineage(self, model: str, columns: Iterable[str]) -> dict[str, column_lineage_dataset.Fields]:
+        """Return what each column is made of, for those of which it is known."""
+        fields = {}
+        for column in columns:
+            places = [(self._place(table), name) for table, name in self._origins(model, column)]
+            if places:
+                inputs = [column_lineage_dataset.InputField(*place, name) for place, name in places]
+                fields[column] = column_lineage_dataset.Fields(inputs)
+        return fields
+
+    def audited(self, model: str, audits: Iterable[Audit]) -> InputDataset | None:
+        """Return a model as the audits read it, with their outcomes; None where it has none."""
+        assertions = [
+            data_quality_assertions_dataset.Assertion(
+                assertion=audit.kind,
+                success=not self._failures[model, audit.name],
+                column=audit.columns[0] if len(audit.columns) == 1 else None,
+                severity=audit.severity,
+                name=audit.name,
+                description=audit.description or None,
+                actual=str(self._failures[model, audit.name]),
+                content=audit.sql or None,
+                contentType="sql" if audit.sql else None,
+            )
+            for audit in audits
+            if (model, audit.name) in self._failures
+        ]
+        if not assertions:
+            return None
+        facet = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions, producer=PRODUCER)
+        return InputDataset(*self._place(model), inputFacets={"dataQualityAssertions": facet})

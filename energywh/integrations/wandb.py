@@ -1,0 +1,59 @@
+"""A stored dataset as an artifact of type "dataset" that a run of Weights & Biases uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from energywh.datasets.stored.manifest import FILE, Manifest
+from energywh.errors import StorageError, UsageError
+from energywh.integrations.dataset_facts import amounts, facts
+
+
+def log(folder: Path, manifest: Manifest, run: Any, name: str, files: bool) -> None:
+    """Declare the dataset as input of ``run``; offline, where nothing can be looked up, log it from the run.
+
+    Raises:
+        UsageError: the name cannot be an artifact's.
+        StorageError: Weights & Biases did not take it.
+    """
+    if run.disabled:
+        return
+    try:
+        artifact = wandb.Artifact(name, type="dataset", metadata=_metadata(manifest))
+    except ValueError as error:
+        raise UsageError(
+            f"Weights & Biases takes no artifact of the name '{name}': {error}; give another name="
+        ) from None
+    try:
+        for path in (FILE, *manifest.files):
+            if files:
+                # An offline run is sent later, when the folder may hold another dataset: W&B keeps a copy until then.
+                policy = "mutable" if run.offline else "immutable"
+                artifact.add_file(str(folder / path), name=path, policy=policy, skip_cache=True)
+            else:
+                artifact.add_reference((folder / path).as_uri(), name=path)
+        if run.offline:
+            run.log_artifact(artifact)
+        else:
+            run.use_artifact(artifact)
+    except (wandb.Error, ValueError, OSError) as error:
+        raise StorageError(
+            f"Weights & Biases did not take dataset '{manifest.name}' as input of run {run.id}: {error}"
+        ) from error
+
+
+def _metadata(manifest: Manifest) -> dict[str, Any]:
+    def columns(role: str) -> list[str]:
+        return [column.name for column in manifest.columns if role in column.roles]
+
+    return {
+        **facts(manifest),
+        "features": columns("feature"),
+        "targets": columns("target"),
+        "future": columns("future"),
+        "regions": manifest.regions,
+        "splits": {split.name: amounts(split) for split in manifest.splits},
+    }

@@ -1,0 +1,1 @@
+"""Builds: bring every model up to date in a new version, and audit it."""

@@ -1,0 +1,364 @@
+"""The warehouse as it could have been built at an earlier time, into a file of its own.
+
+Sync keeps of each value from when to when it was known. So a build as of T reads, in place of staging, views that show
+each row as it was known at T, and is a build like any other.
+
+    staging_now      the staging file, read-only
+    staging          in memory: a view for each table of it, of which the models read
+
+A row is known as of T where known_from_utc <= T, and T < known_until_utc for a value that was revised since. Of
+history that was loaded later nothing was known until then; with the knowledge `published-lag` the first value that
+ever landed of a row counts as known since the source is wont to publish it: the end of its hour and the lag of
+`sql/seeds/publication_lag.csv`, or the `lag_hours` of a dataset that is not in it. What was revised counts from when
+the revision landed, either way.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from energywh.core.database import connect, explain, one_row, trouble
+from energywh.core.files import is_alive
+from energywh.core.interrupt import interruptible
+from energywh.core.paths import Home, sql_dir
+from energywh.core.sql_text import identifier, text, timestamp
+from energywh.core.time import utc_now
+from energywh.errors import CorruptError, ModelError, StorageError, UsageError
+from energywh.models.build.runner import (
+    BuildOptions,
+    BuildReport,
+    Filled,
+    Listener,
+    Task,
+    fill_and_record,
+    memory_error,
+    until_done,
+)
+from energywh.models.build.staging import NOW, REVISION, Staging, attach_read_only
+from energywh.models.build.state import Meta, is_warehouse
+from energywh.models.project.project import load_project
+from energywh.models.versions.publish import sync_to_disk
+from energywh.sources.base import Dataset
+from energywh.sync.schema import NO_LINKS, bring_up_to_date, datasets_in
+
+if TYPE_CHECKING:
+    import duckdb
+
+Knowledge = Literal["landed", "published-lag"]
+LAGS = Path("seeds") / "publication_lag.csv"
+
+_BUILDING = ".as-of-"
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How long after the end of an hour a dataset publishes it.
+
+    Attributes:
+        hours: of what has no lag of its own; negative where the source publishes ahead.
+        key: the key column some values of which have their own; empty where none have.
+        own: hours by value of ``key``.
+    """
+
+    hours: int
+    key: str
+    own: Mapping[str, int]
+
+    @property
+    def sql(self) -> str:
+        """The lag of a row, in hours."""
+        if not self.own:
+            return str(self.hours)
+        cases = " ".join(f"WHEN {text(value)} THEN {hours}" for value, hours in self.own.items())
+        return f"CASE {identifier(self.key)} {cases} ELSE {self.hours} END"
+
+
+def read_lags(file: Path) -> dict[str, Lag]:
+    """Return the lag of each dataset from the seed.
+
+    Raises:
+        ModelError: there is no such file, or it is not what it should be.
+    """
+    general: dict[str, int] = {}
+    own: dict[str, dict[str, int]] = {}
+    keys: dict[str, str] = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                if row["measure"]:
+                    own.setdefault(row["dataset"], {})[row["measure"]] = int(row["lag_hours"])
+                    keys[row["dataset"]] = row["key"]
+                else:
+                    general[row["dataset"]] = int(row["lag_hours"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{file}: cannot read the lags of publication: {error!r}") from None
+    return {name: Lag(hours, keys.get(name, ""), own.get(name, {})) for name, hours in general.items()}
+
+
+def build_as_of(
+    home: Home,
+    moment: datetime,
+    to: Path,
+    names: Iterable[str] = (),
+    *,
+    knowledge: Knowledge = "landed",
+    force: bool = False,
+    sql: Path | None = None,
+    options: BuildOptions | None = None,
+    listener: Listener | None = None,
+) -> BuildReport:
+    """Build the warehouse as it could have been built at ``moment``, and write it to the file ``to``.
+
+    The models are those of today. Nothing is published; the file appears whole, or not at all.
+
+    Args:
+        moment: naive UTC.
+        names: models to build, with all they read; empty for all models.
+        knowledge: `landed`: what had been fetched by then; `published-lag`: of what was fetched first later, also what
+            the source had published by then.
+        force: replace a warehouse file that is there.
+        sql: folder of seeds and models; the one that came with the package by default.
+
+    Raises:
+        UsageError: ``moment`` is to come, or before anything was known; ``to`` is there, or is no place for a file.
+        UnknownNameError: a name in ``names`` is not a model.
+        ModelError: a model file is wrong, or fails.
+        AuditError: data broke a promise of severity `error`.
+        StorageError: nothing was synced yet, the disk is full, or a file cannot be used.
+        LockedError: a sync held staging for too long.
+    """
+    options, listener = options or BuildOptions(), listener or Listener()
+    began = time.monotonic()
+    if moment > utc_now():
+        raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
+    folder = sql or sql_dir()
+    lags = read_lags(folder / LAGS) if knowledge == "published-lag" else None
+    project = load_project(folder, {"corrections": options.corrections}, options.models)
+    wanted = project.pick(names)
+    _check_target(home, to, force)
+    if not home.staging.is_file():
+        raise StorageError(f"nothing has been synced into {home.path} yet; run 'energywh sync' first")
+    _sweep(to)
+    building = _building(to)
+    try:
+        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
+        task = Task(project, wanted, True, options, listener)
+        work = _Work(home, moment, knowledge, lags, task)
+        filled = until_done(lambda: work.run(building, to.stem))
+        sync_to_disk(building)
+        _put(building, to, force)
+        sync_to_disk(to.parent)
+    except BaseException as error:
+        _remove(building)
+        import duckdb
+
+        if isinstance(error, duckdb.Error | OSError):
+            raise _explain(error, to) from None
+        raise
+    return BuildReport(
+        to.stem, to, False, time.monotonic() - began, "fresh", filled.models, filled.warnings, task.left_out
+    )
+
+
+class _Work:
+    """One build as of a time."""
+
+    def __init__(
+        self, home: Home, moment: datetime, knowledge: Knowledge, lags: Mapping[str, Lag] | None, task: Task
+    ) -> None:
+        self._home = home
+        self._moment = moment
+        self._knowledge = knowledge
+        self._lags = lags
+        self._task = task
+
+    def run(self, building: Path, version: str) -> Filled:
+        """Fill the file ``building``, from nothing; it will be called ``version``."""
+        _remove(building)
+        options = self._task.options
+        connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
+        try:
+            with interruptible(connection):
+                on_wait = self._task.listener.say
+                attach_read_only(
+                    connection, self._home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait
+                )
+                show_as_of(connection, self._moment, self._lags)
+                staging = Staging(connection, self._home.staging)
+                if staging.why_empty() is not None:
+                    raise UsageError(self._nothing_known(connection))
+                Meta(connection).create()
+                filled = fill_and_record(
+                    connection, staging, self._task, lambda _: version, as_of=self._moment, knowledge=self._knowledge
+                )
+                connection.execute("CHECKPOINT")
+        finally:
+            connection.close()
+        return filled
+
+    def _nothing_known(self, connection: duckdb.DuckDBPyConnection) -> str:
+        when = f"{self._moment:%Y-%m-%dT%H:%M:%S} UTC"
+        (first,) = one_row(connection, f"SELECT min(landed_at_utc) FROM {NOW}.sync.landing")
+        if first is None:
+            return f"nothing was known at {when}: nothing has landed in {self._home.staging} yet"
+        if self._knowledge == "landed":
+            return (
+                f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. History that was "
+                "loaded later counts as known since it was published with --knowledge published-lag (in Python, "
+                "folds of as_of='published-lag')"
+            )
+        return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
+
+
+def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Mapping[str, Lag] | None) -> None:
+    """Make the database `staging`: views of `staging_now` as it was known at ``moment``.
+
+    Args:
+        lags: count what was loaded later as known since it was published; None for what had landed alone.
+    """
+    connection.execute("ATTACH ':memory:' AS staging")
+    connection.execute("CREATE SCHEMA staging.sync")
+    at = timestamp(moment)
+    connection.execute(f"""
+        CREATE VIEW staging.sync.meta AS FROM {NOW}.sync.meta;
+        CREATE VIEW staging.sync.dataset AS FROM {NOW}.sync.dataset;
+        CREATE VIEW staging.sync.landing AS FROM {NOW}.sync.landing WHERE landed_at_utc <= {at};
+        CREATE VIEW staging.sync.change AS FROM {NOW}.sync.change
+            WHERE landing_id IN (SELECT landing_id FROM {NOW}.sync.landing WHERE landed_at_utc <= {at});
+    """)
+    for dataset in datasets_in(connection, NOW):
+        lag = None if lags is None else lags.get(dataset.name, Lag(dataset.lag_hours, "", {}))
+        columns = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
+        known = f"FROM ({_current(dataset, columns, lag)} UNION ALL {_revised(dataset, columns, lag)})"
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS staging.{dataset.source}")
+        connection.execute(f"""
+            CREATE VIEW staging.{dataset.name} AS SELECT {columns}, known_from_utc {known}
+            WHERE known_from_utc <= {at} AND (known_until_utc IS NULL OR known_until_utc > {at})
+        """)
+        connection.execute(f"""
+            CREATE VIEW staging.{dataset.name}{REVISION} AS SELECT {columns}, known_from_utc, known_until_utc {known}
+            WHERE known_until_utc <= {at}
+        """)
+
+
+def _current(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+    """Return the SELECT of what is held now, known_until_utc NULL."""
+    table, until = f"{NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
+    if lag is None:
+        return f"SELECT {columns}, known_from_utc, {until} FROM {table}"
+    keys = ", ".join([dataset.time_column, *dataset.keys])
+    first = f"if(revised, known_from_utc, {_published(dataset, lag)})"  # what was never revised is the first of its row
+    return (
+        f"SELECT {columns}, {first} AS known_from_utc, {until} FROM {table} "
+        f"LEFT JOIN (SELECT DISTINCT {keys}, true AS revised FROM {table}{REVISION}) USING ({keys})"
+    )
+
+
+def _revised(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+    """Return the SELECT of what was superseded or withdrawn since."""
+    table = f"{NOW}.{dataset.name}{REVISION}"
+    if lag is None:
+        return f"SELECT {columns}, known_from_utc, known_until_utc FROM {table}"
+    keys = ", ".join([dataset.time_column, *dataset.keys])
+    number = f"row_number() OVER (PARTITION BY {keys} ORDER BY known_from_utc, known_until_utc, rowid)"
+    first = f"if(number = 1, {_published(dataset, lag)}, known_from_utc)"
+    return (
+        f"SELECT {columns}, {first} AS known_from_utc, known_until_utc FROM (SELECT *, {number} AS number FROM {table})"
+    )
+
+
+def _published(dataset: Dataset, lag: Lag) -> str:
+    """Return the SQL of when the first value of a row counts as known: when published, if it did not land before."""
+    end = 1 - dataset.stamp_offset_hours  # hours from the stamp to the end of its hour
+    return f"least(known_from_utc, {dataset.time_column} + to_hours(CAST({end} + {lag.sql} AS INTEGER)))"
+
+
+def _check_target(home: Home, to: Path, force: bool) -> None:
+    """Refuse a place where no file can or may be written.
+
+    Raises:
+        UsageError: it says why.
+    """
+    real = to.resolve()
+    if to.is_dir():
+        raise UsageError(f"--to {to} is a folder; give the name of a file")
+    if not to.parent.is_dir():
+        raise UsageError(f"--to {to}: there is no folder {to.parent}")
+    if home.versions.resolve() in real.parents or real in (
+        home.staging.resolve(),
+        home.path.resolve() / home.energy.name,
+    ):
+        raise UsageError(f"--to {to} is a file of the warehouse {home.path} itself; give another")
+    if not to.exists():
+        return
+    if not force:
+        raise _taken(to)
+    try:
+        with connect(to, wait_seconds=0) as connection:
+            replaceable = is_warehouse(connection)
+    except CorruptError:
+        replaceable = False
+    if not replaceable:
+        raise UsageError(f"--to {to} is there already and is not a warehouse file: it is not replaced, even by --force")
+
+
+def _taken(to: Path) -> UsageError:
+    return UsageError(f"--to {to} is there already; give another name, or --force to replace it")
+
+
+def _put(building: Path, to: Path, force: bool) -> None:
+    """Give the finished file its name; without ``force`` never over a file that came to be meanwhile.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if not force:
+        try:
+            os.link(building, to)  # unlike a rename, not over another file
+        except FileExistsError:
+            raise _taken(to) from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if to.exists():
+                raise _taken(to) from None
+        else:
+            building.unlink()
+            return
+    building.replace(to)
+
+
+def _building(to: Path) -> Path:
+    return to.with_name(f"{_BUILDING}{os.getpid()}-{to.name}")
+
+
+def _sweep(to: Path) -> None:
+    """Remove what builds of the same file left that were killed."""
+    for path in to.parent.glob(f"{_BUILDING}*"):
+        found = re.fullmatch(rf"(\d+)-{re.escape(to.name)}(\.wal|\.tmp)?", path.name.removeprefix(_BUILDING))
+        if found and not is_alive(int(found[1])):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file and what DuckDB lays beside it."""
+    for each in (path, path.with_name(f"{path.name}.wal"), path.with_name(f"{path.name}.tmp")):
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+
+
+def _explain(error: Exception, to: Path) -> StorageError:
+    if trouble(error) == "memory":
+        return memory_error(error)
+    return explain(error, to, "write")

@@ -1,0 +1,115 @@
+"""Check the promises that models make about their data: an audit fails when its query returns rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+from energywh.core.sql_text import is_about_sql, literal, quoted, run, within
+from energywh.errors import AuditError, ModelError
+from energywh.models.build.months import spans
+from energywh.models.build.state import AuditResult
+from energywh.models.project.front_matter import Audit, Model
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE_ROWS = 3
+
+
+def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = None) -> str:
+    """Return the SELECT of the rows that break ``audit``.
+
+    Args:
+        months: look at these months only; None for all. Free SQL always looks where it likes.
+    """
+    if audit.kind == "sql":
+        return audit.sql
+    rows = f"FROM {quoted(model.name)}"
+    where = "true"
+    if months is not None and model.time_column is not None:
+        where = " OR ".join(within(model.time_column, span.start, span.end) for span in spans(months)) or "false"
+    columns = [quoted(column) for column in audit.columns]
+    if audit.kind == "unique":
+        keys = ", ".join(columns)
+        return f"SELECT {keys}, count(*) AS times {rows} WHERE {where} GROUP BY {keys} HAVING count(*) > 1"
+    if audit.kind == "not_null":
+        broken = " OR ".join(f"{column} IS NULL" for column in columns)
+    elif audit.kind == "accepted_values":
+        broken = f"{columns[0]} NOT IN ({', '.join(literal(value) for value in audit.values)})"
+    else:
+        bounds = (("<", audit.minimum), (">", audit.maximum))
+        broken = " OR ".join(f"{columns[0]} {sign} {literal(bound)}" for sign, bound in bounds if bound is not None)
+    return f"SELECT * {rows} WHERE ({where}) AND ({broken})"
+
+
+def proven_before(model: Model, audit: Audit) -> bool:
+    """Say whether months that were not rebuilt need no look: the version built on has passed, row by row or by month.
+
+    Warnings are counted over all months each time, since the version built on may hold some.
+    """
+    if audit.severity == "warn" or model.time_column is None:
+        return False
+    return audit.kind in ("not_null", "accepted_values", "range") or (
+        audit.kind == "unique" and model.time_column in audit.columns
+    )
+
+
+def run_audit(
+    connection: duckdb.DuckDBPyConnection, model: Model, audit: Audit, months: Iterable[date] | None = None
+) -> AuditResult:
+    """Run one audit, or note it where only `energywh check` runs it.
+
+    Raises:
+        AuditError: rows break an audit of severity `error`; the message shows a few of them.
+        ModelError: the audit's SQL fails.
+    """
+    import duckdb
+
+    result = AuditResult(
+        model.name,
+        audit.name,
+        audit.severity,
+        None,
+        description=audit.description,
+        run_by=audit.when,
+        source_sql=failing_rows(model, audit),
+    )
+    sql = failing_rows(model, audit, months)
+    try:
+        if audit.when == "check":  # what is wrong with its SQL shows now, not at the first check
+            connection.execute("SET VARIABLE now_utc = now()::TIMESTAMP")
+            run(connection, f"DESCRIBE {sql}")
+            return result
+        failures = run(connection, f"SELECT count(*) FROM (\n{sql}\n)")[0][0]
+        sample = _sample(connection, sql) if failures else ""
+    except duckdb.Error as error:
+        if not is_about_sql(error):
+            raise
+        reason = re.split(r"\n\s*\n", str(error))[0]
+        raise ModelError(f"{model.path}:{audit.line}: audit {audit.name} of {model.name} failed: {reason}") from None
+    if failures and audit.severity == "error":
+        why = f" ({audit.description})" if audit.description else ""
+        raise AuditError(
+            f"{model.path}:{audit.line}: {failures:,} row{'s' if failures > 1 else ''} of {model.name} "
+            f"break{'' if failures > 1 else 's'} the audit {audit.name}{why}; such as\n{sample}"
+        )
+    return replace(result, failures=failures, sample=sample)
+
+
+def _sample(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return a few failing rows as text, one a line."""
+    result = connection.execute(f"SELECT * FROM (\n{sql}\n) LIMIT {SAMPLE_ROWS}")
+    names = [column[0] for column in result.description or []]
+    lines = [
+        "  " + ", ".join(f"{name} = {_shown(value)}" for name, value in zip(names, row, strict=True))
+        for row in result.fetchall()
+    ]
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    return "NULL" if value is None else str(value)

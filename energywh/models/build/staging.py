@@ -1,0 +1,173 @@
+"""The staging database, as a build sees it: attached read-only, for as short a time as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, retry_while_locked
+from energywh.core.sql_text import text
+from energywh.errors import StorageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+REVISION = "_revision"
+NOW = "staging_now"  # the staging file where `staging` is views of it, as of a time
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The newest landing a build has seen, and the file it saw it in: a replay keeps landings but makes a new file."""
+
+    number: int
+    landed_at_utc: datetime | None
+    staging_id: str | None
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far staging had come with a dataset: the newest landing that changed it, and the newest hour it holds."""
+
+    dataset: str
+    landing_id: int | None
+    landed_at_utc: datetime | None
+    newest_hour_utc: datetime
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """How the rows of a dataset are placed in time: a column, and by how much it lies after the start of the hour."""
+
+    column: str
+    offset: timedelta
+
+
+def attach_read_only(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    name: str,
+    *,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    on_wait: OnWait | None = None,
+) -> None:
+    """Attach the DuckDB file at ``path`` as ``name``, waiting while another process writes it.
+
+    Raises:
+        LockedError: another process still held the file after ``wait_seconds``.
+        CorruptError: the file is not a DuckDB database.
+        StorageError: the file cannot be opened.
+    """
+    statement = f"ATTACH {text(str(path))} AS {name} (READ_ONLY)"
+    retry_while_locked(lambda: connection.execute(statement), path, wait_seconds, on_wait)
+
+
+def let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let go of staging, so that a sync can land; doing it twice does no harm."""
+    connection.execute(f"DETACH DATABASE IF EXISTS staging; DETACH DATABASE IF EXISTS {NOW}")
+
+
+class Staging:
+    """An attached staging database: its tables, its newest landing, and which months changed since an older one.
+
+    Raises:
+        StorageError: the file is not one that sync wrote, or an older energywh wrote it.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        import duckdb
+
+        self._connection = connection
+        self._path = path
+        self.tables = {
+            f"staging.{schema}.{table}"
+            for schema, table in connection.execute(
+                "SELECT DISTINCT schema_name, table_name FROM duckdb_columns() WHERE database_name = 'staging'"
+            ).fetchall()
+        }
+        try:
+            self.landing = self._newest_landing()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise StorageError(f"{path} is not a staging database of energywh: {error}") from None
+        if "staging.sync.dataset" not in self.tables:
+            raise StorageError(
+                f"{path} was written by an older energywh: it does not say how its datasets stamp their hours "
+                "(table sync.dataset); run 'energywh sync', which brings it up to date, and then this again"
+            )
+        self._stamps = {
+            name: Stamp(column, timedelta(hours=hours))
+            for name, column, hours in connection.execute(
+                "SELECT name, time_column, stamp_offset_hours FROM staging.sync.dataset"
+            ).fetchall()
+        }
+
+    def stamp(self, table: str) -> Stamp | None:
+        """Return how rows of ``table``, such as `staging.eia.region_data`, are stamped; None if it is no dataset."""
+        return self._stamps.get(_dataset(table))
+
+    def _newest_landing(self) -> Landing:
+        ((staging_id,),) = self._connection.execute("SELECT any_value(staging_id) FROM staging.sync.meta").fetchall()
+        rows = self._connection.execute(
+            "SELECT landing_id, landed_at_utc FROM staging.sync.landing ORDER BY landing_id DESC LIMIT 1"
+        ).fetchall()
+        number, landed_at = rows[0] if rows else (0, None)
+        return Landing(number, landed_at, staging_id)
+
+    def holds(self, landing: Landing) -> bool:
+        """Say whether this is the file, further on, in which ``landing`` happened."""
+        if landing.staging_id != self.landing.staging_id:
+            return False
+        if landing.number == 0:
+            return True
+        rows = self._connection.execute(
+            "SELECT landed_at_utc FROM staging.sync.landing WHERE landing_id = ?", [landing.number]
+        ).fetchall()
+        return rows == [(landing.landed_at_utc,)]
+
+    def why_empty(self) -> str | None:
+        """Return a sentence where no dataset has a row, and None where one has."""
+        for name in self._stamps:
+            table = f"staging.{name}"
+            if table in self.tables and self._connection.execute(f"FROM {table} LIMIT 1").fetchall():
+                return None
+        failed = 0
+        if "staging.sync.chunk" in self.tables:
+            ((failed,),) = self._connection.execute(
+                "SELECT count(*) FILTER (status = 'failed') FROM staging.sync.chunk"
+            ).fetchall()
+        chunks = f"{failed:,} chunk{'' if failed == 1 else 's'} failed, see" if failed else "see"
+        return f"no rows in staging {self._path}; {chunks} 'energywh status'"
+
+    def watermarks(self) -> list[Watermark]:
+        """Return how far each dataset with rows has come, by name."""
+        landings = {
+            dataset: (number, landed_at)
+            for dataset, number, landed_at in self._connection.execute(
+                "SELECT dataset, max(landing_id), max(landed_at_utc) FROM staging.sync.change "
+                "JOIN staging.sync.landing USING (landing_id) GROUP BY dataset"
+            ).fetchall()
+        }
+        found = []
+        for name, stamp in sorted(self._stamps.items()):
+            if f"staging.{name}" in self.tables:
+                ((newest,),) = self._connection.execute(f"SELECT max({stamp.column}) FROM staging.{name}").fetchall()
+                if newest is not None:
+                    found.append(Watermark(name, *landings.get(name, (None, None)), newest - stamp.offset))
+        return found
+
+    def changed_months(self, tables: Iterable[str], since: Landing) -> set[date]:
+        """Return the months of ``tables`` in which a landing after ``since`` changed rows."""
+        datasets = sorted({_dataset(table) for table in tables})
+        rows = self._connection.execute(
+            "SELECT DISTINCT month FROM staging.sync.change WHERE landing_id > ? AND dataset IN (SELECT unnest(?))",
+            [since.number, datasets],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+
+def _dataset(table: str) -> str:
+    """Return the dataset of a staging table; revisions are stamped, and change, with the values they revise."""
+    return table.removeprefix("staging.").removesuffix(REVISION)

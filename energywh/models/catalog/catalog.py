@@ -1,0 +1,158 @@
+"""The catalog: what tables there are, what a row of each means, its columns and units, and how its audits went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from energywh.core.database import connect
+from energywh.core.paths import Home, sql_dir
+from energywh.models.build.state import unit_of
+from energywh.models.project.project import Project, load_project, pick_name
+from energywh.models.versions.publish import current_version
+
+
+@dataclass(frozen=True)
+class CatalogColumn:
+    """One column; ``type`` is None before the first build, and ``rows_with_value`` where no build counted them."""
+
+    name: str
+    type: str | None
+    unit: str | None
+    description: str
+    rows_with_value: int | None = None
+
+
+@dataclass(frozen=True)
+class CatalogAudit:
+    """One audit; ``failures`` is None before the first build, and where only `energywh check` runs it."""
+
+    name: str
+    severity: str
+    failures: int | None
+    sample: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class CatalogModel:
+    """One model; what only a build can know is None before the first one."""
+
+    name: str
+    materialized: str
+    description: str
+    grain: list[str]
+    rows: int | None
+    months: int | None
+    first_month: date | None
+    last_month: date | None
+    reads: list[str] | None
+    columns: list[CatalogColumn] = field(default_factory=list)
+    audits: list[CatalogAudit] = field(default_factory=list)
+
+    @property
+    def empty_columns(self) -> list[str]:
+        """The columns that are NULL in every row; none where there are no rows."""
+        return [column.name for column in self.columns if self.rows and column.rows_with_value == 0]
+
+
+def read_catalog(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> list[CatalogModel]:
+    """Return the models of the published warehouse, by name.
+
+    Before anything is published: those of the `sql/` folder, and of the user's own folders.
+
+    Raises:
+        StorageError: the published file cannot be opened.
+        ModelError: nothing is published and a model file is wrong.
+    """
+    current = current_version(home)
+    if current is None:
+        return catalog_of_files(load_project(sql or sql_dir(), own_folders=own_folders))
+    return catalog_of_version(current)
+
+
+def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
+    """Return the model that a person called ``name``, with or without its schema.
+
+    Raises:
+        UnknownNameError: no model or more than one is meant; the message names the nearest.
+    """
+    by_name = {model.name: model for model in models}
+    return by_name[pick_name(name, by_name)]
+
+
+def catalog_of_files(project: Project) -> list[CatalogModel]:
+    """Return the models of a project, which knows no counts, by name."""
+    return [
+        CatalogModel(
+            name=model.name,
+            materialized=model.materialized,
+            description=model.description,
+            grain=list(model.grain),
+            rows=None,
+            months=None,
+            first_month=None,
+            last_month=None,
+            reads=None,
+            columns=[CatalogColumn(name, None, unit_of(name), words) for name, words in model.columns.items()],
+            audits=[
+                CatalogAudit(each.name, each.severity, None, description=each.description) for each in model.audits
+            ],
+        )
+        for _, model in sorted(project.models.items())
+    ]
+
+
+def catalog_of_version(path: Path) -> list[CatalogModel]:
+    """Return the models of the version at ``path``, by name.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
+    with connect(path) as connection:
+
+        def grouped(query: str) -> dict[str, list[tuple[Any, ...]]]:
+            """Return rows of ``query`` without their first column, by that column."""
+            groups: dict[str, list[tuple[Any, ...]]] = {}
+            for model, *rest in connection.execute(query).fetchall():
+                groups.setdefault(model, []).append(tuple(rest))
+            return groups
+
+        counted = connection.execute(
+            "SELECT count(*) FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'energywh' AND table_name = 'column' AND column_name = 'rows_with_value'"
+        ).fetchall() == [(1,)]  # a version of an older energywh does not have it
+        columns = grouped(
+            f"SELECT model, name, type, unit, description, {'rows_with_value' if counted else 'NULL'} "
+            'FROM energywh."column" ORDER BY model, position'
+        )
+        audits = grouped(
+            "SELECT model, audit, severity, failures, sample, description FROM energywh.audit ORDER BY rowid"
+        )
+        reads = grouped("SELECT model, upstream FROM energywh.dependency ORDER BY ALL")
+        months = grouped("SELECT model, count(month), min(month), max(month) FROM energywh.month GROUP BY model")
+        rows = connection.execute(
+            "SELECT name, materialized, description, grain, rows, time_column FROM energywh.model ORDER BY name"
+        ).fetchall()
+    catalog = []
+    for name, materialized, description, grain, count, time_column in rows:
+        number, first, last = months.get(name, [(0, None, None)])[0]
+        catalog.append(
+            CatalogModel(
+                name=name,
+                materialized=materialized,
+                description=description,
+                grain=grain,
+                rows=count,
+                months=number if time_column else None,
+                first_month=first,
+                last_month=last,
+                reads=[upstream for (upstream,) in reads.get(name, [])],
+                columns=[CatalogColumn(*column) for column in columns.get(name, [])],
+                audits=[CatalogAudit(*audit) for audit in audits.get(name, [])],
+            )
+        )
+    return catalog

@@ -1,0 +1,178 @@
+"""Check a published version: run its audits again, and the rules that only a check runs.
+
+The SQL of both is kept in the version itself (`energywh.audit`), so any version kept can be checked without its models.
+A rule says more where the rows that break it have a `region` and the hours they speak for: `first_hour_utc` and
+`last_hour_utc` (without the latter: it lasts still), or `hour_utc`, or `month_utc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from energywh.core.database import trouble
+from energywh.core.sql_text import text, timestamp
+from energywh.errors import StorageError, UnknownNameError, did_you_mean
+from energywh.models.project.project import pick_name
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE_ROWS = 3
+SEVERITIES = ("error", "warn")  # the worst first
+_FIRST = ("first_hour_utc", "hour_utc", "month_utc")
+_LAST = ("last_hour_utc", "hour_utc", "month_utc")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise about the data, as a version keeps it.
+
+    Attributes:
+        name: of the audit; with its model, it is the only one.
+        words: what is wrong with the rows that break it.
+        sql: the SELECT of those rows.
+    """
+
+    model: str
+    name: str
+    severity: str
+    words: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found of one rule.
+
+    Attributes:
+        rows: how many rows break it; 0 where it holds.
+        regions: regions of these rows, sorted; empty where they name none.
+        first_hour_utc, last_hour_utc: the first and the last hour they speak for, None where they name none.
+        sample: a few of these rows, those that reach the latest hour first.
+        trouble: why the rule could not be run, or empty. It counts as broken, and as an error.
+    """
+
+    rule: Rule
+    rows: int = 0
+    regions: tuple[str, ...] = ()
+    first_hour_utc: datetime | None = None
+    last_hour_utc: datetime | None = None
+    sample: tuple[dict[str, Any], ...] = ()
+    trouble: str = ""
+
+    @property
+    def severity(self) -> str:
+        return "error" if self.trouble else self.rule.severity
+
+    @property
+    def holds(self) -> bool:
+        return not self.rows and not self.trouble
+
+
+def rules_of(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
+    """Return the rules that the open version keeps, in the order of its audits.
+
+    Raises:
+        StorageError: an older energywh made the version, which kept results alone.
+    """
+    import duckdb
+
+    try:
+        rows = connection.execute(
+            "SELECT model, audit, severity, description, source_sql FROM energywh.audit ORDER BY rowid"
+        ).fetchall()
+    except (duckdb.BinderException, duckdb.CatalogException):
+        raise StorageError(
+            "an older energywh built this version, without the SQL of its audits; run 'energywh build', "
+            "and then this again"
+        ) from None
+    return [
+        Rule(model, name, severity, words or f"{name.split('(')[0].replace('_', ' ')} is broken", sql)
+        for model, name, severity, words, sql in rows
+    ]
+
+
+def pick_rules(rules: list[Rule], names: Collection[str], severity: str = "warn") -> list[Rule]:
+    """Return the rules that a person named, by rule or by model, that are at least as bad as ``severity``.
+
+    Raises:
+        UnknownNameError: a name is neither a rule nor a model with rules; the message names the nearest.
+    """
+    models = {rule.model for rule in rules}
+    by_rule = {rule.name for rule in rules if "(" not in rule.name and " " not in rule.name}
+    chosen: set[str] = set()
+    for name in map(str.lower, names):
+        if name in by_rule:
+            chosen.add(name)
+            continue
+        try:
+            chosen.add(pick_name(name, models))
+        except UnknownNameError:
+            near = did_you_mean(name, [*by_rule, *models, *(model.split(".")[1] for model in models)])
+            near = near or f"; the rules are {', '.join(sorted(by_rule))}, and each model is one for all of its own"
+            raise UnknownNameError(f"'{name}' is neither a rule nor a model that has rules{near}") from None
+    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    return [
+        rule for rule in rules if rule.severity in bad and (not chosen or rule.name in chosen or rule.model in chosen)
+    ]
+
+
+def check(
+    connection: duckdb.DuckDBPyConnection,
+    rules: list[Rule],
+    *,
+    now: datetime,
+    regions: Collection[str] = (),
+    since: datetime | None = None,
+) -> list[Finding]:
+    """Run ``rules`` on the open version and return what was found of each, the worst first.
+
+    Args:
+        now: the moment by which lateness is judged, naive UTC.
+        regions: look at rows of these only; rows that name no region are then left out.
+        since: look at rows that reach this hour or later only; rows that name no hour are then left out.
+    """
+    connection.execute(f"SET VARIABLE now_utc = {timestamp(now)}")
+    found = [_check(connection, rule, regions, since) for rule in rules]
+    return sorted(found, key=lambda each: (each.holds, SEVERITIES.index(each.severity), not each.trouble, -each.rows))
+
+
+def _check(
+    connection: duckdb.DuckDBPyConnection, rule: Rule, regions: Collection[str], since: datetime | None
+) -> Finding:
+    import duckdb
+
+    try:
+        return _find(connection, rule, regions, since)
+    except duckdb.Error as error:
+        if trouble(error) != "sql":
+            raise
+        return Finding(rule, trouble=str(error).strip().splitlines()[0])
+
+
+def _find(
+    connection: duckdb.DuckDBPyConnection, rule: Rule, regions: Collection[str], since: datetime | None
+) -> Finding:
+    columns = {row[0] for row in connection.execute(f"DESCRIBE {rule.sql}").fetchall()}
+    region = "region" if "region" in columns else "NULL"
+    first = next((name for name in _FIRST if name in columns), "NULL")
+    last = next((name for name in _LAST if name in columns), "NULL")
+    conditions = ["true"]
+    if regions:
+        conditions.append(f"{region} IN ({', '.join(map(text, sorted(regions)))})")
+    if since is not None:
+        conditions.append(f"{first} IS NOT NULL" if last == "NULL" else f"{last} >= {timestamp(since)}")
+    failing = f"FROM (\n{rule.sql}\n) WHERE {' AND '.join(conditions)}"
+    ((rows, codes, begins, ends),) = connection.execute(
+        f"SELECT count(*), list(DISTINCT {region}::VARCHAR), min({first})::TIMESTAMP, max({last})::TIMESTAMP {failing}"
+    ).fetchall()
+    finding = Finding(rule, rows, tuple(sorted(code for code in codes or () if code)), begins, ends)
+    if not rows:
+        return finding
+    latest = next((f"ORDER BY {name} DESC" for name in (last, first) if name != "NULL"), "")
+    cursor = connection.execute(f"SELECT * {failing} {latest} LIMIT {SAMPLE_ROWS}")
+    names = [column[0] for column in cursor.description or []]
+    return replace(finding, sample=tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall()))

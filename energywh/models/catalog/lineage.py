@@ -1,0 +1,412 @@
+"""Where a number comes from: columns back through every model to staging and the source's own field, and forward again.
+
+Works on the models of the published version, whose SQL it holds, and before the first build on those of `sql/`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.core.database import connect
+from energywh.core.paths import Home, sql_dir
+from energywh.errors import UnknownNameError, did_you_mean
+from energywh.models.build.state import UNITS
+from energywh.models.catalog.column_origins import Untraceable, read_once, trace_select
+from energywh.models.catalog.traces import ROWS, Choice, Origin, Place, Trace
+from energywh.models.project.graph import STAGING, link
+from energywh.models.project.project import SEEDS, Project, load_project
+from energywh.models.versions.publish import current_version
+from energywh.sync.schema import all_datasets, columns
+
+if TYPE_CHECKING:
+    from energywh.sources.base import Dataset
+
+REVISION = "_revision"
+
+
+@dataclass(frozen=True)
+class ModelSql:
+    """What lineage needs to know of a model."""
+
+    name: str
+    sql: str
+    columns: Sequence[str]
+    reads: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The columns of a model, in order, and what they are made of.
+
+    Attributes:
+        rows: what says which rows there are.
+        once: tables that are read in one place only.
+        note: why the columns could not be told apart; each then comes from all that the model reads.
+    """
+
+    columns: Mapping[str, Trace]
+    rows: frozenset[Place]
+    once: frozenset[str] = frozenset()
+    note: str = ""
+
+    def handed_on(self, origin: Origin, chosen: Mapping[str, tuple[str, ...]]) -> frozenset[Choice]:
+        """Return what selects the rows of an origin, with what is ``chosen`` of the model's own columns.
+
+        A key that the model has as the same table has it selects that table's rows too, where it is read once.
+        """
+        where = {(choice.table, choice.column): choice.values for choice in origin.where}
+        for column, values in chosen.items():
+            trace = self.columns.get(column, Trace())
+            if trace.unchanged and origin.table in self.once and not origin.other_rows:
+                for key in trace.values:
+                    if key.table == origin.table:
+                        where.setdefault(key.place, values)
+        return frozenset(Choice(*place, values) for place, values in where.items())
+
+
+@dataclass(frozen=True)
+class SourceField:
+    """What a staging column is at its source.
+
+    Attributes:
+        where: the values of key columns that are taken, by the source's own names.
+    """
+
+    source: str
+    title: str
+    origin: str
+    names: tuple[str, ...]
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        chosen = " and ".join(f"{name} = {' or '.join(values)}" for name, values in self.where)
+        names = " or ".join(f'"{name}"' for name in self.names)
+        return f"{self.title}, {self.origin}: {names}{f' where {chosen}' if chosen else ''}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A column, and those that its value is made of.
+
+    Attributes:
+        kind: `model`, `seed` or `staging`.
+        where: the values of other columns that select what is taken of it.
+        conditions: columns that choose the value without being part of it.
+        constants: what the value is where it is made of no column.
+        field: what a staging column is at its source.
+    """
+
+    table: str
+    column: str
+    kind: str
+    where: tuple[Choice, ...] = ()
+    origins: tuple[Step, ...] = ()
+    conditions: tuple[Place, ...] = ()
+    constants: tuple[str, ...] = ()
+    field: SourceField | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.table if self.column == ROWS else f"{self.table}.{self.column}"
+
+    def steps(self) -> list[Step]:
+        """Return the step and all before it, each once."""
+        found: dict[int, Step] = {}
+        waiting = [self]
+        while waiting:
+            step = waiting.pop()
+            if id(step) not in found:
+                found[id(step)] = step
+                waiting += reversed(step.origins)
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Dependent:
+    """A model downstream of something.
+
+    Attributes:
+        only: columns whose value comes from it and from no other dataset.
+        partly: columns whose value comes from it, and what other staging tables they come from.
+        chosen: columns that it only chooses, as a filter or a key does.
+        rows: which rows there are depends on it.
+    """
+
+    model: str
+    only: tuple[str, ...] = ()
+    partly: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    rows: bool = False
+
+
+class Lineage:
+    """The columns of all models, and what each is made of.
+
+    Args:
+        models: each after those it reads.
+        tables: columns of the seeds and staging tables, by full name.
+    """
+
+    def __init__(self, models: Iterable[ModelSql], tables: Mapping[str, Sequence[str]]) -> None:
+        known = dict(tables)
+        self.models: dict[str, Traced] = {}
+        self.reads: dict[str, tuple[str, ...]] = {}
+        self.sql: dict[str, str] = {}
+        for model in models:
+            self.models[model.name] = traced = _traced(model, known)
+            self.reads[model.name] = tuple(sorted(model.reads))
+            self.sql[model.name] = model.sql
+            known[model.name] = list(traced.columns)
+        self.tables = known
+        self._steps: dict[tuple[Place, frozenset[Choice]], Step] = {}
+
+    def kind(self, table: str) -> str:
+        return "model" if table in self.models else "staging" if table.startswith(STAGING) else "seed"
+
+    def pick(self, name: str) -> Place:
+        """Return the table, or column, that a person named: in full, without schema, or a column without its unit.
+
+        Raises:
+            UnknownNameError: nothing or more than one thing is meant; the message names the nearest.
+        """
+        wanted = name.strip().lower()
+        tables = list(self.tables)
+        places = {f"{table}.{column}": (table, column) for table in tables for column in self.tables[table]}
+        if wanted in self.tables:
+            return wanted, ROWS
+        if wanted in places:
+            return places[wanted]
+        endings = [wanted, *(wanted + unit for unit in UNITS)]
+        # Of tables of one name, models come first, and staging before its revisions.
+        found = [(table, ROWS) for table in self.models if table.endswith(f".{wanted}")]
+        found = found or [(table, ROWS) for table in tables if table.endswith(f".{wanted}")]
+        for ending in ([wanted], endings):
+            ends = tuple(f".{each}" for each in ending)
+            found = found or [place for full, place in places.items() if f".{full}".endswith(ends)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            found.sort(key=lambda place: self.kind(place[0]) != "model")
+            listed = ", ".join(table if column == ROWS else f"{table}.{column}" for table, column in found[:5])
+            raise UnknownNameError(f"'{name}' may be {listed}{' …' if found[5:] else ''}; give more of the name")
+        table = wanted.rpartition(".")[0]
+        within = [each for each in tables if table and (each == table or each.endswith(f".{table}"))]
+        known = [full for full, place in places.items() if place[0] in within] if within else [*tables, *places]
+        near = did_you_mean(wanted, known) or "; 'energywh models' lists the tables"
+        raise UnknownNameError(f"no table or column is named '{name}'{near}")
+
+    def trace(self, place: Place) -> Trace:
+        """Return what a column of a model is made of; of the table itself, all that its columns are made of."""
+        traced = self.models[place[0]]
+        if place[1] == ROWS:
+            return Trace(frozenset(Origin(*each) for each in traced.rows))
+        return traced.columns[place[1]]
+
+    def step(self, place: Place, where: frozenset[Choice] = frozenset()) -> Step:
+        """Return a column with all that its value comes from, back to the sources.
+
+        Args:
+            where: what selects the rows that are taken of it.
+        """
+        if (place, where) not in self._steps:
+            self._steps[place, where] = self._step(place, tuple(sorted(where)))
+        return self._steps[place, where]
+
+    def _step(self, place: Place, chosen: tuple[Choice, ...]) -> Step:
+        table, column = place
+        kind = self.kind(table)
+        if kind != "model":
+            return Step(table, column, kind, chosen, field=source_field(table, column, chosen))
+        trace = self.trace(place)
+        fixed = {choice.column: choice.values for choice in chosen if choice.table == table}
+        origins = [
+            self.step(origin.place, self.models[table].handed_on(origin, fixed))
+            for origin in sorted(trace.values, key=lambda each: (each.place, sorted(each.where)))
+            # Of a UNION, a side that holds another constant is not where the value comes from.
+            if all(value in fixed.get(key, (value,)) for key, value in origin.given)
+        ]
+        return Step(
+            table,
+            column,
+            kind,
+            chosen,
+            tuple(origins),
+            tuple(sorted(trace.conditions)),
+            () if trace.values else tuple(sorted(trace.constants)),
+            note=self.models[table].note,
+        )
+
+    def rows(self, table: str) -> frozenset[Place]:
+        """Return what says which rows a table has."""
+        return self.models[table].rows if table in self.models else frozenset()
+
+    def upstream_tables(self, table: str) -> list[str]:
+        """Return the tables that a model reads, and those that they read, each once."""
+        found: dict[str, None] = {}
+        waiting = list(self.reads.get(table, ()))
+        while waiting:
+            name = waiting.pop(0)
+            if name not in found:
+                found[name] = None
+                waiting += self.reads.get(name, ())
+        return list(found)
+
+    @cached_property
+    def _closures(self) -> dict[Place, frozenset[Place]]:
+        """Each column of a model, and the rows of it, with everything that its value comes from."""
+        places = [(table, column) for table, traced in self.models.items() for column in (*traced.columns, ROWS)]
+        return {place: frozenset((each.table, each.column) for each in self.step(place).steps()) for place in places}
+
+    def downstream(self, place: Place) -> list[Dependent]:
+        """Return what depends on a column, or on a table with all its columns, model by model."""
+        table, column = place
+        start = {place} if column != ROWS else {(table, each) for each in (*self.tables[table], ROWS)}
+        chosen: set[Place] = set()  # what depends on it in any other way
+        own_roots = (
+            {table} if table.startswith(STAGING) else _staging(*(self._closures.get(each, ()) for each in start))
+        )
+        valued = start | {each for each, closure in self._closures.items() if closure & start}
+        found: list[Dependent] = []
+        for name, traced in self.models.items():
+            if name == table:
+                continue
+            only: list[str] = []
+            partly: dict[str, tuple[str, ...]] = {}
+            by_choice: list[str] = []
+            for each, trace in traced.columns.items():
+                closure = self._closures[name, each]
+                if closure & start:
+                    others = tuple(sorted(_staging(closure) - own_roots))
+                    if others:
+                        partly[each] = others
+                    else:
+                        only.append(each)
+                elif trace.places & chosen or trace.conditions & valued:
+                    chosen.add((name, each))
+                    by_choice.append(each)
+            has_rows = bool(traced.rows & (valued | chosen))
+            if has_rows:
+                chosen.add((name, ROWS))
+            if only or partly or by_choice or has_rows:
+                found.append(Dependent(name, tuple(only), partly, tuple(by_choice), has_rows))
+        return found
+
+
+def _staging(*closures: Iterable[Place]) -> set[str]:
+    """Return the staging tables among places."""
+    return {table for closure in closures for table, _ in closure if table.startswith(STAGING)}
+
+
+def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:
+    """Return the trace of a model; where it cannot be followed, each column comes from every column that is read."""
+    try:
+        relation = trace_select(model.sql, tables)
+        if set(relation.columns) != set(model.columns):
+            strange = ", ".join(sorted(set(relation.columns) ^ set(model.columns)))
+            raise Untraceable(f"columns that are not where they were looked for: {strange}")
+    except Untraceable as reason:
+        places = frozenset((table, column) for table in model.reads for column in (*tables.get(table, ()), ROWS))
+        everything = Trace(frozenset(Origin(*place) for place in places))
+        return Traced(dict.fromkeys(model.columns, everything), places, note=f"not told apart by column: {reason}")
+    return Traced(relation.columns, relation.rows, read_once(model.sql))
+
+
+def dataset_of(table: str) -> Dataset | None:
+    """Return the dataset that a staging table holds, or the revisions of; None if no source has it."""
+    name = table.removeprefix(STAGING)
+    return all_datasets().get(name) or all_datasets().get(name.removesuffix(REVISION))
+
+
+def source_field(table: str, column: str, where: Iterable[Choice] = ()) -> SourceField | None:
+    """Return what a staging column is at its source; None of a seed, or of a table of no source that is here."""
+    from energywh.sources import sources
+
+    dataset = dataset_of(table) if table.startswith(STAGING) else None
+    if dataset is None:
+        return None
+    source = sources()[dataset.source]
+    chosen = tuple((dataset.fields_of(choice.column)[0], choice.values) for choice in where if choice.table == table)
+    names = ("its rows",) if column == ROWS else dataset.fields_of(column)
+    return SourceField(source.name, source.title or source.name, dataset.origin, names, chosen)
+
+
+def read_lineage(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> Lineage:
+    """Return the lineage of the published version; without one, of the `sql/` folder.
+
+    Raises:
+        StorageError: the published file cannot be opened.
+        ModelError: nothing is published and a model file is wrong.
+    """
+    current = current_version(home)
+    if current is None:
+        return lineage_of_files(load_project(sql or sql_dir(), own_folders=own_folders))
+    return lineage_of_version(current)
+
+
+def _staging_tables() -> dict[str, Sequence[str]]:
+    """Return the columns of each staging table."""
+    tables = {f"{STAGING}{name}": columns(dataset) for name, dataset in all_datasets().items()}
+    return {**tables, **{f"{name}{REVISION}": [*listed, "known_until_utc"] for name, listed in tables.items()}}
+
+
+def lineage_of_files(project: Project) -> Lineage:
+    """Return the lineage of the models of a project.
+
+    Raises:
+        ModelError: a model file is wrong.
+    """
+    graph = link(project)
+    seeds = {}
+    for name, seed in graph.seeds.items():
+        with seed.path.open(newline="", encoding="utf-8") as file:
+            seeds[name] = next(csv.reader(file), [])
+    models = [
+        ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.parsed[name].tables))
+        for name in graph.order
+    ]
+    return Lineage(models, {**_staging_tables(), **seeds})
+
+
+def lineage_of_version(path: Path) -> Lineage:
+    """Return the lineage of the models of the version at ``path``.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
+    with connect(path) as connection:
+        seeds = connection.execute(
+            "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? GROUP BY ALL ORDER BY 1",
+            [SEEDS],
+        ).fetchall()
+        rows = connection.execute(
+            """
+            SELECT m.name, m.source_sql,
+                (SELECT list(c.name ORDER BY c.position) FROM energywh."column" AS c WHERE c.model = m.name),
+                (SELECT list(d.upstream ORDER BY d.upstream) FROM energywh.dependency AS d WHERE d.model = m.name)
+            FROM energywh.model AS m ORDER BY m.name
+            """
+        ).fetchall()
+    models = {name: ModelSql(name, source, listed, reads or []) for name, source, listed, reads in rows}
+    return Lineage(_ordered(models), {**_staging_tables(), **dict(seeds)})
+
+
+def _ordered(models: Mapping[str, ModelSql]) -> Iterator[ModelSql]:
+    """Yield each model after those it reads."""
+    done: set[str] = set()
+
+    def visit(name: str) -> Iterator[ModelSql]:
+        if name in models and name not in done:
+            done.add(name)
+            for table in models[name].reads:
+                yield from visit(table)
+            yield models[name]
+
+    for name in models:
+        yield from visit(name)

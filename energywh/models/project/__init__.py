@@ -1,0 +1,1 @@
+"""The SQL models as they lie on disk: read, parsed and put in order."""

@@ -1,0 +1,234 @@
+"""Who reads whom: the models in the order in which they can be built."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from energywh.errors import ModelError, did_you_mean
+from energywh.models.project.front_matter import Audit, Model
+from energywh.models.project.project import Project, Seed
+from energywh.models.project.references import Parsed, Reference, parse_select
+
+STAGING = "staging."
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Models with what they read. Those of the user's own that cannot be linked are in `left_out` alone.
+
+    Attributes:
+        order: model names, each after everything it reads; readers of staging as early as can be, so that
+            staging is held for as short a time as possible.
+        audits: tables that each audit of a model reads.
+    """
+
+    project: Project
+    parsed: Mapping[str, Parsed]
+    audits: Mapping[tuple[str, Audit], frozenset[str]]
+    order: tuple[str, ...]
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        return self.project.models
+
+    @property
+    def seeds(self) -> Mapping[str, Seed]:
+        return self.project.seeds
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of the models and seeds that are the user's own, good or bad."""
+        return self.project.own
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why models of the user's own are left out, by name."""
+        return self.project.left_out
+
+    def upstream(self, name: str) -> list[str]:
+        """Return the models and seeds that model ``name`` reads, sorted."""
+        return sorted(table for table in self.parsed[name].tables if not table.startswith(STAGING))
+
+    def staging(self, name: str) -> list[str]:
+        """Return the staging tables that model ``name`` reads, such as `staging.eia.region_data`, sorted."""
+        return sorted(table for table in self.parsed[name].tables if table.startswith(STAGING))
+
+    def ancestors(self, names: Iterable[str]) -> set[str]:
+        """Return ``names`` with all models that they or their audits read, directly or not."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                audited = (tables for (model, _), tables in self.audits.items() if model == name)
+                reads = frozenset(self.upstream(name)).union(*audited)
+                waiting += [table for table in reads if table in self.models]
+        return found
+
+    def readers(self, name: str) -> list[str]:
+        """Return what reads model or seed ``name``, by itself or by its audits, directly or not, nearest first."""
+        reads = {model: set(self.parsed[model].tables) for model in self.order}
+        for (model, _), tables in self.audits.items():
+            reads[model] |= tables
+        found = [name]
+        for each in found:
+            found += [model for model in self.order if each in reads[model] and model not in found]
+        return found[1:]
+
+    def why_not(self, name: str, left_out: Collection[str]) -> str:
+        """Return the place where model ``name`` reads one of ``left_out``, as a sentence."""
+        model = self.models[name]
+        places = [(each.name, model.sql_line + each.line - 1) for each in self.parsed[name].references]
+        places += [(table, audit.line) for audit in model.audits for table in sorted(self.audits[name, audit])]
+        table, line = next(place for place in places if place[0] in left_out and place[0] != name)
+        return f"{model.path}:{line}: it reads '{table}', which is left out"
+
+    def reading_views(self, names: set[str]) -> set[str]:
+        """Return the views that read one of ``names``, directly or through other views."""
+        found: set[str] = set()
+        for name in self.order:
+            if self.models[name].materialized == "view" and (names | found).intersection(self.upstream(name)):
+                found.add(name)
+        return found
+
+
+def link(project: Project) -> Graph:
+    """Find what each model reads, and the order of building.
+
+    Models of the user's own that are wrong, or read one that is, are left out, with the reason. What ships with
+    energywh cannot read what is the user's: it could not be built without.
+
+    Raises:
+        ModelError: SQL that cannot be parsed, a reference to nothing, a cycle, a view over staging; the
+            message begins with file and line.
+    """
+    parsed: dict[str, Parsed] = {}
+    audits: dict[tuple[str, Audit], frozenset[str]] = {}
+    left_out = dict(project.left_out)
+
+    def attempt(model: Model, work: Callable[[Model], None]) -> None:
+        try:
+            work(model)
+        except ModelError as error:
+            if model.name not in project.own:
+                raise
+            left_out[model.name] = str(error)
+
+    def parse(model: Model) -> None:
+        parsed[model.name] = _parse_model(model)
+        for audit in model.audits:
+            itself = frozenset({model.name})
+            audits[model.name, audit] = _parse_audit(model, audit).tables if audit.kind == "sql" else itself
+
+    def check(model: Model) -> None:
+        known = {*project.models, *project.seeds} - left_out.keys()
+        if model.name not in project.own:
+            known -= project.own
+        for reference in parsed[model.name].references:
+            _check(model, reference, known, left_out)
+        for audit in model.audits:
+            for table in audits[model.name, audit]:
+                if table not in known:
+                    raise ModelError(f"{model.path}:{audit.line}: the audit reads {_unknown(table, known, left_out)}")
+
+    for model in project.models.values():
+        attempt(model, parse)
+    order: tuple[str, ...] = ()
+    before = -1
+    while len(left_out) > before:  # again, for what reads those that were left out just now
+        before = len(left_out)
+        for name, model in project.models.items():
+            if name not in left_out:
+                attempt(model, check)
+        order = _order(project, parsed, left_out)
+    models = {name: model for name, model in project.models.items() if name not in left_out}
+    return Graph(
+        replace(project, models=models, left_out=left_out),
+        {name: parsed[name] for name in models},
+        {key: tables for key, tables in audits.items() if key[0] in models},
+        order,
+    )
+
+
+def _parse_model(model: Model) -> Parsed:
+    def error(message: str, line: int) -> ModelError:
+        return ModelError(f"{model.path}:{model.sql_line + line - 1}: {message}")
+
+    return parse_select(model.sql, error)
+
+
+def _parse_audit(model: Model, audit: Audit) -> Parsed:
+    def error(message: str, line: int) -> ModelError:
+        return ModelError(f"{model.path}:{audit.line + line - 1}: in an audit: {message}")
+
+    return parse_select(audit.sql, error)
+
+
+def _check(model: Model, reference: Reference, known: Collection[str], left_out: Mapping[str, str]) -> None:
+    """Refuse a reference to what is not there, and views over staging, which readers do not have."""
+    where = f"{model.path}:{model.sql_line + reference.line - 1}"
+    if reference.name.startswith(STAGING):
+        if model.materialized == "view":
+            raise ModelError(
+                f"{where}: a view cannot read {reference.name}: people who query the warehouse have no staging; "
+                'use materialized = "table"'
+            )
+        if reference.name.count(".") != 2 or reference.name.startswith("staging.sync."):
+            raise ModelError(
+                f"{where}: '{reference.name}' is not a dataset of staging, such as staging.eia.region_data"
+            )
+        return
+    if reference.name not in known:
+        raise ModelError(f"{where}: it reads {_unknown(reference.name, known, left_out)}")
+
+
+def _unknown(name: str, known: Collection[str], left_out: Mapping[str, str]) -> str:
+    if name in left_out:
+        return f"'{name}', which is left out"
+    return f"'{name}', which is neither a model nor a seed{did_you_mean(name, known)}"
+
+
+def _order(project: Project, parsed: Mapping[str, Parsed], left_out: dict[str, str]) -> tuple[str, ...]:
+    """Sort topologically; among models that are ready, those that read staging come first, then by name.
+
+    Models of the user's own that read each other in a circle, and those that read them, are added to ``left_out``.
+    """
+    names = [name for name in project.models if name not in left_out]
+    waits_for = {name: {t for t in parsed[name].tables if t in names} for name in names}
+
+    def rank(name: str) -> tuple[bool, str]:
+        return not any(table.startswith(STAGING) for table in parsed[name].tables), name
+
+    ready = [rank(name) for name, tables in waits_for.items() if not tables]
+    heapq.heapify(ready)
+    order: list[str] = []
+    while ready:
+        name = heapq.heappop(ready)[1]
+        order.append(name)
+        for other, tables in waits_for.items():
+            if name in tables:
+                tables.discard(name)
+                if not tables:
+                    heapq.heappush(ready, rank(other))
+    if left := {name: tables for name, tables in waits_for.items() if tables}:
+        error = _cycle(project, parsed, left)
+        if not left.keys() <= project.own:
+            raise error
+        left_out |= dict.fromkeys(left, str(error))
+    return tuple(order)
+
+
+def _cycle(project: Project, parsed: Mapping[str, Parsed], left: Mapping[str, set[str]]) -> ModelError:
+    """Describe one cycle among the models that could not be ordered."""
+    trail = [min(left)]
+    while (following := min(left[trail[-1]])) not in trail:
+        trail.append(following)
+    cycle = trail[trail.index(following) :]
+    model = project.models[cycle[0]]
+    after = [*cycle[1:], cycle[0]]
+    line = next(each.line for each in parsed[cycle[0]].references if each.name == after[0])
+    path = " reads ".join([*cycle, cycle[0]])
+    return ModelError(f"{model.path}:{model.sql_line + line - 1}: models read each other in a circle: {path}")

@@ -1,0 +1,1 @@
+"""Published versions: their files, their records, and how two of them differ."""

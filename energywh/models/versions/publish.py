@@ -1,0 +1,216 @@
+"""Version files and the link that people open.
+
+    versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; never written again
+    versions/energy-20261105T101500Z-000042.json     what it was, in short; stays when the version is pruned
+    versions/energy-20261105T101500Z-000042.keep     a person's word that it is never pruned
+    versions/.building-…                             a build under way, or what a dead one left
+    energy.duckdb -> versions/energy-…               the published one
+
+A version gets its name only when it is complete, and the link moves in one step, so a process may die at any
+instant. All functions but `current_version` and `list_versions` belong to the holder of the build lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from energywh.core.paths import Home
+from energywh.core.time import utc_now
+from energywh.errors import StorageError
+
+BUILDING = ".building-"
+RECORD = ".json"
+KEEP = ".keep"
+KEPT_RECORDS = 1000  # of pruned versions: some three megabytes
+_VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)")
+_FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file (btrfs, XFS)
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """One complete version; versions order by age, oldest first."""
+
+    number: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def day(self) -> str:
+        """The UTC day on which it was finished, such as 20261105."""
+        return self.name.split("-")[1][:8]
+
+    @property
+    def pinned(self) -> bool:
+        """True if a person wants it kept."""
+        return self.path.with_suffix(KEEP).exists()
+
+
+def list_versions(home: Home, suffix: str = ".duckdb") -> list[Version]:
+    """Return all complete versions, oldest first; with another ``suffix`` the files of that kind beside them."""
+    found = []
+    if home.versions.is_dir():
+        for path in home.versions.iterdir():
+            if path.suffix == suffix and (match := _VERSION.fullmatch(path.stem)):
+                found.append(Version(int(match[2]), path))
+    return sorted(found)
+
+
+def current_version(home: Home) -> Path | None:
+    """Return the real path of the published version, or None where nothing is published.
+
+    Open this and not the link: DuckDB caches open files by path within a process, so the link could give an
+    older version than it points to.
+    """
+    try:
+        target = home.energy.resolve(strict=True)
+    except OSError:
+        return None
+    return target if target.is_file() else None
+
+
+def version_path(home: Home, moment: datetime) -> Path:
+    """Return the path of the next version, finished at ``moment`` (UTC)."""
+    versions = list_versions(home)
+    number = versions[-1].number + 1 if versions else 1
+    return home.versions / f"energy-{moment:%Y%m%dT%H%M%SZ}-{number:06d}.duckdb"
+
+
+def check_link(home: Home) -> None:
+    """Refuse to publish over something that a person put where the link belongs.
+
+    Raises:
+        StorageError: `energy.duckdb` is there and is not a link.
+    """
+    if home.energy.exists() and not home.energy.is_symlink():
+        raise StorageError(f"{home.energy} should be a link to a published version and is not; move it away")
+
+
+def finish_publishing(home: Home) -> None:
+    """Publish the newest complete version if a build died between naming it and moving the link."""
+    versions = list_versions(home)
+    current = current_version(home)
+    if versions and (current is None or current.name != versions[-1].path.name):
+        move_link(home, versions[-1].path)
+
+
+def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
+    """Give the complete file ``building`` its name, with its ``record`` beside it, and let the link point to it.
+
+    Raises:
+        StorageError: something that is not a link stands where the link belongs.
+    """
+    check_link(home)
+    sync_to_disk(building)
+    new_record = building.with_suffix(RECORD)
+    new_record.write_bytes(record)
+    sync_to_disk(new_record)
+    new_record.rename(version.with_suffix(RECORD))
+    building.rename(version)
+    sync_to_disk(home.versions)
+    move_link(home, version)
+
+
+def move_link(home: Home, version: Path) -> None:
+    """Point `energy.duckdb` to ``version``, in one step."""
+    temporary = home.path / f"{BUILDING}link-{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(version.relative_to(home.path))
+    temporary.replace(home.energy)
+    sync_to_disk(home.path)
+
+
+def sync_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(home: Home) -> None:
+    """Remove what builds left that died; the build lock says that none is alive."""
+    for folder in (home.versions, home.path):
+        for path in folder.glob(f"{BUILDING}*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    # The newest version is never pruned, so a record that is newer is of a version that never came to be.
+    newest = max((version.number for version in list_versions(home)), default=0)
+    for record in list_versions(home, RECORD):
+        if record.number > newest:
+            record.path.unlink(missing_ok=True)
+
+
+def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = None) -> list[Path]:
+    """Remove old versions and return what went. Their records stay, the newest thousand.
+
+    Kept are the newest ``keep``, and two at least; of each of the last ``keep_days`` days (UTC, today included) the
+    newest; and what a person pinned. Readers that have one open keep it until they close it.
+    """
+    versions = list_versions(home)
+    kept = set(versions[-max(keep, 2) :])
+    today = now or utc_now()
+    days = {f"{today - timedelta(days=back):%Y%m%d}" for back in range(keep_days)}
+    kept.update({version.day: version for version in versions if version.day in days}.values())
+    old = [version for version in versions if version not in kept and not version.pinned]
+    for version in old:
+        version.path.unlink(missing_ok=True)
+    left = {version.number for version in list_versions(home)}
+    for record in [each for each in list_versions(home, RECORD) if each.number not in left][:-KEPT_RECORDS]:
+        record.path.unlink(missing_ok=True)
+    return [version.path for version in old]
+
+
+def take_base(home: Home, building: Path) -> tuple[Version, str]:
+    """Make ``building`` a copy of the newest version.
+
+    Returns:
+        the version it is based on, and how it was made: `cloned` (blocks shared) or `copied`.
+
+    Raises:
+        StorageError: a copy does not fit on the disk.
+    """
+    newest = list_versions(home)[-1]
+    if _clone(newest.path, building):
+        return newest, "cloned"
+    size = newest.path.stat().st_size
+    free = shutil.disk_usage(home.versions).free
+    if free < size:
+        raise StorageError(
+            f"no room on the disk that holds {home.versions}: a new version needs {size / 1e6:,.0f} MB "
+            f"and {free / 1e6:,.0f} MB are free; free some and run this again"
+        )
+    shutil.copyfile(newest.path, building)
+    return newest, "copied"
+
+
+def _clone(source: Path, target: Path) -> bool:
+    """Make ``target`` share the blocks of ``source`` where the file system can."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with source.open("rb") as original, target.open("wb") as copy:
+            try:
+                fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+            except OSError:
+                cloned = False
+            else:
+                return True
+        target.unlink()
+        return cloned
+    if sys.platform == "darwin":
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        return bool(libc.clonefile(os.fsencode(source), os.fsencode(target), 0) == 0)
+    return False

@@ -1,0 +1,337 @@
+"""What versions there are and were: their records, the names that people call them by, and what they keep.
+
+A record is written beside a version before that gets its name, from what the version says of itself in its schema
+`energywh`, and stays when the version is pruned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energywh.core.database import connect
+from energywh.core.paths import Home
+from energywh.errors import StorageError, UnknownNameError, did_you_mean
+from energywh.models.build.staging import Watermark
+from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions
+
+if TYPE_CHECKING:
+    import duckdb
+
+LATEST = "latest"
+_MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    """A table as a version had it; ``sql_hash`` is None for a seed, ``digest`` where an older energywh built it."""
+
+    name: str
+    rows: int
+    digest: str | None
+    sql_hash: str | None
+
+
+@dataclass(frozen=True)
+class Warned:
+    """An audit of severity `warn` that found rows."""
+
+    model: str
+    audit: str
+    failures: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a version was.
+
+    Attributes:
+        base_version: the version it went on from; None for a build from nothing.
+        options: settings of the build.
+        as_of_utc, knowledge: of a build as of a time, else None.
+        changed: how many months of each table differ from the version before, only those with any; None where there
+            was none before, or one that cannot be compared with.
+    """
+
+    version: str
+    built_at_utc: datetime
+    base_version: str | None
+    base_kind: str
+    energywh_version: str
+    duckdb_version: str
+    options: dict[str, Any] = field(default_factory=dict)
+    as_of_utc: datetime | None = None
+    knowledge: str | None = None
+    tables: list[TableRecord] = field(default_factory=list)
+    watermarks: list[Watermark] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    changed: dict[str, int] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of all models; seeds left out."""
+        return sum(table.rows for table in self.tables if table.sql_hash is not None)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A version that is, or was.
+
+    Attributes:
+        state: `published`, `kept`, `pruned`, or `damaged`.
+        size: bytes; None where the version was pruned.
+        record: None where there is none and the file does not say either.
+    """
+
+    version: str
+    number: int
+    state: str
+    pinned: bool
+    size: int | None
+    record: Record | None
+
+
+def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None) -> Record:
+    """Return the record of the version that is open; an older energywh wrote less."""
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        answer = connection.execute(query)
+        names = [column[0] for column in answer.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    (version,) = rows("FROM energywh.version")
+    whole = "as_of_utc" in version
+    return Record(
+        version=version["version"],
+        built_at_utc=version["built_at_utc"],
+        base_version=version["base_version"],
+        base_kind=version["base_kind"],
+        energywh_version=version["energywh_version"],
+        duckdb_version=version["duckdb_version"],
+        options=json.loads(version["options"]) if whole else {},
+        as_of_utc=version.get("as_of_utc"),
+        knowledge=version.get("knowledge"),
+        tables=[
+            TableRecord(**row)
+            for row in rows(
+                f"SELECT name, rows, {'digest' if whole else 'NULL'} AS digest, sql_hash FROM "
+                f"(SELECT name, rows, sql_hash FROM energywh.model "
+                f"UNION ALL SELECT name, rows, NULL FROM energywh.seed) "
+                + ("LEFT JOIN energywh.digest USING (name) " if whole else "")
+                + "ORDER BY name"
+            )
+        ],
+        watermarks=[Watermark(**row) for row in rows("FROM energywh.watermark ORDER BY dataset")] if whole else [],
+        warnings=[
+            Warned(**row)
+            for row in rows("SELECT model, audit, failures FROM energywh.audit WHERE failures > 0 ORDER BY ALL")
+        ],
+        changed=changed,
+    )
+
+
+def encode(record: Record) -> bytes:
+    """Return a record as the JSON that is kept beside a version."""
+    import msgspec
+
+    return msgspec.json.encode(record)
+
+
+def versions_of(home: Home) -> list[Listed]:
+    """Return the versions that are and were, newest first."""
+    current = current_version(home)
+    kept = {version.name: version for version in list_versions(home)}
+    records = {version.name: version for version in list_versions(home, RECORD)}
+    found = []
+    for name in kept.keys() | records.keys():
+        version = kept.get(name)
+        record = _read_file(records[name].path) if name in records else None
+        measured = _measure(version.path) if version is not None else None
+        if version is None or measured is None:
+            if name in records:
+                found.append(Listed(name, records[name].number, "pruned", False, None, record))
+            continue
+        size, sound = measured
+        if record is None and sound:
+            record = _ask(version.path)
+        state = "damaged" if not sound else "published" if _same(version.path, current) else "kept"
+        found.append(Listed(name, version.number, state, version.pinned, size, record))
+    return sorted(found, key=lambda each: (each.number, each.version), reverse=True)
+
+
+def _same(path: Path, current: Path | None) -> bool:
+    return current is not None and path.name == current.name
+
+
+def _read_file(path: Path) -> Record | None:
+    """Return a record, None where it cannot be read: damaged, or of a later energywh."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _ask(path: Path) -> Record | None:
+    """Return the record that a version itself can give."""
+    import duckdb
+
+    try:
+        with connect(path, wait_seconds=0) as connection:
+            return read_record(connection)
+    except (StorageError, duckdb.Error):
+        return None
+
+
+def _measure(path: Path) -> tuple[int | None, bool] | None:
+    """Return the size of a file, and whether it begins as DuckDB's do; None where it is gone, as one just pruned."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size, file.read(12)[8:] == _MAGIC
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return None, False
+
+
+def find_version(home: Home, wanted: str | Path) -> Path:
+    """Return the file of the version that a person called ``wanted``.
+
+    Args:
+        wanted: a version's name, its number, `latest`, `latest~1` for the one before (and so on), or the path of a
+            warehouse file, as `energywh build --as-of` makes them.
+
+    Raises:
+        UnknownNameError: there is no such version; the message names the nearest, or all.
+        StorageError: nothing is built yet.
+    """
+    text = str(wanted).strip()
+    versions = list_versions(home)
+    named = None if isinstance(wanted, Path) else _named(home, versions, text)
+    if named is not None:
+        return named.path.resolve()
+    file = Path(text).expanduser()
+    if file.is_file():
+        return file.resolve()
+    if file.suffix == ".duckdb" or len(file.parts) > 1:
+        raise UnknownNameError(f"there is no file {file}")
+    raise UnknownNameError(_unknown(home, versions, text))
+
+
+def find_listed(home: Home, wanted: str) -> Listed:
+    """Return the version, kept or pruned, that a person called ``wanted``, or that is the file at this path.
+
+    Raises:
+        UnknownNameError: there is and was no such version.
+    """
+    listed = versions_of(home)
+    for each in listed:
+        if wanted == each.version or (wanted.isdigit() and int(wanted) == each.number):
+            return each
+    path = find_version(home, wanted)
+    for each in listed:
+        if each.version == path.stem and path.parent == home.versions.resolve():
+            return each
+    record = _ask(path)
+    return Listed(path.stem, 0, "file" if record else "damaged", False, path.stat().st_size, record)
+
+
+def _named(home: Home, versions: list[Version], text: str) -> Version | None:
+    """Return the version of this name or number, if there is one."""
+    base, _, back = text.partition("~")
+    if base == LATEST and (back.isdigit() or text == LATEST):
+        if not versions:
+            raise StorageError(
+                f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
+            )
+        steps = int(back or 0)
+        return versions[-1 - steps] if steps < len(versions) else None
+    for version in versions:
+        if text in (version.name, version.path.name) or (text.isdigit() and int(text) == version.number):
+            return version
+    return None
+
+
+def _unknown(home: Home, versions: list[Version], text: str) -> str:
+    """Return the message that no version is called ``text``."""
+    names = [version.name for version in versions]
+    for record in list_versions(home, RECORD):
+        if record.name not in names and (text == record.name or (text.isdigit() and int(text) == record.number)):
+            return (
+                f"version {record.name} was pruned, and only its record is left (see 'energywh versions'); "
+                "settings build.keep_versions and build.keep_days say what is kept"
+            )
+    near = did_you_mean(text, names)
+    if not near and names:
+        near = f"; there are {', '.join(reversed(names))}"
+    return f"no version is called '{text}'{near or f' in {home.path}: nothing is built yet'}"
+
+
+def pin(home: Home, wanted: str) -> str:
+    """Keep a version from being pruned; return its name.
+
+    Raises:
+        UnknownNameError: there is no such version in ``home``.
+    """
+    version = _own(home, wanted)
+    version.path.with_suffix(KEEP).touch()
+    if not version.path.exists():  # a build pruned it meanwhile
+        version.path.with_suffix(KEEP).unlink(missing_ok=True)
+        raise UnknownNameError(f"version {version.name} was pruned just now")
+    return version.name
+
+
+def release_pin(home: Home, wanted: str) -> str:
+    """Let a version that was pinned be pruned again, by the next build; return its name.
+
+    Raises:
+        UnknownNameError: there is no such version in ``home``.
+    """
+    version = _own(home, wanted)
+    version.path.with_suffix(KEEP).unlink(missing_ok=True)
+    return version.name
+
+
+def _own(home: Home, wanted: str) -> Version:
+    versions = list_versions(home)
+    version = _named(home, versions, wanted.strip())
+    if version is None:
+        raise UnknownNameError(_unknown(home, versions, wanted.strip()))
+    return version
+
+
+def differing_months(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> dict[str, list[Any]] | None:
+    """Return by table the months whose rows differ between two versions attached under these prefixes.
+
+    The month of a table without time is None. None for all where the digests cannot be compared: those of another
+    DuckDB, or of another format, say nothing.
+    """
+    first, second = (
+        connection.execute(f"SELECT format, duckdb_version FROM {prefix}energywh.version").fetchall()
+        for prefix in (one, other)
+    )
+    if first != second:
+        return None
+
+    def of(prefix: str) -> str:
+        return (
+            f"SELECT model AS name, month, digest FROM {prefix}energywh.month "
+            f"UNION ALL SELECT name, NULL, digest FROM {prefix}energywh.seed"
+        )
+
+    rows = connection.execute(
+        f"WITH a AS ({of(one)}), b AS ({of(other)}) SELECT name, list(DISTINCT month ORDER BY month NULLS FIRST) FROM "
+        "((FROM a EXCEPT FROM b) UNION ALL (FROM b EXCEPT FROM a)) GROUP BY name ORDER BY name"
+    ).fetchall()
+    # list() keeps NULL: the month of a table without time.
+    return dict(rows)
+
+
+def count_changes(differing: dict[str, list[Any]] | None) -> dict[str, int] | None:
+    """Return how many months of each table differ."""
+    return None if differing is None else {name: len(months) for name, months in differing.items()}

@@ -1,0 +1,372 @@
+"""Fetch chunks: at the shared pace, with retries, and without ever showing a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import requests
+import tenacity
+import urllib3
+
+from energywh import __version__
+from energywh.core.time import utc_now
+from energywh.errors import (
+    KeyRefusedError,
+    NotReadyError,
+    PassingError,
+    PayloadError,
+    RefusedError,
+    SourceError,
+    StorageError,
+    UnavailableError,
+)
+from energywh.sources.base import Chunk, Page, Request, Response, Source
+from energywh.sync.ledger import Landed, Outcome
+from energywh.sync.payloads import PayloadStore, Seen
+from energywh.sync.provenance import SIMULATOR_HEADER, Provenance
+from energywh.sync.rate_limit import RequestLimit, Stopped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from energywh.config.settings import Settings
+
+MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
+Bytes = Callable[[Chunk, int, int | None], None]  # told how much has come of a file, and how much it has, if known
+LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answered or failed chunk, and its rows where it was answered."""
+
+    outcome: Outcome
+    rows: pa.Table | None
+
+
+class Fetcher:
+    """Fetches chunks of one source. Shared by the threads of a run."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        limit: RequestLimit,
+        store: PayloadStore | None,
+        stop: threading.Event,
+        provenance: Provenance,
+        on_request: Callable[[], None] = lambda: None,
+        on_bytes: Bytes = lambda chunk, came, size: None,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._limit = limit
+        self._store = store
+        self._files = PayloadStore(settings.home.payloads)  # where files are while they are read, kept or not
+        self._stop = stop
+        self._on_request = on_request
+        self._on_bytes = on_bytes
+        self.landed: Mapping[Chunk, Landed] = {}  # the files that staging holds, so that they need not come again
+        self._provenance = provenance
+        self._timeout = float(settings.get("sync.timeout_seconds"))
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"energywh/{__version__}"
+        jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._quiet_until = 0.0  # after a 429, no thread asks before this (monotonic)
+        silence_url_logging()
+
+    def fetch(self, chunk: Chunk) -> Fetched:
+        """Fetch one chunk, trying again after passing faults.
+
+        Raises:
+            KeyRefusedError: the key is wrong; no other request will fare better.
+            SourceError: the source asks not to be asked again for long.
+            StorageError: a payload cannot be kept.
+            Stopped: the run is to stop.
+        """
+        attempts = 0
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PassingError),
+            stop=tenacity.stop_after_attempt(int(self._settings.get("sync.retries")) + 1),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            for attempt in retrying:
+                with attempt:
+                    attempts += 1
+                    return self._fetch_once(chunk, attempts)
+        except (KeyRefusedError, StorageError):
+            raise
+        except NotReadyError as error:
+            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
+        except (PassingError, RefusedError) as error:
+            unavailable = isinstance(error, UnavailableError)
+            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), unavailable=unavailable), None)
+        raise AssertionError("unreachable")
+
+    def _fetch_once(self, chunk: Chunk, attempts: int) -> Fetched:
+        import pyarrow as pa
+
+        if self._source.dataset(chunk.dataset).is_file:
+            return self._fetch_file(chunk, attempts)
+        pages: list[Page] = []
+        bodies: list[bytes] = []
+        while (request := self._source.next_request(chunk, pages, self._settings)) is not None:
+            response = self._get(request)
+            pages.append(self._source.read(chunk, response))
+            bodies.append(response.body)
+        fetched_at = utc_now()
+        rows = pa.concat_tables([page.rows for page in pages])
+        keys = [name for name in rows.column_names if name not in self._source.dataset(chunk.dataset).values]
+        if len(pages) > 1 and _has_repeats(rows.select(keys)):
+            raise PayloadError(f"{chunk}: rows repeat between pages")
+        payloads: tuple[str, ...] = ()
+        if self._store is not None:
+            payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
+        return Fetched(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
+
+    def _fetch_file(self, chunk: Chunk, attempts: int) -> Fetched:
+        """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
+        request = self._source.next_request(chunk, [], self._settings)
+        assert request is not None
+        landed = self.landed.get(chunk)
+        seen = self._files.seen(chunk.dataset, chunk.slice) if landed is not None else None
+        if landed is None or seen is None or (seen.url, seen.payload) != (request.url, landed.payload):
+            seen = None
+        with self._send(request, _unless_changed(seen)) as answer:
+            fetched_at = utc_now()
+            if landed is not None and seen is not None and answer.status_code == 304:
+                return _unchanged(chunk, attempts, fetched_at, landed)
+            if answer.status_code != 200:
+                self._source.read(chunk, self._response(answer, request, self._body(answer, request)))
+                raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
+            etag, modified = (answer.headers.get(name) for name in ("ETag", "Last-Modified"))
+            with self._files.incoming(chunk.dataset, self._whole_file(answer, request, chunk)) as (payload, file):
+                same = landed is not None and payload == landed.payload
+                page = None if same else self._source.read_file(chunk, file)
+                if self._store is not None:
+                    self._store.place(chunk.dataset, payload, file)
+        if etag or modified:
+            self._files.remember(chunk.dataset, chunk.slice, Seen(request.url, payload, etag, modified))
+        if page is None:
+            assert landed is not None
+            return _unchanged(chunk, attempts, fetched_at, landed)
+        return Fetched(Outcome(chunk, attempts, fetched_at, len(page.rows), None, (payload,)), page.rows)
+
+    def _whole_file(self, answer: requests.Response, request: Request, chunk: Chunk) -> Iterator[bytes]:
+        """Yield the body of a file to its end: where the download is cut, it goes on from there, if the server can.
+
+        Raises:
+            UnavailableError: it broke off, and has to start again.
+        """
+        etag = answer.headers.get("ETag")
+        # Places are those of the bytes as they are sent: of a body that is compressed on its way we cannot go on.
+        resumes = etag is not None and not etag.startswith("W/") and "Content-Encoding" not in answer.headers
+        resumes = resumes and answer.headers.get("Accept-Ranges") == "bytes"
+        size = _length(answer)
+        tries, came = int(self._settings.get("sync.retries")), 0
+        with contextlib.ExitStack() as answers:
+            try:
+                while True:
+                    before = came
+                    try:
+                        for piece in self._pieces(answer, request, most_bytes=None):
+                            came = before + answer.raw.tell()
+                            self._on_bytes(chunk, came, size)
+                            yield piece
+                        if (length := _length(answer)) is not None and answer.raw.tell() != length:
+                            raise UnavailableError(f"{answer.raw.tell():,} of {length:,} bytes came [{request}]")
+                        return
+                    except UnavailableError:
+                        if not resumes or tries <= 0 or came == before:
+                            raise
+                    tries -= 1
+                    rest = {"Range": f"bytes={came}-", "If-Range": str(etag), "Accept-Encoding": "identity"}
+                    answer = answers.enter_context(self._send(request, rest))
+                    if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(
+                        f"bytes {came}-"
+                    ):
+                        raise UnavailableError(f"the answer broke off, and cannot be resumed [{request}]")
+            finally:
+                self._on_bytes(chunk, 0, 0)
+
+    def _get(self, request: Request) -> Response:
+        """Send one request, without retries, and return the whole answer."""
+        with self._send(request) as answer:
+            return self._response(answer, request, self._body(answer, request))
+
+    @contextlib.contextmanager
+    def _send(self, request: Request, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """Send one request when its turn comes, and yield the answer as it comes."""
+        self._wait_for_turn(request.cost)
+        self._on_request()
+        with self._open(request, headers) as answer:
+            if answer.status_code == 200:
+                self._provenance.check(SIMULATOR_HEADER in answer.headers)
+            yield answer
+
+    def _open(self, request: Request, headers: Mapping[str, str] | None) -> requests.Response:
+        """Send the request and return the answer, of which only the head has been read."""
+        # Raised after the except block, here as below: within it, even `from None` would keep the exception of the
+        # library as context, with the URL and the key.
+        try:
+            return self._session.get(
+                request.url,
+                params=[*request.params, *request.secrets],
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            failure = _without_url(error, request)
+        raise failure
+
+    def _response(self, answer: requests.Response, request: Request, body: bytes) -> Response:
+        """Return what came back, without secrets, and take note of a source that asks for quiet."""
+        retry_after = _retry_after_seconds(answer.headers.get("Retry-After"))
+        if answer.status_code != 200 and retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
+            raise SourceError(
+                f"{self._source.name} asks not to be asked again for {retry_after:,.0f} s. What is done is kept; "
+                f"run this again after that. HTTP {answer.status_code} [{request}]"
+            )
+        if answer.status_code == 429 or (answer.status_code >= 500 and retry_after):
+            self._quiet_until = max(self._quiet_until, time.monotonic() + (retry_after or 1.0))
+        # Before anything reads it: what an error quotes from a body must not hold the key that the body echoes.
+        clean = self._source.redact(body, [secret for _, secret in request.secrets])
+        return Response(str(request), answer.status_code, clean, retry_after)
+
+    def _wait_for_turn(self, cost: int) -> None:
+        """Return when a request may go: at the shared pace, and not while the source has asked for quiet."""
+        while True:
+            while (quiet := self._quiet_until - time.monotonic()) > 0:
+                self._sleep(quiet)
+            self._limit.wait(self._stop, cost)
+            if time.monotonic() >= self._quiet_until:  # another thread may have been told meanwhile
+                return
+
+    def _body(self, answer: requests.Response, request: Request) -> bytes:
+        """Return the whole body, decompressed, within limits of size and time."""
+        return b"".join(self._pieces(answer, request, most_bytes=MOST_BYTES))
+
+    def _pieces(self, answer: requests.Response, request: Request, most_bytes: int | None) -> Iterator[bytes]:
+        """Yield the body as it comes, decompressed.
+
+        Args:
+            most_bytes: a longer body is refused, and so is one that takes long; None for one as large as it likes,
+                as long as it keeps coming.
+        """
+        deadline = time.monotonic() + 5 * self._timeout
+        size = 0
+        failure: UnavailableError | None = None
+        try:
+            # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
+            while piece := answer.raw.read1(2**18, decode_content=True):
+                yield piece
+                size += len(piece)
+                if most_bytes is not None and size > most_bytes:
+                    raise PayloadError(f"more than {most_bytes // 2**20} MiB came [{request}]")
+                if most_bytes is not None and time.monotonic() > deadline:
+                    raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
+                if self._stop.is_set():
+                    raise Stopped
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # OSErrors, to who writes the pieces
+            failure = _without_url(error, request)
+        if failure is not None:
+            raise failure
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
+def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: Landed) -> Fetched:
+    outcome = Outcome(chunk, attempts, fetched_at, landed.rows, None, (landed.payload,), unchanged=True)
+    return Fetched(outcome, None)
+
+
+def _unless_changed(seen: Seen | None) -> dict[str, str]:
+    """Return the headers that ask for a file only if it is another than the one seen."""
+    if seen is None:
+        return {}
+    said = {"If-None-Match": seen.etag} if seen.etag else {"If-Modified-Since": seen.last_modified}
+    return {name: value for name, value in said.items() if value}
+
+
+def _length(answer: requests.Response) -> int | None:
+    """Return how many bytes the body has on its way, where the server says."""
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=60)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Jittered exponential back-off, and never shorter than the source asks."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_seconds if isinstance(error, UnavailableError) else None
+    return _BACK_OFF(state) + (asked or 0.0)
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110); None for anything else."""
+    if not header:
+        return None
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(int(header)))
+    with contextlib.suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(header)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _has_repeats(keys: pa.Table) -> bool:
+    """Say whether a row occurs twice. Each page has dictionaries of its own, which must be made one first."""
+    plain = keys.unify_dictionaries()
+    return bool(plain.group_by(plain.column_names).aggregate([]).num_rows != len(plain))
+
+
+def _without_url(error: Exception, request: Request) -> UnavailableError:
+    """Say what went wrong; the text of such an exception holds the URL, and the URL the key."""
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        what = "no answer in time"
+    elif isinstance(error, urllib3.exceptions.HTTPError):
+        what = "the answer broke off"
+    elif isinstance(error, requests.ConnectionError):
+        what = "cannot connect, or the connection was lost"
+    else:
+        what = f"the request failed ({type(error).__name__})"
+    return UnavailableError(f"{what} [{request}]")
+
+
+class _DropUrls(logging.Filter):
+    """Drops urllib3's debug lines, which quote the path with the key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG and "api_key" not in record.getMessage()
+
+
+def silence_url_logging() -> None:
+    """Keep keys in URLs out of the log, whatever level the application logs at."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(existing, _DropUrls) for existing in logger.filters):
+        logger.addFilter(_DropUrls())

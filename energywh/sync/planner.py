@@ -1,0 +1,163 @@
+"""What is due: from the selection, the ledger and the clock to chunks; and the same in numbers, for the dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from energywh.config.settings import Settings
+from energywh.core.time import hour_number, utc_now
+from energywh.sources.base import Chunk
+from energywh.sync import ledger
+from energywh.sync.chunks import SlicePlan, plan_slice
+from energywh.sync.ledger import living_owners
+from energywh.sync.rate_limit import duration_seconds
+from energywh.sync.schema import open_staging
+from energywh.sync.selection import Selection, check_mixing, range_of, slices_of, why_cut
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a run would fetch.
+
+    Attributes:
+        slices: the plans of those slices of which anything is due.
+        asked_hours: hours of all slices that the selection asks for and a source can have by now.
+        busy_chunks: chunks among them that another process is at work on.
+        notes: why less is asked for than a person named.
+    """
+
+    slices: tuple[SlicePlan, ...]
+    asked_hours: int
+    busy_chunks: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All chunks in the order in which to fetch them: last what failed before, so that it holds up no other."""
+        sound: list[Chunk] = []
+        tried: list[tuple[list[Chunk], list[Chunk]]] = []
+        for plan in self.slices:
+            failed = [chunk for chunk in plan.chunks if plan.failed_before(chunk)]
+            if failed:  # the rest of such a slice may well fail too
+                tried.append(([chunk for chunk in plan.chunks if chunk not in set(failed)], failed))
+            else:
+                sound += plan.chunks
+        return [*sound, *(c for rest, _ in tried for c in rest), *(c for _, failed in tried for c in failed)]
+
+    @property
+    def why_nothing(self) -> str:
+        """Why there is nothing to do, where there is not."""
+        if not self.asked_hours and self.notes:
+            return f"nothing to fetch: {'; '.join(self.notes)}"
+        if not self.asked_hours:
+            return "nothing to fetch: the range asked for has no hours that a source can have by now"
+        if self.busy_chunks:
+            return f"nothing is due here: another sync is at work on the {self.busy_chunks:,} chunks that are left"
+        return "nothing is due; all that was asked for is settled"
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """A dataset's share of what is due; each chunk is one request."""
+
+    dataset: str
+    chunks: int
+    rows_at_most: int
+    seconds_at_limit: float
+
+
+def find_due(
+    connection: duckdb.DuckDBPyConnection | None,
+    selection: Selection,
+    settings: Settings,
+    living: set[str],
+    refresh_from: int | None,
+) -> Due:
+    """Return what is due.
+
+    Args:
+        connection: to staging; None where there is none yet, so that nothing is known.
+        living: the syncs that are running.
+        refresh_from: hour number; chunks that end at or after it are due, settled or not.
+    """
+    present = hour_number(utc_now())
+    plans, asked, busy = [], 0, 0
+    notes: dict[str, None] = {}
+    for dataset in selection.datasets:
+        source = selection.sources[dataset.source]
+        slices = slices_of(selection, dataset, settings)
+        known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
+        for slice_ in slices:
+            first, last = range_of(selection, dataset, slice_, present)
+            if note := why_cut(selection, dataset, slice_, present):
+                notes[note] = None
+            history = known.get(slice_, ())
+            cell = partial(source.cell, dataset, slice_)
+            plan = plan_slice(dataset.name, slice_, first, last, cell, history)
+            asked += max(0, last - first + 1)
+            busy += sum(row.busy and row.first <= last and row.last >= first for row in history)
+            if plan.chunks:
+                plans.append(plan)
+    return Due(tuple(plans), asked, busy, tuple(notes))
+
+
+def asks_for_nothing(selection: Selection, settings: Settings) -> Due | None:
+    """Return what is due, which is nothing, where the range asked for is empty, and None where it is not."""
+    present = hour_number(utc_now())
+    for dataset in selection.datasets:
+        for slice_ in slices_of(selection, dataset, settings):
+            first, last = range_of(selection, dataset, slice_, present)
+            if first <= last:
+                return None
+    return find_due(None, selection, settings, set(), None)
+
+
+def refresh_from(selection: Selection) -> int | None:
+    """Return the first hour that `--refresh` fetches again."""
+    return None if selection.refresh_hours is None else hour_number(utc_now()) - selection.refresh_hours
+
+
+def dry_run(
+    settings: Settings, selection: Selection, say: Callable[[str], None] = lambda _: None
+) -> tuple[list[PlanLine], PlanLine]:
+    """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written.
+
+    Args:
+        say: told why less is due than one might think.
+    """
+    for source in selection.sources.values():
+        check_mixing(source, settings)
+    path = settings.home.staging
+    if path.exists():
+        with open_staging(path, read_only=True, wait_seconds=settings.get("lock.wait_seconds")) as connection:
+            due = find_due(connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection))
+    else:
+        due = find_due(None, selection, settings, set(), None)
+    for note in due.notes if due.slices else (due.why_nothing,):
+        say(note)
+    lines, seconds = [], []
+    for source in selection.sources.values():
+        chunks_of_source = 0
+        for dataset in selection.datasets:
+            if dataset.source != source.name:
+                continue
+            chunks = [chunk for chunk in due.chunks if chunk.dataset == dataset.name]
+            rows = sum(chunk.hours * source.rows_per_hour(dataset, chunk.slice) for chunk in chunks)
+            chunks_of_source += len(chunks)
+            lines.append(
+                PlanLine(dataset.name, len(chunks), rows, duration_seconds(len(chunks), source.pace(settings)))
+            )
+        seconds.append(duration_seconds(chunks_of_source, source.pace(settings)))
+    total = PlanLine(
+        "total",
+        sum(line.chunks for line in lines),
+        sum(line.rows_at_most for line in lines),
+        max(seconds, default=0.0),  # the sources are fetched from at the same time
+    )
+    return lines, total

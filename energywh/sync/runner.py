@@ -1,0 +1,365 @@
+"""A run of sync: plan, claim, fetch in threads, land from one, and leave a ledger that is always right.
+
+Each source has a lane: its own threads and pace. Only the thread that called `sync` opens staging, and holds it
+no longer than one transaction takes: it lands what came, and claims what comes next, in the same breath.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from energywh.config.settings import Settings
+from energywh.core.database import one_row
+from energywh.core.time import hour_number, parse_duration_hours, utc_now
+from energywh.errors import EnergywhError, LockedError
+from energywh.integrations.openlineage import tell_sync
+from energywh.sources.base import Chunk
+from energywh.sync import ledger
+from energywh.sync.fetcher import Fetched
+from energywh.sync.landing import land
+from energywh.sync.ledger import Owner, living_owners
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.planner import Due, asks_for_nothing, find_due, refresh_from
+from energywh.sync.progress import Reporter, Silent, Speed, Tally
+from energywh.sync.provenance import Provenance
+from energywh.sync.schema import open_staging, sweep
+from energywh.sync.selection import Selection, check_source, resolve
+from energywh.sync.worker import CLAIMS_AHEAD, Lane
+
+if TYPE_CHECKING:
+    import duckdb
+
+LAND_EVERY_SECONDS = 1.0  # at most this long does an answer wait for its landing
+LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, so that they bypass the log
+
+
+@dataclass
+class SyncResult:
+    """What a run did.
+
+    Attributes:
+        why_nothing: where nothing was due.
+        failures: what failed chunks say, without secrets.
+        fatal: by source, what ended its part of the run early; under "" what ended the whole run.
+        spent: of sources that allow no more today; no failure, what is left is fetched by a later sync.
+    """
+
+    tallies: list[Tally]
+    seconds: float = 0.0
+    requests: int = 0
+    interrupted: bool = False
+    why_nothing: str = ""
+    failures: list[str] = field(default_factory=list)
+    fatal: dict[str, EnergywhError] = field(default_factory=dict)
+    spent: list[str] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[str]:
+        """All that went wrong, the worst first."""
+        return [*map(str, self.fatal.values()), *self.failures]
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors and not self.interrupted
+
+
+def sync(
+    settings: Settings,
+    selection: Selection,
+    *,
+    reporter: Reporter | None = None,
+    stop: threading.Event | None = None,
+) -> SyncResult:
+    """Fetch and land what is due. A source that fails stops no other; why it did is in the result.
+
+    Args:
+        stop: when set, the landing in hand is finished, the rest given back, and the run ends.
+
+    Raises:
+        SettingsError: a source lacks a setting, such as its key, or a setting is wrong.
+        StorageError: staging cannot be opened, so that nothing could begin.
+    """
+    stop = stop or threading.Event()
+    reporter = reporter or Silent()
+    selection = resolve(selection, settings, hour_number(utc_now()))
+    for source in selection.sources.values():
+        check_source(source, settings)
+    for note in selection.notes:
+        reporter.say(note)
+    if (nothing := asks_for_nothing(selection, settings)) is not None:
+        return SyncResult([], why_nothing=nothing.why_nothing)
+    home = settings.home
+
+    def work() -> SyncResult:
+        home.create()
+        sweep(home.staging)
+        with Owner(home.locks) as owner:
+            if not wait_for_replay(settings, reporter, stop):
+                return SyncResult([], interrupted=True)
+            return _Run(settings, selection, reporter, stop, owner).run()
+
+    return tell_sync(settings, selection, reporter.say, work)
+
+
+def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:
+    """Return True when no replay is rebuilding staging, and False when told to stop before.
+
+    Raises:
+        LockedError: the replay did not end within `lock.wait_seconds`.
+    """
+    lock = FileLock(settings.home.locks / "replay.lock")
+    patience = float(settings.get("lock.wait_seconds"))
+    began, said = time.monotonic(), False
+    while not stop.is_set():
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waited = time.monotonic() - began
+            if waited >= patience:
+                raise LockedError(
+                    "'energywh replay' is still rebuilding staging; run this again when it has ended"
+                ) from None
+            if waited >= 1 and not said:
+                reporter.say("waiting for 'energywh replay' to end")
+                said = True
+            stop.wait(0.1)
+        else:
+            lock.release()
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What was wanted of a lane's pending chunks, from the first on, and what of it was still to be had."""
+
+    wanted: list[Chunk]
+    claimed: list[Chunk]
+
+
+class _Run:
+    """The state of one call of `sync`."""
+
+    def __init__(
+        self, settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event, owner: Owner
+    ) -> None:
+        self._settings = settings
+        self._selection = selection
+        self._reporter = reporter
+        self._stop = stop
+        self._owner = owner
+        self._speed = Speed()
+        # Bounded: while staging is held by a build, fetching waits instead of filling the memory.
+        self._answers: queue.Queue[Fetched] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
+        self._lanes: dict[str, Lane] = {}
+        self._due: Due | None = None  # until it is known
+        self._refresh_from = refresh_from(selection)
+        self._tallies: dict[str, Tally] = {}
+        self._datasets = {dataset.name: dataset for dataset in selection.datasets}
+        self._retention = parse_duration_hours(settings.get("payloads.retention"))
+        self._store = PayloadStore(settings.home.payloads) if self._retention else None
+        self._planned_at: datetime | None = None
+        self._failures: list[str] = []
+        self._fatal: dict[str, EnergywhError] = {}
+
+    def _staging(self, *, patient: bool = True) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return open_staging(
+            self._settings.home.staging,
+            wait_seconds=float(self._settings.get("lock.wait_seconds")) if patient else 5.0,
+            on_wait=self._reporter.say,
+            give_up=self._stop.is_set if patient else None,
+        )
+
+    def run(self) -> SyncResult:
+        started = time.monotonic()
+        try:
+            self._plan()
+            self._reporter.start(list(self._tallies.values()))
+            for lane in self._lanes.values():
+                lane.start()
+            self._loop()
+        except EnergywhError as error:
+            if isinstance(error, LockedError) and self._stop.is_set():
+                pass  # told to stop while it waited for staging
+            elif self._planned_at is None:
+                raise
+            else:
+                self._fatal[""] = error
+        finally:
+            for lane in self._lanes.values():
+                lane.close()
+            self._release()
+            self._reporter.stop()
+        self._prune()
+        self._fatal |= {name: lane.fatal for name, lane in self._lanes.items() if lane.fatal is not None}
+        return SyncResult(
+            list(self._tallies.values()),
+            time.monotonic() - started,
+            self._speed.requests,
+            self._stop.is_set(),
+            "" if self._due is None or self._due.slices else self._due.why_nothing,
+            self._failures,
+            self._fatal,
+            [lane.spent for lane in self._lanes.values() if lane.spent],
+        )
+
+    def _plan(self) -> None:
+        with self._staging() as connection:
+            living = living_owners(self._settings.home.locks)
+            due = self._due = find_due(connection, self._selection, self._settings, living, self._refresh_from)
+            for note in due.notes if due.slices else ():
+                self._reporter.say(note)
+            (holds_data,) = one_row(connection, "select exists (from sync.landing)")
+            provenance = Provenance(self._settings.home, holds_data)
+            for name, source in self._selection.sources.items():
+                self._lanes[name] = Lane(
+                    source,
+                    self._settings,
+                    self._answers,
+                    store=self._store,
+                    provenance=provenance,
+                    speed=self._speed,
+                    say=self._reporter.say,
+                )
+            # What is asked for again by --refresh is read again, changed or not.
+            landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
+            for lane in self._lanes.values():
+                lane.know(landed)
+            planned_at = utc_now()
+            connection.execute("begin")
+            ledger.write_plan(connection, due.slices)
+            self._tallies = {name: Tally(name) for name in self._datasets}
+            for chunk in due.chunks:
+                self._tallies[chunk.dataset].due += 1
+                self._lane(chunk).pending.append(chunk)
+            claimed = self._claim(connection, planned_at)
+            connection.execute("commit")
+            self._planned_at = planned_at
+        self._hand_out(claimed)
+
+    def _loop(self) -> None:
+        last_landing = time.monotonic()
+        waiting: list[Fetched] = []
+        while True:
+            if self._stop.is_set():
+                for lane in self._lanes.values():
+                    lane.stop.set()
+            waiting += self._collect()
+            running = self._running()
+            here = sum(not self._lane(fetched.outcome.chunk).stop.is_set() for fetched in waiting)
+            ending = sum(lane.outstanding + len(lane.pending) for lane in running) == here
+            starving = any(lane.starving for lane in running)
+            full = sum(fetched.outcome.rows for fetched in waiting) >= LAND_ROWS
+            overdue = time.monotonic() - last_landing >= LAND_EVERY_SECONDS
+            if starving or (waiting and (full or overdue or ending)):
+                self._land(waiting)
+                waiting = []
+                last_landing = time.monotonic()
+            self._reporter.update(list(self._tallies.values()), self._speed)
+            if ending and not waiting and self._answers.empty():
+                return
+
+    def _running(self) -> list[Lane]:
+        return [lane for lane in self._lanes.values() if not lane.stop.is_set()]
+
+    def _collect(self) -> list[Fetched]:
+        """Return the answers that came, waiting a moment for the first."""
+        arrived: list[Fetched] = []
+        try:
+            arrived.append(self._answers.get(timeout=0.1))
+            while len(arrived) < CLAIMS_AHEAD:
+                arrived.append(self._answers.get_nowait())
+        except queue.Empty:
+            pass
+        return arrived
+
+    def _lane(self, chunk: Chunk) -> Lane:
+        return self._lanes[self._datasets[chunk.dataset].source]
+
+    def _land(self, waiting: list[Fetched]) -> None:
+        """Land answers and ledger rows in one transaction, and claim the next chunks in the same."""
+        assert self._planned_at is not None
+        with self._staging() as connection:
+            connection.execute("begin")
+            mine = ledger.still_mine(connection, self._owner.name)
+            done = land(
+                connection,
+                self._datasets,
+                [fetched for fetched in waiting if fetched.outcome.chunk in mine],
+                store=self._store,
+                believes=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
+            )
+            claimed = self._claim(connection, self._planned_at)
+            connection.execute("commit")
+        self._hand_out(claimed)
+        for fetched in waiting:
+            self._lane(fetched.outcome.chunk).outstanding -= 1
+            self._tallies[fetched.outcome.chunk.dataset].elsewhere += fetched.outcome.chunk not in mine
+        for outcome in done.outcomes:
+            self._count(outcome)
+        for name, counts in done.counts.items():
+            self._tallies[name].counts += counts
+            self._speed.add(rows=counts.rows)
+
+    def _count(self, outcome: ledger.Outcome) -> None:
+        tally = self._tallies[outcome.chunk.dataset]
+        if outcome.later:
+            tally.later += 1
+        elif outcome.error is not None:
+            tally.failed += 1
+            self._failures.append(f"{outcome.chunk}: {outcome.error}")
+        elif outcome.rows:
+            tally.done += 1
+            tally.unchanged += outcome.unchanged
+        else:
+            tally.empty += 1
+        self._lane(outcome.chunk).judge(outcome)
+
+    def _claim(self, connection: duckdb.DuckDBPyConnection, planned_at: datetime) -> list[tuple[Lane, _Claim]]:
+        """Claim the next chunks of each lane, in the caller's transaction."""
+        if self._stop.is_set():
+            return []
+        claims = []
+        for lane in self._running():
+            room = lane.jobs + lane.claims_ahead - lane.outstanding
+            wanted = [lane.pending[place] for place in range(min(room, len(lane.pending)))]
+            claimed = ledger.claim(connection, wanted, self._owner.name, utc_now(), planned_at)
+            claims.append((lane, _Claim(wanted, claimed)))
+        return claims
+
+    def _hand_out(self, claims: list[tuple[Lane, _Claim]]) -> None:
+        """Give the threads what was claimed: once it is committed, so that nothing is fetched that is not ours."""
+        for lane, claim in claims:
+            for _ in claim.wanted:
+                lane.pending.popleft()
+            for chunk in claim.claimed:
+                lane.claimed.put(chunk)
+            lane.outstanding += len(claim.claimed)
+            for chunk in set(claim.wanted) - set(claim.claimed):
+                self._tallies[chunk.dataset].elsewhere += 1
+
+    def _release(self) -> None:
+        """Give back what was planned or claimed and not fetched. If even that fails, the next sync does it."""
+        left = [chunk for lane in self._lanes.values() for chunk in lane.pending]
+        if not left and not any(lane.outstanding for lane in self._lanes.values()):
+            return
+        try:
+            with self._staging(patient=False) as connection:
+                ledger.release(connection, self._owner.name, left)
+        except EnergywhError as error:
+            self._reporter.say(f"could not give back claimed chunks ({error}); the next sync takes them up")
+
+    def _prune(self) -> None:
+        """Delete payloads that are older than they are to be kept."""
+        try:
+            PayloadStore(self._settings.home.payloads).prune(utc_now() - timedelta(hours=self._retention))
+        except OSError as error:
+            self._reporter.say(f"could not delete old payloads: {error.strerror or error}")

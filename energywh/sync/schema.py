@@ -1,0 +1,259 @@
+"""The staging database: its tables, and how to open it.
+
+Schema `sync` holds the ledger (`chunk`), what each landing did (`landing`, `change`) and the identity of the
+file (`meta`). Each source has a schema of its own with one table a dataset, and beside each table its
+revisions: the values that were superseded or withdrawn, with the time span in which they held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energywh.core.database import OnWait, connect, explain, one_row
+from energywh.errors import StorageError
+from energywh.sources import sources
+from energywh.sources.base import Dataset
+
+if TYPE_CHECKING:
+    import duckdb
+
+SCHEMA_VERSION = 1
+LEFTOVER_SECONDS = 3600.0  # making a file takes a second at most
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
+_LEDGER = """
+create schema if not exists sync;
+create table if not exists sync.meta (staging_id varchar, schema_version integer);
+create table if not exists sync.dataset (name varchar, time_column varchar, stamp_offset_hours integer);
+create table if not exists sync.chunk (
+    dataset varchar not null,
+    slice varchar not null,
+    first_hour_utc timestamp not null,
+    last_hour_utc timestamp not null,
+    status varchar not null check (status in ('due', 'in progress', 'done', 'empty', 'failed')),
+    rows bigint,
+    attempts integer not null default 0,
+    started_at_utc timestamp,
+    fetched_at_utc timestamp,
+    landed_at_utc timestamp,
+    error varchar,
+    payloads varchar[],
+    owner varchar
+);
+create table if not exists sync.landing (
+    landing_id bigint not null,
+    landed_at_utc timestamp not null,
+    journal varchar,
+    chunks integer not null,
+    rows bigint not null,
+    rows_new bigint not null,
+    rows_changed bigint not null,
+    rows_withdrawn bigint not null
+);
+create table if not exists sync.change (landing_id bigint not null, dataset varchar not null, month date not null);
+comment on table sync.chunk is
+    'The ledger: every chunk that was ever due. Hours are counted by their start, both ends inclusive.';
+comment on table sync.dataset is
+    'The staging tables: their time column, and by how many hours its stamp lies after the start of the hour.';
+comment on table sync.landing is 'One row for each transaction that landed payloads.';
+comment on table sync.change is 'Months (UTC, by the start of the hour) whose rows a landing changed.';
+"""
+
+
+def all_datasets() -> dict[str, Dataset]:
+    """Return every dataset of every source by name."""
+    return {dataset.name: dataset for source in sources().values() for dataset in source.datasets}
+
+
+def columns(dataset: Dataset) -> list[str]:
+    """Return the staging columns of a dataset, in order."""
+    return [dataset.time_column, *dataset.keys, *dataset.values, "known_from_utc"]
+
+
+Tables = dict[str, dict[str, bool]]  # by name, columns and whether each must have a value
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> Tables:
+    """Return the tables of the file that is open, or of the one attached as ``database``."""
+    rows = connection.execute(
+        "select schema_name || '.' || table_name, list(column_name), list(not is_nullable) from duckdb_columns() "
+        "where database_name = coalesce(?, current_database()) and not internal group by all",
+        [database],
+    ).fetchall()
+    return {name: dict(zip(names, filled, strict=True)) for name, names, filled in rows}
+
+
+def datasets_in(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[Dataset]:
+    """Return the datasets as the file has them: one made before a dataset, or a value of it, existed lacks that."""
+    tables = _tables(connection, database)
+    return [
+        replace(dataset, values=tuple(value for value in dataset.values if value in tables[dataset.name]))
+        for dataset in all_datasets().values()
+        if dataset.name in tables
+    ]
+
+
+def _lacks(tables: Tables, dataset: Dataset) -> bool:
+    return not all(
+        table in tables and set(columns(dataset)) <= tables[table].keys()
+        for table in (dataset.name, f"{dataset.name}_revision")
+    )
+
+
+def _refuse_other_keys(path: Path, table: str, found: dict[str, bool], dataset: Dataset) -> None:
+    """Refuse a table whose rows are identified by other columns: what it holds cannot be made to fit."""
+    needed = {dataset.time_column, *dataset.keys, "known_from_utc"}
+    filled = {column for column, must in found.items() if must} - {"known_until_utc"}
+    if needed != filled:
+        keys, others = (", ".join(sorted(names - {"known_from_utc"})) for names in (needed, filled))
+        raise StorageError(
+            f"{path}: {table} has the keys {others}, and this version of energywh needs {keys}; "
+            "move the file away and run 'energywh replay', which makes it anew from the payloads kept"
+        )
+
+
+def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> None:
+    """Make the tables of a new file, or what is new since the file with ``tables`` was made."""
+    if tables and _version(connection, path, tables) != SCHEMA_VERSION:
+        return
+    ledger_is_old = "planned_at_utc" in tables.get("sync.chunk", ())
+    if tables and not ledger_is_old and not any(_lacks(tables, dataset) for dataset in all_datasets().values()):
+        return
+    connection.execute("begin")
+    connection.execute(_LEDGER)
+    if ledger_is_old:
+        connection.execute("alter table sync.chunk drop column planned_at_utc")
+    for dataset in all_datasets().values():
+        for table in (dataset.name, f"{dataset.name}_revision"):
+            if table in tables:
+                _refuse_other_keys(path, table, tables[table], dataset)
+                for value in dataset.values:
+                    connection.execute(f"alter table {table} add column if not exists {value} double")
+        keys = "".join(f"{key} varchar not null, " for key in dataset.keys)
+        values = "".join(f"{value} double, " for value in dataset.values)
+        body = f"{dataset.time_column} timestamp not null, {keys}{values}known_from_utc timestamp not null"
+        connection.execute("delete from sync.dataset where name = ?", [dataset.name])
+        connection.execute(
+            "insert into sync.dataset values (?, ?, ?)", [dataset.name, dataset.time_column, dataset.stamp_offset_hours]
+        )
+        connection.execute(f"create schema if not exists {dataset.source}")
+        connection.execute(f"create table if not exists {dataset.name} ({body})")
+        connection.execute(
+            f"create table if not exists {dataset.name}_revision ({body}, known_until_utc timestamp not null)"
+        )
+    if one_row(connection, "select count(*) from sync.meta") == (0,):
+        connection.execute("insert into sync.meta values (?, ?)", [uuid.uuid4().hex, SCHEMA_VERSION])
+    connection.execute("commit")
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:
+    """Return the version of the schema.
+
+    Raises:
+        StorageError: the file is a database of something else.
+    """
+    if "sync.meta" not in tables:
+        raise StorageError(
+            f"{path} is not a staging database of energywh: it has no table sync.meta"
+            + (f", but {', '.join(sorted(tables)[:3])}" if tables else "")
+            + ". Move it away, and run 'energywh sync' again"
+        )
+    (version,) = one_row(connection, "select any_value(schema_version) from sync.meta")
+    return int(version or 0)
+
+
+def bring_up_to_date(path: Path, *, wait_seconds: float, on_wait: OnWait | None = None) -> None:
+    """Make in an existing file the tables of datasets that are new since it was made, so that they can be read.
+
+    Raises:
+        StorageError: as `open_staging`.
+    """
+    with open_staging(path, read_only=True, wait_seconds=wait_seconds, on_wait=on_wait) as connection:
+        tables = _tables(connection)
+        lacking = any(_lacks(tables, dataset) for dataset in all_datasets().values())
+    if lacking:
+        with open_staging(path, wait_seconds=wait_seconds, on_wait=on_wait):
+            pass
+
+
+def sweep(path: Path) -> None:
+    """Delete beside ``path`` what processes left that were killed while making it."""
+    for leftover in path.parent.glob(f".{path.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def _make(path: Path) -> None:
+    """Make a new file with its tables beside ``path``, and put it in place whole.
+
+    DuckDB writes the head of a new file in several steps: a process killed between them would leave a file that
+    no other can open.
+    """
+    import duckdb
+
+    new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        with contextlib.closing(connect(new, read_only=False)) as connection:
+            _create_missing(connection, new, {})
+        os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
+    except duckdb.Error as error:
+        raise explain(error, path) from None
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in NO_LINKS:  # where there are no links, DuckDB makes the file in its place
+            raise StorageError(f"cannot make {path}: {error.strerror or error}") from None
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_staging(
+    path: Path,
+    *,
+    read_only: bool = False,
+    wait_seconds: float = 600.0,
+    on_wait: OnWait | None = None,
+    give_up: Callable[[], bool] | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the staging file, made with its tables where it is new, and close it again.
+
+    Args:
+        give_up: asked now and then while waiting for another process; True ends the wait.
+
+    Raises:
+        StorageError: it cannot be opened, written or read, or was made by another version of energywh.
+    """
+    import duckdb
+
+    if read_only and not path.exists():
+        again = " ('energywh replay' rebuilds it from the payloads kept)" if path.with_name("payloads").exists() else ""
+        raise StorageError(
+            f"nothing is synced yet: {path} does not exist{again}; run 'energywh sync' or 'energywh demo'"
+        )
+    if not read_only and not path.exists():
+        _make(path)
+    connection = connect(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up)
+    try:
+        tables = _tables(connection)
+        if not read_only:
+            _create_missing(connection, path, tables)
+            tables.setdefault("sync.meta", {})
+        version = _version(connection, path, tables)
+        if version != SCHEMA_VERSION:
+            raise StorageError(f"{path} was made by another version of energywh (schema {version}); use that one")
+        yield connection
+    except duckdb.Error as error:
+        raise explain(error, path, "finish work on") from None
+    finally:
+        connection.close()

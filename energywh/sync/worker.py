@@ -1,0 +1,141 @@
+"""The threads that fetch from one source, at its own pace."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from energywh.config.settings import Settings
+from energywh.errors import EnergywhError, LimitSpentError, SourceError
+from energywh.sources.base import Chunk, Source
+from energywh.sync.fetcher import Fetched, Fetcher
+from energywh.sync.ledger import Landed, Outcome
+from energywh.sync.payloads import PayloadStore
+from energywh.sync.progress import Speed
+from energywh.sync.provenance import Provenance
+from energywh.sync.rate_limit import RequestLimit, Stopped, state_folder
+
+CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
+FAILURES_IN_A_ROW = 20  # for so many chunks one after the other the source was unavailable: it is down
+FAILURES_AT_FIRST = 3  # and so many when it has not answered once in this run
+SLICES_AT_FIRST = 20  # so many slices it refused, or answered with nonsense, and none well: something is wrong there
+PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
+
+
+class Lane:
+    """The threads that fetch from one source."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        answers: queue.Queue[Fetched],
+        *,
+        store: PayloadStore | None,
+        provenance: Provenance,
+        speed: Speed,
+        say: Callable[[str], None],
+    ) -> None:
+        self.source = source
+        self.stop = threading.Event()
+        self.pending: deque[Chunk] = deque()  # due, not claimed
+        self.claimed: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self.outstanding = 0  # claimed, and not landed
+        self.fatal: EnergywhError | None = None
+        self.spent = ""  # what is said when the source allows no more today
+        self._unavailable_in_a_row = 0
+        self._failed_slices: set[tuple[str, str]] = set()  # until it first answers well
+        self._answered = False
+        self.jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
+        # Files are large: as many are in memory as are being read, and no more.
+        self.claims_ahead = 0 if any(dataset.is_file for dataset in source.datasets) else CLAIMS_AHEAD
+        self._answers = answers
+        folder = state_folder(settings.get("state.folder"))
+        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings), say)
+        self._fetcher = Fetcher(
+            source,
+            settings,
+            self._limit,
+            store,
+            self.stop,
+            provenance,
+            lambda: speed.add(requests=1),
+            speed.download,
+        )
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)
+            for number in range(self.jobs)
+        ]
+
+    @property
+    def starving(self) -> bool:
+        """Whether threads will soon have nothing to do, though chunks are pending."""
+        room = self.jobs + self.claims_ahead - self.outstanding
+        return bool(self.pending) and room > 0 and self.claimed.qsize() < self.jobs
+
+    def know(self, landed: Mapping[Chunk, Landed]) -> None:
+        """Say which files staging holds: the source need not send them again."""
+        self._fetcher.landed = landed
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while not self.stop.is_set():
+            try:
+                chunk = self.claimed.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            try:
+                self._answers.put(self._fetcher.fetch(chunk))
+            except Stopped:
+                return
+            except LimitSpentError as spent:
+                self.spent = str(spent)
+                self.stop.set()
+            except EnergywhError as error:
+                self.fatal = self.fatal or error
+                self.stop.set()
+            except Exception as error:
+                self.fatal = self.fatal or SourceError(f"{chunk}: unexpected {type(error).__name__}; please report it")
+                self.stop.set()
+                raise
+
+    def judge(self, outcome: Outcome) -> None:
+        """Take note of how a chunk ended; stop asking a source that is down.
+
+        What is refused or doubted, or not to be read, says nothing of the source: one bad slice must not keep all
+        the others from being fetched.
+        """
+        if outcome.error is None or outcome.later:
+            self._unavailable_in_a_row = 0
+            self._answered = True
+            return
+        if outcome.unavailable:
+            self._unavailable_in_a_row += 1
+            if self._unavailable_in_a_row >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
+                self._give_up(f"{self._unavailable_in_a_row} chunks of {self.source.name} failed in a row", outcome)
+        elif not self._answered:
+            self._failed_slices.add((outcome.chunk.dataset, outcome.chunk.slice))
+            if len(self._failed_slices) >= SLICES_AT_FIRST:
+                self._give_up(f"{self.source.name} gave no good answer of {len(self._failed_slices)} slices", outcome)
+
+    def _give_up(self, why: str, outcome: Outcome) -> None:
+        self.fatal = self.fatal or SourceError(
+            f"{why}; stopped asking it. What is done is kept; run this again later. Last: {outcome.error}"
+        )
+        self.stop.set()
+
+    def close(self) -> None:
+        """End the threads. One that waits for an answer is left to itself; it writes nothing any more."""
+        self.stop.set()
+        deadline = time.monotonic() + PATIENCE_AT_END_SECONDS
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._fetcher.close()
+        self._limit.close()

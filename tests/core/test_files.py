@@ -1,0 +1,97 @@
+"""Files that are whole or not there."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from energywh.core.files import replacing, replacing_folder, told_of_room
+from energywh.errors import StorageError
+
+
+def test_a_file_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: Path) -> None:
+    file = tmp_path / "answer.csv"
+    for text in ("old", "new"):
+        with replacing(file) as temporary:
+            temporary.write_text(text)
+            assert temporary.parent == tmp_path
+            assert temporary.name.startswith(".answer.csv.")
+        assert file.read_text() == text
+
+    def fail_halfway() -> None:
+        with replacing(file) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_halfway()
+    assert [path.name for path in tmp_path.iterdir()] == ["answer.csv"]
+    assert file.read_text() == "new"
+
+
+def test_a_folder_is_replaced_when_whole_and_kept_when_its_writer_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    for text in ("old", "new"):
+        with replacing_folder(folder, ".mark") as temporary:
+            (temporary / "page.html").write_text(text)
+        assert (folder / "page.html").read_text() == text
+
+    def fail_halfway() -> None:
+        with replacing_folder(folder, ".mark") as temporary:
+            (temporary / "page.html").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_halfway()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    assert (folder / "page.html").read_text() == "new"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from energywh.core.files import replacing_folder
+rename = Path.rename
+def once(self, target):
+    rename(self, target)
+    os._exit(9)
+Path.rename = once
+with replacing_folder(Path(sys.argv[1]), ".mark") as temporary:
+    (temporary / "page.html").write_text("new")
+"""
+
+
+def test_a_folder_whose_writer_is_killed_between_two_renames_is_put_back_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    with replacing_folder(folder, ".mark") as temporary:
+        (temporary / "page.html").write_text("old")
+    assert subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, timeout=60).returncode == 9
+    assert not folder.exists()
+    living = tmp_path / f".site.{os.getpid()}-other.writing"
+    living.mkdir()
+    with replacing_folder(folder, ".mark"):
+        assert (folder / "page.html").read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [living, folder]
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match="holds something else"), replacing_folder(tmp_path, ".mark"):
+        pass
+    with pytest.raises(StorageError, match="holds something else"), replacing_folder(tmp_path / "thesis.txt", ".mark"):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("way", [told_of_room, lambda place: replacing_folder(place, ".mark")])
+def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
+    tmp_path: Path, way: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    with pytest.raises(StorageError, match=f"no room on the disk for {tmp_path / 'new'}"), way(tmp_path / "new"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,292 @@
+"""The files of a stored dataset hold what windows hold, under names and in formats that others read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import sys
+import warnings
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energywh.datasets.stored import containers, safetensors
+from energywh.datasets.stored import formats as stored
+from energywh.datasets.stored.formats import Part, months, split_of, write_matrix, write_month
+from energywh.datasets.stored.safetensors import Tensor, bfloat16, widened
+from energywh.datasets.windows.matrix import Axis
+from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.errors import CorruptError, StorageError, UsageError, WindowError
+from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
+from tests.datasets.storing import part_of
+from tests.datasets.windows.test_windows import QUICK
+
+mx = pytest.importorskip("mlx.core")
+
+HOURS = 24 * 40  # January and nine days of February 2023
+
+
+@pytest.fixture(scope="module")
+def part() -> Part:
+    """BPAT from the 11th hour on, CISO from the first; some values and some hours missing."""
+    rows: Rows = {}
+    for region, begin in (("BPAT", 10), ("CISO", 0)):
+        for i in range(begin, HOURS):
+            if i % 50 != 7:
+                rows[region, EPOCH_HOUR + i] = (None if i % 9 == 4 else i / 3, 20_000.0 + i)
+    with table_of(rows) as connection:
+        windows = cut_windows(
+            connection, "main.series", target="y", features="y", future="x", length=24, stride=24, as_="numpy"
+        )
+        assert isinstance(windows, Windows)
+        return part_of(windows, windows.scaler())
+
+
+ANY = st.integers(0, 2**32 - 1).map(lambda bits: struct.unpack("<f", struct.pack("<I", bits))[0])
+
+
+@QUICK
+@given(st.lists(ANY.filter(np.isfinite), min_size=1, max_size=200))
+def test_bfloat16_is_that_of_mlx_bit_for_bit(values: list[float]) -> None:
+    floats = np.array(values, np.float32)
+    theirs = mx.array(floats).astype(mx.bfloat16)
+    assert bfloat16(floats).tolist() == np.asarray(theirs.view(mx.uint16)).tolist()
+    assert widened(bfloat16(floats)).tolist() == np.asarray(theirs.astype(mx.float32)).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path: Path) -> None:
+    file = tmp_path / "train.safetensors"
+    digest = write_matrix(replace(part, dtype=dtype), file, "safetensors")
+    assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    library = pytest.importorskip("safetensors")
+    ours = mx.load(str(file))
+    with library.safe_open(file, "np") as opened:
+        told = opened.metadata()
+        assert {*opened.keys()} == {*ours}
+        for name, array in ours.items():
+            if array.dtype != mx.bfloat16:  # which NumPy has not
+                plain = opened.get_tensor(name)
+                assert plain.dtype == np.asarray(array).dtype
+                np.testing.assert_array_equal(plain, np.asarray(array))
+    assert {name: json.loads(told[name]) for name in ("features", "targets", "future", "regions")} == {
+        "features": ["y"],
+        "targets": ["y"],
+        "future": ["x"],
+        "regions": ["BPAT", "CISO"],
+    }
+    assert json.loads(told["scaler"]) == part.scaler.to_dict()  # type: ignore[union-attr]
+    assert {*ours} == {
+        "hour", "starts", "region", "features", "targets", "future", "features_mask", "targets_mask", "future_mask",
+    }  # fmt: skip
+    assert ours["features"].dtype == getattr(mx, dtype)
+    with file.open("rb") as stream:
+        own = safetensors.read(stream, file)
+    for name, mapped in own.tensors.items():
+        assert mapped.flags.aligned, name
+        assert not mapped.flags.writeable
+
+
+def test_the_rows_tell_region_and_hour_and_what_is_missing(part: Part, tmp_path: Path) -> None:
+    write_matrix(part, tmp_path / "train.safetensors", "safetensors")
+    held = {name: np.asarray(array) for name, array in mx.load(str(tmp_path / "train.safetensors")).items()}
+    hours = np.arange(EPOCH_HOUR, EPOCH_HOUR + HOURS)
+    assert held["hour"].tolist() == [*hours[10:], *hours]
+    assert held["region"].tolist() == [0] * (HOURS - 10) + [1] * HOURS
+    assert held["starts"].tolist() == part.starts[0].tolist() + part.starts[1].tolist()
+    step = held["hour"] - EPOCH_HOUR
+    assert held["targets_mask"][:, 0].tolist() == (step % 50 != 7).tolist()
+    assert held["future_mask"][:, 0].tolist() == ((step % 50 != 7) & (step % 9 != 4)).tolist()
+    for name in ("features", "targets", "future"):
+        assert not held[name][~held[f"{name}_mask"]].any()
+    back = part.scaler.inverse(held["future"][HOURS - 10 :], columns=["x"], regions="CISO")  # type: ignore[union-attr]
+    there = held["future_mask"][HOURS - 10 :, 0]
+    np.testing.assert_allclose(back[there, 0], np.arange(HOURS)[there] / 3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_npz_and_hdf5_hold_the_same_arrays(part: Part, dtype: Any, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    part = replace(part, dtype=dtype)
+    digests = {form: write_matrix(part, tmp_path / f"train{end}", form) for form, end in stored.SUFFIXES.items()}
+    for form, end in stored.SUFFIXES.items():
+        assert digests[form] == hashlib.sha256((tmp_path / f"train{end}").read_bytes()).hexdigest()
+    wanted = mx.load(str(tmp_path / "train.safetensors"))
+    with np.load(tmp_path / "train.npz") as npz, h5py.File(tmp_path / "train.h5") as hdf5:
+        assert json.loads(str(npz["metadata"])) == dict(hdf5.attrs) == stored.metadata(part)
+        assert {*npz} - {"metadata"} == {*hdf5} == {*wanted}
+        for name, array in wanted.items():
+            plain = np.asarray(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+            for found in (npz[name], hdf5[name][:]):
+                assert found.dtype == plain.dtype
+                np.testing.assert_array_equal(found, plain)
+
+
+def test_the_same_content_makes_the_same_bytes_whenever(
+    part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("h5py")
+    once = {form: write_matrix(part, tmp_path / form, form) for form in stored.SUFFIXES}
+    month = write_month(part, date(2023, 1, 1), tmp_path / "month")
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
+    again = {form: write_matrix(part, tmp_path / "again" / form, form) for form in stored.SUFFIXES}
+    assert again == once
+    assert write_month(part, date(2023, 1, 1), tmp_path / "again" / "month") == month
+
+
+def test_months_hold_the_rows_in_the_units_of_the_source(part: Part, tmp_path: Path) -> None:
+    assert months(part.frame.axis) == [date(2023, 1, 1), date(2023, 2, 1)]
+    tables = []
+    for month in months(part.frame.axis):
+        file = tmp_path / "train" / f"{month:%Y-%m}.parquet"
+        assert write_month(part, month, file) == hashlib.sha256(file.read_bytes()).hexdigest()
+        tables.append(pq.read_table(file))
+        assert {hour.month for hour in tables[-1]["hour_utc"].to_pylist()} == {month.month}
+    assert write_month(part, date(2022, 12, 1), tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
+    assert [str(field.type) for field in tables[0].schema] == ["string", "timestamp[us]", "float", "float"]
+    assert tables[0].schema.field("y").metadata == {b"unit": b"MWh"}
+    rows = [row for table in tables for row in table.to_pylist()]
+    assert len(rows) == 2 * HOURS - 10
+    for row in rows:
+        step = int((np.datetime64(row["hour_utc"], "h") - np.datetime64("2023-01-01T00", "h")).astype(int))
+        assert row["y"] == (None if step % 50 == 7 else 20_000.0 + step)
+        assert row["x"] == (None if step % 50 == 7 or step % 9 == 4 else float(np.float32(step / 3)))
+
+
+def test_the_manifest_is_told_of_stretches_and_what_is_missing(part: Part) -> None:
+    told = split_of(part)
+    assert (told.first_hour_utc, told.last_hour_utc) == ("2023-01-01T00", "2023-02-09T23")
+    assert [(at.region, at.first_hour_utc, at.hours, at.first_row) for at in told.stretches] == [
+        ("BPAT", "2023-01-01T10", HOURS - 10, 0),
+        ("CISO", "2023-01-01T00", HOURS, HOURS - 10),
+    ]
+    assert [at.windows for at in told.stretches] == [len(rows) for rows in part.starts]
+    assert (told.rows, told.values) == (2 * HOURS - 10, 2 * HOURS - 10)
+    assert told.missing == sum(i % 50 == 7 for i in (*range(10, HOURS), *range(HOURS)))
+
+
+def test_months_are_those_of_every_region() -> None:
+    axis = Axis(("A", "B", "C"), np.array([0, 24 * 31 * 13, 5]), np.array([0, 24 * 31 + 1, 24 * 31 + 2, 24 * 31 + 2]))
+    assert months(axis) == [date(1970, 1, 1), date(1970, 2, 1), date(1971, 2, 1)]
+
+
+def test_a_value_beyond_float16_is_named_and_not_made_infinite(part: Part, tmp_path: Path) -> None:
+    frame = replace(part.frame, targets=replace(part.frame.targets, values=part.frame.targets.values * 10))
+    with pytest.raises(WindowError, match=r"column 'y' reaches 209,590, more than float16's 65,504"):
+        write_matrix(replace(part, scaler=None, frame=frame, dtype="float16"), tmp_path / "file", "safetensors")
+
+
+def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(part: Part, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for form in stored.SUFFIXES:
+        with pytest.raises(StorageError, match=r"cannot write .*/file/train: .*; make its folder writable"):
+            write_matrix(part, tmp_path / "file" / "train", form)
+    full = Path("/dev/full")
+    if full.exists():
+        for write in (
+            lambda: write_matrix(part, full, "safetensors"),
+            lambda: write_matrix(part, full, "npz"),
+            lambda: write_month(part, date(2023, 1, 1), full),
+        ):
+            with pytest.raises(StorageError, match="no room on the disk for /dev/full; make some"):
+                write()
+
+
+def test_without_h5py_it_is_said_how_to_install_it(part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UsageError, match=r'HDF5 files need h5py.*pip install "energywh\[hdf5\]"'):
+        write_matrix(part, tmp_path / "train.h5", "hdf5")
+
+
+def test_text_longer_than_an_hdf5_header_comes_back(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    tensor = Tensor("x", "F32", (0, 3), lambda: [])
+    containers.write_hdf5(tmp_path / "file", [tensor], {"scaler": "1" * 1_000_000})
+    with h5py.File(tmp_path / "file") as file:
+        assert file["x"].shape == (0, 3)
+        assert len(file.attrs["scaler"]) == 1_000_000
+
+
+def whole() -> bytes:
+    stream = io.BytesIO()
+    tensors = [Tensor("a", "I64", (2,), lambda: [np.array([1, 2])]), Tensor("b", "F32", (0, 4), lambda: [])]
+    safetensors.write(stream, tensors, {"format": "x"})
+    return stream.getvalue()
+
+
+def changed(**change: Any) -> bytes:
+    """Return a file whose tensor ``a`` says something else of itself."""
+    entry = {"a": {"dtype": "I64", "shape": [2], "data_offsets": [0, 16]} | change}
+    return told(json.dumps(entry))
+
+
+def told(header: str, data: bytes = bytes(16)) -> bytes:
+    return struct.pack("<Q", len(header)) + header.encode() + data
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it has 0 bytes"),
+        (b"1234567", "it has 7 bytes"),
+        (struct.pack("<Q", 2**62) + b"{}", "header has 4,611,686,018,427,387,904 bytes, and has 10 itself"),
+        (whole()[:-1], "its header tells of"),
+        (whole() + b"1", "its header tells of"),
+        (told("[]"), "no JSON object"),
+        (told("{"), "Expecting property name"),
+        (struct.pack("<Q", 3) + b"{\xff}", "can't decode byte 0xff"),
+        (told("[" * 100_000), "recursion"),
+        (told('{"a": 1, "a": 2}'), "given twice"),
+        (told('{"a": 1}'), "must be a mapping"),
+        (told('{"__metadata__": {"a": 1}}', b""), "not all text"),
+        (told('{"__metadata__": []}', b""), "not all text"),
+        (changed(dtype="F8_E4M3"), "of F8_E4M3, which this version does not read"),
+        (changed(shape=[3]), r"shape \[3\] cannot be the bytes 0 to 16"),
+        (changed(shape=[-2]), r"the shape \[-2\]"),
+        (changed(shape=[2.0]), r"the shape \[2.0\]"),
+        (changed(shape=[1], data_offsets=[8, 16]), "begins at byte 8, the one before ends at 0"),
+        (changed(data_offsets=[0]), "not enough values"),
+        (changed(more=1), "unexpected keyword"),
+    ],
+)
+def test_a_damaged_safetensors_file_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "train.safetensors"
+    file.write_bytes(content)
+    with file.open("rb") as stream, pytest.raises(CorruptError, match=f"not a whole safetensors file: .*{says}"):
+        safetensors.read(stream, file)
+
+
+def test_overlapping_tensors_are_refused(tmp_path: Path) -> None:
+    entry = {"dtype": "I64", "shape": [2], "data_offsets": [0, 16]}
+    (tmp_path / "file").write_bytes(told(json.dumps({"a": entry, "b": entry})))
+    with (tmp_path / "file").open("rb") as stream, pytest.raises(CorruptError, match="'b' begins at byte 0"):
+        safetensors.read(stream, tmp_path / "file")
+
+
+def test_an_empty_tensor_is_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(whole())
+    with (tmp_path / "file").open("rb") as stream:
+        contents = safetensors.read(stream, tmp_path / "file")
+    assert contents.metadata == {"format": "x"}
+    assert contents.tensors["a"].tolist() == [1, 2]
+    assert contents.tensors["b"].shape == (0, 4)
+
+
+def test_the_blocks_of_rows_do_not_show(part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {form: write_matrix(part, tmp_path / form, form) for form in ("safetensors", "npz")}
+    for module in ("stored", "scaling"):
+        monkeypatch.setattr(f"energywh.datasets.{module}.BLOCK_ROWS", 7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert {form: write_matrix(part, tmp_path / form, form) for form in ("safetensors", "npz")} == wanted  # type: ignore[arg-type]

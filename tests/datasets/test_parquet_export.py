@@ -1,0 +1,329 @@
+"""Parquet files: what is written, what is left alone, and what a killed export leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+
+import energywh
+from energywh.core.paths import Home
+from energywh.datasets import parquet_export as exporting
+from energywh.datasets.parquet_export import Exported, export_models
+from energywh.errors import LockedError, StorageError, UnknownNameError
+from tests.datasets.published import publish_demo
+from tests.models.folder import Desk
+
+HOURLY = "features.hourly"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "warehouse")
+    publish_demo(home)  # 90 days: January to March 2023
+    return home
+
+
+def export(home: Home, names: list[str] | None, **options: Any) -> dict[str, Exported]:
+    with energywh.open(home.path) as warehouse:
+        return {done.model: done for done in export_models(warehouse.connection, home, names, **options)}
+
+
+def files(home: Home, model: str) -> dict[str, tuple[int, int]]:
+    """Return inode and change time of every Parquet file of a model."""
+    folder = home.parquet / model
+    return {
+        file.relative_to(folder).as_posix(): (file.stat().st_ino, file.stat().st_mtime_ns)
+        for file in sorted(folder.rglob("*.parquet"))
+    }
+
+
+def test_a_file_a_month_sorted_and_described(home: Home) -> None:
+    report = export(home, [HOURLY])[HOURLY]
+    assert (report.written, report.skipped, report.removed) == (3, 0, 0)
+    assert report.rows == report.total_rows == 3 * 24 * 90
+    assert list(files(home, HOURLY)) == [f"year=2023/2023-0{month}.parquet" for month in (1, 2, 3)]
+    file = pyarrow.parquet.ParquetFile(home.parquet / HOURLY / "year=2023" / "2023-02.parquet")
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    metadata = file.metadata.metadata
+    assert metadata[b"energywh:description"] == b"One row an hour and region."
+    assert metadata[b"energywh:column:demand_mwh"] == b"Demand, MWh."
+    keys = file.read(["region", "hour_utc"]).to_pylist()
+    assert keys == sorted(keys, key=lambda row: (row["region"], row["hour_utc"]))
+    assert len(keys) == 3 * 24 * 28
+    assert report.total_bytes == sum(file.stat().st_size for file in (home.parquet / HOURLY).rglob("*.parquet"))
+
+
+def test_the_files_say_what_the_model_says_to_every_reader(home: Home) -> None:
+    export(home, [HOURLY])
+    folder = home.parquet / HOURLY
+    with energywh.open(home.path) as warehouse:
+        wanted = warehouse.sql(f"SELECT * FROM {HOURLY} ORDER BY region, hour_utc").to_arrow_table()
+    pattern = folder / "**" / "*.parquet"
+    with duckdb.connect() as connection:
+        found = connection.sql(
+            f"SELECT * EXCLUDE (year) FROM read_parquet('{pattern}', hive_partitioning = true) WHERE year = 2023 "
+            "ORDER BY region, hour_utc"
+        ).to_arrow_table()
+    assert found.equals(wanted)
+    dataset = pyarrow.dataset.dataset(folder, partitioning="hive")
+    table = dataset.to_table(filter=pyarrow.dataset.field("year") == 2023).drop_columns(["year"])
+    assert table.sort_by([("region", "ascending"), ("hour_utc", "ascending")]).equals(wanted)
+
+
+def test_polars_reads_the_files(home: Home) -> None:
+    polars = pytest.importorskip("polars")
+    export(home, [HOURLY])
+    frame = polars.scan_parquet(home.parquet / HOURLY / "**" / "*.parquet", hive_partitioning=True).collect()
+    assert frame.height == 3 * 24 * 90
+    assert frame["year"].unique().to_list() == [2023]
+
+
+def test_nothing_new_writes_nothing(home: Home) -> None:
+    export(home, None)
+    before = {model: files(home, model) for model in (HOURLY, "features.evening", "normalized.region")}
+    manifest = home.parquet / HOURLY / "_manifest.json"
+    inode = manifest.stat().st_ino
+    again = export(home, None)
+    assert sorted(again) == ["features.evening", HOURLY, "normalized.region"]
+    assert all(report.written == report.rows == 0 for report in again.values())
+    assert again[HOURLY].skipped == 3
+    assert again[HOURLY].total_rows == 3 * 24 * 90
+    assert {model: files(home, model) for model in before} == before
+    assert manifest.stat().st_ino == inode
+
+
+def test_only_changed_months_are_rewritten_and_vanished_ones_removed(home: Home) -> None:
+    export(home, None)
+    before = files(home, HOURLY)
+    evening = files(home, "features.evening")
+    publish_demo(
+        home,
+        number=2,
+        then=[
+            "UPDATE features.hourly SET demand_mwh = 1 WHERE region = 'CISO' AND hour_utc = '2023-02-10 20:00'",
+            "DELETE FROM features.hourly WHERE hour_utc >= '2023-03-01'",
+        ],
+    )
+    reports = export(home, None)
+    for model, old in ((HOURLY, before), ("features.evening", evening)):
+        report, now = reports[model], files(home, model)
+        assert (report.written, report.skipped, report.removed) == (1, 1, 1)
+        assert list(now) == ["year=2023/2023-01.parquet", "year=2023/2023-02.parquet"]
+        assert now["year=2023/2023-01.parquet"] == old["year=2023/2023-01.parquet"]
+        assert now["year=2023/2023-02.parquet"] != old["year=2023/2023-02.parquet"]
+    assert reports["normalized.region"].written == 0
+
+
+def test_a_year_without_months_leaves_no_folder(home: Home) -> None:
+    export(home, [HOURLY])
+    publish_demo(home, number=2, then=["UPDATE features.hourly SET hour_utc = hour_utc + INTERVAL 1 YEAR"])
+    report = export(home, [HOURLY])[HOURLY]
+    assert report.removed == 3
+    assert [folder.name for folder in (home.parquet / HOURLY).iterdir() if folder.is_dir()] == ["year=2024"]
+
+
+def test_files_of_others_in_the_folder_stay(home: Home) -> None:
+    folder = home.parquet / HOURLY
+    foreign = [
+        folder / "mine.parquet",
+        folder / "year=2019" / "2019-01.parquet",
+        folder / "deep" / ".draft.writing",
+        folder / ".draft.writing",
+    ]
+    for file in foreign:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mine")
+    leftover = folder / "year=2023" / ".2023-01.parquet.4711.writing"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    assert export(home, [HOURLY])[HOURLY].removed == 0
+    assert all(file.read_bytes() == b"mine" for file in foreign)
+    assert not leftover.exists()
+
+
+def test_a_month_that_vanished_after_a_killed_export_is_removed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _replace_all_but_the_manifest)
+        patch.setattr(exporting, "MANIFEST_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            export(home, [HOURLY])
+    assert len(files(home, HOURLY)) == 1  # in place, and the manifest never learned its digest
+    publish_demo(home, number=2, then=["DELETE FROM features.hourly WHERE hour_utc < '2023-02-01'"])
+    report = export(home, [HOURLY])[HOURLY]
+    assert (report.written, report.removed) == (2, 1)
+    assert list(files(home, HOURLY)) == ["year=2023/2023-02.parquet", "year=2023/2023-03.parquet"]
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE features.hourly RENAME note TO remark", "SELECT 1"])
+def test_vanished_months_are_removed_also_when_the_columns_changed(home: Home, change: str) -> None:
+    export(home, [HOURLY])
+    less = "DELETE FROM features.hourly WHERE hour_utc >= '2023-03-01'"
+    publish_demo(home, number=2, then=["DROP VIEW features.evening", change, less])
+    assert export(home, [HOURLY])[HOURLY].removed == 1
+
+
+@pytest.mark.parametrize("name", ["hourly", "Features.Hourly", "HOURLY"])
+def test_models_are_named_as_everywhere(home: Home, name: str) -> None:
+    assert list(export(home, [name, "region", HOURLY])) == [HOURLY, "normalized.region"]
+
+
+def test_months_with_and_without_nulls_have_one_schema(home: Home) -> None:
+    export(home, [HOURLY])
+    publish_demo(home, number=2, then=["UPDATE features.hourly SET demand_mwh = NULL WHERE hour_utc = '2023-02-10'"])
+    assert export(home, [HOURLY])[HOURLY].written == 1
+    table = pyarrow.dataset.dataset(home.parquet / HOURLY, partitioning="hive").to_table()
+    assert table["demand_mwh"].null_count == 3
+    assert table.schema.field("demand_mwh").nullable
+
+
+def test_a_model_without_time_is_one_file(home: Home) -> None:
+    export(home, ["normalized.region"])
+    file = home.parquet / "normalized.region" / "normalized.region.parquet"
+    assert pyarrow.parquet.read_table(file)["region"].to_pylist() == ["BPAT", "CISO", "US48"]
+    publish_demo(home, number=2, then=["DELETE FROM normalized.region WHERE region = 'US48'"])
+    assert export(home, ["normalized.region"])["normalized.region"].written == 1
+    assert pyarrow.parquet.read_table(file)["region"].to_pylist() == ["BPAT", "CISO"]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "deleted", "manifest", "column", "comment"])
+def test_what_does_not_match_the_manifest_is_written_again(home: Home, damage: str) -> None:
+    export(home, [HOURLY])
+    file = home.parquet / HOURLY / "year=2023" / "2023-02.parquet"
+    if damage == "cut short":
+        file.write_bytes(file.read_bytes()[:100])
+    elif damage == "deleted":
+        file.unlink()
+    elif damage == "manifest":
+        (home.parquet / HOURLY / "_manifest.json").write_text("{")
+    else:
+        change = {
+            "column": "ALTER TABLE features.hourly RENAME note TO remark",
+            "comment": "COMMENT ON COLUMN features.hourly.note IS 'A remark.'",
+        }[damage]
+        publish_demo(home, number=2, then=["DROP VIEW features.evening", change])
+    assert export(home, [HOURLY])[HOURLY].written == (1 if damage in ("cut short", "deleted") else 3)
+    assert pyarrow.parquet.read_table(file).num_rows == 3 * 24 * 28
+
+
+def test_a_seed_and_a_model_without_rows_are_exported_by_what_the_build_stored(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)  # staging without rows
+    desk.build()
+    done = export(desk.home, ["seeds.fuel", "normalized.demand", "features.shifted", "normalized.fuel"])
+    assert {model: (report.written, report.rows) for model, report in done.items()} == {
+        "seeds.fuel": (1, 2),
+        "normalized.demand": (0, 0),
+        "features.shifted": (0, 0),
+        "normalized.fuel": (1, 2),
+    }
+    desk.land_demand(date(2024, 1, 1), 10)
+    desk.write("seeds/fuel.csv", "fueltype,family\nSUN,solar\n")
+    desk.build()
+    again = export(desk.home, ["seeds.fuel", "normalized.demand", "features.shifted", "normalized.fuel"])
+    assert {model: report.written for model, report in again.items()} == {
+        "seeds.fuel": 1,
+        "normalized.demand": 1,
+        "features.shifted": 1,
+        "normalized.fuel": 1,
+    }
+    assert all(report.written == 0 for report in export(desk.home, [*again]).values())
+
+
+def test_an_unknown_model_names_the_nearest_and_writes_nothing(home: Home) -> None:
+    with pytest.raises(UnknownNameError, match=r"'features.hourli'.*did you mean features\.hourly"):
+        export(home, [HOURLY, "features.hourli"])
+    assert not home.parquet.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_leaves_whole_files_and_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(home, [HOURLY])
+    before = files(home, HOURLY)
+    publish_demo(home, number=2, then=["UPDATE features.hourly SET demand_mwh = 1"])
+    monkeypatch.setattr(exporting, "_copy", _fail_on_a_full_disk)
+    with pytest.raises(StorageError, match="no room for the export"):
+        export(home, [HOURLY])
+    assert files(home, HOURLY) == before
+    assert not list(home.parquet.rglob("*.writing"))
+    monkeypatch.undo()
+    assert export(home, [HOURLY])[HOURLY].written == 3
+
+
+def _replace_all_but_the_manifest(self: Path, target: Path) -> None:
+    """Stand for a kill between a file being put in place and the manifest being told."""
+    if target.name == "_manifest.json" and list(target.parent.rglob("*.parquet")):
+        raise KeyboardInterrupt
+    os.replace(self, target)  # noqa: PTH105 - Path.replace is this function
+
+
+def _fail_on_a_full_disk(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
+    file.write_bytes(b"PAR1")
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        return full.write(b"x")
+
+
+def test_a_folder_that_cannot_be_written_to(home: Home) -> None:
+    home.parquet.write_text("in the way")
+    with pytest.raises(StorageError, match=r"cannot export into .*--to"):
+        export(home, [HOURLY])
+
+
+def test_two_exports_at_once_take_turns(home: Home) -> None:
+    with energywh.open(home.path) as warehouse:
+        first = export_models(warehouse.connection, home, [HOURLY, "normalized.region"])
+        next(first)
+        with pytest.raises(LockedError, match="another export"):
+            export(home, [HOURLY], wait_seconds=0.1)
+        assert [report.model for report in first] == ["normalized.region"]
+        assert export(home, [HOURLY])[HOURLY].written == 0
+
+
+KILLED = """
+import sys, energywh
+from pathlib import Path
+from energywh.datasets.parquet_export import export_models
+with energywh.open(sys.argv[1]) as warehouse:
+    print("go", flush=True)
+    for _ in export_models(warehouse.connection, warehouse.home, ["features.hourly"]):
+        pass
+"""
+
+
+def killed_exports(home: Home) -> Iterator[None]:
+    """Kill an export at several instants after its start."""
+    for wait in (0.0, 0.01, 0.03, 0.06, 0.1, 0.15):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(home.path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        yield
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_killed_export_leaves_whole_files_and_the_next_goes_on(home: Home) -> None:
+    publish_demo(home, hours=24 * 365 * 3, number=2)
+    for _ in killed_exports(home):
+        for file in home.parquet.rglob("*.parquet"):
+            assert pyarrow.parquet.ParquetFile(file).metadata.num_rows > 0
+        manifest = home.parquet / HOURLY / "_manifest.json"
+        if manifest.exists():
+            json.loads(manifest.read_text())
+    report = export(home, [HOURLY])[HOURLY]
+    assert report.written + report.skipped == 36
+    assert report.total_rows == 3 * 24 * 365 * 3
+    assert pyarrow.dataset.dataset(home.parquet / HOURLY, partitioning="hive").count_rows() == 3 * 24 * 365 * 3
+    assert not list(home.parquet.rglob("*.writing"))

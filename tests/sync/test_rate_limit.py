@@ -1,0 +1,173 @@
+"""The request limit that all processes share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from energywh.errors import LimitSpentError, StorageError
+from energywh.sources.base import Pace
+from energywh.sync.rate_limit import RequestLimit, Stopped, duration_seconds, state_folder
+
+
+def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
+    return RequestLimit(folder, "eia", identity, Pace(per_second, per_hour))
+
+
+def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
+    """Return the moments at which so many requests were let go, by threads that share the limits."""
+    moments: list[float] = []
+    lock = threading.Lock()
+
+    def work(each: RequestLimit) -> None:
+        while True:
+            with lock:
+                if len(moments) + 1 > requests:
+                    return
+                moments.append(0.0)
+                place = len(moments) - 1
+            each.wait(threading.Event())
+            moments[place] = time.monotonic()
+
+    workers = [threading.Thread(target=work, args=(limits[n % len(limits)],)) for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sorted(moments)
+
+
+def test_threads_and_openings_of_one_key_share_the_pace(tmp_path: Path) -> None:
+    one, two = limit(tmp_path, 20), limit(tmp_path, 20)
+    began = time.monotonic()
+    moments = let_go([one, two], 25)
+    # From before the first, as a thread that was let go may be late to say so.
+    assert moments[20] - began >= 1.2
+    assert moments[-1] - began < 20
+    one.close()
+    two.close()
+
+
+def test_another_key_has_a_pace_of_its_own(tmp_path: Path) -> None:
+    stop = threading.Event()
+    began = time.monotonic()
+    for name in ("a", "b", "c"):
+        with_key = limit(tmp_path, 0.01, identity=name)
+        with_key.wait(stop)
+        with_key.close()
+    assert time.monotonic() - began < 50
+    assert not any("key" in path.name for path in tmp_path.iterdir())
+
+
+def test_the_limit_of_an_hour_outlives_the_process(tmp_path: Path) -> None:
+    first = limit(tmp_path, per_hour=3)
+    for _ in range(3):
+        first.wait(threading.Event())
+    first.close()
+    second, stop = limit(tmp_path, per_hour=3), threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Stopped):
+        second.wait(stop)
+    second.close()
+
+
+def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_all_of_it(tmp_path: Path) -> None:
+    made = RequestLimit(tmp_path, "open_meteo", "host", Pace(requests_per_hour=10))
+    made.wait(threading.Event(), cost=7)
+    made.wait(threading.Event(), cost=3)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Stopped):
+        made.wait(stop)
+    made.close()
+    other = RequestLimit(tmp_path, "open_meteo", "another host", Pace(requests_per_hour=10))
+    other.wait(threading.Event(), cost=50)
+    other.close()
+
+
+@pytest.mark.parametrize(("per_hour", "per_day", "most"), [(3, 5, 3), (3, 10_000, 3), (9, 4, 4), (0, 4, 4), (4, 96, 4)])
+def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
+    tmp_path: Path, per_hour: int, per_day: int, most: int
+) -> None:
+    both = RequestLimit(tmp_path, "open_meteo", "url", Pace(0, per_hour, per_day))
+    stop = threading.Event()
+    for _ in range(most):
+        both.wait(stop)
+    if per_day == most:  # the limit of a day is not waited for, and that of an hour is
+        with pytest.raises(LimitSpentError):
+            both.wait(stop)
+    else:
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            both.wait(stop)
+    both.close()
+
+
+@pytest.mark.parametrize("make", [limit, lambda folder: limit(folder, 0.001)])
+def test_waiting_ends_when_the_run_stops(tmp_path: Path, make: Callable[[Path], RequestLimit]) -> None:
+    stop = threading.Event()
+    stop.set()
+    made = make(tmp_path)
+    with pytest.raises(Stopped):
+        made.wait(stop)
+    made.close()
+
+
+def test_without_a_limit_nothing_is_counted(tmp_path: Path) -> None:
+    free = limit(tmp_path / "state")
+    free.wait(threading.Event())
+    free.close()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot keep the request limit of eia in .*ENERGYWH_STATE_FOLDER"):
+        limit(tmp_path / "file" / "state", 5)
+
+
+def test_the_time_at_the_limit_counts_the_hours_that_have_to_pass() -> None:
+    assert duration_seconds(50, Pace(5, 9000)) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
+    assert duration_seconds(9000, Pace(5, 9000)) == pytest.approx(2160)
+    assert duration_seconds(9005, Pace(5, 9000)) == pytest.approx(3601.2)
+    assert duration_seconds(10, Pace(0.2)) == pytest.approx(52)  # one every 5 s, and the margin
+    assert duration_seconds(10_100, Pace(0, 5000, 10_000)) == pytest.approx(86_400)
+    assert duration_seconds(20_000, Pace()) == 0
+
+
+def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
+    assert state_folder(str(tmp_path)) == tmp_path
+    assert state_folder("").name == "energywh"
+
+
+def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> None:
+    told: list[str] = []
+    heard, stop = threading.Event(), threading.Event()
+
+    def tell(message: str) -> None:
+        told.append(message)
+        heard.set()
+
+    spent = RequestLimit(tmp_path, "eia", "key", Pace(requests_per_hour=2), tell)
+    spent.wait(stop)
+    spent.wait(stop)
+    waiting = [threading.Thread(target=_until_stopped, args=(spent, stop)) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    assert heard.wait(60)
+    time.sleep(0.2)  # in which another thread might tell it again
+    stop.set()
+    for thread in waiting:
+        thread.join()
+    assert len(told) == 1
+    assert "eia: what the source allows in an hour is used up; going on in 60 minutes" in told[0]
+    spent.close()
+
+
+def _until_stopped(limit: RequestLimit, stop: threading.Event) -> None:
+    with pytest.raises(Stopped):
+        limit.wait(stop)
