@@ -1,1 +1,5 @@
-"""Other tools that are told what energywh did. Nothing else imports this package but the command line."""
+"""Other tools that are told what energywh did. Nothing upstream imports this package."""
+
+from energywh.integrations.tracking import log_dataset
+
+__all__ = ["log_dataset"]

@@ -1,4 +1,4 @@
-"""What a tracked run is told of a dataset, the same for every tracker."""
+"""What a tracked run is told about a dataset, the same for every tracker."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from energywh.datasets.stored.manifest import Manifest, Split
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:
-    """Return what holds for all splits alike: the digest, what windows are made of, and where it comes from.
+    """Return what all splits share: the digest, the shape of windows, and the version of the warehouse.
 
-    Plain data, few keys (Weights & Biases takes 100). No text of a query: it may name files of the machine.
+    Plain data, with few keys (Weights & Biases shows 100 at most). No text of a query, which may name files of the
+    machine.
     """
     request, provenance = manifest.request, manifest.provenance
     return {
@@ -30,7 +31,7 @@ def facts(manifest: Manifest) -> dict[str, Any]:
 
 
 def amounts(split: Split) -> dict[str, Any]:
-    """Return how much there is in a split."""
+    """Return the numbers of rows, windows and values of a split, and its first and last hour."""
     return {
         "rows": split.rows,
         "windows": split.windows,

@@ -13,11 +13,11 @@ from energywh.integrations.dataset_facts import amounts, facts
 
 
 def log(folder: Path, manifest: Manifest, run: Any, name: str, files: bool) -> None:
-    """Declare the dataset as input of ``run``; offline, where nothing can be looked up, log it from the run.
+    """Declare the dataset as an input of ``run``; with ``files``, store copies of its files.
 
     Raises:
-        UsageError: the name cannot be an artifact's.
-        StorageError: Weights & Biases did not take it.
+        UsageError: the name is not valid for an artifact.
+        StorageError: Weights & Biases did not accept it.
     """
     if run.disabled:
         return
@@ -25,23 +25,23 @@ def log(folder: Path, manifest: Manifest, run: Any, name: str, files: bool) -> N
         artifact = wandb.Artifact(name, type="dataset", metadata=_metadata(manifest))
     except ValueError as error:
         raise UsageError(
-            f"Weights & Biases takes no artifact of the name '{name}': {error}; give another name="
+            f"Weights & Biases does not accept an artifact named '{name}': {error}; give another name="
         ) from None
     try:
         for path in (FILE, *manifest.files):
             if files:
-                # An offline run is sent later, when the folder may hold another dataset: W&B keeps a copy until then.
+                # An offline run is uploaded later, when the folder may hold another dataset: "mutable" copies it now.
                 policy = "mutable" if run.offline else "immutable"
                 artifact.add_file(str(folder / path), name=path, policy=policy, skip_cache=True)
             else:
                 artifact.add_reference((folder / path).as_uri(), name=path)
-        if run.offline:
+        if run.offline:  # it cannot look up which version of an artifact it would use
             run.log_artifact(artifact)
         else:
             run.use_artifact(artifact)
     except (wandb.Error, ValueError, OSError) as error:
         raise StorageError(
-            f"Weights & Biases did not take dataset '{manifest.name}' as input of run {run.id}: {error}"
+            f"Weights & Biases did not accept dataset '{manifest.name}' as input of run {run.id}: {error}"
         ) from error
 
 

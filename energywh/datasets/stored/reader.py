@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from energywh.config.settings import resolve_home
 from energywh.datasets.stored.manifest import FILE, Column, Manifest
@@ -46,42 +46,6 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of all that training can see; the same for the same content."""
         return self.manifest.digest
-
-    def log_dataset(self, run: Any, *, name: str | None = None, files: bool = False, check: bool = False) -> None:
-        """Record in a run of MLflow or Weights & Biases that it uses this dataset, by its digest.
-
-            with mlflow.start_run() as run:
-                dataset.log_dataset(run)
-
-        MLflow: an input a split, named NAME/SPLIT, in the context "training", "validation" or "testing" ("all" of a
-        dataset without splits). It has the first ten digits of the digest, the columns as its schema, and as its
-        profile the numbers of rows, windows and missing values, the hours and regions, and where the values come from;
-        its source, `mlflow.data.get_source(...)`, loads the dataset again. It goes to the store that MLflow uses now,
-        for the active run or another.
-
-        Weights & Biases: an artifact of type "dataset" that the run uses, with the same as its metadata, and a
-        reference with a checksum for each file, for which every file is read. An offline run logs the artifact
-        instead: nothing can be used that has no version yet.
-
-        Written besides are the dataset's path and its name, and nothing else of the machine. The text of a query that
-        the dataset was made of is in its `dataset.json` alone. Twice is no harm: it is one input, one version.
-
-        Args:
-            run: what mlflow.start_run(), MlflowClient.create_run or wandb.init() returns.
-            name: what to call the dataset there; by default its own name.
-            files: store copies of the dataset's files with the run, `dataset.json` too: as artifacts below
-                `datasets/NAME` (MLflow), or instead of the references (Weights & Biases).
-            check: compare every byte of the files with the manifest first; without it their sizes alone.
-
-        Raises:
-            UsageError: ``run`` is something else, or the name cannot be one there; nothing was recorded.
-            CorruptError: a file is missing or was changed, or the dataset was made anew since it was loaded; nothing
-                was recorded.
-            StorageError: files cannot be read, or the run's store did not take it.
-        """
-        from energywh.integrations.tracking import log_dataset
-
-        log_dataset(self, run, name=name, files=files, check=check)
 
     def __len__(self) -> int:
         return len(self._windows)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from energywh.datasets.stored.reader import Dataset
 from energywh.errors import CorruptError, StorageError, UsageError
+from energywh.integrations import log_dataset
 from tests.integrations.tracking.conftest import VERSION
 
 
@@ -60,7 +61,7 @@ def make_anew(dataset: Dataset) -> None:
 
 
 def test_a_run_has_each_split_as_an_input_with_its_context(dataset: Dataset, client: Any, run: Any) -> None:
-    dataset.log_dataset(run)
+    log_dataset(dataset, run)
 
     used = inputs(client, run)
     assert {context: entry.name for context, entry in used.items()} == {
@@ -85,7 +86,7 @@ def test_a_run_has_each_split_as_an_input_with_its_context(dataset: Dataset, cli
 
 
 def test_the_schema_names_the_columns_and_those_without_a_gap(dataset: Dataset, client: Any, run: Any) -> None:
-    dataset.log_dataset(run)
+    log_dataset(dataset, run)
 
     def required(context: str) -> dict[str, bool]:
         columns = json.loads(inputs(client, run)[context].schema)["mlflow_colspec"]
@@ -99,22 +100,22 @@ def test_the_active_run_is_taken_as_well_and_twice_is_once(
     dataset: Dataset, mlflow: Any, client: Any, experiment: Any
 ) -> None:
     with mlflow.start_run(experiment_id=experiment) as run:
-        dataset.log_dataset(run, name="west")
-        dataset.log_dataset(run, name="west")
+        log_dataset(dataset, run, name="west")
+        log_dataset(dataset, run, name="west")
 
     found = client.get_run(run.info.run_id).inputs.dataset_inputs
     assert sorted(used.dataset.name for used in found) == ["west/test", "west/train"]
 
 
 def test_no_text_of_a_query_is_logged(dataset: Dataset, client: Any, run: Any) -> None:
-    dataset.log_dataset(run)
+    log_dataset(dataset, run)
 
     assert "someone" not in str([dict(entry) for entry in inputs(client, run).values()])
 
 
 def test_files_become_artifacts_of_the_run_where_asked_for(dataset: Dataset, client: Any, run: Any) -> None:
     (dataset.path / "notes.txt").write_text("not of the dataset")
-    dataset.log_dataset(run, files=True)
+    log_dataset(dataset, run, files=True)
 
     kept = Path(client.download_artifacts(run.info.run_id, "datasets/grid"))
     assert {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()} == {
@@ -128,7 +129,7 @@ def test_the_source_of_an_input_leads_back_to_the_folder(dataset: Dataset, clien
     module, _, name = project["entry-points"]["mlflow.dataset_source"]["energywh"].partition(":")
     kind = getattr(import_module(module), name)
 
-    dataset.log_dataset(run)
+    log_dataset(dataset, run)
     logged = inputs(client, run)["training"]
     assert logged.source_type == kind._get_source_type()
     source = kind.from_json(logged.source)
@@ -136,14 +137,14 @@ def test_the_source_of_an_input_leads_back_to_the_folder(dataset: Dataset, clien
     assert (again.path, again.digest) == (dataset.path, dataset.digest)
 
     make_anew(dataset)
-    with pytest.raises(CorruptError, match=f"holds another dataset by now.*{dataset.digest}"):
+    with pytest.raises(CorruptError, match=f"holds another dataset now.*{dataset.digest}"):
         source.load(as_="numpy")
 
 
 def test_a_run_that_takes_no_inputs_is_an_error_that_names_it(dataset: Dataset, client: Any, run: Any) -> None:
     client.delete_run(run.info.run_id)
     with pytest.raises(StorageError, match=rf"'grid' as input of run {run.info.run_id}.*set_tracking_uri"):
-        dataset.log_dataset(run)
+        log_dataset(dataset, run)
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -151,18 +152,18 @@ def test_a_dataset_with_a_damaged_file_is_not_logged(dataset: Dataset, client: A
     damaged = dataset.path / "train.safetensors"
     damaged.write_bytes(damaged.read_bytes().swapcase() if full else b"short")
     with pytest.raises(CorruptError, match=r"'grid' is not logged.*train\.safetensors"):
-        dataset.log_dataset(run, check=full)
+        log_dataset(dataset, run, check=full)
     assert not inputs(client, run)
 
 
 def test_a_dataset_made_anew_since_it_was_loaded_is_not_logged(dataset: Dataset, client: Any, run: Any) -> None:
     make_anew(dataset)
-    with pytest.raises(CorruptError, match="made anew since it was loaded"):
-        dataset.log_dataset(run)
+    with pytest.raises(CorruptError, match="made again since it was loaded"):
+        log_dataset(dataset, run)
     assert not inputs(client, run)
 
 
 def test_what_is_no_run_is_refused_with_what_is(dataset: Dataset, mlflow: Any, client: Any, run: Any) -> None:
     for wrong in (None, run.info.run_id, run.info, client, mlflow, object()):
         with pytest.raises(UsageError, match=r"start_run.*wandb\.init"):
-            dataset.log_dataset(wrong)
+            log_dataset(dataset, wrong)

@@ -15,6 +15,7 @@ import pytest
 
 from energywh.datasets.stored.reader import Dataset
 from energywh.errors import StorageError, UsageError
+from energywh.integrations import log_dataset
 from tests.integrations.tracking.conftest import VERSION
 
 FILE_HEADER_BYTES = 7
@@ -78,8 +79,8 @@ def records(log: bytes) -> list[Any]:
 
 def test_an_offline_run_keeps_an_artifact_that_refers_to_the_files(dataset: Dataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run:
-        dataset.log_dataset(run)
-        dataset.log_dataset(run)
+        log_dataset(dataset, run)
+        log_dataset(dataset, run)
 
     artifact, again = artifacts(run)
     assert artifact.digest == again.digest, "the same files are the same version"
@@ -100,7 +101,7 @@ def test_an_offline_run_keeps_an_artifact_that_refers_to_the_files(dataset: Data
 
 def test_files_are_kept_for_an_offline_run_until_it_is_sent(dataset: Dataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run:
-        dataset.log_dataset(run, name="west", files=True)
+        log_dataset(dataset, run, name="west", files=True)
 
     (artifact,) = artifacts(run)
     assert artifact.name == "west"
@@ -115,18 +116,18 @@ def test_an_online_run_uses_the_artifact(dataset: Dataset, wandb: Any, monkeypat
     with wandb.init(project="grid") as run:
         monkeypatch.setattr(type(run), "offline", False)
         monkeypatch.setattr(type(run), "use_artifact", lambda self, artifact: used.append(artifact))
-        dataset.log_dataset(run)
+        log_dataset(dataset, run)
 
     assert [(artifact.name, artifact.type) for artifact in used] == [("grid", "dataset")]
 
 
 def test_a_disabled_run_takes_it_and_keeps_nothing(dataset: Dataset, wandb: Any) -> None:
     with wandb.init(mode="disabled") as run:
-        dataset.log_dataset(run)
+        log_dataset(dataset, run)
 
 
 def test_a_name_or_run_that_cannot_be_is_told(dataset: Dataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run, pytest.raises(UsageError, match=r"'a/b'.*give another name="):
-        dataset.log_dataset(run, name="a/b")
+        log_dataset(dataset, run, name="a/b")
     with pytest.raises(StorageError, match=rf"'grid' as input of run {run.id}.*finished"):
-        dataset.log_dataset(run)
+        log_dataset(dataset, run)

@@ -1,8 +1,9 @@
-"""Where a dataset of an MLflow run lies: MLflow's own `DatasetSource`, for stored datasets.
+"""The source of a stored dataset in MLflow: leads from a run's input back to the folder.
 
-MLflow finds it by the entry point `mlflow.dataset_source`, so that `mlflow.data.get_source(...)` of a run's input gives
-it in any process, and loads this file whenever it is imported: keep it light.
+MLflow finds it by the entry point `mlflow.dataset_source`, so that `mlflow.data.get_source(...)` works in any process.
 """
+
+# MLflow imports this module whenever it is imported itself: heavy imports stay inside functions.
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StoredSource(DatasetSource):  # type: ignore[misc]
-    """The folder of a stored dataset, and the digest that it had.
+    """The folder of a stored dataset and the digest that it had when it was logged.
 
     Attributes:
         path: the folder, absolute.
@@ -36,16 +37,17 @@ class StoredSource(DatasetSource):  # type: ignore[misc]
             options: of `energywh.load_dataset`: as_, memory, check.
 
         Raises:
-            StorageError: there is no dataset in the folder any more.
-            CorruptError: there is another one by now, or one that was damaged.
+            StorageError: the folder holds no dataset any more.
+            CorruptError: it holds another dataset now, or a damaged one.
         """
         from energywh.datasets.stored.reader import load_dataset
 
         dataset = load_dataset(Path(self.path), **options)
         if dataset.digest != self.digest:
             raise CorruptError(
-                f"{self.path} holds another dataset by now: its digest is {dataset.digest}, that of the run "
-                f"{self.digest}; make it again as it was (energywh dataset), or keep datasets under names of their own"
+                f"{self.path} holds another dataset now: its digest is {dataset.digest}, and the run used "
+                f"{self.digest}; make it again as it was with 'energywh dataset make', or keep datasets that runs use "
+                "under names of their own"
             )
         return dataset
 
@@ -62,7 +64,7 @@ class StoredSource(DatasetSource):  # type: ignore[misc]
 
     @staticmethod
     def _can_resolve(raw_source: Any) -> bool:
-        # MLflow asks this of any path or address that somebody logs: none is taken from its own sources.
+        # MLflow asks this for any path or address that is logged; those belong to its own sources.
         return False
 
     @classmethod
