@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from energywh.config.settings import Settings, load, url_variable
+from energywh.config.options import url_variable
+from energywh.config.settings import Settings
 from energywh.core.paths import Home
 from energywh.errors import EnergywhError, UsageError
-from energywh.sources import source_options, sources
+from energywh.sources import load_settings, source_options, sources
 
 DATASETS = ("eia", "caiso.load", "caiso.renewable", "caiso.price_dam", "open_meteo")
 NODES = "TH_NP15_GEN-APND,TH_SP15_GEN-APND,TH_ZP26_GEN-APND"
@@ -120,7 +121,7 @@ def run_demo(home: Home, on_step: Callable[[Step], None]) -> None:
     """
     mark(home)
     with simulator() as addresses:
-        settings = load(home.path, _settings(addresses))
+        settings = load_settings(home.path, _settings(addresses))
         _timed(on_step, "sync", lambda: _sync(settings))
     _timed(on_step, "build", lambda: _build(settings))
     _timed(on_step, "export", lambda: _export(home))

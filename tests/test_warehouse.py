@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 import energywh
-from energywh.config import settings
 from energywh.core.paths import Home
 from energywh.errors import LockedError, StorageError, UnknownNameError, UsageError
+from energywh.sources import load_settings
 from tests.datasets.published import publish_demo
 
 
@@ -40,7 +40,7 @@ def test_the_tilde_means_the_same_to_the_command_line(home: Home, monkeypatch: p
     monkeypatch.setenv("HOME", str(home.path.parent))
     monkeypatch.setenv("ENERGYWH_HOME", f"~/{home.path.name}")
     with energywh.open() as warehouse:
-        assert warehouse.home == settings.load().home == home
+        assert warehouse.home == load_settings().home == home
     with energywh.open(f"~/{home.path.name}") as warehouse:
         assert warehouse.home == home
 

@@ -68,9 +68,9 @@ class Session:
 
     def load(self, overrides: dict[str, Any] | None = None) -> Settings:
         """Load the settings with command-line options laid over them."""
-        from energywh.config.settings import load
+        from energywh.sources import load_settings
 
-        self._settings = load(self._home_option, overrides)
+        self._settings = load_settings(self._home_option, overrides)
         return self._settings
 
 

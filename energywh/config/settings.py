@@ -1,8 +1,8 @@
 """Settings: defaults, under `energywh.toml` in the home folder, under the environment, under options.
 
-Each setting is declared once, as an `Option`: the core ones here, a source's own in its file in
-`energywh/sources/`. The name of its environment variable follows from its own: `eia.url` is
-`ENERGYWH_EIA_URL`; some have an older, well-known name beside it (`EIA_API_KEY`).
+Each setting is declared once, as an `Option`: the core ones here, a source's own in its file in `energywh/sources/`.
+The name of its environment variable follows from its own: `eia.url` is `ENERGYWH_EIA_URL`; some have an older,
+well-known name beside it (`EIA_API_KEY`). `energywh.sources.load_settings` loads both kinds.
 """
 
 from __future__ import annotations
@@ -16,37 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from energywh.config.options import Option
 from energywh.core.paths import DEFAULT_HOME, Home
 from energywh.core.time import parse_duration_hours
 from energywh.errors import SettingsError, did_you_mean
 
 HOME_VARIABLE = "ENERGYWH_HOME"
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting: its dotted name, default (whose type is the setting's type), and what it does."""
-
-    name: str
-    default: str | int | float | bool
-    help: str
-    secret: bool = False
-    variables: tuple[str, ...] = ()  # further environment variables, tried after the regular one
-    minimum: float | None = None
-    maximum: float | None = None
-    duration: bool = False  # text like '10d' or '36h'
-    memory: bool = False  # text like '8GB', or nothing
-    path: bool = False  # a file or folder; in energywh.toml relative to the home folder, elsewhere to the current one
-    folders: bool = False  # several paths: a list in energywh.toml; in a variable separated as in PATH
-
-    @property
-    def environment(self) -> tuple[str, ...]:
-        return ("ENERGYWH_" + self.name.replace(".", "_").upper(), *self.variables)
-
-
-def url_variable(source: str) -> str:
-    """Return the environment variable that replaces the base address of a source."""
-    return f"ENERGYWH_{source.upper()}_URL"
 
 
 CORE_OPTIONS = (
@@ -131,6 +106,7 @@ class Settings:
 
 
 def load(
+    declared: Iterable[Option],
     home_option: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
@@ -139,6 +115,7 @@ def load(
     """Gather the settings that hold.
 
     Args:
+        declared: settings beside `CORE_OPTIONS`: those of the sources.
         home_option: home folder given by the user; else `ENERGYWH_HOME`, else `./warehouse`.
         overrides: values from command-line options by setting name; None values are passed over.
         environment: stands in for `os.environ` in tests.
@@ -146,11 +123,9 @@ def load(
     Raises:
         SettingsError: a misspelt name, a value of the wrong type, or a file that is not TOML.
     """
-    from energywh.sources import source_options
-
     environment = os.environ if environment is None else environment
     home, home_origin = resolve_home(home_option, environment)
-    options = {option.name: option for option in (*source_options(), *CORE_OPTIONS)}
+    options = {option.name: option for option in (*declared, *CORE_OPTIONS)}
     _check_variables(environment, options.values())
     in_file = _read_file(home.settings_file, options)
     items: dict[str, Setting] = {}

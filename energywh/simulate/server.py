@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from energywh.config.settings import url_variable
+from energywh.config.options import url_variable
 from energywh.errors import EnergywhError
 from energywh.simulate.atlas import Atlas
 from energywh.simulate.eia import Backend, EiaPage, application_error

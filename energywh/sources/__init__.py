@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from energywh.config.settings import Option
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from energywh.config.options import Option
+    from energywh.config.settings import Settings
     from energywh.sources.base import Source
 
 
@@ -26,3 +30,15 @@ def sources() -> dict[str, Source]:
 def source_options() -> tuple[Option, ...]:
     """Return the settings that the sources declare."""
     return tuple(option for source in sources().values() for option in source.options)
+
+
+def load_settings(
+    home_option: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings that hold, of the core and of every source: see `energywh.config.settings.load`."""
+    from energywh.config import settings
+
+    return settings.load(source_options(), home_option, overrides, environment=environment)

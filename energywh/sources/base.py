@@ -18,7 +18,8 @@ from energywh.errors import SettingsError, UsageError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from energywh.config.settings import Option, Settings
+    from energywh.config.options import Option
+    from energywh.config.settings import Settings
 
 EVERY = "*"  # the slice that holds every value of the slice key
 

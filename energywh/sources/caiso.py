@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from energywh.config.settings import Option
+from energywh.config.options import Option
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     NotReadyError,

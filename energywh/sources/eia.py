@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from energywh.config.settings import Option
+from energywh.config.options import Option
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     KeyRefusedError,

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energywh.config.settings import Option
+from energywh.config.options import Option
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions

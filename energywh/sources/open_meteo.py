@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from energywh.config.settings import Option
+from energywh.config.options import Option
 from energywh.core.paths import sql_dir
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from energywh.config.settings import url_variable
+from energywh.config.options import url_variable
 from energywh.core.time import hour_number, hour_time, parse_duration_hours, parse_hour
 from energywh.errors import SettingsError, UnknownNameError, UsageError, did_you_mean
 from energywh.regions import find_respondent, regions

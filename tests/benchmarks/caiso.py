@@ -39,9 +39,9 @@ def price_day() -> tuple[str, Chunk, bytes]:
     day = operating_day(hour_number(parse_hour("2025-06-02T12")))
     chunk = Chunk(DATASET.name, EVERY, first_hour_of(day), first_hour_of(day + 1) - 1)
     with Simulator(seed=1, now="2026-01-01T00") as simulator:
-        from energywh.config.settings import load
+        from energywh.sources import load_settings
 
-        request = SOURCE.next_request(chunk, [], load(overrides={"caiso.url": simulator.urls["caiso"]}))
+        request = SOURCE.next_request(chunk, [], load_settings(overrides={"caiso.url": simulator.urls["caiso"]}))
         assert request is not None
         import requests
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from energywh.config.settings import load
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.models.build.runner import BuildOptions, build
 from energywh.simulate.eia_files import EiaFilesPage
@@ -24,6 +23,7 @@ from energywh.simulate.grid import Grid
 from energywh.simulate.hours import parse_period
 from energywh.simulate.page import World
 from energywh.simulate.reporting import Reporting
+from energywh.sources import load_settings
 from energywh.sources.base import Chunk
 from energywh.sources.eia_files import SOURCE, EiaFiles, FileDataset, halves, hours_of
 from energywh.sync.merge import Arrival, merge
@@ -123,7 +123,7 @@ def main() -> None:
     print(f"{len(files)} files, {sum(map(len, files.values())) / 1e6:,.0f} MB")
     with tempfile.TemporaryDirectory() as name, scripted(serving(files)) as server:
         overrides = {"eia_files.url": server.url, "eia_files.requests_per_second": 0.0, "payloads.retention": "0h"}
-        settings = load(Path(name) / "warehouse", overrides)
+        settings = load_settings(Path(name) / "warehouse", overrides)
         names = [f"eia_files.{kind.lower()}" for kind in kinds]
         started = time.perf_counter()
         first, last = hours_of(chosen[0])[0] + 120, hours_of(chosen[-1])[1] - 120

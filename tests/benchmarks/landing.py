@@ -44,9 +44,9 @@ def fetch_pages() -> list[Page]:
             for number in range(PAGES // 2):
                 start = first + number * 1250
                 chunk = Chunk("eia.region_data", region, start, start + 1249)
-                from energywh.config.settings import load
+                from energywh.sources import load_settings
 
-                settings = load(overrides={"eia.url": simulator.url, "eia.api_key": "simulated-key"})
+                settings = load_settings(overrides={"eia.url": simulator.url, "eia.api_key": "simulated-key"})
                 request = SOURCE.next_request(chunk, [], settings)
                 assert request is not None
                 body = requests.get(request.url, params=[*request.params, *request.secrets], timeout=60).content

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from energywh.config.settings import describe, load
+from energywh.config.settings import describe
 from energywh.core.paths import DEFAULT_HOME
 from energywh.core.time import parse_hour
 from energywh.errors import SettingsError, UsageError
-from energywh.sources import sources
+from energywh.sources import load_settings, sources
 
 KEY = "SecretKeySecretKeySecretKeySecretKey1234"
 
@@ -25,7 +25,7 @@ def write(home: Path, text: str) -> Path:
 
 def test_each_layer_covers_the_one_below(tmp_path: Path) -> None:
     def origin(**environment: str) -> tuple[object, str]:
-        settings = load(tmp_path, overrides, environment=environment)
+        settings = load_settings(tmp_path, overrides, environment=environment)
         return settings.get("sync.jobs"), settings.items["sync.jobs"].origin
 
     overrides: dict[str, int | None] = {"sync.jobs": None}
@@ -39,7 +39,7 @@ def test_each_layer_covers_the_one_below(tmp_path: Path) -> None:
 
 def test_the_home_is_the_option_else_the_variable_else_the_folder_warehouse(tmp_path: Path) -> None:
     def home(option: Path | None, **environment: str) -> tuple[Path, str]:
-        settings = load(option, environment=environment)
+        settings = load_settings(option, environment=environment)
         return settings.home.path, settings.home_origin
 
     assert home(None) == (DEFAULT_HOME, "default")
@@ -49,7 +49,7 @@ def test_the_home_is_the_option_else_the_variable_else_the_folder_warehouse(tmp_
 
 def test_the_key_has_its_usual_variable_and_an_own_one_above_it(tmp_path: Path) -> None:
     def key(**environment: str) -> tuple[object, str]:
-        setting = load(tmp_path, environment=environment).items["eia.api_key"]
+        setting = load_settings(tmp_path, environment=environment).items["eia.api_key"]
         return setting.value, setting.origin
 
     assert key(EIA_API_KEY="usual") == ("usual", "EIA_API_KEY")
@@ -83,38 +83,38 @@ def test_the_key_has_its_usual_variable_and_an_own_one_above_it(tmp_path: Path) 
 )
 def test_what_is_wrong_in_the_file_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        load(write(tmp_path, text), environment={})
+        load_settings(write(tmp_path, text), environment={})
     assert "energywh.toml" in str(caught.value)
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"'sync.jobs' \(from ENERGYWH_SYNC_JOBS\) must be a whole number, not 'x'"):
-        load(tmp_path, environment={"ENERGYWH_SYNC_JOBS": "x"})
+        load_settings(tmp_path, environment={"ENERGYWH_SYNC_JOBS": "x"})
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_one_that_is_not_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "energywh.toml").mkdir()
     with pytest.raises(SettingsError, match="cannot read"):
-        load(tmp_path, environment={})
+        load_settings(tmp_path, environment={})
     (tmp_path / "file").write_text("")
-    assert load(tmp_path / "file", environment={}).get("sync.jobs") == 8
+    assert load_settings(tmp_path / "file", environment={}).get("sync.jobs") == 8
     (tmp_path / "latin").mkdir()
     (tmp_path / "latin" / "energywh.toml").write_bytes("# größer".encode("latin-1"))
     with pytest.raises(SettingsError, match="cannot read"):
-        load(tmp_path / "latin", environment={})
+        load_settings(tmp_path / "latin", environment={})
 
 
 def test_secrets_are_masked_wherever_settings_are_shown(tmp_path: Path) -> None:
-    settings = load(tmp_path, environment={"EIA_API_KEY": KEY})
+    settings = load_settings(tmp_path, environment={"EIA_API_KEY": KEY})
     shown = {name: (value, origin) for name, value, origin, _ in describe(settings)}
     assert shown["eia.api_key"] == ("********", "EIA_API_KEY")
     assert shown["eia.url"] == ("https://api.eia.gov/v2", "default")
     assert KEY not in repr(settings) + repr(list(describe(settings)))
-    nothing = dict(list_of_shown(load(tmp_path, environment={})))
+    nothing = dict(list_of_shown(load_settings(tmp_path, environment={})))
     assert nothing["eia.api_key"] == "(not set)"
     write(tmp_path, f"[eia]\napi_key = ['{KEY}']\n")
     with pytest.raises(SettingsError) as caught:
-        load(tmp_path, environment={})
+        load_settings(tmp_path, environment={})
     assert KEY not in str(caught.value)
 
 
@@ -127,20 +127,20 @@ def list_of_shown(settings: object) -> list[tuple[str, str]]:
 
 def test_an_unknown_setting_is_told_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no setting is named 'sync.job'; did you mean sync.jobs"):
-        load(tmp_path, environment={}).get("sync.job")
+        load_settings(tmp_path, environment={}).get("sync.job")
 
 
 def test_a_tilde_in_the_home_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert load(environment={"ENERGYWH_HOME": "~/wh"}).home.path == tmp_path / "wh"
-    assert load("~/wh", environment={}).home.path == tmp_path / "wh"
+    assert load_settings(environment={"ENERGYWH_HOME": "~/wh"}).home.path == tmp_path / "wh"
+    assert load_settings("~/wh", environment={}).home.path == tmp_path / "wh"
 
 
 def test_a_value_above_its_greatest_is_refused() -> None:
     with pytest.raises(SettingsError, match="at most 64"):
-        load(environment={"ENERGYWH_SYNC_JOBS": "100000"})
+        load_settings(environment={"ENERGYWH_SYNC_JOBS": "100000"})
     with pytest.raises(UsageError, match="at most 36500d"):
-        load(environment={"ENERGYWH_PAYLOADS_RETENTION": "999999d"})
+        load_settings(environment={"ENERGYWH_PAYLOADS_RETENTION": "999999d"})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_value_above_its_greatest_is_refused() -> None:
 def test_an_address_that_cannot_be_is_refused_and_its_password_not_shown(address: str) -> None:
     from energywh.sources.eia import SOURCE
 
-    settings = load(environment={"ENERGYWH_EIA_URL": address, "EIA_API_KEY": "k"})
+    settings = load_settings(environment={"ENERGYWH_EIA_URL": address, "EIA_API_KEY": "k"})
     with pytest.raises(SettingsError) as refusal:
         SOURCE.check_ready(settings)
     assert "secret" not in str(refusal.value)
@@ -159,7 +159,7 @@ def test_the_same_host_and_key_share_one_limit_however_the_address_is_spelt() ->
     from energywh.sources.eia import SOURCE
 
     def identity(url: str) -> str:
-        return SOURCE.identity(load(environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"}))
+        return SOURCE.identity(load_settings(environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"}))
 
     assert identity("https://api.eia.gov/v2") == identity("https://api.eia.gov/v2/")
 
@@ -178,7 +178,7 @@ def test_the_same_host_and_key_share_one_limit_however_the_address_is_spelt() ->
     ],
 )
 def test_an_address_is_shown_without_what_may_be_secret_in_it(tmp_path: Path, url: str, shown: str) -> None:
-    settings = load(tmp_path, environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"})
+    settings = load_settings(tmp_path, environment={"ENERGYWH_EIA_URL": url, "EIA_API_KEY": "k"})
     assert {name: value for name, value, _, _ in describe(settings)}["eia.url"] == shown
     if KEY in url:
         with pytest.raises(SettingsError, match=r"eia\.url") as caught:
@@ -187,14 +187,14 @@ def test_an_address_is_shown_without_what_may_be_secret_in_it(tmp_path: Path, ur
 
 
 def test_a_folder_is_shown_as_it_is(tmp_path: Path) -> None:
-    settings = load(tmp_path, environment={"ENERGYWH_STATE_FOLDER": "/home/me@work/state?"})
+    settings = load_settings(tmp_path, environment={"ENERGYWH_STATE_FOLDER": "/home/me@work/state?"})
     assert settings.items["state.folder"].shown == "/home/me@work/state?"
 
 
 def test_a_value_of_the_wrong_type_is_noticed_even_where_another_layer_holds(tmp_path: Path) -> None:
     write(tmp_path, "[eia]\napi_key = [1]\n")
     with pytest.raises(SettingsError, match=r"'eia\.api_key' .* must be text, not the given value"):
-        load(tmp_path, environment={"EIA_API_KEY": "k"})
+        load_settings(tmp_path, environment={"EIA_API_KEY": "k"})
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_an_amount_of_memory_is_checked_with_the_settings(tmp_path: Path, text: 
     environment = {"ENERGYWH_BUILD_MEMORY_LIMIT": text} if text else {}
     if not good:
         with pytest.raises(SettingsError, match=r"'build\.memory_limit' .* must be an amount of memory such as 8GB"):
-            load(tmp_path, environment=environment)
+            load_settings(tmp_path, environment=environment)
         return
-    assert load(tmp_path, environment=environment).get("build.memory_limit") == text
+    assert load_settings(tmp_path, environment=environment).get("build.memory_limit") == text
     if text:
         duckdb.connect(config={"memory_limit": text}).close()
 
@@ -223,21 +223,21 @@ def test_an_hour_may_be_written_with_a_blank(text: str) -> None:
 
 def test_folders_are_one_text_a_list_or_as_in_path_and_relative_to_where_they_stand(tmp_path: Path) -> None:
     (tmp_path / "energywh.toml").write_text('[build]\nmodels = ["a", "/b"]\n')
-    assert load(tmp_path, environment={}).get("build.models") == (tmp_path / "a", Path("/b"))
+    assert load_settings(tmp_path, environment={}).get("build.models") == (tmp_path / "a", Path("/b"))
     variable = {"ENERGYWH_BUILD_MODELS": os.pathsep.join(["a", "/b"])}
-    assert load(tmp_path, environment=variable).get("build.models") == (Path("a"), Path("/b"))
-    assert load(tmp_path, {"build.models": ("c",)}, environment=variable).get("build.models") == (Path("c"),)
+    assert load_settings(tmp_path, environment=variable).get("build.models") == (Path("a"), Path("/b"))
+    assert load_settings(tmp_path, {"build.models": ("c",)}, environment=variable).get("build.models") == (Path("c"),)
     (tmp_path / "energywh.toml").write_text("[build]\nmodels = [1]\n")
     with pytest.raises(SettingsError, match=r"'build\.models' .* must be a folder or a list of folders, not \[1\]"):
-        load(tmp_path, environment={})
+        load_settings(tmp_path, environment={})
     (tmp_path / "energywh.toml").write_text('[build]\nmodels = ""\n')
-    assert load(tmp_path, environment={}).get("build.models") == ()
+    assert load_settings(tmp_path, environment={}).get("build.models") == ()
 
 
 @pytest.mark.parametrize(("written", "value"), [("true", True), ("'on'", True), ("false", False), ("'No'", False)])
 def test_a_switch_is_true_or_false_however_it_is_written(tmp_path: Path, written: str, value: bool) -> None:
     write(tmp_path, f"[build]\ncorrections = {written}\n")
-    assert load(tmp_path, environment={}).get("build.corrections") is value
-    settings = load(tmp_path, environment={"ENERGYWH_BUILD_CORRECTIONS": "0" if value else "1"})
+    assert load_settings(tmp_path, environment={}).get("build.corrections") is value
+    settings = load_settings(tmp_path, environment={"ENERGYWH_BUILD_CORRECTIONS": "0" if value else "1"})
     assert settings.get("build.corrections") is not value
     assert settings.items["build.corrections"].shown == str(not value).lower()

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energywh.config.settings import Settings, load
+from energywh.config.settings import Settings
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     NotReadyError,
@@ -28,7 +28,7 @@ from energywh.errors import (
     UnavailableError,
     UsageError,
 )
-from energywh.sources import caiso
+from energywh.sources import caiso, load_settings
 from energywh.sources.base import EVERY, Chunk, Request, Response
 from energywh.sources.caiso import DATASETS, SOURCE
 from energywh.sync.selection import parse_selection, range_of
@@ -69,7 +69,7 @@ def read_prices(rows: Iterable[Any], what: Chunk = HOURS, header: tuple[str, ...
 
 
 def settings(home: Path, **variables: str) -> Settings:
-    return load(home, environment={f"ENERGYWH_CAISO_{name}": value for name, value in variables.items()})
+    return load_settings(home, environment={f"ENERGYWH_CAISO_{name}": value for name, value in variables.items()})
 
 
 def request(what: Chunk, home: Path) -> Request:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from energywh.config.settings import Settings, load
+from energywh.config.settings import Settings
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     KeyRefusedError,
@@ -22,6 +22,7 @@ from energywh.errors import (
     UnknownNameError,
 )
 from energywh.regions import find_respondent, regions
+from energywh.sources import load_settings
 from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.eia import DATASETS, SOURCE, EiaDataset
 
@@ -36,7 +37,7 @@ def recorded_bodies() -> list[str]:
 
 
 def settings(tmp_path: Path, **environment: str) -> Settings:
-    return load(tmp_path, environment={"EIA_API_KEY": KEY, **environment})
+    return load_settings(tmp_path, environment={"EIA_API_KEY": KEY, **environment})
 
 
 def answer(body: bytes | str | dict[str, Any], status: int = 200, chunk: Chunk = WHOLE) -> Page:
@@ -274,7 +275,7 @@ def test_a_short_key_is_redacted_without_touching_the_data() -> None:
 
 def test_without_a_key_the_person_is_told_where_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"register.*EIA_API_KEY.*energywh\.toml.*demo"):
-        SOURCE.check_ready(load(tmp_path, environment={}))
+        SOURCE.check_ready(load_settings(tmp_path, environment={}))
     with pytest.raises(SettingsError, match=r"'eia.url' must be an http\(s\) address"):
         SOURCE.check_ready(settings(tmp_path, ENERGYWH_EIA_URL="api.eia.gov"))
     SOURCE.check_ready(settings(tmp_path))

@@ -9,10 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from energywh.config.settings import load
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
-from energywh.sources import eia_files
+from energywh.sources import eia_files, load_settings
 from energywh.sources.base import Chunk, Response
 from energywh.sources.eia_files import FUELS, SOURCE, halves, hours_of, known_headers
 from tests.support.half_year import BALANCE_HEADERS, INTERCHANGE_HEADERS, as_csv, key_cells, stamp
@@ -213,11 +212,13 @@ def test_halves_run_from_the_first_that_eia_has_to_the_one_that_is_running(tmp_p
     assert (found[0], found[-1], len(found)) == ("2015_Jul_Dec", "2026_Jan_Jun", 22)
     assert list(halves(hour_number(datetime(2026, 7, 2))))[-1] == "2026_Jul_Dec"
     balances, subregions = (
-        SOURCE.default_slices(SOURCE.dataset(f"eia_files.{table}"), load(tmp_path, environment={}), aggregates=True)
+        SOURCE.default_slices(
+            SOURCE.dataset(f"eia_files.{table}"), load_settings(tmp_path, environment={}), aggregates=True
+        )
         for table in ("balance", "subregion")
     )
     assert (balances[0], subregions[0]) == ("2015_Jul_Dec", "2018_Jul_Dec")
-    assert SOURCE.slices_of(SOURCE.dataset("eia_files.balance"), load(tmp_path, environment={}), "US48") == ()
+    assert SOURCE.slices_of(SOURCE.dataset("eia_files.balance"), load_settings(tmp_path, environment={}), "US48") == ()
 
 
 @pytest.mark.parametrize("half", ["2015_Jul_Dec", "2024_Jan_Jun", "2024_Jul_Dec"])
@@ -231,7 +232,7 @@ def test_a_half_has_room_for_every_time_zone(half: str) -> None:
 
 
 def test_a_file_is_asked_for_once_under_its_name(tmp_path: Path) -> None:
-    settings = load(tmp_path, environment={"ENERGYWH_EIA_FILES_URL": "https://example.org/files/"})
+    settings = load_settings(tmp_path, environment={"ENERGYWH_EIA_FILES_URL": "https://example.org/files/"})
     request = SOURCE.next_request(chunk_of("INTERCHANGE", "2024_Jul_Dec"), [], settings)
     assert str(request) == "https://example.org/files/EIA930_INTERCHANGE_2024_Jul_Dec.csv"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from energywh.config.settings import Settings, load
+from energywh.config.settings import Settings
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     LimitSpentError,
@@ -24,7 +24,7 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.regions import regions
-from energywh.sources import open_meteo
+from energywh.sources import load_settings, open_meteo
 from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.open_meteo import HOURLY, SOURCE, UNITS, calls, places
 from tests.support.weather import Body, as_asked, made, recorded_body
@@ -38,7 +38,7 @@ EL_PASO, LAS_CRUCES = places()["EPE"]
 
 
 def settings(tmp_path: Path, **environment: str) -> Settings:
-    return load(tmp_path, environment=environment)
+    return load_settings(tmp_path, environment=environment)
 
 
 def answer(body: Any, status: int = 200, chunk: Chunk = CHUNK, request: str = ARCHIVE) -> Page:

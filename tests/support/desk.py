@@ -17,9 +17,10 @@ from unittest import mock
 import pytest
 
 from energywh.cli import main
-from energywh.config.settings import Settings, load
+from energywh.config.settings import Settings
 from energywh.core.paths import Home
 from energywh.simulate.server import Simulator
+from energywh.sources import load_settings
 from energywh.sync.runner import SyncResult, sync
 from energywh.sync.selection import parse_selection
 
@@ -69,7 +70,7 @@ class Desk:
         return {**kept, **{f"ENERGYWH_{name}": value for name, value in ours.items()}, "EIA_API_KEY": self.key}
 
     def settings(self) -> Settings:
-        return load(environment=self.environment)
+        return load_settings(environment=self.environment)
 
     def sync(self, *names: str, regions: Sequence[str] = (), **words: Any) -> SyncResult:
         """Run sync in this process; the keywords are those of the command line."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from energywh.config.settings import load
 from energywh.core.database import connect
 from energywh.core.locks import only_one
 from energywh.core.paths import Home
@@ -26,6 +25,7 @@ from energywh.models.build.as_of import Knowledge, build_as_of
 from energywh.models.build.runner import BuildOptions, Listener
 from energywh.models.versions.publish import list_versions
 from energywh.models.versions.records import read_record
+from energywh.sources import load_settings
 
 if TYPE_CHECKING:
     import duckdb
@@ -123,7 +123,7 @@ def known_of(
         )
     with contextlib.suppress(OSError):  # of a folder that is read-only; what it holds may do
         asof_cache.sweep(home)
-    options = BuildOptions.of(load(home.path))
+    options = BuildOptions.of(load_settings(home.path))
     recorded = read_record(connection).options
     own = recorded.get("own_models", options.models)
     options = replace(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from energywh.config.settings import load
 from energywh.errors import AuditError, ModelError, SettingsError
 from energywh.integrations.openlineage import Target
 from energywh.models.build.materialize import ModelResult
 from energywh.models.build.runner import BuildOptions, BuildReport, Listener, build
+from energywh.sources import load_settings
 from energywh.sync.runner import sync
 from energywh.sync.selection import parse_selection
 from tests.integrations.openlineage.collector import collector
@@ -195,7 +195,7 @@ def test_an_event_that_cannot_be_made_does_not_hurt_a_build_that_is_published(
 
 @pytest.mark.parametrize("address", ["http://user:sesame@host:99999/", "http://user:sesame@[host"])
 def test_an_address_that_cannot_be_read_is_refused_and_never_hurts(desk: Models, tmp_path: Path, address: str) -> None:
-    settings = load(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address})
+    settings = load_settings(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address})
     with pytest.raises(SettingsError, match=r"'openlineage\.url' is not an address") as refused:
         Target.of(settings)
     assert "sesame" not in str(refused.value)
@@ -241,7 +241,7 @@ def test_without_the_client_the_extra_is_named_before_anything_is_done(
 
 
 def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path) -> None:
-    settings = load(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": "kafka://me:sesame@broker?key=sesame"})
+    settings = load_settings(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": "kafka://me:sesame@broker?key=sesame"})
     with pytest.raises(SettingsError, match=r"must be an http\(s\) address, not 'kafka://REDACTED@broker\?REDACTED'"):
         Target.of(settings)
     assert "sesame" not in repr(Target(None, "http://me:sesame@host", api_key="sesame", secrets=("sesame",)))
@@ -249,7 +249,7 @@ def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path) 
 
 def test_what_is_secret_in_an_address_is_redacted_and_a_name_of_a_letter_is_not(tmp_path: Path) -> None:
     address = "http://e:ses%40me@host/lineage?key=open%20it&v=1"
-    target = Target.of(load(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address}))
+    target = Target.of(load_settings(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address}))
     assert target is not None
     assert target.redacted("select 1 as hour from demand") == "select 1 as hour from demand"
     told = target.redacted(f"{address}; ses@me, ses%40me; open it, open%20it")
