@@ -225,7 +225,8 @@ def hours_of(half: str) -> tuple[int, int]:
 def known_headers(kind: str) -> Mapping[str, str]:
     """Return the staging column of each header of a kind of files; empty where it is not kept.
 
-    Headers are folded (see `folded`). Several headers of one column are its spellings, or its names in both families.
+    Headers are folded (see `folded`). Several headers of one column are its spellings. A header of the old family that
+    held what are two columns now is `sun_mwh+snb_mwh`: their sum, kept in the first where the row has no two.
     """
     return {folded(row["header"]): row["column"] for row in _header_rows(kind)}
 
@@ -235,7 +236,7 @@ def headers_of(kind: str) -> Mapping[str, tuple[str, ...]]:
     """Return the headers that each staging column has gone by in a kind of files."""
     headers: dict[str, list[str]] = {}
     for row in _header_rows(kind):
-        headers.setdefault(row["column"], []).append(row["header"])
+        headers.setdefault(row["column"].split("+")[0], []).append(row["header"])
     return {column: tuple(names) for column, names in headers.items()}
 
 
@@ -262,7 +263,7 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     places = _places(dataset, chunk, file)
     kept = {place: column for place, column in places.items() if column}
     types = {
-        f"c{place}": "TIMESTAMP" if column == "period" else "DOUBLE" if column in dataset.values else "VARCHAR"
+        f"c{place}": "TIMESTAMP" if column == "period" else "DOUBLE" if column.endswith("_mwh") else "VARCHAR"
         for place, column in sorted(places.items())
     }
     connection.execute(
@@ -279,12 +280,8 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
         of_column.setdefault(column, []).append(f"c{place}")
     keys = [key for key in dataset.keys if key != dataset.slice_key]
     chosen = [f"{of_column['period'][0]} as period", *(f"trim({of_column[key][0]}) as {key}" for key in keys)]
-    for value in dataset.values:
-        held = of_column.get(value, ["null::double"])
-        # A file may carry both families, one of them blank or 0 in a row. Where both say something, the new one counts:
-        # the old solar is the new with and without batteries together.
-        told = ", ".join((*(f"nullif({name}, 0)" for name in held), *held))
-        chosen.append(f"coalesce({told}) as {value}" if len(held) > 1 else f"{held[0]} as {value}")
+    values = _values(of_column)
+    chosen += [f"{values.get(value, 'null::double')} as {value}" for value in dataset.values]
     connection.execute(f"create view fact as select {', '.join(chosen)} from line")
     _check_stamps(connection, dataset, chunk, keys)
     rows = _without_twins(connection, dataset, chunk, keys).to_arrow_table()
@@ -294,6 +291,32 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     names = (dataset.time_column, *dataset.keys, *dataset.values)
     arrays["period"] = arrays["period"].cast(pa.timestamp("us"))
     return Page(pa.table([arrays[name] for name in names], names=list(names)), None)
+
+
+def _values(of_column: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return how each staging column is made of the columns of a file, as SQL.
+
+    A file may carry both families of fuels. Each row is read from one of them as a whole, or a fuel would count twice.
+    """
+    found = {column: _first(names) for column, names in of_column.items() if "+" not in column}
+    for sum_, names in of_column.items():
+        if "+" not in sum_:
+            continue
+        first, *others = sum_.split("+")
+        total, parts = _first(names), [found[part] for part in (first, *others) if part in found]
+        nothing = " and ".join(f"{part} is null" for part in parts) or "true"
+        blank = " or ".join(f"{part} is null" for part in parts) or "true"
+        zero = " and ".join(f"{part} = 0" for part in parts) or "true"
+        # Where all parts have a value, they count, whatever the sum is. A family that is blank or 0 throughout is not
+        # filled; nor can the parts stand for a sum while one of them is blank.
+        by_sum = f"{total} is not null and (({nothing}) or ({total} <> 0 and ({blank} or ({zero}))))"
+        found[first] = f"if({by_sum}, {total}, {found.get(first, 'null')})"
+        found |= {other: f"if({by_sum}, null, {found[other]})" for other in others if other in found}
+    return found
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"coalesce({', '.join(names)})"
 
 
 def _places(dataset: FileDataset, chunk: Chunk, file: Path) -> dict[int, str]:

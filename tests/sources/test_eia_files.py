@@ -61,7 +61,7 @@ def test_the_recorded_balance_excerpt_is_read_as_it_stands(recorded: Path, tmp_p
         assert found["period"] == datetime.strptime(wanted["UTC Time at End of Hour"], "%m/%d/%Y %I:%M:%S %p")
         assert (found["file"], found["region"]) == ("2020_Jul_Dec", "AEC")
         named = {
-            columns[eia_files.folded(header)]: float(cell.replace(",", "")) if cell else None
+            columns[eia_files.folded(header)].split("+")[0]: float(cell.replace(",", "")) if cell else None
             for header, cell in wanted.items()
             if header.startswith(("Demand", "Net", "Total", "Sum"))
         }
@@ -150,8 +150,53 @@ def test_a_file_with_both_families_is_read_from_the_one_that_is_filled(tmp_path:
             assert found["sun_mwh"] == expected
 
 
+FAMILIES = [
+    ("Solar", "sun", "Solar without Integrated Battery Storage", "snb", "Solar with Integrated Battery Storage"),
+    ("Wind", "wnd", "Wind without Integrated Battery Storage", "wnb", "Wind with Integrated Battery Storage"),
+    ("Hydropower and Pumped Storage", "wat", "Hydropower Excluding Pumped Storage", "ps", "Pumped Storage"),
+]
+FILLED = [  # the sum and its parts in a row, and the parts that are kept
+    (("60", "0", "60"), (0.0, 60.0)),
+    (("60", "40", "20"), (40.0, 20.0)),
+    (("-30", "0", "-30"), (0.0, -30.0)),
+    (("0", "30", "-30"), (30.0, -30.0)),  # what is pumped is what falls
+    (("75", "0", "60"), (0.0, 60.0)),  # they contradict: the parts count
+    (("60", "", "60"), (60.0, None)),  # half of the new family is no family
+    (("60", "40", ""), (60.0, None)),
+    (("0", "40", ""), (40.0, None)),
+    (("", "", "60"), (None, 60.0)),
+    (("", "40", "20"), (40.0, 20.0)),
+    (("60", "", ""), (60.0, None)),
+    (("60", "0", "0"), (60.0, None)),
+    (("0", "0", "0"), (0.0, 0.0)),
+    (("", "", ""), (None, None)),
+]
+
+
+@pytest.mark.parametrize(("total", "first", "first_label", "second", "second_label"), FAMILIES)
+@pytest.mark.parametrize("kind", ["", "Imputed", "Adjusted"])
+def test_a_row_that_fills_both_families_is_read_from_one_of_them(
+    tmp_path: Path, total: str, first: str, first_label: str, second: str, second_label: str, kind: str
+) -> None:
+    end = f" ({kind})" if kind else ""
+    labels = [f"Net Generation (MW) from {label}{end}" for label in (total, first_label, second_label)]
+    columns = [f"{code}_{kind.lower()}_mwh" if kind else f"{code}_mwh" for code in (first, second)]
+    for headers in ((*BALANCE_HEADERS[:7], *labels), (*BALANCE_HEADERS[:7], *reversed(labels))):
+        rows_ = [
+            row(
+                **{
+                    **dict(zip(labels, cells, strict=True)),
+                    "UTC Time at End of Hour": stamp(datetime(2024, 2, 1, hour)),
+                }
+            )
+            for hour, (cells, _) in enumerate(FILLED)
+        ]
+        found = sorted(read(tmp_path, balance(*rows_, headers=headers)).to_pylist(), key=lambda one: one["period"])
+        assert [tuple(one[column] for column in columns) for one in found] == [kept for _, kept in FILLED]
+
+
 def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_header() -> None:
-    columns = set(known_headers("BALANCE").values()) - {""}
+    columns = {column for headers in known_headers("BALANCE").values() for column in headers.split("+")} - {""}
     dataset = SOURCE.dataset("eia_files.balance")
     assert columns == {"period", "region", *dataset.values}
     assert {f"{fuel.lower()}_mwh" for fuel in FUELS} <= columns
