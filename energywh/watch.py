@@ -120,7 +120,7 @@ def _round(
         except EnergywhError as error:
             failures.append(f"{name}: {error}")
         except OSError as error:
-            failures.append(f"{name}: the system refused: {error.strerror or type(error).__name__}")
+            failures.append(f"{name}: {error.strerror or type(error).__name__}")
         except Exception as error:  # a round must not end the rounds after it
             failures.append(f"{name}: unexpected {type(error).__name__}; please report it")
     return lines, failures

@@ -147,17 +147,28 @@ def cli(ctx: click.Context, home: str | None) -> None:
     ctx.obj = Session(home)
 
 
+def _print_click_error(error: click.ClickException) -> None:
+    """Print an error of click in the style of all other messages: one line, and where to read on."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    help_command = f" (see '{context.command_path} --help')" if context else ""
+    click.echo(f"energywh: {message[:1].lower()}{message[1:]}{help_command}", err=True)
+
+
 def main() -> NoReturn:
     """Run the command line; every expected error becomes one message and an exit status."""
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(prog_name="energywh", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption) and error.option_name.startswith("-- "):
             error = click.UsageError('SQL that begins with a comment looks like an option: energywh sql -- "..."')
-        error.show()
+        _print_click_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further Ctrl-C must not change the exit status any more
@@ -173,9 +184,9 @@ def main() -> NoReturn:
     except OSError as error:
         where = f" at {Path(os.fsdecode(error.filename))}" if error.filename else ""
         if not where and error.errno == errno.ENOSPC:  # a file of ours would be named
-            where = " at writing to standard output"
+            where = " while writing to standard output"
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor must Python try again at exit
-        click.echo(f"energywh: the system refused: {error.strerror or error}{where}", err=True)
+        click.echo(f"energywh: {error.strerror or error}{where}", err=True)
         sys.exit(1)
     except RuntimeError as error:
         if "Query interrupted" not in str(error):  # what DuckDB makes of Ctrl-C

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from energywh.cli import COMMANDS
 from energywh.simulate.server import Simulator
 from tests.support.desk import KEY, Desk
@@ -155,12 +157,30 @@ def test_a_reader_that_has_enough_is_no_failure(desk: Desk) -> None:
         assert (process.returncode, err) == (0, ""), words
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sinc",), "energywh: no command is named 'sinc'; did you mean sync? (see 'energywh --help')\n"),
+        (
+            ("sync", "--sinc", "1"),
+            "energywh: no such option '--sinc'. Did you mean '--since'? (see 'energywh sync --help')\n",
+        ),
+        (("build", "--to"), "energywh: option '--to' requires an argument (see 'energywh build --help')\n"),
+    ],
+)
+def test_what_click_refuses_is_said_in_the_style_of_all_other_messages(
+    desk: Desk, words: tuple[str, ...], message: str
+) -> None:
+    done = desk.run(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
 def test_a_full_standard_output_is_named(desk: Desk) -> None:
     with Path("/dev/full").open("w") as full:
         process = desk.start("config", stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == "energywh: the system refused: No space left on device at writing to standard output\n"
+    assert err == "energywh: No space left on device while writing to standard output\n"
 
 
 def test_sql_gives_hints_for_what_is_easily_typed_wrong(desk: Desk, tmp_path: Path) -> None:
