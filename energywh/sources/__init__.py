@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from energywh.config.options import Option
     from energywh.config.settings import Settings
-    from energywh.sources.base import Source
+    from energywh.sources.base import Dataset, Source
 
 
 @cache
@@ -25,6 +25,23 @@ def sources() -> dict[str, Source]:
         if source is not None:
             found[source.name] = source
     return found
+
+
+def all_datasets() -> dict[str, Dataset]:
+    """Return every dataset of every source by name."""
+    return {dataset.name: dataset for source in sources().values() for dataset in source.datasets}
+
+
+def publication_lag_rows() -> list[tuple[str, str | None, str | None, int, str]]:
+    """Return the publication lags of all datasets: dataset, key, measure, hours and the source of the fact.
+
+    Key and measure are None in the row that holds for all measures without a row of their own.
+    """
+    return [
+        (name, dataset.measure_key if lag.measure else None, lag.measure or None, lag.hours, lag.source)
+        for name, dataset in all_datasets().items()
+        for lag in dataset.publication_lags
+    ]
 
 
 def source_options() -> tuple[Option, ...]:

@@ -25,6 +25,21 @@ EVERY = "*"  # the slice that holds every value of the slice key
 
 
 @dataclass(frozen=True)
+class PublicationLag:
+    """How long after the end of an hour a source publishes it, at the latest.
+
+    Attributes:
+        hours: negative where the source publishes ahead.
+        source: who says so, one or more sentences.
+        measure: the value of the dataset's `measure_key` that it holds for; empty for all that have none of their own.
+    """
+
+    hours: int
+    source: str
+    measure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One route of a source, with one staging table.
 
@@ -43,13 +58,63 @@ class Dataset:
     first_hour: str = "2019-01-01"  # where history begins at this source, UTC
     lead_hours: int = 0  # how far past the present hour the source publishes (forecasts)
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
-    lag_hours: int = 1  # how long after an hour's end the source is wont to publish it
+    publication_lags: tuple[PublicationLag, ...]  # one for the dataset, and one for each measure that differs from it
     settling_hours: int = 240  # how long after an hour the source still revises it
     kept_hours: int | None = None  # how long the source keeps what it published; None: for good
     kept_roughly: bool = False  # `kept_hours` is about right: what is named by hand is asked for all the same
     interval_minutes: int = 60  # from one stamp to the next
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
+
+    # What the quality models need to tell which rows belong together.
+    region_key: str = ""  # the key that says which region, or part of one, a row is of; empty: the first key
+    region: str = ""  # the region that all rows are of, where `region_key` holds parts of it
+    region_total: str = ""  # the value of `region_key` that is the whole of `region`; empty: its parts do not overlap
+    measure_key: str = ""  # the key whose values are published at different times; empty: all rows at once
+    part_keys: tuple[str, ...] = ()  # keys that tell rows apart and are neither region nor measure, such as a file
+    arrival_values: tuple[str, ...] = ()  # value columns of which one makes a row count as arrived; empty: any
+    # Value columns that are followed through their revisions, each with the name of its measure. Empty: all.
+    revision_values: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        measures = [lag.measure for lag in self.publication_lags]
+        if (
+            measures.count("") != 1
+            or len(set(measures)) != len(measures)
+            or (measures != [""] and not self.measure_key)
+        ):
+            raise ValueError(
+                f"{self.name} needs one publication lag without a measure, and at most one of each measure"
+            )
+
+    def publication_lag_hours(self, measure: str = "") -> int:
+        """Return the publication lag of rows with this value of `measure_key`."""
+        hours = {lag.measure: lag.hours for lag in self.publication_lags}
+        return hours.get(measure, hours[""])
+
+    @property
+    def region_column(self) -> str:
+        """The key that says which region, or part of one, a row is of."""
+        return self.region_key or self.keys[0]
+
+    @property
+    def arrived(self) -> tuple[str, ...]:
+        """The value columns of which one makes a row count as arrived."""
+        return self.arrival_values or self.values
+
+    @property
+    def detail_keys(self) -> tuple[str, ...]:
+        """The keys that are neither the region nor a part: together they name the measure of a revision."""
+        return tuple(key for key in self.keys if key != self.region_column and key not in self.part_keys)
+
+    @property
+    def followed(self) -> tuple[tuple[str, str], ...]:
+        """The value columns that are followed through revisions, each with what it adds to the name of the measure."""
+        if self.revision_values:
+            return self.revision_values
+        if len(self.values) == 1:
+            return ((self.values[0], "" if self.detail_keys else self.values[0]),)
+        return tuple((value, value) for value in self.values)
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from energywh.errors import (
     SettingsError,
     UnavailableError,
 )
-from energywh.sources.base import EVERY, Chunk, Dataset, Irregularity, Page, Request, Response, Source
+from energywh.sources.base import EVERY, Chunk, Dataset, Irregularity, Page, PublicationLag, Request, Response, Source
 from energywh.sources.zipped import Member, read_zip
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Market:
     lead_hours: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaisoDataset(Dataset):
     """A report of OASIS."""
 
@@ -90,7 +90,7 @@ class CaisoDataset(Dataset):
 # up to 38 hours later.
 _DAM = Market("DAM", 38)
 _RTM = Market("RTM")
-_TIME = {"source": "caiso", "time_column": "interval_start", "stamp_offset_hours": 0}
+_TIME = {"source": "caiso", "region": "CISO", "time_column": "interval_start", "stamp_offset_hours": 0}
 _KEPT: dict[str, Any] = {**_TIME, "kept_hours": 39 * 730, "kept_roughly": True}
 _PRICE: dict[str, Any] = {
     "keys": ("node", "component"),
@@ -108,6 +108,15 @@ _SCHEDULE: dict[str, Any] = {
     "most_rows": 160,
 }
 
+_DAY_AHEAD_LAG = (
+    PublicationLag(
+        -11,
+        "Day-ahead market results: published at 13:00 Pacific of the day before, 12 h before the end of their first "
+        "hour; one to spare.",
+    ),
+)
+_REAL_TIME_LAG = (PublicationLag(2, "Not documented; an hour after the operating hour, and one to spare."),)
+
 DATASETS = (
     CaisoDataset(
         **_KEPT,
@@ -117,6 +126,19 @@ DATASETS = (
         columns=("TAC_AREA_NAME", _MARKET),
         report="SLD_FCST",
         markets=(Market("ACTUAL"), _DAM, Market("2DA", 62), Market("7DA", 206)),
+        region_total="CA ISO-TAC",
+        measure_key="market",
+        publication_lags=(
+            *_REAL_TIME_LAG,
+            PublicationLag(
+                -15,
+                "OASIS: published at 9:10 Pacific of the day before, 15 h 50 min before the end of its first hour "
+                "(gridstatus issue 291).",
+                "DAM",
+            ),
+            PublicationLag(-39, "A day before the day-ahead forecast of the same day.", "2DA"),
+            PublicationLag(-159, "Six days before the day-ahead forecast of the same day.", "7DA"),
+        ),
         most_rows=60,
     ),
     CaisoDataset(
@@ -127,6 +149,16 @@ DATASETS = (
         columns=("TRADING_HUB", "RENEWABLE_TYPE", _MARKET),
         report="SLD_REN_FCST",
         markets=(Market("ACTUAL"), _DAM),
+        measure_key="market",
+        publication_lags=(
+            PublicationLag(26, "Not documented; a day after the operating hour, and two hours to spare."),
+            PublicationLag(
+                -17,
+                "OASIS: published at 7:00 Pacific of the day before, 18 h before the end of its first hour (gridstatus "
+                "pull request 376); one to spare.",
+                "DAM",
+            ),
+        ),
         most_rows=12,
     ),
     CaisoDataset(
@@ -136,6 +168,7 @@ DATASETS = (
         report="PRC_LMP",
         version=12,
         markets=(_DAM,),
+        publication_lags=_DAY_AHEAD_LAG,
         most_rows_of_every=100_000,
     ),
     CaisoDataset(
@@ -145,10 +178,18 @@ DATASETS = (
         report="PRC_INTVL_LMP",
         version=3,
         markets=(_RTM,),
+        publication_lags=_REAL_TIME_LAG,
         interval_minutes=5,
     ),
-    CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_dam", markets=(_DAM,)),
-    CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_rtm", markets=(_RTM,), interval_minutes=5),
+    CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_dam", markets=(_DAM,), publication_lags=_DAY_AHEAD_LAG),
+    CaisoDataset(
+        **_KEPT,
+        **_SCHEDULE,
+        table="schedule_rtm",
+        markets=(_RTM,),
+        publication_lags=_REAL_TIME_LAG,
+        interval_minutes=5,
+    ),
 )
 
 # Error codes, from CAISO's interface specification for OASIS; all others are mistakes in what was asked.

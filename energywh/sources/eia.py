@@ -30,7 +30,17 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.regions import neighbors, regions, subregions
-from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
+from energywh.sources.base import (
+    Chunk,
+    Dataset,
+    Irregularity,
+    Page,
+    PublicationLag,
+    Request,
+    Response,
+    Source,
+    even_cell,
+)
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings
@@ -112,7 +122,7 @@ class ErrorBody(msgspec.Struct):
     code: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EiaDataset(Dataset):
     """A route of EIA's v2 API."""
 
@@ -128,6 +138,11 @@ class EiaDataset(Dataset):
         return f"route {self.route}"
 
 
+_NEXT_DAY = (
+    "Form EIA-930 instructions: posted by 7:00 Eastern of the next day, 30 h after its first hour; one more for EIA to "
+    "publish."
+)
+
 DATASETS = (
     EiaDataset(
         source="eia",
@@ -136,6 +151,25 @@ DATASETS = (
         slice_key="respondent",
         lead_hours=48,  # the day-ahead forecast (DF) runs ahead of the present
         ahead=("type", "DF"),
+        measure_key="type",
+        publication_lags=(
+            PublicationLag(31, _NEXT_DAY),
+            PublicationLag(
+                2,
+                "Form EIA-930 instructions: posted within an hour after the operating hour; one more for EIA to "
+                "publish.",
+                "D",
+            ),
+            PublicationLag(
+                7,
+                "Form EIA-930 instructions: the forecast made the day before is posted by 7:00 Eastern of the day "
+                "itself, 6 h after its first hour; one more for EIA to publish. Some authorities post it ahead and "
+                "others do not (electricitymaps-contrib pull request 8228).",
+                "DF",
+            ),
+            PublicationLag(31, _NEXT_DAY, "NG"),
+            PublicationLag(31, _NEXT_DAY, "TI"),
+        ),
         route="electricity/rto/region-data",
         code_key="type",
         codes=4,  # D, DF, NG, TI
@@ -146,6 +180,11 @@ DATASETS = (
         table="fuel_type_data",
         keys=("respondent", "fueltype"),
         slice_key="respondent",
+        publication_lags=(
+            PublicationLag(
+                31, "As net generation; about a day behind when it was new (electricitymaps-contrib issue 1941)."
+            ),
+        ),
         route="electricity/rto/fuel-type-data",
         code_key="fueltype",
         codes=16,  # nine until mid-2024, seven more since
@@ -156,8 +195,15 @@ DATASETS = (
         table="interchange_data",
         keys=("fromba", "toba"),
         slice_key="fromba",
-        lag_hours=48,
-        settling_hours=288,  # lags two days behind demand
+        publication_lags=(
+            PublicationLag(
+                55,
+                "Form EIA-930 instructions: of the day before the prior day, posted by 7:00 Eastern, 54 h after its "
+                "first hour; one more for EIA to publish. About two days behind (electricitymaps-contrib pull request "
+                "5249).",
+            ),
+        ),
+        settling_hours=288,  # published two days after demand
         route="electricity/rto/interchange-data",
         code_key="toba",
         codes=NEW_CODES,
@@ -169,6 +215,7 @@ DATASETS = (
         table="region_sub_ba_data",
         keys=("parent", "subba"),
         slice_key="parent",
+        publication_lags=(PublicationLag(31, "Not documented; taken as net generation."),),
         route="electricity/rto/region-sub-ba-data",
         code_key="subba",
         codes=NEW_CODES,

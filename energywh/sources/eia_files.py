@@ -23,7 +23,7 @@ from energywh.config.options import Option
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
-from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source
+from energywh.sources.base import Chunk, Dataset, Irregularity, Page, PublicationLag, Request, Response, Source
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +44,7 @@ FUELS = ("COL", "NG", "NUC", "OIL", "WAT", "PS", "SUN", "SNB", "WND", "WNB", "GE
 KINDS = ("", "_imputed", "_adjusted")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileDataset(Dataset):
     """One of the kinds of files."""
 
@@ -67,6 +67,22 @@ DATASETS = (
         kind="BALANCE",
         keys=("file", "region"),
         slice_key="file",
+        region_key="region",
+        part_keys=("file",),
+        publication_lags=(
+            PublicationLag(
+                55,
+                "The file of the current half grows every day: a day more than the last of its columns takes in the "
+                "API.",
+            ),
+        ),
+        arrival_values=("demand_mwh", "net_generation_mwh", "total_interchange_mwh"),  # the forecast comes ahead
+        revision_values=(
+            ("demand_mwh", "D"),
+            ("demand_forecast_mwh", "DF"),
+            ("net_generation_mwh", "NG"),
+            ("total_interchange_mwh", "TI"),
+        ),
         values=(
             "demand_mwh",
             "demand_forecast_mwh",
@@ -87,6 +103,11 @@ DATASETS = (
         kind="INTERCHANGE",
         keys=("file", "region", "neighbor"),
         slice_key="file",
+        region_key="region",
+        part_keys=("file",),
+        publication_lags=(
+            PublicationLag(79, "The file of the current half grows every day: a day more than the API."),
+        ),
         values=("interchange_mwh",),
         first_hour="2015-07-01",
         settling_hours=42 * 24,
@@ -99,6 +120,11 @@ DATASETS = (
         kind="SUBREGION",
         keys=("file", "region", "subregion"),
         slice_key="file",
+        region_key="region",
+        part_keys=("file",),
+        publication_lags=(
+            PublicationLag(55, "The file of the current half grows every day: a day more than the API."),
+        ),
         values=("demand_mwh",),
         first_hour="2018-07-01",
         settling_hours=42 * 24,

@@ -33,7 +33,17 @@ from energywh.core.paths import sql_dir
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import regions
-from energywh.sources.base import Chunk, Dataset, Irregularity, Page, Request, Response, Source, even_cell
+from energywh.sources.base import (
+    Chunk,
+    Dataset,
+    Irregularity,
+    Page,
+    PublicationLag,
+    Request,
+    Response,
+    Source,
+    even_cell,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +133,7 @@ _DECODER = msgspec.json.Decoder(Location | list[Location])
 _ERROR_DECODER = msgspec.json.Decoder(ErrorBody)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeatherDataset(Dataset):
     """Hourly variables of a place."""
 
@@ -152,6 +162,16 @@ HOURLY = WeatherDataset(
     stamp_offset_hours=1,
     first_hour="2018-12-31T23",  # whose stamp is the first instant of 2019
     lead_hours=7 * DAY_HOURS,
+    part_keys=("place",),
+    publication_lags=(
+        PublicationLag(
+            ARCHIVE_LAG_HOURS,
+            "The archive has an hour after five days (open-meteo.com); one more for being late. A forecast of the hour "
+            "was known before it.",
+        ),
+    ),
+    arrival_values=("temperature_2m",),
+    revision_values=(("temperature_2m", "temperature"),),
     settling_hours=7 * DAY_HOURS,  # more than the archive's lag: only what the archive answered is settled
 )
 assert HOURLY.settling_hours > ARCHIVE_LAG_HOURS

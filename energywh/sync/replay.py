@@ -24,7 +24,7 @@ from energywh.core.database import one_row
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
-from energywh.sources import sources
+from energywh.sources import all_datasets, sources
 from energywh.sources.base import EVERY, Chunk, Response
 from energywh.sync.chunks import Known, SlicePlan
 from energywh.sync.fetcher import Fetched
@@ -32,7 +32,7 @@ from energywh.sync.landing import land_again
 from energywh.sync.ledger import Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
-from energywh.sync.schema import all_datasets, columns, datasets_in, open_staging
+from energywh.sync.schema import columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
     import duckdb

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.database import OnWait, connect, explain, one_row
 from energywh.errors import StorageError
-from energywh.sources import sources
+from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ comment on table sync.dataset is
 comment on table sync.landing is 'One row for each transaction that landed payloads.';
 comment on table sync.change is 'Months (UTC, by the start of the hour) whose rows a landing changed.';
 """
-
-
-def all_datasets() -> dict[str, Dataset]:
-    """Return every dataset of every source by name."""
-    return {dataset.name: dataset for source in sources().values() for dataset in source.datasets}
 
 
 def columns(dataset: Dataset) -> list[str]:

@@ -33,7 +33,7 @@ class SliceStatus:
     behind_hours: (
         int | None
     )  # whole hours since the end of the last hour with a value; of forecasts, since the last sync
-    lag_hours: int  # how far behind the dataset is wont to be
+    lag_hours: int  # the publication lag of what has the last hour
     ended: bool  # it has stopped reporting, or is a file of hours gone by
     error: str | None  # of a failed chunk
 
@@ -87,8 +87,13 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
     found = []
     for slice_, rows in sorted(ledger.items()):
         codes = {key: one for key, one in series.items() if slice_ in (EVERY, key[0])}
-        lasts = [one.last for one in codes.values() if one.last is not None and not one.ahead]
-        last = max(lasts, default=None)
+        # Of the measures that have the last hour, the one that is published first.
+        lasts = [
+            (one.last, -_lag_hours(dataset, key))
+            for key, one in codes.items()
+            if one.last is not None and not one.ahead
+        ]
+        last, lead = max(lasts, default=(None, -_lag_hours(dataset, (slice_,))))
         first = min((one.first for one in codes.values()), default=None)
         behind = None if last is None else (now - hour_time(last) - HOUR) // HOUR
         if dataset.ahead is None and source.lead_hours(dataset, slice_) > 0 and last is not None:
@@ -110,7 +115,7 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
                 rows.failed,
                 rows.last_sync_utc,
                 behind,
-                dataset.lag_hours,
+                -lead,
                 ends is not None and ends < hour_number(now),
                 rows.error,
             )
@@ -146,6 +151,12 @@ def _reported(dataset: Dataset) -> str:
 def _code_keys(dataset: Dataset) -> list[str]:
     """Return the keys of a series, that of the slice first."""
     return [dataset.slice_key, *(key for key in dataset.keys if key != dataset.slice_key)]
+
+
+def _lag_hours(dataset: Dataset, code: tuple[str, ...]) -> int:
+    """Return the publication lag of a code: the values of the first of `_code_keys`, or of all."""
+    held = dict(zip(_code_keys(dataset), code, strict=False))
+    return dataset.publication_lag_hours(held.get(dataset.measure_key, ""))
 
 
 def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[tuple[str, ...], _Series]:

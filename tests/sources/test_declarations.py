@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from energywh.sources import sources
-from energywh.sources.base import Dataset, Source
+from energywh.sources import all_datasets, publication_lag_rows, sources
+from energywh.sources.base import Dataset, PublicationLag, Source
 from energywh.sources.eia_files import known_headers
-from energywh.sync.schema import all_datasets, columns
+from energywh.sync.schema import columns
 
 SOURCES = list(sources().values())
 
@@ -45,3 +47,31 @@ def test_a_fuel_of_the_files_is_told_by_the_headers_of_both_families() -> None:
         "Net Generation (MW) from Hydropower and Pumped Storage",
         "Net Generation (MW) from Hydropower Excluding Pumped Storage",
     )
+
+
+@pytest.mark.parametrize("dataset", all_datasets().values(), ids=lambda dataset: dataset.name)
+def test_every_dataset_says_what_its_rows_are_of_and_how_late_they_are_published(dataset: Dataset) -> None:
+    assert {dataset.region_column, *dataset.part_keys, *filter(None, [dataset.measure_key])} <= set(dataset.keys)
+    assert {*dataset.arrived, *(column for column, _ in dataset.followed)} <= set(dataset.values)
+    assert all(lag.source.endswith(".") for lag in dataset.publication_lags)
+    assert dataset.detail_keys or all(measure for _, measure in dataset.followed), "revisions without a measure"
+
+
+def test_a_measure_without_a_lag_of_its_own_has_that_of_its_dataset() -> None:
+    region_data = all_datasets()["eia.region_data"]
+    assert [region_data.publication_lag_hours(measure) for measure in ("D", "DF", "NG", "", "NEW")] == [
+        2,
+        7,
+        31,
+        31,
+        31,
+    ]
+    assert ("eia.region_data", "type", "D", 2) in [row[:4] for row in publication_lag_rows()]
+    assert ("eia.fuel_type_data", None, None, 31) in [row[:4] for row in publication_lag_rows()]
+
+
+@pytest.mark.parametrize("measures", [(), ("D",), ("", "D", "D"), ("", "")])
+def test_a_dataset_with_no_lag_or_two_of_one_measure_is_refused(measures: tuple[str, ...]) -> None:
+    lags = tuple(PublicationLag(1, "Somebody.", measure) for measure in measures)
+    with pytest.raises(ValueError, match="one publication lag"):
+        replace(all_datasets()["eia.region_data"], publication_lags=lags)

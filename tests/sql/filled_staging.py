@@ -13,9 +13,9 @@ import duckdb
 
 from energywh.core.sql_text import text
 from energywh.regions import regions
+from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
 from energywh.sources.open_meteo import HOURLY, places
-from energywh.sync.schema import all_datasets
 from tests.sql.model_files import GRAPH, ORDER, inputs
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)

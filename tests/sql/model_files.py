@@ -17,7 +17,7 @@ from energywh.core.paths import sql_dir
 from energywh.core.sql_text import text
 from energywh.models.project.graph import link
 from energywh.models.project.project import load_project
-from energywh.sync.schema import all_datasets
+from energywh.sources import all_datasets
 from tests.support.staging import create_tables
 
 FIXTURES = Path(__file__).parent

@@ -7,8 +7,8 @@ import csv
 import pytest
 
 from energywh.core.paths import sql_dir
+from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
-from energywh.sync.schema import all_datasets
 
 with (sql_dir() / "seeds" / "publication_lag.csv").open(newline="", encoding="utf-8") as file:
     ROWS = list(csv.DictReader(file))

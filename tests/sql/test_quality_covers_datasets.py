@@ -2,7 +2,7 @@
 
 import pytest
 
-from energywh.sync.schema import all_datasets
+from energywh.sources import all_datasets
 from tests.sql.model_files import GRAPH
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 
 from energywh.core.database import connect
-from energywh.sync.schema import all_datasets, columns
+from energywh.sources import all_datasets
+from energywh.sync.schema import columns
 
 TABLES = tuple(all_datasets())
 Rows = list[tuple[Any, ...]]

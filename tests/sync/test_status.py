@@ -53,8 +53,11 @@ def test_a_region_keeps_its_last_sync_while_its_chunk_is_asked_for_again(
     assert only(desk).last_sync_utc == landed
 
 
-@pytest.mark.parametrize(("dataset", "behind", "late"), [(REGION_DATA, 4, True), (INTERCHANGE, 50, False)])
-def test_each_dataset_may_lag_as_is_its_wont(
+@pytest.mark.parametrize(
+    ("dataset", "behind", "late"),
+    [(REGION_DATA, 4, False), (REGION_DATA, 5, True), (INTERCHANGE, 57, False), (INTERCHANGE, 58, True)],
+)
+def test_late_is_what_exceeds_the_publication_lag_that_the_dataset_declares(
     live: tuple[Desk, Simulator], clock: MovableClock, dataset: Dataset, behind: int, late: bool
 ) -> None:
     desk, _ = live

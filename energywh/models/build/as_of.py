@@ -8,20 +8,17 @@ each row as it was known at T, and is a build like any other.
 
 A row is known as of T where known_from_utc <= T, and T < known_until_utc for a value that was revised since. Of
 history that was loaded later nothing was known until then; with the knowledge `published-lag` the first value that
-ever landed of a row counts as known since the source is wont to publish it: the end of its hour and the lag of
-`sql/seeds/publication_lag.csv`, or the `lag_hours` of a dataset that is not in it. What was revised counts from when
-the revision landed, either way.
+ever landed of a row counts as known since the source publishes it: the end of its hour and the publication lag that
+its dataset declares. What was revised counts from when the revision landed, either way.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,7 +29,7 @@ from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.time import utc_now
-from energywh.errors import CorruptError, ModelError, StorageError, UsageError
+from energywh.errors import CorruptError, StorageError, UsageError
 from energywh.models.build.runner import (
     BuildOptions,
     BuildReport,
@@ -54,54 +51,8 @@ if TYPE_CHECKING:
     import duckdb
 
 Knowledge = Literal["landed", "published-lag"]
-LAGS = Path("seeds") / "publication_lag.csv"
 
 _BUILDING = ".as-of-"
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How long after the end of an hour a dataset publishes it.
-
-    Attributes:
-        hours: of what has no lag of its own; negative where the source publishes ahead.
-        key: the key column some values of which have their own; empty where none have.
-        own: hours by value of ``key``.
-    """
-
-    hours: int
-    key: str
-    own: Mapping[str, int]
-
-    @property
-    def sql(self) -> str:
-        """The lag of a row, in hours."""
-        if not self.own:
-            return str(self.hours)
-        cases = " ".join(f"WHEN {text(value)} THEN {hours}" for value, hours in self.own.items())
-        return f"CASE {identifier(self.key)} {cases} ELSE {self.hours} END"
-
-
-def read_lags(file: Path) -> dict[str, Lag]:
-    """Return the lag of each dataset from the seed.
-
-    Raises:
-        ModelError: there is no such file, or it is not what it should be.
-    """
-    general: dict[str, int] = {}
-    own: dict[str, dict[str, int]] = {}
-    keys: dict[str, str] = {}
-    try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            for row in csv.DictReader(lines):
-                if row["measure"]:
-                    own.setdefault(row["dataset"], {})[row["measure"]] = int(row["lag_hours"])
-                    keys[row["dataset"]] = row["key"]
-                else:
-                    general[row["dataset"]] = int(row["lag_hours"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{file}: cannot read the lags of publication: {error!r}") from None
-    return {name: Lag(hours, keys.get(name, ""), own.get(name, {})) for name, hours in general.items()}
 
 
 def build_as_of(
@@ -140,9 +91,7 @@ def build_as_of(
     began = time.monotonic()
     if moment > utc_now():
         raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
-    folder = sql or sql_dir()
-    lags = read_lags(folder / LAGS) if knowledge == "published-lag" else None
-    project = load_project(folder, {"corrections": options.corrections}, options.models)
+    project = load_project(sql or sql_dir(), {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
     _check_target(home, to, force)
     if not home.staging.is_file():
@@ -152,7 +101,7 @@ def build_as_of(
     try:
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
         task = Task(project, wanted, True, options, listener)
-        work = _Work(home, moment, knowledge, lags, task)
+        work = _Work(home, moment, knowledge, task)
         filled = until_done(lambda: work.run(building, to.stem))
         sync_to_disk(building)
         _put(building, to, force)
@@ -172,13 +121,10 @@ def build_as_of(
 class _Work:
     """One build as of a time."""
 
-    def __init__(
-        self, home: Home, moment: datetime, knowledge: Knowledge, lags: Mapping[str, Lag] | None, task: Task
-    ) -> None:
+    def __init__(self, home: Home, moment: datetime, knowledge: Knowledge, task: Task) -> None:
         self._home = home
         self._moment = moment
         self._knowledge = knowledge
-        self._lags = lags
         self._task = task
 
     def run(self, building: Path, version: str) -> Filled:
@@ -192,7 +138,7 @@ class _Work:
                 attach_read_only(
                     connection, self._home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait
                 )
-                show_as_of(connection, self._moment, self._lags)
+                show_as_of(connection, self._moment, self._knowledge, datasets_in(connection, NOW))
                 staging = Staging(connection, self._home.staging)
                 if staging.why_empty() is not None:
                     raise UsageError(self._nothing_known(connection))
@@ -219,12 +165,11 @@ class _Work:
         return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
 
 
-def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Mapping[str, Lag] | None) -> None:
-    """Make the database `staging`: views of `staging_now` as it was known at ``moment``.
-
-    Args:
-        lags: count what was loaded later as known since it was published; None for what had landed alone.
-    """
+def show_as_of(
+    connection: duckdb.DuckDBPyConnection, moment: datetime, knowledge: Knowledge, datasets: Iterable[Dataset]
+) -> None:
+    """Make the database `staging`: views of the ``datasets`` of `staging_now` as they were known at ``moment``."""
+    by_lag = knowledge == "published-lag"
     connection.execute("ATTACH ':memory:' AS staging")
     connection.execute("CREATE SCHEMA staging.sync")
     at = timestamp(moment)
@@ -235,10 +180,9 @@ def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Ma
         CREATE VIEW staging.sync.change AS FROM {NOW}.sync.change
             WHERE landing_id IN (SELECT landing_id FROM {NOW}.sync.landing WHERE landed_at_utc <= {at});
     """)
-    for dataset in datasets_in(connection, NOW):
-        lag = None if lags is None else lags.get(dataset.name, Lag(dataset.lag_hours, "", {}))
+    for dataset in datasets:
         columns = ", ".join([dataset.time_column, *dataset.keys, *dataset.values])
-        known = f"FROM ({_current(dataset, columns, lag)} UNION ALL {_revised(dataset, columns, lag)})"
+        known = f"FROM ({_current(dataset, columns, by_lag)} UNION ALL {_revised(dataset, columns, by_lag)})"
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS staging.{dataset.source}")
         connection.execute(f"""
             CREATE VIEW staging.{dataset.name} AS SELECT {columns}, known_from_utc {known}
@@ -250,36 +194,41 @@ def show_as_of(connection: duckdb.DuckDBPyConnection, moment: datetime, lags: Ma
         """)
 
 
-def _current(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+def _current(dataset: Dataset, columns: str, by_lag: bool) -> str:
     """Return the SELECT of what is held now, known_until_utc NULL."""
     table, until = f"{NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
-    if lag is None:
+    if not by_lag:
         return f"SELECT {columns}, known_from_utc, {until} FROM {table}"
     keys = ", ".join([dataset.time_column, *dataset.keys])
-    first = f"if(revised, known_from_utc, {_published(dataset, lag)})"  # what was never revised is the first of its row
+    first = f"if(revised, known_from_utc, {_published(dataset)})"  # what was never revised is the first of its row
     return (
         f"SELECT {columns}, {first} AS known_from_utc, {until} FROM {table} "
         f"LEFT JOIN (SELECT DISTINCT {keys}, true AS revised FROM {table}{REVISION}) USING ({keys})"
     )
 
 
-def _revised(dataset: Dataset, columns: str, lag: Lag | None) -> str:
+def _revised(dataset: Dataset, columns: str, by_lag: bool) -> str:
     """Return the SELECT of what was superseded or withdrawn since."""
     table = f"{NOW}.{dataset.name}{REVISION}"
-    if lag is None:
+    if not by_lag:
         return f"SELECT {columns}, known_from_utc, known_until_utc FROM {table}"
     keys = ", ".join([dataset.time_column, *dataset.keys])
     number = f"row_number() OVER (PARTITION BY {keys} ORDER BY known_from_utc, known_until_utc, rowid)"
-    first = f"if(number = 1, {_published(dataset, lag)}, known_from_utc)"
+    first = f"if(number = 1, {_published(dataset)}, known_from_utc)"
     return (
         f"SELECT {columns}, {first} AS known_from_utc, known_until_utc FROM (SELECT *, {number} AS number FROM {table})"
     )
 
 
-def _published(dataset: Dataset, lag: Lag) -> str:
+def _published(dataset: Dataset) -> str:
     """Return the SQL of when the first value of a row counts as known: when published, if it did not land before."""
     end = 1 - dataset.stamp_offset_hours  # hours from the stamp to the end of its hour
-    return f"least(known_from_utc, {dataset.time_column} + to_hours(CAST({end} + {lag.sql} AS INTEGER)))"
+    lag = str(dataset.publication_lag_hours())
+    own = [each for each in dataset.publication_lags if each.measure]
+    if own:
+        cases = " ".join(f"WHEN {text(each.measure)} THEN {each.hours}" for each in own)
+        lag = f"CASE {identifier(dataset.measure_key)} {cases} ELSE {lag} END"
+    return f"least(known_from_utc, {dataset.time_column} + to_hours(CAST({end} + {lag} AS INTEGER)))"
 
 
 def _check_target(home: Home, to: Path, force: bool) -> None:

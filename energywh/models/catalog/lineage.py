@@ -21,7 +21,8 @@ from energywh.models.catalog.traces import ROWS, Choice, Origin, Place, Trace
 from energywh.models.project.graph import STAGING, link
 from energywh.models.project.project import SEEDS, Project, load_project
 from energywh.models.versions.publish import current_version
-from energywh.sync.schema import all_datasets, columns
+from energywh.sources import all_datasets
+from energywh.sync.schema import columns
 
 if TYPE_CHECKING:
     from energywh.sources.base import Dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energywh.core.paths import Home, sql_dir
+from energywh.core.paths import Home
 from energywh.core.time import hour_number
 from energywh.errors import ModelError, StorageError, UsageError
-from energywh.models.build.as_of import LAGS, Lag, build_as_of, read_lags, show_as_of
+from energywh.models.build.as_of import build_as_of, show_as_of
 from energywh.models.build.materialize import ModelResult
 from energywh.models.build.runner import BuildOptions, Listener, build
 from energywh.models.versions.publish import current_version
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
-from energywh.sources.base import Chunk
+from energywh.sources import all_datasets
+from energywh.sources.base import Chunk, PublicationLag
 from energywh.sync.merge import Arrival, merge
-from energywh.sync.schema import all_datasets, open_staging
+from energywh.sync.schema import open_staging
 from tests.models.folder import Desk as SmallDesk
 from tests.support.desk import KEY, Desk
 from tests.support.few import FEW, few_regions
@@ -113,9 +115,10 @@ def empty(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"DELETE FROM {table}")
 
 
-def seen(connection: duckdb.DuckDBPyConnection, at: datetime, lag: Lag | None = None) -> list[State]:
+def seen(connection: duckdb.DuckDBPyConnection, at: datetime, lags: tuple[PublicationLag, ...] = ()) -> list[State]:
     """Return what the views show as known at a time: the rows, and how often each was revised by then."""
-    show_as_of(connection, at, None if lag is None else {DATASET.name: lag})
+    dataset = replace(DATASET, publication_lags=lags) if lags else DATASET
+    show_as_of(connection, at, "published-lag" if lags else "landed", [dataset])
     hour = f"date_diff('hour', TIMESTAMP '{START}', period) - 1"
     rows = connection.execute(f"SELECT {hour}, type, value FROM staging.{DATASET.name}").fetchall()
     revised = connection.execute(
@@ -192,7 +195,7 @@ def test_of_history_loaded_later_the_first_value_counts_as_known_since_it_was_pu
         merge(held, DATASET, [arrival(rows, loaded + timedelta(days=number))], number)
 
     def at(hours: float) -> State:
-        return seen(held, START + timedelta(hours=hours), Lag(2, "type", {"DF": -3}))[0]
+        return seen(held, START + timedelta(hours=hours), (PublicationLag(2, ""), PublicationLag(-3, "", "DF")))[0]
 
     forecast: State = {(0, "DF"): 5.0}
     assert at(-2.1) == {}
@@ -204,9 +207,7 @@ def test_of_history_loaded_later_the_first_value_counts_as_known_since_it_was_pu
     assert [at(days + hours) for hours in (23, 24, 47, 48)] == [first, second, second, third]
     assert seen(held, loaded) == [first, {}], "what had landed is known in any case"
     assert seen(held, loaded - timedelta(seconds=1)) == [{}, {}]
-    show_as_of(held, START + timedelta(hours=1 + DATASET.lag_hours), {})  # a dataset of which the seed knows nothing
-    assert held.execute(f"SELECT count(*) FROM staging.{DATASET.name}").fetchall() == [(2,)]
-    held.execute("DETACH staging")
+    assert len(seen(held, START + timedelta(hours=2), (PublicationLag(1, ""),))[0]) == 2, "one lag for all measures"
 
 
 @pytest.fixture
@@ -234,9 +235,6 @@ def test_a_time_before_anything_was_known_and_one_to_come_are_refused(small: Sma
         build_as_of(small.home, datetime(2024, 12, 31), to, sql=small.sql)
     with pytest.raises(UsageError, match="that is to come"):
         build_as_of(small.home, datetime(2999, 1, 1), to, sql=small.sql)
-    with pytest.raises(ModelError, match=r"publication_lag\.csv: cannot read"):
-        build_as_of(small.home, datetime(2025, 2, 1), to, knowledge="published-lag", sql=small.sql)
-    (small.sql / LAGS).write_bytes((sql_dir() / LAGS).read_bytes())
     build_as_of(small.home, datetime(2024, 1, 5), to, knowledge="published-lag", sql=small.sql)
     with pytest.raises(UsageError, match="all that is held was published later"):
         build_as_of(small.home, datetime(2024, 1, 1), to, knowledge="published-lag", sql=small.sql, force=True)
@@ -313,10 +311,3 @@ def test_nothing_synced_is_said(tmp_path: Path) -> None:
     small.home.staging.unlink()
     with pytest.raises(StorageError, match="nothing has been synced"):
         build_as_of(small.home, datetime(2025, 2, 1), tmp_path / "then.duckdb", sql=small.sql)
-
-
-def test_every_lag_of_the_seed_is_read() -> None:
-    lags = read_lags(sql_dir() / LAGS)
-    assert lags.keys() == all_datasets().keys()
-    assert (lags["eia.region_data"].key, lags["eia.region_data"].own["D"]) == ("type", 2)
-    assert lags["eia.fuel_type_data"] == Lag(31, "", {})

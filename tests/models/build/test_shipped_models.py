@@ -10,8 +10,9 @@ from energywh.core.paths import Home, sql_dir
 from energywh.core.time import utc_now
 from energywh.models.build.runner import BuildOptions, BuildReport, build
 from energywh.models.project.project import load_project
+from energywh.sources import all_datasets
 from energywh.sources.open_meteo import HOURLY
-from energywh.sync.schema import all_datasets, open_staging
+from energywh.sync.schema import open_staging
 from tests.models.folder import Desk
 from tests.support.staging import create_tables
 

@@ -236,7 +236,8 @@ def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
     about = [
         f"{dataset.origin[:1].upper()}{dataset.origin[1:]}, from {dataset.first_hour} on",
         f"an interval of {dataset.interval_minutes} minutes, stamped at its {stamp}",
-        f"published some {dataset.lag_hours} h after an hour ends and revised for {dataset.settling_hours} h",
+        f"published some {dataset.publication_lag_hours()} h after an hour ends",
+        f"revised for {dataset.settling_hours} h",
         f"up to {dataset.lead_hours} h ahead" if dataset.lead_hours else "",
         f"kept by the source for {dataset.kept_hours // 24:,} days" if dataset.kept_hours else "",
     ]
