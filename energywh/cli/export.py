@@ -13,14 +13,17 @@ from energywh.errors import UsageError
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--all", "everything", is_flag=True, help="Every model, the seeds left out.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Write here [the home's parquet/].")
+@click.option("--all", "everything", is_flag=True, help="All models except the seeds.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder to write to [the home's parquet/]."
+)
 @click.pass_obj
 def export(session: Session, models: tuple[str, ...], everything: bool, to: Path | None) -> None:
-    """Write models as Parquet (zstd), a file a month: FOLDER/MODEL/year=YYYY/YYYY-MM.parquet.
+    """Write models as Parquet (zstd), a file a month: FOLDER/MODEL/export_year=YYYY/YYYY-MM.parquet.
 
-    MODEL is named with or without its schema. Only months that changed since the last export are written; each
-    file is replaced in one step.
+    Give MODEL with or without its schema. Only months that changed since the last export are written, and each
+    file is replaced in one step. Readers that know hive partitioning (DuckDB, Polars, PyArrow) add the year of
+    the folder as the column export_year, so a model with a column of that name is refused.
     """
     if everything and models:
         raise UsageError("name the models or give --all, not both")

@@ -18,12 +18,15 @@ _ASIDE = ".old"
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Yield a hidden path beside ``file`` to write to; it takes the place of ``file`` unless the block fails.
+def replacing(file: Path, folder: Path | None = None) -> Iterator[Path]:
+    """Yield a hidden path to write to; it takes the place of ``file`` unless the block fails.
 
     A process that is killed within the block leaves the hidden file, whose name ends in `TEMPORARY_SUFFIX`.
+
+    Args:
+        folder: where the hidden file is written, on the same file system; by default beside ``file``.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = (folder or file.parent) / f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}"
     try:
         yield temporary
         temporary.replace(file)

@@ -1,13 +1,12 @@
 """Export models as Parquet, a file a month, rewriting only what changed.
 
-    parquet/<model>/year=YYYY/YYYY-MM.parquet     a model with a time column
-    parquet/<model>/<model>.parquet               a model without
-    parquet/<model>/_manifest.json                what each file holds
+    parquet/<model>/export_year=YYYY/YYYY-MM.parquet     a model with a time column
+    parquet/<model>/<model>.parquet                      a model without
+    parquet/.export/<model>.json                         the manifest: what each file holds
 
-Every file is written under a hidden temporary name and moved into place when whole, so whoever reads the folder, or
-kills the export, finds whole files only. A file is left alone when its digest, its columns and its size are those of
-the manifest. The manifest takes back the digest of a file before that is rewritten: what a killed export leaves is
-never trusted. Removed is only what the manifest names: other files in the folder are someone else's.
+A file is left alone when its digest, its columns and its size are those of the manifest. The manifest drops the digest
+of a file before the file is rewritten, so the files of a killed export are never trusted. Only files that the manifest
+names are removed: other files in the folder are someone else's.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from energywh.core.locks import only_one
 from energywh.core.query import ask, sql_error
 from energywh.core.sql_text import quoted
 from energywh.datasets.windows.source import models, pick_model
-from energywh.errors import EnergywhError, StorageError
+from energywh.errors import EnergywhError, StorageError, UsageError
 from energywh.models.project.project import SEEDS
 
 if TYPE_CHECKING:
@@ -37,17 +36,26 @@ if TYPE_CHECKING:
     from energywh.core.paths import Home
 
 FORMAT = 1  # of the files; another number rewrites all
-MANIFEST = "_manifest.json"
+# Key of the folders of a year. Readers that know hive partitioning add a column of this name, so no model has one.
+YEAR_KEY = "export_year"
+# Holds manifests, temporaries and the lock. Not in the models' folders: Polars refuses a folder with other files in it.
+STATE_FOLDER = ".export"
 ROW_GROUP_ROWS = 122_880
 UNFINISHED = {"digest": None}  # entry of a file that is being written
-MANIFEST_SECONDS = 5.0  # a killed export loses no more than the work of so long
+MANIFEST_SECONDS = 5.0  # a killed export loses no more than this much work
 
 OnFile = Callable[[str, int, int], None]  # model, files done, files to write
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What the export of one model did; rows, bytes: of the files written, and of all files there now."""
+    """What the export of one model did.
+
+    Attributes:
+        written, skipped, removed: numbers of files.
+        rows, bytes: of the files that were written.
+        total_rows, total_bytes: of all files of the model.
+    """
 
     model: str
     folder: Path
@@ -62,19 +70,24 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a model is laid out in files."""
+class ExportLayout:
+    """How a model is laid out in files.
+
+    Attributes:
+        columns: in the order of the model.
+        order: columns that rows are sorted by.
+        shape: digest of what every file shares: columns, types, comments, order.
+        metadata: of every file.
+        digests: by file, relative to the model's folder, the digest of its rows.
+    """
 
     model: str
+    columns: tuple[str, ...]
     time_column: str | None
     order: tuple[str, ...]
-    shape: str  # digest of all that shows in every file: columns, types, comments, order
+    shape: str
     metadata: dict[str, str]
-    digests: dict[str, str]  # by file, relative to the model's folder
-
-    @property
-    def sql(self) -> str:
-        return quoted(self.model)
+    digests: dict[str, str]
 
 
 def export_models(
@@ -97,6 +110,7 @@ def export_models(
 
     Raises:
         UnknownNameError: no such model; nothing was written.
+        UsageError: a column has the name of a key in the path of the files; nothing was written.
         LockedError: another export ran for longer than ``wait_seconds``.
         StorageError: the folder cannot be written to, or the disk is full; files in place are whole.
     """
@@ -106,15 +120,43 @@ def export_models(
     else:
         chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
     target = folder if folder is not None else home.parquet
+    layouts = [_layout_of(connection, name) for name in dict.fromkeys(chosen)]
+    for layout in layouts:
+        _check_keys(layout, target)
+    state = target / STATE_FOLDER
     with (
         _storage_errors(target),
-        only_one(target / ".export.lock", f"export into {target}", wait_seconds, on_wait),
+        only_one(state / "lock", f"export into {target}", wait_seconds, on_wait),
     ):
-        for name in dict.fromkeys(chosen):
-            yield _export(connection, _plan(connection, name), target / name, on_file)
+        for leftover in state.glob(f".*{TEMPORARY_SUFFIX}"):  # of a killed export: no other one runs now
+            leftover.unlink(missing_ok=True)
+        for layout in layouts:
+            yield _export(connection, layout, target, on_file)
 
 
-def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
+def _check_keys(layout: ExportLayout, target: Path) -> None:
+    """Refuse a column that is also the key of a folder: Polars and DuckDB would give the folder's value instead.
+
+    Raises:
+        UsageError: there is one.
+    """
+    # DuckDB takes keys from the whole path, and compares names without regard to case.
+    columns = {column.casefold(): column for column in layout.columns}
+    for part in target.absolute().parts:
+        key, equals, _ = part.partition("=")
+        if equals and (column := columns.get(key.casefold())):
+            raise UsageError(
+                f"cannot export {layout.model} into {target}: readers take '{part}' in its path for the value of the "
+                f"model's own column '{column}'; choose another folder with --to"
+            )
+    if layout.time_column is not None and (column := columns.get(YEAR_KEY)):
+        raise UsageError(
+            f"cannot export {layout.model}: its column '{column}' has the name of the folders {YEAR_KEY}=YYYY, and "
+            "readers would give the folder's value in its place; rename the column in the model"
+        )
+
+
+def _layout_of(connection: duckdb.DuckDBPyConnection, model: str) -> ExportLayout:
     """Read how the warehouse describes a model, and the digest of each of its months."""
     names = dict(zip(("schema", "table"), model.split(".", 1), strict=True))
     described = ask(
@@ -137,24 +179,25 @@ def _plan(connection: duckdb.DuckDBPyConnection, model: str) -> Plan:
         """,
         names,
     ).fetchall()
-    order, time_column = _promised(connection, model)
+    columns = tuple(name for name, *_ in described)
+    order, time_column = _grain_and_time(connection, model)
     metadata = {"energywh:model": model}
     metadata |= {f"energywh:column:{name}": comment for name, _, comment in described if comment}
     if comments and comments[0][0]:
         metadata["energywh:description"] = comments[0][0]
     shape = digest_of([FORMAT, described, order, metadata])
     digests = _digests(connection, model, time_column)
-    return Plan(model, time_column, order, shape, metadata, digests)
+    return ExportLayout(model, columns, time_column, order, shape, metadata, digests)
 
 
-def _promised(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[tuple[str, ...], str | None]:
-    """Return the grain and time column that the model's file promises; a seed, which has no model file, has neither."""
+def _grain_and_time(connection: duckdb.DuckDBPyConnection, model: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the grain and the time column that the model declares; a seed declares neither."""
     rows = ask(connection, "SELECT grain, time_column FROM energywh.model WHERE name = $1", [model]).fetchall()
     return (tuple(rows[0][0]), rows[0][1]) if rows else ((), None)
 
 
 def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str | None) -> dict[str, str]:
-    """Return the digest of the rows that each file is to hold, as the build stored it for tables, views and seeds."""
+    """Return by file the digest of its rows, as the build stored it for tables, views and seeds."""
     rows = ask(
         connection,
         """
@@ -168,26 +211,29 @@ def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str
     if time_column is None:
         return {f"{model}.parquet": digest_of(rows)}
     return {
-        f"year={month:%Y}/{month:%Y-%m}.parquet": digest_of([count, digest]) for month, count, digest in rows if count
+        f"{YEAR_KEY}={month:%Y}/{month:%Y-%m}.parquet": digest_of([count, digest])
+        for month, count, digest in rows
+        if count
     }
 
 
-def _export(connection: duckdb.DuckDBPyConnection, plan: Plan, folder: Path, on_file: OnFile | None) -> Exported:
+def _export(
+    connection: duckdb.DuckDBPyConnection, layout: ExportLayout, target: Path, on_file: OnFile | None
+) -> Exported:
     """Bring the files of one model up to date."""
     began = last_saved = time.monotonic()
+    folder, state = target / layout.model, target / STATE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    ours = _file_names(plan.model)
-    for leftover in (*folder.glob(f".*{TEMPORARY_SUFFIX}"), *folder.glob(f"year=*/.*{TEMPORARY_SUFFIX}")):
-        if ours.fullmatch(leftover.relative_to(folder).as_posix()):
-            leftover.unlink(missing_ok=True)
-    there, trusted = _read_manifest(folder, plan)
+    # A manifest that was changed by hand must not name files of others.
+    ours = re.compile(rf"({YEAR_KEY}=\d{{4}}/)?(\d{{4}}-\d\d|{re.escape(layout.model)})\.parquet")
+    there, trusted = _read_manifest(state, layout)
     current = {
         name: entry
         for name, entry in there.items()
-        if trusted and _is_current(folder / name, entry, plan.digests.get(name))
+        if trusted and _is_current(folder / name, entry, layout.digests.get(name))
     }
-    due = [name for name in plan.digests if name not in current]
-    stale = [folder / name for name in there if name not in plan.digests and ours.fullmatch(name)]
+    due = [name for name in layout.digests if name not in current]
+    stale = [folder / name for name in there if name not in layout.digests and ours.fullmatch(name)]
     skipped = len(current)
     for file in stale:  # before the manifest forgets them
         file.unlink(missing_ok=True)
@@ -195,26 +241,26 @@ def _export(connection: duckdb.DuckDBPyConnection, plan: Plan, folder: Path, on_
             if file.parent != folder:
                 file.parent.rmdir()
     if due or there != current:
-        _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+        _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
     rows = size = 0
     try:
         for done, name in enumerate(due):
             if on_file is not None:
-                on_file(plan.model, done, len(due))
-            entry = _write(connection, plan, folder / name, name)
+                on_file(layout.model, done, len(due))
+            entry = _write(connection, layout, folder / name, name, state)
             current[name] = entry
             rows += entry["rows"]
             size += entry["bytes"]
             if time.monotonic() - last_saved > MANIFEST_SECONDS:
-                _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+                _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
                 last_saved = time.monotonic()
     finally:
         if due:
-            _write_manifest(folder, plan, dict.fromkeys(due, UNFINISHED) | current)
+            _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
     if on_file is not None:
-        on_file(plan.model, len(due), len(due))
+        on_file(layout.model, len(due), len(due))
     return Exported(
-        model=plan.model,
+        model=layout.model,
         folder=folder,
         written=len(due),
         skipped=skipped,
@@ -228,36 +274,37 @@ def _export(connection: duckdb.DuckDBPyConnection, plan: Plan, folder: Path, on_
 
 
 def _is_current(file: Path, entry: dict[str, Any], digest: str | None) -> bool:
-    """Say whether the file is there and holds what it should."""
+    """Return whether the file exists, with the size and digest that it should have."""
     try:
         return bool(entry["digest"] == digest and file.stat().st_size == entry["bytes"])
     except (OSError, KeyError):
         return False
 
 
-def _write(connection: duckdb.DuckDBPyConnection, plan: Plan, file: Path, name: str) -> dict[str, Any]:
+def _write(
+    connection: duckdb.DuckDBPyConnection, layout: ExportLayout, file: Path, name: str, state: Path
+) -> dict[str, Any]:
     """Write one file whole or not at all, and return its entry for the manifest."""
     where = ""
-    if plan.time_column is not None:
+    if layout.time_column is not None:
         month = f"TIMESTAMP '{file.stem}-01'"
-        column = quoted(plan.time_column)
+        column = quoted(layout.time_column)
         where = f"WHERE {column} >= {month} AND {column} < {month} + INTERVAL 1 MONTH"
-    order = f"ORDER BY {', '.join(map(quoted, plan.order))}" if plan.order else ""
+    order = f"ORDER BY {', '.join(map(quoted, layout.order))}" if layout.order else ""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        rows = _copy(ask(connection, f"SELECT * FROM {plan.sql} {where} {order}"), temporary, plan.metadata)
+    with replacing(file, state) as temporary:
+        rows = _copy(
+            ask(connection, f"SELECT * FROM {quoted(layout.model)} {where} {order}"), temporary, layout.metadata
+        )
         size = temporary.stat().st_size
-    return {"digest": plan.digests[name], "rows": rows, "bytes": size}
+    return {"digest": layout.digests[name], "rows": rows, "bytes": size}
 
 
 def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
-    """Write the rows of ``query`` to ``file``, a row group at a time, and return how many they are.
-
-    PyArrow writes them and not DuckDB's COPY, which marks a column as never null while the table holds no null: files
-    written at other times would differ in their schema, and who takes the schema of the first (PyArrow does) would
-    find nulls in a column declared without. It is also a quarter faster (a year of 60 regions x 40 columns: 0.8 s
-    against 1.1 s).
-    """
+    """Write the rows of ``query`` to ``file``, a row group at a time, and return their number."""
+    # PyArrow and not DuckDB's COPY, which marks a column as never null while the table holds no null: files written at
+    # different times would differ in schema, and readers that take the schema of the first file would find nulls in a
+    # column declared without. PyArrow is also faster (a year of 60 regions x 40 columns: 0.8 s against 1.1 s).
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -271,29 +318,22 @@ def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) 
     return rows
 
 
-def _file_names(model: str) -> re.Pattern[str]:
-    """Return what the files of ``model`` are called below its folder, whole or temporary."""
-    names = rf"\d{{4}}-\d\d\.parquet|{re.escape(model)}\.parquet|{re.escape(MANIFEST)}"
-    temporary = re.escape(TEMPORARY_SUFFIX)
-    return re.compile(rf"(year=\d{{4}}/)?(({names})|\.({names})\.\d+{temporary})")
+def _read_manifest(state: Path, layout: ExportLayout) -> tuple[dict[str, dict[str, Any]], bool]:
+    """Return the entries of the files, and whether they still hold: not when the columns changed.
 
-
-def _read_manifest(folder: Path, plan: Plan) -> tuple[dict[str, dict[str, Any]], bool]:
-    """Return the entries of the files, and whether they hold: not when the columns changed since.
-
-    There are none when there is no manifest or it is damaged.
+    A missing or damaged manifest has no entries.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        return dict(manifest["files"]), manifest["shape"] == plan.shape
+        manifest = json.loads((state / f"{layout.model}.json").read_text("utf-8"))
+        return dict(manifest["files"]), manifest["shape"] == layout.shape
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}, False
 
 
-def _write_manifest(folder: Path, plan: Plan, files: dict[str, dict[str, Any]]) -> None:
+def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, dict[str, Any]]) -> None:
     """Replace the manifest in one step."""
-    text = json.dumps({"model": plan.model, "shape": plan.shape, "files": dict(sorted(files.items()))}, indent=1)
-    with replacing(folder / MANIFEST) as temporary:
+    text = json.dumps({"model": layout.model, "shape": layout.shape, "files": dict(sorted(files.items()))}, indent=1)
+    with replacing(state / f"{layout.model}.json") as temporary:
         temporary.write_text(text, "utf-8")
 
 

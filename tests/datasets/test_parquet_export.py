@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
 import energywh
-from energywh.core.paths import Home
+from energywh.core.paths import Home, sql_dir
 from energywh.datasets import parquet_export as exporting
 from energywh.datasets.parquet_export import Exported, export_models
-from energywh.errors import LockedError, StorageError, UnknownNameError
+from energywh.errors import LockedError, StorageError, UnknownNameError, UsageError
+from energywh.models.project.project import load_project
 from tests.datasets.published import publish_demo
 from tests.models.folder import Desk
 
@@ -54,8 +56,8 @@ def test_a_file_a_month_sorted_and_described(home: Home) -> None:
     report = export(home, [HOURLY])[HOURLY]
     assert (report.written, report.skipped, report.removed) == (3, 0, 0)
     assert report.rows == report.total_rows == 3 * 24 * 90
-    assert list(files(home, HOURLY)) == [f"year=2023/2023-0{month}.parquet" for month in (1, 2, 3)]
-    file = pyarrow.parquet.ParquetFile(home.parquet / HOURLY / "year=2023" / "2023-02.parquet")
+    assert list(files(home, HOURLY)) == [f"export_year=2023/2023-0{month}.parquet" for month in (1, 2, 3)]
+    file = pyarrow.parquet.ParquetFile(home.parquet / HOURLY / "export_year=2023" / "2023-02.parquet")
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
     metadata = file.metadata.metadata
     assert metadata[b"energywh:description"] == b"One row an hour and region."
@@ -74,27 +76,65 @@ def test_the_files_say_what_the_model_says_to_every_reader(home: Home) -> None:
     pattern = folder / "**" / "*.parquet"
     with duckdb.connect() as connection:
         found = connection.sql(
-            f"SELECT * EXCLUDE (year) FROM read_parquet('{pattern}', hive_partitioning = true) WHERE year = 2023 "
-            "ORDER BY region, hour_utc"
+            f"SELECT * EXCLUDE (export_year) FROM read_parquet('{pattern}', hive_partitioning = true) "
+            "WHERE export_year = 2023 ORDER BY region, hour_utc"
         ).to_arrow_table()
     assert found.equals(wanted)
     dataset = pyarrow.dataset.dataset(folder, partitioning="hive")
-    table = dataset.to_table(filter=pyarrow.dataset.field("year") == 2023).drop_columns(["year"])
+    table = dataset.to_table(filter=pyarrow.dataset.field("export_year") == 2023).drop_columns(["export_year"])
     assert table.sort_by([("region", "ascending"), ("hour_utc", "ascending")]).equals(wanted)
 
 
-def test_polars_reads_the_files(home: Home) -> None:
-    polars = pytest.importorskip("polars")
+def read_by(reader: str, folder: Path) -> Any:
+    """Return the files of a folder as an Arrow table, read as users of a library do."""
+    if reader == "pyarrow":  # and pandas, whose read_parquet calls this
+        return pyarrow.parquet.read_table(folder)
+    if reader == "polars folder":
+        return polars.read_parquet(folder).to_arrow()
+    if reader == "polars":
+        return polars.scan_parquet(folder / "**" / "*.parquet", hive_partitioning=True).collect().to_arrow()
+    with duckdb.connect() as connection:
+        return connection.sql(f"FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)").to_arrow_table()
+
+
+@pytest.mark.parametrize("reader", ["pyarrow", "polars", "polars folder", "duckdb"])
+def test_a_model_keeps_its_own_year_and_month_columns_with_every_reader(home: Home, reader: str) -> None:
+    own = [f"ALTER TABLE features.hourly ADD COLUMN {name} INTEGER" for name in ("year", "month", "export_month")]
+    values = "UPDATE features.hourly SET year = 1999, month = hour(hour_utc), export_month = -1"
+    publish_demo(home, number=2, then=["DROP VIEW features.evening", *own, values])
     export(home, [HOURLY])
-    frame = polars.scan_parquet(home.parquet / HOURLY / "**" / "*.parquet", hive_partitioning=True).collect()
-    assert frame.height == 3 * 24 * 90
-    assert frame["year"].unique().to_list() == [2023]
+    table = read_by(reader, home.parquet / HOURLY)
+    assert table.num_rows == 3 * 24 * 90
+    assert set(table["year"].to_pylist()) == {1999}
+    assert set(table["export_month"].to_pylist()) == {-1}
+    assert table["month"].to_pylist() == [hour.hour for hour in table["hour_utc"].to_pylist()]
+    assert {int(year) for year in table["export_year"].to_pylist()} == {2023}
+
+
+@pytest.mark.parametrize("name", ["export_year", "Export_Year"])
+def test_a_column_named_as_the_folders_of_a_year_is_refused_before_anything_is_written(home: Home, name: str) -> None:
+    publish_demo(home, number=2, then=["DROP VIEW features.evening", f"ALTER TABLE {HOURLY} RENAME note TO {name}"])
+    with pytest.raises(UsageError, match=rf"features\.hourly: its column '{name}'.*rename"):
+        export(home, ["normalized.region", HOURLY])
+    assert not home.parquet.exists()
+
+
+def test_a_target_whose_path_sets_a_column_of_the_model_is_refused(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'REGION=west' in its path.* own column 'region'.*--to"):
+        export(home, [HOURLY], folder=tmp_path / "REGION=west" / "parquet")
+    assert export(home, [HOURLY], folder=tmp_path / "owner=west")[HOURLY].written == 3
+
+
+def test_no_shipped_model_has_a_column_named_as_the_folders_of_a_year() -> None:
+    columns = {column for model in load_project(sql_dir()).models.values() for column in model.columns}
+    assert "region" in columns
+    assert exporting.YEAR_KEY not in {column.casefold() for column in columns}
 
 
 def test_nothing_new_writes_nothing(home: Home) -> None:
     export(home, None)
     before = {model: files(home, model) for model in (HOURLY, "features.evening", "normalized.region")}
-    manifest = home.parquet / HOURLY / "_manifest.json"
+    manifest = home.parquet / ".export" / f"{HOURLY}.json"
     inode = manifest.stat().st_ino
     again = export(home, None)
     assert sorted(again) == ["features.evening", HOURLY, "normalized.region"]
@@ -121,9 +161,9 @@ def test_only_changed_months_are_rewritten_and_vanished_ones_removed(home: Home)
     for model, old in ((HOURLY, before), ("features.evening", evening)):
         report, now = reports[model], files(home, model)
         assert (report.written, report.skipped, report.removed) == (1, 1, 1)
-        assert list(now) == ["year=2023/2023-01.parquet", "year=2023/2023-02.parquet"]
-        assert now["year=2023/2023-01.parquet"] == old["year=2023/2023-01.parquet"]
-        assert now["year=2023/2023-02.parquet"] != old["year=2023/2023-02.parquet"]
+        assert list(now) == ["export_year=2023/2023-01.parquet", "export_year=2023/2023-02.parquet"]
+        assert now["export_year=2023/2023-01.parquet"] == old["export_year=2023/2023-01.parquet"]
+        assert now["export_year=2023/2023-02.parquet"] != old["export_year=2023/2023-02.parquet"]
     assert reports["normalized.region"].written == 0
 
 
@@ -132,21 +172,21 @@ def test_a_year_without_months_leaves_no_folder(home: Home) -> None:
     publish_demo(home, number=2, then=["UPDATE features.hourly SET hour_utc = hour_utc + INTERVAL 1 YEAR"])
     report = export(home, [HOURLY])[HOURLY]
     assert report.removed == 3
-    assert [folder.name for folder in (home.parquet / HOURLY).iterdir() if folder.is_dir()] == ["year=2024"]
+    assert [folder.name for folder in (home.parquet / HOURLY).iterdir() if folder.is_dir()] == ["export_year=2024"]
 
 
 def test_files_of_others_in_the_folder_stay(home: Home) -> None:
     folder = home.parquet / HOURLY
     foreign = [
         folder / "mine.parquet",
-        folder / "year=2019" / "2019-01.parquet",
+        folder / "export_year=2019" / "2019-01.parquet",
         folder / "deep" / ".draft.writing",
         folder / ".draft.writing",
     ]
     for file in foreign:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"mine")
-    leftover = folder / "year=2023" / ".2023-01.parquet.4711.writing"
+    leftover = home.parquet / ".export" / ".2023-01.parquet.4711.writing"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half")
     assert export(home, [HOURLY])[HOURLY].removed == 0
@@ -164,7 +204,7 @@ def test_a_month_that_vanished_after_a_killed_export_is_removed(home: Home, monk
     publish_demo(home, number=2, then=["DELETE FROM features.hourly WHERE hour_utc < '2023-02-01'"])
     report = export(home, [HOURLY])[HOURLY]
     assert (report.written, report.removed) == (2, 1)
-    assert list(files(home, HOURLY)) == ["year=2023/2023-02.parquet", "year=2023/2023-03.parquet"]
+    assert list(files(home, HOURLY)) == ["export_year=2023/2023-02.parquet", "export_year=2023/2023-03.parquet"]
 
 
 @pytest.mark.parametrize("change", ["ALTER TABLE features.hourly RENAME note TO remark", "SELECT 1"])
@@ -201,13 +241,13 @@ def test_a_model_without_time_is_one_file(home: Home) -> None:
 @pytest.mark.parametrize("damage", ["cut short", "deleted", "manifest", "column", "comment"])
 def test_what_does_not_match_the_manifest_is_written_again(home: Home, damage: str) -> None:
     export(home, [HOURLY])
-    file = home.parquet / HOURLY / "year=2023" / "2023-02.parquet"
+    file = home.parquet / HOURLY / "export_year=2023" / "2023-02.parquet"
     if damage == "cut short":
         file.write_bytes(file.read_bytes()[:100])
     elif damage == "deleted":
         file.unlink()
     elif damage == "manifest":
-        (home.parquet / HOURLY / "_manifest.json").write_text("{")
+        (home.parquet / ".export" / f"{HOURLY}.json").write_text("{")
     else:
         change = {
             "column": "ALTER TABLE features.hourly RENAME note TO remark",
@@ -263,7 +303,7 @@ def test_a_full_disk_leaves_whole_files_and_says_so(home: Home, monkeypatch: pyt
 
 def _replace_all_but_the_manifest(self: Path, target: Path) -> None:
     """Stand for a kill between a file being put in place and the manifest being told."""
-    if target.name == "_manifest.json" and list(target.parent.rglob("*.parquet")):
+    if target.suffix == ".json" and list(target.parents[1].rglob("*.parquet")):
         raise KeyboardInterrupt
     os.replace(self, target)  # noqa: PTH105 - Path.replace is this function
 
@@ -319,7 +359,9 @@ def test_a_killed_export_leaves_whole_files_and_the_next_goes_on(home: Home) -> 
     for _ in killed_exports(home):
         for file in home.parquet.rglob("*.parquet"):
             assert pyarrow.parquet.ParquetFile(file).metadata.num_rows > 0
-        manifest = home.parquet / HOURLY / "_manifest.json"
+        others = [file for file in (home.parquet / HOURLY).rglob("*.*") if file.suffix != ".parquet" and file.is_file()]
+        assert not others, "Polars refuses a folder that holds other files"
+        manifest = home.parquet / ".export" / f"{HOURLY}.json"
         if manifest.exists():
             json.loads(manifest.read_text())
     report = export(home, [HOURLY])[HOURLY]
