@@ -12,7 +12,7 @@ import pytest
 from energywh.cli import COMMANDS
 from energywh.config.settings import CORE_OPTIONS
 from energywh.sources import source_options
-from tests.support.commands_page import options_of, render, subcommands
+from tests.support.commands_page import options_of, render, subcommands, with_own_subcommands
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "warehouse" / "README.md"]
@@ -25,7 +25,7 @@ def test_every_option_is_on_the_page_of_commands() -> None:
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
-    for name, command in subcommands().items():
+    for name, command in with_own_subcommands().items():
         assert command.help, name
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -67,8 +67,11 @@ def test_command_lines_in_the_documents_exist(document: str, line: str) -> None:
     assert words, line
     assert words[0] in {*COMMANDS, "--help", "--version"}, f"{document}: energywh {line}"
     if words[0] in COMMANDS:
+        command = subcommands()[words[0]]
+        if isinstance(command, click.Group) and len(words) > 1 and words[1][0] not in "-[":
+            assert set(words[1].split("/")) <= set(command.commands), f"{document}: energywh {line}"
         options = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
-        assert options <= options_of(subcommands()[words[0]]) | GLOBAL_OPTIONS, f"{document}: energywh {line}"
+        assert options <= options_of(command) | GLOBAL_OPTIONS, f"{document}: energywh {line}"
 
 
 def test_the_settings_named_in_the_readme_exist() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
-from energywh.errors import UsageError
+from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,36 +17,27 @@ if TYPE_CHECKING:
     from energywh.models.versions.records import Listed, Record
 
 
-@click.command()
-@click.argument("version", required=False)
-@click.option("--keep", multiple=True, metavar="VERSION", help="Never prune this version; may be given more than once.")
-@click.option("--release", multiple=True, metavar="VERSION", help="Take --keep back: the next build may prune it.")
+@click.group(invoke_without_command=True)
+@click.pass_context
+def versions(ctx: click.Context) -> None:
+    """List, show and pin the published versions; without a command, list them.
+
+    A build keeps the newest versions (setting build.keep_versions), the newest of each of the last days
+    (build.keep_days), and the pinned ones. Of the others only the record stays. VERSION is a name, a number, latest or
+    latest~1.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_versions)
+
+
+@versions.command("list")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Versions shown; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with tables, digests and watermarks of each.")
 @click.pass_obj
-def versions(
-    session: Session, version: str | None, keep: tuple[str, ...], release: tuple[str, ...], limit: int, as_json: bool
-) -> None:
-    """List the versions that are and were, newest first; with VERSION, print what that one was built from.
+def list_versions(session: Session, limit: int, as_json: bool) -> None:
+    """List the versions that exist and those that were pruned, newest first."""
+    from energywh.models.versions.records import versions_of
 
-    A build keeps the newest (setting build.keep_versions), the newest of each of the last days (build.keep_days), and
-    what --keep names. Of the others only the record stays. VERSION is a name, a number, latest or latest~1.
-    """
-    from energywh.models.versions.records import pin, release_pin, versions_of
-
-    if version is not None and (keep or release):
-        raise UsageError("give VERSION to print it, or --keep or --release, not both")
-    for wanted in keep:
-        click.echo(f"{pin(session.home, wanted)} is kept until it is released")
-    for wanted in release:
-        click.echo(f"{release_pin(session.home, wanted)} may be pruned by the next build")
-    if keep or release:
-        return
-    if version is not None:
-        from energywh.models.versions.records import find_listed
-
-        _print_one(find_listed(session.home, version), as_json)
-        return
     found = versions_of(session.home)
     shown = found[:limit] if limit else found
     if as_json:
@@ -56,7 +47,40 @@ def versions(
     else:
         _print(shown)
         if len(shown) < len(found):
-            click.echo(f"{len(found) - len(shown):,} older ones: --limit 0 shows all")
+            click.echo(f"{len(found) - len(shown):,} older ones: 'energywh versions list --limit 0' shows all")
+
+
+@versions.command()
+@click.argument("version", default="latest")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(session: Session, version: str, as_json: bool) -> None:
+    """Print what VERSION [latest] was built from, and its tables."""
+    from energywh.models.versions.records import find_listed
+
+    _print_one(find_listed(session.home, version), as_json)
+
+
+@versions.command()
+@click.argument("version", nargs=-1, required=True)
+@click.pass_obj
+def pin(session: Session, version: tuple[str, ...]) -> None:
+    """Keep each VERSION until it is unpinned: no build prunes it."""
+    from energywh.models.versions.records import pin as pin_version
+
+    for wanted in version:
+        click.echo(f"{pin_version(session.home, wanted)} is pinned")
+
+
+@versions.command()
+@click.argument("version", nargs=-1, required=True)
+@click.pass_obj
+def unpin(session: Session, version: tuple[str, ...]) -> None:
+    """Let builds prune each VERSION again."""
+    from energywh.models.versions.records import unpin as unpin_version
+
+    for wanted in version:
+        click.echo(f"{unpin_version(session.home, wanted)} is no longer pinned: the next build may prune it")
 
 
 def _print(found: list[Listed]) -> None:
@@ -67,7 +91,7 @@ def _print(found: list[Listed]) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("size", "tables", "rows"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("against the one before", no_wrap=True)
+    table.add_column("changed since the one before", no_wrap=True)
     table.add_column("newest landing (UTC)", no_wrap=True)
     for each in found:
         record = each.record
@@ -90,13 +114,11 @@ def _print(found: list[Listed]) -> None:
 
 
 def _changes(record: Record | None) -> str:
-    """Return how much of a version is other than the version before."""
+    """Return how much of a version differs from the version before."""
     if record is None or record.changed is None:
         return ""
     tables, months = len(record.changed), sum(record.changed.values())
-    if not tables:
-        return "the same rows"
-    return f"{tables} table{'' if tables == 1 else 's'}, {months:,} month{'' if months == 1 else 's'} differ"
+    return f"{count(tables, 'table')}, {count(months, 'month')}" if tables else "the same rows"
 
 
 def _print_one(each: Listed, as_json: bool) -> None:
@@ -110,7 +132,7 @@ def _print_one(each: Listed, as_json: bool) -> None:
     if record is None:
         click.echo("it has no record, and cannot be read")
         return
-    base = f", {record.base_kind} from {record.base_version}" if record.base_version else ", from nothing"
+    base = f", {record.base_kind} from {record.base_version}" if record.base_version else ", built from staging alone"
     click.echo(
         f"built {record.built_at_utc:%Y-%m-%d %H:%M:%S} UTC by energywh {record.energywh_version} "
         f"with DuckDB {record.duckdb_version}{base}"
@@ -122,7 +144,7 @@ def _print_one(each: Listed, as_json: bool) -> None:
     tables = Table(box=None, pad_edge=False, header_style="bold")
     tables.add_column("table", no_wrap=True)
     tables.add_column("rows", justify="right", no_wrap=True)
-    for heading in ("digest", "SQL", "months other than before"):
+    for heading in ("digest", "SQL", "months changed"):
         tables.add_column(heading, no_wrap=True)
     for row in record.tables:
         changed = (record.changed or {}).get(row.name)
@@ -138,8 +160,7 @@ def _print_one(each: Listed, as_json: bool) -> None:
         marks.add_row(mark.dataset, f"{mark.newest_hour_utc:%Y-%m-%dT%H}", landed)
     _show(marks)
     for warned in record.warnings:
-        rows = "1 row" if warned.failures == 1 else f"{warned.failures:,} rows"
-        click.echo(f"warning: {warned.model}: audit {warned.audit} fails ({rows})")
+        click.echo(f"warning: {warned.model}: audit {warned.audit} fails ({count(warned.failures, 'row')})")
 
 
 def _show(table: Table) -> None:

@@ -67,7 +67,7 @@ def names(desk: Desk) -> list[str]:
 
 
 def test_versions_lists_what_is_and_was_newest_first(desk: Desk) -> None:
-    found = json.loads(run(desk, "versions", "--json").output)
+    found = json.loads(run(desk, "versions", "list", "--json").output)
     assert [(each["number"], each["state"]) for each in found] == [
         (4, "published"),
         (3, "kept"),
@@ -96,22 +96,25 @@ def test_versions_lists_what_is_and_was_newest_first(desk: Desk) -> None:
     assert "published" in lines[1]
     assert "the same rows" in lines[1]
     assert len(lines) == 5
-    assert run(desk, "versions", "--limit", "1").output.splitlines()[-1] == "3 older ones: --limit 0 shows all"
+    assert (
+        run(desk, "versions", "list", "--limit", "1").output.splitlines()[-1]
+        == "3 older ones: 'energywh versions list --limit 0' shows all"
+    )
 
 
 def test_versions_prints_what_one_was_built_from(desk: Desk) -> None:
     for wanted in ("latest~1", "3", names(desk)[1]):
-        output = run(desk, "versions", wanted).output
+        output = run(desk, "versions", "show", wanted).output
         assert output.startswith(f"{names(desk)[1]}: kept\n")
         assert "eia.region_data  2024-03-01T23      2025-01-01 00:00" in output
-    assert ": pruned\n" in run(desk, "versions", "1").output, "its record is left"
+    assert ": pruned\n" in run(desk, "versions", "show", "1").output, "its record is left"
 
 
 def test_versions_of_a_folder_without_any_are_none(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert run(desk, "versions").output == f"nothing is built yet in {desk.home.path}\n"
-    assert json.loads(run(desk, "versions", "--json").output) == []
-    assert isinstance(run(desk, "versions", "latest").exception, StorageError)
+    assert json.loads(run(desk, "versions", "list", "--json").output) == []
+    assert isinstance(run(desk, "versions", "show", "latest").exception, StorageError)
 
 
 def test_a_version_that_is_pruned_while_they_are_listed_is_pruned(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,13 +148,13 @@ def test_a_damaged_version_and_a_damaged_record_are_listed_all_the_same(desk: De
 
 def test_a_pinned_version_is_not_pruned_until_it_is_released(desk: Desk) -> None:
     oldest = names(desk)[0]
-    assert run(desk, "versions", "--keep", "2").output == f"{oldest} is kept until it is released\n"
+    assert run(desk, "versions", "pin", "2").output == f"{oldest} is pinned\n"
     for value in (20, 30, 40):
         desk.land_demand(JANUARY, value)
         desk.build()
     assert [version.number for version in list_versions(desk.home)] == [2, 5, 6, 7]
     assert "kept, pinned" in run(desk, "versions").output
-    assert run(desk, "versions", "--release", oldest).exit_code == 0
+    assert run(desk, "versions", "unpin", oldest).exit_code == 0
     desk.land_demand(JANUARY, 50)
     desk.build()
     assert [version.number for version in list_versions(desk.home)] == [6, 7, 8]
@@ -161,13 +164,13 @@ def test_a_pinned_version_is_not_pruned_until_it_is_released(desk: Desk) -> None
 
 def test_a_version_that_is_not_there_is_named_with_the_nearest(desk: Desk) -> None:
     wrong = names(desk)[1][:-1] + "9"
-    for command in (("versions", "--keep"), ("versions",), ("diff",), ("sql", "SELECT 1", "--version")):
+    for command in (("versions", "pin"), ("versions", "show"), ("diff",), ("sql", "SELECT 1", "--version")):
         result = run(desk, *command, wrong)
         assert isinstance(result.exception, UnknownNameError)
         message = str(result.exception)  # names of the same second are equally near
         assert "did you mean " in message
         assert names(desk)[1] in message
-    for pruned in ("1", run(desk, "versions", "--json").output.split('"version": "')[-1][:30]):
+    for pruned in ("1", run(desk, "versions", "list", "--json").output.split('"version": "')[-1][:30]):
         assert "was pruned, and only its record is left" in str(run(desk, "diff", pruned).exception)
     assert "there are energy-" in str(run(desk, "diff", "latest~7").exception)
     assert "there is no file" in str(run(desk, "diff", "then.duckdb").exception)
@@ -278,7 +281,7 @@ def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tm
     asked = type_in(desk, "sql", "--version", to, "--format", "csv", "SELECT count(*) AS n FROM normalized.demand")
     assert asked.stdout == "n\n96\n"
     assert type_in(desk, "diff", to).stdout.startswith(f"then -> {names(desk)[-1]}\nequal: ")
-    assert "as of 2025-01-01 00:00:00 UTC, knowledge landed" in type_in(desk, "versions", to).stdout
+    assert "as of 2025-01-01 00:00:00 UTC, knowledge landed" in type_in(desk, "versions", "show", to).stdout
     assert len(names(desk)) == 3, "nothing was published"
 
 

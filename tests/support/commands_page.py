@@ -19,8 +19,20 @@ def subcommands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def with_own_subcommands() -> dict[str, click.Command]:
+    """Return every command, each group followed by the commands in it: "versions", "versions list", and so on."""
+    found = {}
+    for name, command in subcommands().items():
+        found[name] = command
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
+    return found
+
+
 def options_of(command: click.Command) -> set[str]:
-    """Return the long options of a command."""
+    """Return the long options of a command; of a group, those of its commands."""
+    if isinstance(command, click.Group):
+        return set().union(*map(options_of, command.commands.values()))
     return {
         name
         for parameter in command.params
@@ -33,7 +45,7 @@ def options_of(command: click.Command) -> set[str]:
 def render() -> str:
     """Return the page."""
     parts = [HEAD, _section("energywh", cli)]
-    parts += [_section(f"energywh {name}", command) for name, command in subcommands().items()]
+    parts += [_section(f"energywh {name}", command) for name, command in with_own_subcommands().items()]
     return "\n".join(parts)
 
 

@@ -286,7 +286,7 @@ def pin(home: Home, wanted: str) -> str:
     return version.name
 
 
-def release_pin(home: Home, wanted: str) -> str:
+def unpin(home: Home, wanted: str) -> str:
     """Let a version that was pinned be pruned again, by the next build; return its name.
 
     Raises:

@@ -1,0 +1,8 @@
+"""Small pieces of messages for people."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun, such as "1 month" or "1,204 months"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
