@@ -148,11 +148,12 @@ def _timed(on_step: Callable[[Step], None], title: str, work: Callable[[], list[
 
 
 def _sync(settings: Settings) -> list[str]:
+    from energywh.integrations.openlineage import sync_listeners
     from energywh.sync.runner import sync
     from energywh.sync.selection import parse_selection
 
     selection = parse_selection(DATASETS, since=SINCE, until=UNTIL, regions=REGIONS)
-    result = sync(settings, selection)
+    result = sync(settings, selection, listeners=sync_listeners(settings))
     if not result.ok:
         raise EnergywhError(f"the demo's sync failed: {result.errors[0]}")
     if not result.requests:
@@ -165,11 +166,12 @@ def _sync(settings: Settings) -> list[str]:
 
 
 def _build(settings: Settings) -> list[str]:
-    from energywh.integrations.openlineage import Target
-    from energywh.models.build.runner import BuildOptions, build
+    from energywh.integrations.openlineage import build_listeners
+    from energywh.models.build.options import BuildOptions
+    from energywh.models.build.runner import build
     from energywh.models.catalog.catalog import read_catalog
 
-    report = build(settings.home, options=BuildOptions.of(settings), events=Target.of(settings))
+    report = build(settings.home, options=BuildOptions.of(settings), listeners=build_listeners(settings))
     lines = [f"{'published' if report.published else 'nothing new; published before:'} {report.version}"]
     lines += [f"left out {name}: {why}" for name, why in report.left_out.items()]
     return lines + [

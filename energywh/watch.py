@@ -127,11 +127,13 @@ def _round(
 
 
 def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say) -> str:
+    from energywh.integrations.openlineage import sync_listeners
     from energywh.sync.runner import sync
 
+    listeners = sync_listeners(settings, say)
     stopping.landing = True
     try:
-        result = sync(settings, selection, reporter=_Words(say), stop=stopping.event)
+        result = sync(settings, selection, reporter=_Words(say), stop=stopping.event, listeners=listeners)
     finally:
         stopping.landing = False
     rows, new, changed = (
@@ -146,15 +148,13 @@ def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say
 
 
 def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
-    from energywh.integrations.openlineage import Target
-    from energywh.models.build.runner import BuildOptions, Listener, build
+    from energywh.integrations.openlineage import build_listeners
+    from energywh.models.build.events import messages_to
+    from energywh.models.build.options import BuildOptions
+    from energywh.models.build.runner import build
 
-    class Words(Listener):
-        def say(self, message: str) -> None:
-            say(message)
-
-    options, events = BuildOptions.of(settings), Target.of(settings)
-    report = build(settings.home, options=options, listener=Words(), events=events)
+    listeners = [*build_listeners(settings, say), messages_to(say)]
+    report = build(settings.home, options=BuildOptions.of(settings), listeners=listeners)
     if report.published:
         told = f"published {report.version} in {report.seconds:.1f} s"
     else:

@@ -12,8 +12,9 @@ from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     from energywh.cli import Session
+    from energywh.models.build.events import BuildEvent
     from energywh.models.build.materialize import ModelResult
-    from energywh.models.build.runner import BuildReport, Listener
+    from energywh.models.build.report import BuildReport
 
 
 @click.command()
@@ -61,18 +62,18 @@ def build(
     for given, option in ((to, "--to"), (knowledge, "--knowledge"), (force, "--force")):
         if given:
             raise UsageError(f"{option} belongs to --as-of TIME --to FILE, which writes a file and publishes nothing")
-    from energywh.integrations.openlineage import Target
-    from energywh.models.build.runner import BuildOptions
+    from energywh.integrations.openlineage import build_listeners
+    from energywh.models.build.options import BuildOptions
     from energywh.models.build.runner import build as build_warehouse
 
     settings = session.load({"build.models": folders or None})
+    progress = ProgressLines()
     report = build_warehouse(
         settings.home,
         models,
         full=full,
         options=BuildOptions.of(settings),
-        listener=progress_listener(),
-        events=Target.of(settings),
+        listeners=[*build_listeners(settings, progress.say), progress],
     )
     print_report(report)
     return 1 if report.left_out else 0
@@ -91,7 +92,7 @@ def _build_as_of(
     """Build as of a time into a file."""
     from energywh.core.time import parse_moment
     from energywh.models.build.as_of import build_as_of
-    from energywh.models.build.runner import BuildOptions
+    from energywh.models.build.options import BuildOptions
 
     moment = parse_moment(as_of, "--as-of")
     if to is None:
@@ -106,7 +107,7 @@ def _build_as_of(
         knowledge=knowledge,
         force=force,
         options=BuildOptions.of(session.load({"build.models": folders or None})),
-        listener=progress_listener(),
+        listeners=[ProgressLines()],
     )
     _print_warnings(report)
     number = len(report.models)
@@ -173,34 +174,31 @@ def model_line(result: ModelResult) -> str:
     return f"{result.name:<32} {result.rows:>13,} {'row ' if result.rows == 1 else 'rows'}  {done}"
 
 
-def progress_listener() -> Listener:
-    """Return a listener that prints a line a model, and on a terminal also what is under way."""
-    from energywh.models.build.runner import Listener
+class ProgressLines:
+    """A listener that prints a line a model; on a terminal, a last line says which model is being built."""
 
-    class Lines(Listener):
-        """Plain lines, for a log."""
+    def __init__(self) -> None:
+        self._erase_line = "\r\x1b[K" if sys.stderr.isatty() else ""
 
-        def say(self, message: str) -> None:
-            click.echo(message, err=True)
+    def __call__(self, event: BuildEvent) -> None:
+        from energywh.models.build import events
 
-        def built(self, result: ModelResult) -> None:
-            click.echo(model_line(result))
+        match event:
+            case events.BuildMessage(text):
+                self.say(text)
+            case events.ModelLeftOut(name, reason):
+                self.say(f"left out {name}: {reason}")
+            case events.ModelStarted(name, position, total) if self._erase_line:
+                click.echo(f"{self._erase_line}[{position}/{total}] building {name} …", err=True, nl=False)
+            case events.ModelEnded(result):
+                self._erase()
+                click.echo(model_line(result))
 
-    if not sys.stderr.isatty():
-        return Lines()
+    def say(self, text: str) -> None:
+        """Print a message on standard error."""
+        self._erase()
+        click.echo(text, err=True)
 
-    class Live(Lines):
-        """Lines, with one below them that says what is being built; it is wiped when done."""
-
-        def started(self, model: str, position: int, total: int) -> None:
-            click.echo(f"\r\x1b[K[{position}/{total}] building {model} …", err=True, nl=False)
-
-        def say(self, message: str) -> None:
-            click.echo("\r\x1b[K", err=True, nl=False)
-            super().say(message)
-
-        def built(self, result: ModelResult) -> None:
-            click.echo("\r\x1b[K", err=True, nl=False)
-            super().built(result)
-
-    return Live()
+    def _erase(self) -> None:
+        if self._erase_line:
+            click.echo(self._erase_line, err=True, nl=False)

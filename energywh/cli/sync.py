@@ -64,6 +64,7 @@ def sync(
     Interrupt it when you like: what is done is kept, and the next sync goes on from there.
     """
     from energywh.core.time import hour_number, utc_now
+    from energywh.integrations.openlineage import sync_listeners
     from energywh.sync.planner import dry_run as plan_only
     from energywh.sync.progress import reporter
     from energywh.sync.runner import sync as run_sync
@@ -85,8 +86,10 @@ def sync(
             click.echo(note)
         print_plan(*plan_only(settings, selection, click.echo))
         return 0
+    progress = reporter()
+    listeners = sync_listeners(settings, progress.say)
     with stop_on_signal() as stop:
-        result = run_sync(settings, selection, reporter=reporter(), stop=stop)
+        result = run_sync(settings, selection, reporter=progress, stop=stop, listeners=listeners)
     print_result(result)
     return 130 if result.interrupted else 0 if result.ok else 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,9 +21,9 @@ from energywh.config.settings import Settings
 from energywh.core.database import one_row
 from energywh.core.time import hour_number, parse_duration_hours, utc_now
 from energywh.errors import EnergywhError, LockedError
-from energywh.integrations.openlineage import tell_sync
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
+from energywh.sync.events import SyncEnded, SyncFailed, SyncListener, SyncStarted
 from energywh.sync.fetcher import Fetched
 from energywh.sync.landing import land
 from energywh.sync.ledger import Owner, living_owners
@@ -77,11 +78,13 @@ def sync(
     *,
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
+    listeners: Iterable[SyncListener] = (),
 ) -> SyncResult:
     """Fetch and land what is due. A source that fails stops no other; why it did is in the result.
 
     Args:
         stop: when set, the landing in hand is finished, the rest given back, and the run ends.
+        listeners: take the events of the sync, in this order.
 
     Raises:
         SettingsError: a source lacks a setting, such as its key, or a setting is wrong.
@@ -96,17 +99,28 @@ def sync(
         reporter.say(note)
     if (nothing := asks_for_nothing(selection, settings)) is not None:
         return SyncResult([], why_nothing=nothing.why_nothing)
+    listeners = list(listeners)
+    for listener in listeners:
+        listener(SyncStarted(settings, selection))
+    try:
+        result = _sync(settings, selection, reporter, stop)
+    except BaseException as error:
+        for listener in listeners:
+            listener(SyncFailed(error))
+        raise
+    for listener in listeners:
+        listener(SyncEnded(result))
+    return result
+
+
+def _sync(settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event) -> SyncResult:
     home = settings.home
-
-    def work() -> SyncResult:
-        home.create()
-        sweep(home.staging)
-        with Owner(home.locks) as owner:
-            if not wait_for_replay(settings, reporter, stop):
-                return SyncResult([], interrupted=True)
-            return _Run(settings, selection, reporter, stop, owner).run()
-
-    return tell_sync(settings, selection, reporter.say, work)
+    home.create()
+    sweep(home.staging)
+    with Owner(home.locks) as owner:
+        if not wait_for_replay(settings, reporter, stop):
+            return SyncResult([], interrupted=True)
+        return _Run(settings, selection, reporter, stop, owner).run()
 
 
 def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:

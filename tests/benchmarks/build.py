@@ -14,7 +14,9 @@ import duckdb
 
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, parse_hour
-from energywh.models.build.runner import BuildOptions, BuildReport, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from energywh.regions import regions
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid

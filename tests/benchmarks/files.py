@@ -17,7 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from energywh.core.time import hour_number, hour_time, utc_now
-from energywh.models.build.runner import BuildOptions, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.runner import build
 from energywh.simulate.eia_files import EiaFilesPage
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import parse_period

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from energywh.cli import cli
 from energywh.core.paths import Home, sql_dir
 from energywh.errors import StorageError, UnknownNameError
-from energywh.models.build.runner import BuildOptions, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.runner import build
 from energywh.sync.schema import open_staging
 from tests.datasets.published import publish_demo
 from tests.models.folder import Desk

@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from energywh.core.paths import Home
-from energywh.models.build.runner import BuildOptions, BuildReport, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from energywh.models.versions.publish import current_version
 from energywh.sync.schema import open_staging
 

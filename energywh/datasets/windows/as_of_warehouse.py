@@ -22,7 +22,8 @@ from energywh.datasets.windows.source import bind, models_read
 from energywh.errors import UsageError
 from energywh.models.build import as_of_cache as asof_cache
 from energywh.models.build.as_of import Knowledge, build_as_of
-from energywh.models.build.runner import BuildOptions, Listener
+from energywh.models.build.events import messages_to
+from energywh.models.build.options import BuildOptions
 from energywh.models.versions.publish import list_versions
 from energywh.models.versions.records import read_record
 from energywh.sources import load_settings
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
     import duckdb
 
 OnProgress = Callable[[str], None]
-
-
-class _Heard(Listener):
-    """Hands on what a build says, and says nothing of each model."""
-
-    def __init__(self, say: OnProgress) -> None:
-        self._say = say
-
-    def say(self, message: str) -> None:
-        self._say(message)
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class Known:
                 self.models,
                 knowledge=self.knowledge,
                 options=self.options,
-                listener=_Heard(self.say),
+                listeners=[messages_to(self.say)],
             )
             size = file.stat().st_size / 1e6
             self.say(f"built what was known at {moment} UTC in {report.seconds:.1f} s, {size:,.0f} MB in {file.parent}")

@@ -1,8 +1,8 @@
-"""OpenLineage events of sync and build (https://openlineage.io), to a file or an HTTP endpoint, where set.
+"""Send OpenLineage events (https://openlineage.io) of syncs and builds to a file or an HTTP endpoint.
 
-Only this module is imported when nothing is set. The events are those of the standard's own client, an extra:
-`pip install 'energywh[openlineage]'`. Telling others must never hurt the work that is told of: events are written and
-sent by a thread of their own, and what cannot be delivered costs one warning.
+The events are built with the standard's own client, an extra: `pip install 'energywh[openlineage]'`. Nothing of it is
+imported unless the settings name a file or an endpoint. A failure to deliver events never fails a sync or build: a
+separate thread delivers them, and what it cannot deliver costs one warning.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from energywh.errors import SettingsError
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings
-    from energywh.core.paths import Home
-    from energywh.models.build.runner import BuildReport, Listener
-    from energywh.sync.runner import SyncResult
-    from energywh.sync.selection import Selection
+    from energywh.models.build.events import BuildListener
+    from energywh.sync.events import SyncListener
 
 API_KEY_VARIABLE = "OPENLINEAGE_API_KEY"
 SHORTEST_SECRET = 4
@@ -29,13 +27,13 @@ SHORTEST_SECRET = 4
 
 @dataclass(frozen=True)
 class Target:
-    """Where events go.
+    """Where OpenLineage events go.
 
     Attributes:
-        file: events are appended to it, one JSON a line; None for no file.
-        url: endpoint that they are sent to; empty for none.
-        namespace: of the jobs.
-        secrets: what no event may hold.
+        file: file to append them to, one JSON object a line; None for no file.
+        url: endpoint to send them to; empty for none.
+        namespace: namespace of the jobs.
+        secrets: texts to redact from every event.
     """
 
     file: Path | None
@@ -46,10 +44,10 @@ class Target:
 
     @classmethod
     def of(cls, settings: Settings) -> Target | None:
-        """Return where the settings send events, or None where they ask for none.
+        """Return the target that the settings name; None if they name none.
 
         Raises:
-            SettingsError: the endpoint is not an address.
+            SettingsError: the endpoint is not an http(s) address.
         """
         file, url = settings.get("openlineage.file"), settings.get("openlineage.url")
         if not file and not url:
@@ -57,7 +55,7 @@ class Target:
         try:
             parts = urlsplit(url)
             _ = parts.port  # raises, as hostname and port are read late
-        except ValueError:  # not shown: what is no address cannot be told from a password
+        except ValueError:  # the message omits the value: it may be a password
             raise SettingsError(
                 "setting 'openlineage.url' is not an address: its host or port cannot be read; give one such as "
                 "https://host:5000/api/v1/lineage"
@@ -79,9 +77,9 @@ class Target:
 
 
 def _secrets_of(address: SplitResult) -> list[str]:
-    """Return what may be secret in an address, as it stands there and as it is meant.
+    """Return the credentials and query values of an address, both percent-encoded and decoded.
 
-    Parts of a few characters are left out: text without them could not be read, and they are no secret.
+    Parts shorter than `SHORTEST_SECRET` are ignored: redacting them would make texts unreadable.
     """
     user, at, _ = address.netloc.rpartition("@")
     values = [each.partition("=")[2] for each in address.query.split("&")]
@@ -90,37 +88,40 @@ def _secrets_of(address: SplitResult) -> list[str]:
     return [part for part in parts if len(part) >= SHORTEST_SECRET] + ([user + at] if at else [])
 
 
-def tell_sync(
-    settings: Settings, selection: Selection, say: Callable[[str], None], work: Callable[[], SyncResult]
-) -> SyncResult:
-    """Do ``work``, a sync of ``selection``, and tell of it where the settings ask for that.
+def build_listeners(settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[BuildListener]:
+    """Return the listener of a build that sends its events where the settings say, if anywhere.
+
+    Args:
+        say: takes a warning for the user, where events are lost.
 
     Raises:
-        SettingsError: the client is not installed, or a setting is wrong; nothing was done.
+        SettingsError: the client is not installed, or a setting is wrong.
     """
     target = Target.of(settings)
     if target is None:
-        return work()
+        return []
     _check_installed()
-    from energywh.integrations.openlineage.syncing import told
+    from energywh.integrations.openlineage.build_listener import OpenLineageBuild
 
-    return told(target, settings, selection, say, work)
+    return [OpenLineageBuild(target, say)]
 
 
-def tell_build(
-    target: Target | None, home: Home, listener: Listener, work: Callable[[Listener], BuildReport]
-) -> BuildReport:
-    """Do ``work``, a build into ``home`` that a listener hears of, and tell of it where there is a target.
+def sync_listeners(settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[SyncListener]:
+    """Return the listener of a sync that sends its events where the settings say, if anywhere.
+
+    Args:
+        say: takes a warning for the user, where events are lost.
 
     Raises:
-        SettingsError: the client is not installed; nothing was done.
+        SettingsError: the client is not installed, or a setting is wrong.
     """
+    target = Target.of(settings)
     if target is None:
-        return work(listener)
+        return []
     _check_installed()
-    from energywh.integrations.openlineage.building import told
+    from energywh.integrations.openlineage.sync_listener import OpenLineageSync
 
-    return told(target, home, listener, work)
+    return [OpenLineageSync(target, say)]
 
 
 def _check_installed() -> None:

@@ -30,11 +30,11 @@ from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.time import utc_now
 from energywh.errors import CorruptError, StorageError, UsageError
+from energywh.models.build.events import BuildListener, Emitter
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import (
-    BuildOptions,
-    BuildReport,
     Filled,
-    Listener,
     Task,
     fill_and_record,
     memory_error,
@@ -65,7 +65,7 @@ def build_as_of(
     force: bool = False,
     sql: Path | None = None,
     options: BuildOptions | None = None,
-    listener: Listener | None = None,
+    listeners: Iterable[BuildListener] = (),
 ) -> BuildReport:
     """Build the warehouse as it could have been built at ``moment``, and write it to the file ``to``.
 
@@ -78,6 +78,7 @@ def build_as_of(
             the source had published by then.
         force: replace a warehouse file that is there.
         sql: folder of seeds and models; the one that came with the package by default.
+        listeners: take the events of the models that are built.
 
     Raises:
         UsageError: ``moment`` is to come, or before anything was known; ``to`` is there, or is no place for a file.
@@ -87,7 +88,7 @@ def build_as_of(
         StorageError: nothing was synced yet, the disk is full, or a file cannot be used.
         LockedError: a sync held staging for too long.
     """
-    options, listener = options or BuildOptions(), listener or Listener()
+    options, emit = options or BuildOptions(), Emitter(listeners)
     began = time.monotonic()
     if moment > utc_now():
         raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
@@ -99,8 +100,8 @@ def build_as_of(
     _sweep(to)
     building = _building(to)
     try:
-        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
-        task = Task(project, wanted, True, options, listener)
+        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
+        task = Task(project, wanted, True, options, emit)
         work = _Work(home, moment, knowledge, task)
         filled = until_done(lambda: work.run(building, to.stem))
         sync_to_disk(building)
@@ -134,7 +135,7 @@ class _Work:
         connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
         try:
             with interruptible(connection):
-                on_wait = self._task.listener.say
+                on_wait = self._task.emit.say
                 attach_read_only(
                     connection, self._home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait
                 )

@@ -8,20 +8,32 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from energywh.core.database import DEFAULT_WAIT_SECONDS, SAY_AFTER_SECONDS, connect, trouble
+from energywh.core.database import SAY_AFTER_SECONDS, connect, trouble
 from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home, sql_dir
 from energywh.core.time import utc_now
 from energywh.errors import AuditError, CorruptError, LockedError, ModelError, StorageError
-from energywh.integrations.openlineage import tell_build
 from energywh.models.build import as_of_cache as asof_cache
 from energywh.models.build.audits import proven_before, run_audit
+from energywh.models.build.events import (
+    BuildEnded,
+    BuildFailed,
+    BuildListener,
+    BuildStarted,
+    Emitter,
+    ModelEnded,
+    ModelLeftOut,
+    ModelsLinked,
+    ModelStarted,
+)
 from energywh.models.build.materialize import Materializer, ModelResult, explain
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
 from energywh.models.build.staging import Staging, Watermark, attach_read_only, let_go
 from energywh.models.build.state import AuditResult, LeftOut, Meta, compatible
 from energywh.models.project.front_matter import Audit, Model
@@ -34,104 +46,6 @@ from energywh.sync.schema import bring_up_to_date
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.config.settings import Settings
-    from energywh.integrations.openlineage import Target
-
-DEFAULT_KEEP_VERSIONS = 3
-
-
-class Listener:
-    """Hears how a build goes on; this one does not care."""
-
-    def say(self, message: str) -> None:
-        """Take a sentence for the user, such as what the build waits for."""
-
-    def started(self, model: str, position: int, total: int) -> None:
-        """Hear that ``model``, number ``position`` of ``total``, is being built."""
-
-    def built(self, result: ModelResult) -> None:
-        """Hear what was done to a model."""
-
-    def linked(self, graph: Graph) -> None:
-        """Hear which models there are, before the first is built."""
-
-    def left_out(self, name: str, why: str) -> None:
-        """Hear that a model or seed of the user's own is left out."""
-        self.say(f"left out {name}: {why}")
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
-
-    Attributes:
-        models: folders of the user's own models and seeds, beside those that ship with energywh.
-        corrections: apply the dated corrections of clocks and signs.
-    """
-
-    keep_versions: int = DEFAULT_KEEP_VERSIONS
-    keep_days: int = 0
-    threads: int = 0
-    memory_limit: str = ""
-    wait_seconds: float = DEFAULT_WAIT_SECONDS
-    models: tuple[Path, ...] = ()
-    corrections: bool = False
-
-    @classmethod
-    def of(cls, settings: Settings) -> BuildOptions:
-        """Return the options that the settings ask for."""
-        return cls(
-            keep_versions=settings.get("build.keep_versions"),
-            keep_days=settings.get("build.keep_days"),
-            threads=settings.get("build.threads"),
-            memory_limit=settings.get("build.memory_limit"),
-            wait_seconds=settings.get("lock.wait_seconds"),
-            models=settings.get("build.models"),
-            corrections=settings.get("build.corrections"),
-        )
-
-    @property
-    def config(self) -> dict[str, str | bool | int | float | list[str]]:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "preserve_insertion_order": False,  # models are sorted by what they say, and need less memory so
-            "checkpoint_threshold": "1TB",  # one checkpoint, at the end
-        }
-        if self.threads:
-            config["threads"] = self.threads
-        if self.memory_limit:
-            config["memory_limit"] = self.memory_limit
-        return config
-
-    def recorded(self, *, full: bool, names: Iterable[str]) -> dict[str, Any]:
-        """Return what a version records of how it was built."""
-        held = {name: value for name, value in asdict(self).items() if name not in ("wait_seconds", "models")}
-        return {**held, "own_models": [str(folder) for folder in self.models], "full": full, "models": list(names)}
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did.
-
-    Attributes:
-        version: name of the version that is now published.
-        path: its file.
-        published: False where there was nothing new.
-        base: how the new version came about: `fresh`, `cloned` or `copied`.
-        models: what was done to each model that was asked for, in build order.
-        warnings: audits of severity `warn` that found rows.
-        left_out: models and seeds of the user's own that failed, or read one that did, and why, by name. Nothing of
-            them is in the version, not even what the one before held.
-    """
-
-    version: str
-    path: Path
-    published: bool
-    seconds: float
-    base: str = ""
-    models: list[ModelResult] = field(default_factory=list)
-    warnings: list[AuditResult] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-
 
 def build(
     home: Home,
@@ -140,8 +54,7 @@ def build(
     full: bool = False,
     sql: Path | None = None,
     options: BuildOptions | None = None,
-    listener: Listener | None = None,
-    events: Target | None = None,
+    listeners: Iterable[BuildListener] = (),
 ) -> BuildReport:
     """Bring the warehouse up to date with staging and with the `sql/` folder, and publish it.
 
@@ -153,7 +66,7 @@ def build(
         names: models to build, with all they read; empty for all models.
         full: compute everything anew.
         sql: folder of seeds and models; the one that came with the package by default.
-        events: where OpenLineage events of the build go, if anywhere.
+        listeners: take the events of the build, in this order.
 
     Raises:
         UnknownNameError: a name in ``names`` is not a model.
@@ -164,16 +77,19 @@ def build(
             stands at `energy.duckdb`, or DuckDB fails.
         LockedError: another build or a sync held a file for too long.
     """
-    options = options or BuildOptions()
-
-    def work(listener: Listener) -> BuildReport:
-        return _build(home, names, full, sql or sql_dir(), options, listener)
-
-    return tell_build(events, home, listener or Listener(), work)
+    emit = Emitter(listeners)
+    emit(BuildStarted(home))
+    try:
+        report = _build(home, names, full, sql or sql_dir(), options or BuildOptions(), emit)
+    except BaseException as error:
+        emit(BuildFailed(error))
+        raise
+    emit(BuildEnded(report))
+    return report
 
 
 def _build(
-    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, listener: Listener
+    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, emit: Emitter
 ) -> BuildReport:
     began = time.monotonic()
     project = load_project(sql, {"corrections": options.corrections}, options.models)
@@ -184,18 +100,18 @@ def _build(
         )
     publish.check_link(home)
     home.create()
-    with _storage_errors(home), _build_lock(home, options, listener):
+    with _storage_errors(home), _build_lock(home, options, emit):
         home.versions.mkdir(exist_ok=True)
-        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=listener.say)
+        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
         publish.sweep(home)
         publish.finish_publishing(home)
         current = publish.current_version(home)
         if current is not None and not full:
-            left_out = _nothing_new(home, current, project, wanted, options, listener)
+            left_out = _nothing_new(home, current, project, wanted, options, emit)
             if left_out is not None:
                 seconds = time.monotonic() - began
                 return BuildReport(current.stem, current, published=False, seconds=seconds, left_out=left_out)
-        task = Task(project, wanted, full, options, listener)
+        task = Task(project, wanted, full, options, emit)
         build = _Build(home, task, began)
         return until_done(build.run)
 
@@ -211,21 +127,19 @@ class Task:
         ModelError: a model is wrong, or what was asked for is the user's own and cannot be used.
     """
 
-    def __init__(
-        self, project: Project, wanted: list[str], full: bool, options: BuildOptions, listener: Listener
-    ) -> None:
+    def __init__(self, project: Project, wanted: list[str], full: bool, options: BuildOptions, emit: Emitter) -> None:
         self.graph = link(project)
         self.graph.project.pick(wanted)  # of the user's own, some may be left out now
         self.wanted = wanted
         self.full = full
         self.options = options
-        self.listener = listener
-        listener.linked(self.graph)
+        self.emit = emit
+        emit(ModelsLinked(self.graph))
         self.project = project
         self.left_out = {} if wanted else dict(self.graph.left_out)
         self.by_chance: set[str] = set()
         for name, why in self.left_out.items():
-            listener.left_out(name, why)
+            emit(ModelLeftOut(name, why))
 
 
 @dataclass(frozen=True)
@@ -260,7 +174,7 @@ class _Build:
         self._home = home
         self._task = task
         self._options = task.options
-        self._listener = task.listener
+        self._emit = task.emit
         self._began = began
         self._building = home.versions / f"{publish.BUILDING}{os.getpid()}.duckdb"
         self._base: publish.Version | None = None
@@ -307,7 +221,7 @@ class _Build:
                     return connection
                 connection.close()
             except CorruptError:
-                self._listener.say(f"{self._base.path.name} is damaged; building everything anew")
+                self._emit.say(f"{self._base.path.name} is damaged; building everything anew")
             publish.sweep(self._home)
             self._base, self._base_kind = None, "fresh"
         connection = self._connect()
@@ -324,7 +238,7 @@ class _Build:
             self._home.staging,
             "staging",
             wait_seconds=self._options.wait_seconds,
-            on_wait=self._listener.say,
+            on_wait=self._emit.say,
         )
         return Staging(connection, self._home.staging)
 
@@ -411,20 +325,20 @@ def _fill(
         what was done to each model, the audits that warn, and whether the version is any other than the one it is
         based on.
     """
-    graph, wanted, listener, left_out = task.graph, task.wanted, task.listener, task.left_out
-    _warn_if_empty(staging, listener)
+    graph, wanted, emit, left_out = task.graph, task.wanted, task.emit, task.left_out
+    _warn_if_empty(staging, emit)
     meta = Meta(connection)
     known = meta.models()
     works = Materializer(connection, graph, staging, full=task.full)
     results: dict[str, ModelResult] = {}
     changed = False
-    guard = _Guard(graph, works, left_out, task.by_chance, results, listener.left_out)
+    guard = _Guard(graph, works, left_out, task.by_chance, results, lambda name, why: emit(ModelLeftOut(name, why)))
     for gone in sorted({*known, *meta.seeds()} - {*graph.models, *graph.seeds} | left_out.keys()):
         if gone in left_out:
             changed |= works.drop(gone)
         elif not wanted:
             changed |= works.drop(gone)
-            listener.say(f"dropped {gone}: its file is gone, or its folder is not given any more")
+            emit.say(f"dropped {gone}: its file is gone, or its folder is not given any more")
     for seed in graph.seeds.values():
         if seed.name not in left_out:
             with guard.may_fail(seed.name):
@@ -435,7 +349,7 @@ def _fill(
     auditor = _Auditor(connection, graph, guard, {name: model.file_hash for name, model in known.items()})
     for position, name in enumerate(names, start=1):
         if name not in left_out:
-            listener.started(name, position, len(names))
+            emit(ModelStarted(name, position, len(names)))
             with guard.may_fail(name):
                 results[name] = works.build(graph.models[name])
         if not readers or name == readers[-1]:
@@ -443,11 +357,11 @@ def _fill(
             let_go(connection)
         auditor.run_due(results)
         if name in results:
-            listener.built(results[name])
+            emit(ModelEnded(results[name]))
     let_go(connection)
     models = graph.models
     if empty := [name for name, result in results.items() if not result.rows and not models[name].may_be_empty]:
-        listener.say(f"warning: no rows in {', '.join(empty)}")
+        emit.say(f"warning: no rows in {', '.join(empty)}")
     auditor.run_due(results, at_end=True)
 
     before = meta.left_out()
@@ -591,10 +505,10 @@ class _Auditor:
             self.warnings.append(outcome)
 
 
-def _warn_if_empty(staging: Staging, listener: Listener) -> None:
+def _warn_if_empty(staging: Staging, emit: Emitter) -> None:
     """Say that there is nothing to build from: a warehouse of empty tables must not look like a good one."""
     if why := staging.why_empty():
-        listener.say(f"warning: {why}")
+        emit.say(f"warning: {why}")
 
 
 def _tried(project: Project, options: BuildOptions, meta: Meta, watermarks: list[Watermark]) -> str:
@@ -607,7 +521,7 @@ def _tried(project: Project, options: BuildOptions, meta: Meta, watermarks: list
 
 
 def _nothing_new(
-    home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, listener: Listener
+    home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, emit: Emitter
 ) -> dict[str, str] | None:
     """Say whether the published version holds all that a build would give; cheap, and without parsing SQL.
 
@@ -619,7 +533,7 @@ def _nothing_new(
     with duckdb.connect() as connection, interruptible(connection):
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=listener.say)
+            attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=emit.say)
         except CorruptError:
             return None
         if not compatible(connection, "published."):
@@ -633,7 +547,7 @@ def _nothing_new(
             return None
         if {name: seed.file_hash for name, seed in project.seeds.items() if name not in left_out} != meta.seeds():
             return None
-        attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=listener.say)
+        attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=emit.say)
         staging = Staging(connection, home.staging)
         if left_out:
             tried = _tried(project, options, meta, staging.watermarks())
@@ -655,16 +569,16 @@ def _nothing_new(
             if meta.changed_inputs(name, upstream):
                 return None
             waiting += upstream
-        _warn_if_empty(staging, listener)
+        _warn_if_empty(staging, emit)
     if left_out:
-        listener.say("of your own models, those that failed are not tried again, as nothing changed: --full does")
+        emit.say("of your own models, those that failed are not tried again, as nothing changed: --full does")
     for name, each in left_out.items():
-        listener.left_out(name, each.reason)
+        emit(ModelLeftOut(name, each.reason))
     return {name: each.reason for name, each in left_out.items()}
 
 
 @contextmanager
-def _build_lock(home: Home, options: BuildOptions, listener: Listener) -> Iterator[None]:
+def _build_lock(home: Home, options: BuildOptions, emit: Emitter) -> Iterator[None]:
     """Hold the lock of the one build at a time; wait for another with a message."""
     from filelock import FileLock, Timeout
 
@@ -673,7 +587,7 @@ def _build_lock(home: Home, options: BuildOptions, listener: Listener) -> Iterat
     try:
         lock.acquire(timeout=min(SAY_AFTER_SECONDS, options.wait_seconds), poll_interval=0.05)
     except Timeout:
-        listener.say(f"waiting for another build to end ({_process(holder)})")
+        emit.say(f"waiting for another build to end ({_process(holder)})")
         try:
             lock.acquire(timeout=max(options.wait_seconds - SAY_AFTER_SECONDS, 0), poll_interval=0.2)
         except Timeout:

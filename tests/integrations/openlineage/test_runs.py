@@ -7,17 +7,21 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from energywh.errors import AuditError, ModelError, SettingsError
-from energywh.integrations.openlineage import Target
-from energywh.models.build.materialize import ModelResult
-from energywh.models.build.runner import BuildOptions, BuildReport, Listener, build
+from energywh.integrations.openlineage import Target, sync_listeners
+from energywh.integrations.openlineage.build_listener import OpenLineageBuild
+from energywh.models.build.events import BuildEvent, BuildListener, ModelEnded
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from energywh.sources import load_settings
-from energywh.sync.runner import sync
+from energywh.sync.runner import SyncResult, sync
 from energywh.sync.selection import parse_selection
 from tests.integrations.openlineage.collector import collector
 from tests.integrations.openlineage.events_schema import Event, ends, event, validate
@@ -33,20 +37,24 @@ OURS = {
 }
 
 
-class Ear(Listener):
-    """Hears what is said of events."""
+@dataclass
+class SentBuild:
+    """A build whose events go to ``target``; `warnings` are what the user reads of them."""
 
-    def __init__(self) -> None:
-        self.said: list[str] = []
+    target: Target
+    warnings: list[str] = field(default_factory=list)
 
-    def say(self, message: str) -> None:
-        if "OpenLineage" in message:
-            self.said.append(message)
+    def run(self, desk: Models, *listeners: BuildListener, **options: object) -> BuildReport:
+        words = BuildOptions(wait_seconds=30, **options)  # type: ignore[arg-type]
+        events = OpenLineageBuild(self.target, self.warnings.append)
+        return build(desk.home, sql=desk.sql, options=words, listeners=[events, *listeners])
 
 
-def build_telling(desk: Models, target: Target, listener: Listener | None = None, **options: object) -> BuildReport:
-    words = BuildOptions(wait_seconds=30, **options)  # type: ignore[arg-type]
-    return build(desk.home, sql=desk.sql, options=words, listener=listener, events=target)
+def sync_sending(desk: Desk, stop: threading.Event | None = None) -> SyncResult:
+    """Sync two days of one authority, and send the events where the desk's settings say."""
+    settings = desk.settings()
+    selection = parse_selection(["eia.region_data"], since="2024-01-01", until="2024-01-02", regions=["CISO"])
+    return sync(settings, selection, stop=stop, listeners=sync_listeners(settings))
 
 
 def events_in(file: Path) -> list[Event]:
@@ -69,7 +77,7 @@ def target(tmp_path: Path) -> Target:
 def test_a_model_that_fails_fails_its_run_and_the_build_and_aborts_what_was_built(desk: Models, target: Target) -> None:
     desk.write("n/b.sql", model("select a from n.a where error('sesame opens it') is null"))
     with pytest.raises(ModelError):
-        build_telling(desk, target)
+        SentBuild(target).run(desk)
     events = events_in(target.file)  # type: ignore[arg-type]
     assert ends(events) == {"build": "FAIL", "build.n.a": "ABORT", "build.n.b": "FAIL"}
     for job in ("build", "build.n.b"):
@@ -82,7 +90,7 @@ def test_a_model_that_fails_fails_its_run_and_the_build_and_aborts_what_was_buil
 def test_an_audit_that_fails_fails_the_run_of_the_audits(desk: Models, target: Target) -> None:
     desk.write("n/b.sql", model("select a from n.a", audits="[[audits]]\nsql = 'from n.b'"))
     with pytest.raises(AuditError):
-        build_telling(desk, target)
+        SentBuild(target).run(desk)
     events = events_in(target.file)  # type: ignore[arg-type]
     assert ends(events) == {"build": "FAIL", "build.audit": "FAIL", "build.n.a": "ABORT"}
 
@@ -92,7 +100,7 @@ def test_a_model_of_the_users_own_that_fails_fails_alone(desk: Models, target: T
         path = tmp_path / "mine" / "own" / f"{name}.sql"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    build_telling(desk, target, models=(tmp_path / "mine",))
+    SentBuild(target).run(desk, models=(tmp_path / "mine",))
     events = events_in(target.file)  # type: ignore[arg-type]
     assert ends(events) == {
         **dict.fromkeys(("build", "build.audit", "build.n.a", "build.n.b", "build.n.c"), "COMPLETE"),
@@ -101,20 +109,19 @@ def test_a_model_of_the_users_own_that_fails_fails_alone(desk: Models, target: T
 
 
 def test_an_interrupted_build_aborts(desk: Models, target: Target) -> None:
-    class Impatient(Listener):
-        def built(self, result: ModelResult) -> None:
-            if result.name == "n.b":
-                raise KeyboardInterrupt
+    def interrupt(event: BuildEvent) -> None:
+        if isinstance(event, ModelEnded) and event.result.name == "n.b":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_telling(desk, target, Impatient())
+        SentBuild(target).run(desk, interrupt)
     assert set(ends(events_in(target.file)).values()) == {"ABORT"}  # type: ignore[arg-type]
 
 
 def test_a_build_without_news_is_one_run(desk: Models, target: Target, tmp_path: Path) -> None:
-    build_telling(desk, target)
+    SentBuild(target).run(desk)
     again = Target(tmp_path / "again.jsonl", "")
-    assert not build_telling(desk, again).published
+    assert not SentBuild(again).run(desk).published
     assert ends(events_in(tmp_path / "again.jsonl")) == {"build": "COMPLETE"}
 
 
@@ -124,7 +131,7 @@ def test_only_the_months_that_changed_count_as_written(tmp_path: Path, target: T
         desk.land_demand(date(2024, month, 1), 10)
     desk.build()
     desk.land_demand(date(2024, 3, 1), 50)
-    build_telling(desk, target)
+    SentBuild(target).run(desk)
     (output,) = event(events_in(target.file), "build.normalized.demand")["outputs"]  # type: ignore[arg-type]
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 48
 
@@ -133,11 +140,10 @@ def test_an_interrupted_sync_aborts_and_a_failed_one_fails(tmp_path: Path) -> No
     body = json.dumps({"error": f"no such key {KEY}"}).encode()
     with scripted(lambda number, path: Answer(body, 403)) as server:
         desk = Desk(tmp_path, server.url).having(OPENLINEAGE_FILE=str(tmp_path / "failed.jsonl"))
-        assert not desk.sync("eia.region_data", since="2024-01-01", until="2024-01-02", regions=["CISO"]).ok
+        assert not sync_sending(desk).ok
         stopped = threading.Event()
         stopped.set()
-        selection = parse_selection(["eia.region_data"], since="2024-01-01", until="2024-01-02")
-        sync(desk.having(OPENLINEAGE_FILE=str(tmp_path / "stopped.jsonl")).settings(), selection, stop=stopped)
+        sync_sending(desk.having(OPENLINEAGE_FILE=str(tmp_path / "stopped.jsonl")), stopped)
     failed = events_in(tmp_path / "failed.jsonl")
     assert ends(failed) == {"sync": "FAIL"}
     assert event(failed, "sync")["run"]["facets"]["errorMessage"]["message"]
@@ -147,21 +153,21 @@ def test_an_interrupted_sync_aborts_and_a_failed_one_fails(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("status", [401, 500])
 def test_an_endpoint_that_refuses_costs_one_warning(desk: Models, status: int) -> None:
-    ear = Ear()
     with collector(status=status) as refusing:
         secret = f"{refusing.url}/lineage?key=sesame"
-        assert build_telling(desk, Target(None, secret), ear).published
-    assert ear.said == [f"warning: OpenLineage events are lost: {refusing.url}/lineage?REDACTED: HTTP {status}"]
+        sent = SentBuild(Target(None, secret))
+        assert sent.run(desk).published
+    assert sent.warnings == [f"warning: OpenLineage events are lost: {refusing.url}/lineage?REDACTED: HTTP {status}"]
     assert len(refusing.events) == 1
 
 
 def test_an_endpoint_that_is_down_and_a_file_that_cannot_be_written_cost_a_warning_each(
     desk: Models, tmp_path: Path
 ) -> None:
-    ear = Ear()
     file = tmp_path / "none" / "events.jsonl"
-    assert build_telling(desk, Target(file, "http://user:sesame@127.0.0.1:1"), ear).published
-    assert ear.said == [
+    sent = SentBuild(Target(file, "http://user:sesame@127.0.0.1:1"))
+    assert sent.run(desk).published
+    assert sent.warnings == [
         f"warning: OpenLineage events are lost: {file}: No such file or directory",
         "warning: OpenLineage events are lost: http://REDACTED@127.0.0.1:1: ConnectionError",
     ]
@@ -170,14 +176,14 @@ def test_an_endpoint_that_is_down_and_a_file_that_cannot_be_written_cost_a_warni
 def test_an_endpoint_that_is_slow_does_not_hold_up_the_build_for_long(
     desk: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("energywh.integrations.openlineage.events.CLOSE_SECONDS", 0.5)
-    ear = Ear()
+    monkeypatch.setattr("energywh.integrations.openlineage.job_runs.CLOSE_SECONDS", 0.5)
     with collector(seconds=20) as slow:
         began = time.monotonic()
-        build_telling(desk, Target(None, slow.url), ear)
+        sent = SentBuild(Target(None, slow.url))
+        sent.run(desk)
         with_events = time.monotonic() - began
     assert with_events < 20  # eight events, of twenty seconds each
-    assert ear.said == ["warning: OpenLineage events are lost: not all were taken within 0.5 s"]
+    assert sent.warnings == ["warning: OpenLineage events are lost: not all were delivered within 0.5 s"]
 
 
 def test_an_event_that_cannot_be_made_does_not_hurt_a_build_that_is_published(
@@ -186,10 +192,10 @@ def test_an_event_that_cannot_be_made_does_not_hurt_a_build_that_is_published(
     def broken(*words: object) -> None:
         raise LookupError("of ours")
 
-    monkeypatch.setattr("energywh.integrations.openlineage.building._Version", broken)
-    ear = Ear()
-    assert build_telling(desk, target, ear).published
-    assert ear.said == ["warning: OpenLineage events are lost: unexpected LookupError; please report it"]
+    monkeypatch.setattr("energywh.integrations.openlineage.build_listener._Version", broken)
+    sent = SentBuild(target)
+    assert sent.run(desk).published
+    assert sent.warnings == ["warning: OpenLineage events are lost: unexpected LookupError; please report it"]
     assert event(events_in(target.file), "build")["eventType"] == "COMPLETE"  # type: ignore[arg-type]
 
 
@@ -199,9 +205,9 @@ def test_an_address_that_cannot_be_read_is_refused_and_never_hurts(desk: Models,
     with pytest.raises(SettingsError, match=r"'openlineage\.url' is not an address") as refused:
         Target.of(settings)
     assert "sesame" not in str(refused.value)
-    ear = Ear()
-    assert build_telling(desk, Target(None, address), ear).published
-    (said,) = ear.said
+    sent = SentBuild(Target(None, address))
+    assert sent.run(desk).published
+    (said,) = sent.warnings
     assert said.startswith("warning: OpenLineage events are lost: ")
     assert "sesame" not in said
 
@@ -210,34 +216,34 @@ def test_a_sync_whose_start_cannot_be_told_goes_on(tmp_path: Path, monkeypatch: 
     def broken(*words: object) -> None:
         raise LookupError("sesame")
 
-    monkeypatch.setattr("energywh.integrations.openlineage.syncing._inputs", broken)
+    monkeypatch.setattr("energywh.integrations.openlineage.sync_listener._inputs", broken)
     with scripted(lambda number, path: Answer(b"{}", 403)) as server:
         desk = Desk(tmp_path, server.url).having(OPENLINEAGE_FILE=str(tmp_path / "events.jsonl"))
         stopped = threading.Event()
         stopped.set()
-        selection = parse_selection(["eia.region_data"], since="2024-01-01", until="2024-01-02")
-        assert sync(desk.settings(), selection, stop=stopped).interrupted
+        assert sync_sending(desk, stopped).interrupted
     assert not (tmp_path / "events.jsonl").exists()
 
 
 def test_without_a_path_the_address_gets_the_standards_own(desk: Models) -> None:
     with collector() as taken:
-        build_telling(desk, Target(None, taken.url))
+        SentBuild(Target(None, taken.url)).run(desk)
     assert set(taken.paths) == {"/api/v1/lineage"}
     assert set(taken.keys) == {None}
 
 
 def test_without_the_client_the_extra_is_named_before_anything_is_done(
-    desk: Models, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openlineage.client", None)
-    with pytest.raises(SettingsError, match=r"pip install 'energywh\[openlineage\]'"):
-        build_telling(desk, target)
+    desk = Desk(tmp_path, "http://127.0.0.1:1").having(OPENLINEAGE_FILE="x")
+    for command in ("sync", "build"):
+        done = desk.run(command)
+        assert done.returncode == 2
+        assert "pip install 'energywh[openlineage]'" in done.stderr
+        assert "has been synced" not in done.stderr
     assert not desk.home.versions.exists()
-    sync_desk = Desk(tmp_path, "http://127.0.0.1:1").having(OPENLINEAGE_FILE="x")
-    with pytest.raises(SettingsError, match=r"energywh\[openlineage\]"):
-        sync_desk.sync("eia")
-    assert not sync_desk.staging.exists()
+    assert not desk.staging.exists()
 
 
 def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path) -> None:
@@ -258,8 +264,11 @@ def test_what_is_secret_in_an_address_is_redacted_and_a_name_of_a_letter_is_not(
 
 def test_where_nothing_is_set_the_client_is_not_loaded(desk: Models) -> None:
     script = (
-        "import sys, energywh.sync.runner; from pathlib import Path; from energywh.core.paths import Home\n"
-        "from energywh.models.build.runner import build; build(Home(Path(sys.argv[1])), sql=Path(sys.argv[2]))\n"
+        "import sys, energywh.sync.runner; from pathlib import Path; from energywh.config.settings import load\n"
+        "from energywh.integrations.openlineage import build_listeners, sync_listeners\n"
+        "from energywh.models.build.runner import build\n"
+        "settings = load(Path(sys.argv[1])); assert not sync_listeners(settings)\n"
+        "build(settings.home, sql=Path(sys.argv[2]), listeners=build_listeners(settings))\n"
         "print('openlineage' in sys.modules)"
     )
     words = [sys.executable, "-c", script, str(desk.home.path), str(desk.sql)]

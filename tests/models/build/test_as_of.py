@@ -18,8 +18,9 @@ from energywh.core.paths import Home
 from energywh.core.time import hour_number
 from energywh.errors import ModelError, StorageError, UsageError
 from energywh.models.build.as_of import build_as_of, show_as_of
-from energywh.models.build.materialize import ModelResult
-from energywh.models.build.runner import BuildOptions, Listener, build
+from energywh.models.build.events import BuildEvent, ModelEnded
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.runner import build
 from energywh.models.versions.publish import current_version
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
@@ -272,8 +273,8 @@ def test_only_a_warehouse_file_is_replaced_and_only_by_force(small: SmallDesk, t
 def test_a_file_that_appears_during_the_build_is_not_replaced(
     small: SmallDesk, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Slow(Listener):
-        def built(self, result: ModelResult) -> None:
+    def write_notes(event: BuildEvent) -> None:
+        if isinstance(event, ModelEnded):
             to.write_text("my notes")
 
     def refuse(*paths: Path) -> None:
@@ -283,7 +284,7 @@ def test_a_file_that_appears_during_the_build_is_not_replaced(
         monkeypatch.setattr("os.link", refuse)
     to = tmp_path / "then.duckdb"
     with pytest.raises(UsageError, match="--force to replace"):
-        build_as_of(small.home, datetime(2025, 2, 1), to, sql=small.sql, listener=Slow())
+        build_as_of(small.home, datetime(2025, 2, 1), to, sql=small.sql, listeners=[write_notes])
     assert to.read_text() == "my notes"
     to.unlink()
     assert build_as_of(small.home, datetime(2025, 2, 1), to, sql=small.sql).path == to

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from energywh.core.paths import sql_dir
-from energywh.models.build.runner import BuildOptions, BuildReport, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from tests.models.build.test_shipped_models import empty_desk
 from tests.models.folder import Desk
 

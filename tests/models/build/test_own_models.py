@@ -12,8 +12,11 @@ import pytest
 
 from energywh.errors import AuditError, ModelError, UnknownNameError, UsageError
 from energywh.models.build.as_of import build_as_of
+from energywh.models.build.events import messages_to
 from energywh.models.build.materialize import Materializer
-from energywh.models.build.runner import BuildOptions, BuildReport, Listener, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from energywh.models.catalog.catalog import find_model, read_catalog
 from energywh.models.project.graph import link
 from energywh.models.project.project import load_project
@@ -43,11 +46,10 @@ class Corner:
         self, *names: str, folders: tuple[Path, ...] | None = None, full: bool = False, **options: object
     ) -> BuildReport:
         self.said: list[str] = []
-        listener = Listener()
-        listener.say = self.said.append  # type: ignore[method-assign]
         folders = (self.folder,) if folders is None else folders
         words = BuildOptions(models=folders, wait_seconds=30, **options)  # type: ignore[arg-type]
-        return build(self.desk.home, names, full=full, sql=self.desk.sql, options=words, listener=listener)
+        listeners = [messages_to(self.said.append)]
+        return build(self.desk.home, names, full=full, sql=self.desk.sql, options=words, listeners=listeners)
 
     def tables(self) -> list[str]:
         return [

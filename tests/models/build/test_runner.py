@@ -12,7 +12,9 @@ from filelock import FileLock
 
 from energywh.core.paths import Home
 from energywh.errors import AuditError, LockedError, ModelError, StorageError, UnknownNameError
-from energywh.models.build.runner import BuildOptions, Listener, build
+from energywh.models.build.events import BuildEvent, ModelStarted, messages_to
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.runner import build
 from energywh.models.versions.publish import current_version
 from tests.models.folder import DEMAND, Desk, model
 
@@ -242,12 +244,12 @@ def test_a_file_in_place_of_the_link_is_refused_before_anything_is_built(desk: D
     desk.home.energy.write_text("somebody's own")
     heard: list[str] = []
 
-    class Ear(Listener):
-        def started(self, model: str, position: int, total: int) -> None:
-            heard.append(model)
+    def listen(event: BuildEvent) -> None:
+        if isinstance(event, ModelStarted):
+            heard.append(event.name)
 
     with pytest.raises(StorageError, match="should be a link"):
-        build(desk.home, sql=desk.sql, listener=Ear())
+        build(desk.home, sql=desk.sql, listeners=[listen])
     assert desk.home.energy.read_text() == "somebody's own"
     assert (heard, desk.versions()) == ([], before)
 
@@ -276,12 +278,11 @@ def test_a_second_build_waits_and_says_so(desk: Desk, monkeypatch: pytest.Monkey
     lock = FileLock(desk.home.locks / "build.lock")
     lock.acquire()
 
-    class Ear(Listener):
-        def say(self, message: str) -> None:
-            said.append(message)
-            lock.release()
+    def listen(message: str) -> None:
+        said.append(message)
+        lock.release()
 
-    report = build(desk.home, sql=desk.sql, options=BuildOptions(wait_seconds=30), listener=Ear())
+    report = build(desk.home, sql=desk.sql, options=BuildOptions(wait_seconds=30), listeners=[messages_to(listen)])
     assert report.published
     assert [message for message in said if "waiting for another build" in message]
 
@@ -290,13 +291,12 @@ def test_a_second_build_waits_and_says_so(desk: Desk, monkeypatch: pytest.Monkey
 
 
 def test_an_interrupted_build_publishes_nothing(desk: Desk) -> None:
-    class Impatient(Listener):
-        def started(self, model: str, position: int, total: int) -> None:
-            if position == 4:
-                raise KeyboardInterrupt
+    def interrupt(event: BuildEvent) -> None:
+        if isinstance(event, ModelStarted) and event.position == 4:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(desk.home, sql=desk.sql, listener=Impatient())
+        build(desk.home, sql=desk.sql, listeners=[interrupt])
     assert desk.versions() == []
     assert current_version(desk.home) is None
 
@@ -383,15 +383,8 @@ def test_an_audit_of_check_alone_is_kept_by_a_build_and_not_run(tmp_path: Path) 
 
 
 def test_a_model_may_say_that_it_may_be_empty(tmp_path: Path) -> None:
-    class Said(Listener):
-        def __init__(self) -> None:
-            self.messages: list[str] = []
-
-        def say(self, message: str) -> None:
-            self.messages.append(message)
-
     select = "select 2 as a where false"
     desk = small(tmp_path, x=model(select), y=model(select, head="may_be_empty = true"))
-    said = Said()
-    build(desk.home, sql=desk.sql, listener=said)
-    assert said.messages[-1] == "warning: no rows in n.x"
+    said: list[str] = []
+    build(desk.home, sql=desk.sql, listeners=[messages_to(said.append)])
+    assert said[-1] == "warning: no rows in n.x"

@@ -8,7 +8,9 @@ import pytest
 
 from energywh.core.paths import Home, sql_dir
 from energywh.core.time import utc_now
-from energywh.models.build.runner import BuildOptions, BuildReport, build
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
 from energywh.models.project.project import load_project
 from energywh.sources import all_datasets
 from energywh.sources.open_meteo import HOURLY

@@ -1,6 +1,6 @@
 """Runs of jobs as OpenLineage events, and the thread that delivers them.
 
-Each run is told of by one START and exactly one of COMPLETE, FAIL and ABORT, as the standard asks.
+Each run has one START event and exactly one of COMPLETE, FAIL and ABORT, as the standard requires.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ End = Literal["COMPLETE", "FAIL", "ABORT"]
 
 
 def now() -> str:
-    """Return the present moment as an event has it."""
+    """Return the current time in the format of an event."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Mailbox:
-    """Delivers events in a thread of its own. What fails once is not tried again in this run."""
+    """Delivers events in a separate thread. A file or endpoint that fails once gets no further events."""
 
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
         self.target = target
@@ -65,38 +65,38 @@ class Mailbox:
         self._thread.start()
 
     def put(self, event: RunEvent) -> None:
-        """Take an event; never waits."""
+        """Queue an event without waiting."""
         self._events.put(event)
 
     @contextmanager
     def harmless(self) -> Iterator[None]:
-        """Make events in this block; whatever goes wrong there, the work goes on."""
+        """Turn any exception of the block, which makes events, into a warning."""
         try:
             yield
         except Exception as error:
             self._troubles.append(_unexpected(error))
 
     def close(self) -> None:
-        """Wait a moment for what is not delivered yet, and say what could not be."""
+        """Wait at most `CLOSE_SECONDS` for the delivery, and warn about what could not be delivered."""
         self._events.put(None)
         self._thread.join(CLOSE_SECONDS)
         for trouble in dict.fromkeys(self._troubles):
             self._say(f"{_LOST}: {trouble}")
         if self._thread.is_alive():
-            self._say(f"{_LOST}: not all were taken within {CLOSE_SECONDS:g} s")
+            self._say(f"{_LOST}: not all were delivered within {CLOSE_SECONDS:g} s")
 
     def _deliver(self) -> None:
         while (event := self._events.get()) is not None:
             for place, client in list(self._clients.items()):
                 try:
                     client.emit(event)
-                except Exception as error:  # whatever it is, the work goes on
+                except Exception as error:  # a failed delivery must not fail the run
                     del self._clients[place]
                     self._troubles.append(f"{place}: {_why(error)}")
 
 
 def _clients(target: Target) -> Iterator[tuple[str, OpenLineageClient]]:
-    """Yield a client a place, under the name of the place as it may be printed."""
+    """Yield a client for the file and one for the endpoint, each with a printable name."""
     if target.file is not None:
         config = FileConfig(log_file_path=str(target.file), append=True)
         yield str(target.file), OpenLineageClient(transport=FileTransport(config))
@@ -116,12 +116,12 @@ def _clients(target: Target) -> Iterator[tuple[str, OpenLineageClient]]:
 
 
 def _unexpected(error: Exception) -> str:
-    """Return what is said of an error of ours, without its text, which may hold the address."""
+    """Describe a defect of this package, without the error's text, which may hold the address."""
     return f"unexpected {type(error).__name__}; please report it"
 
 
 def _why(error: Exception) -> str:
-    """Return what went wrong, without the address, which errors of requests hold."""
+    """Return why a delivery failed, without the address, which is part of the texts of requests' errors."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"HTTP {status}"
@@ -134,8 +134,8 @@ class JobRun:
     """One run of a job: its START, and its end.
 
     Args:
-        name: of the job, such as `build` or `build.normalized.demand`.
-        kind: what the standard calls the type of a job, such as SYNC or MODEL.
+        name: name of the job, such as `build` or `build.normalized.demand`.
+        kind: the standard's job type, such as SYNC or MODEL.
         engine: version of DuckDB.
         started_at: when it began; by default now.
     """
@@ -181,7 +181,7 @@ class JobRun:
         inputs: Iterable[InputDataset] | None = None,
         outputs: Iterable[OutputDataset] = (),
     ) -> None:
-        """Tell how the run ended; once only. The inputs are those of the start, unless others are given."""
+        """Send the final event; a second call does nothing. The inputs default to those of the START event."""
         if not self._ended:
             self._ended = True
             with self._mailbox.harmless():
@@ -221,10 +221,7 @@ class JobRun:
 def begin(
     target: Target, say: Callable[[str], None], start: Callable[[Mailbox], JobRun]
 ) -> tuple[Mailbox, JobRun] | None:
-    """Return a mailbox, and the run that ``start`` begins; None, and a warning, where either fails.
-
-    What is to be told of then goes on untold.
-    """
+    """Return a mailbox and the run that ``start`` begins; None, after a warning, if either fails."""
     try:
         mailbox = Mailbox(target, say)
     except Exception as error:
@@ -238,21 +235,26 @@ def begin(
 
 @contextmanager
 def ending(run: JobRun, mailbox: Mailbox) -> Iterator[None]:
-    """End ``run`` with FAIL or ABORT when the block raises, and deliver what there is when it ends."""
+    """Deliver the events when the block ends; if it raises, end ``run`` with FAIL or ABORT first."""
     try:
         yield
-    except KeyboardInterrupt:
-        run.end("ABORT")
-        raise
     except BaseException as error:
-        run.end("FAIL", error=message(error))
+        end_failed(run, error)
         raise
     finally:
         mailbox.close()
 
 
+def end_failed(run: JobRun, error: BaseException) -> None:
+    """End ``run`` with ABORT if ``error`` is an interrupt, else with FAIL."""
+    if isinstance(error, KeyboardInterrupt):
+        run.end("ABORT")
+    else:
+        run.end("FAIL", error=message(error))
+
+
 def message(error: BaseException) -> str:
-    """Return what an error says."""
+    """Return the text of an error, or the name of its class if it has none."""
     return str(error) or type(error).__name__
 
 
@@ -262,7 +264,7 @@ def database(file: Path) -> str:
 
 
 def schema(columns: Iterable[tuple[str, str, str]]) -> schema_dataset.SchemaDatasetFacet:
-    """Return the facet of columns, each a name, a type and a description (or nothing)."""
+    """Return the schema facet of columns, each a name, a type and a description (may be empty)."""
     fields = [
         schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, description=words or None)
         for name, kind, words in columns
@@ -271,5 +273,5 @@ def schema(columns: Iterable[tuple[str, str, str]]) -> schema_dataset.SchemaData
 
 
 def documentation(words: str) -> documentation_dataset.DocumentationDatasetFacet:
-    """Return the facet of what a dataset is."""
+    """Return the documentation facet of a dataset."""
     return documentation_dataset.DocumentationDatasetFacet(words, producer=PRODUCER)

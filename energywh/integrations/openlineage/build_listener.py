@@ -1,7 +1,7 @@
-"""A build as an OpenLineage run: a child a model that it built, and one for the audits.
+"""The OpenLineage runs of a build: one of the build, with a child for each model that it built and one for the audits.
 
-What a model's run wrote is told of when it is published: before, nobody can read it. Where the build fails, the runs of
-models that were built end with ABORT, as their rows are thrown away.
+The runs of models end when the version is published, because nobody can read their tables before. If the build fails,
+they end with ABORT, because their rows are discarded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from openlineage.client.generated.base import DatasetFacet
 
 from energywh.core.database import connect
 from energywh.errors import AuditError
-from energywh.integrations.openlineage.events import (
+from energywh.integrations.openlineage.job_runs import (
     PRODUCER,
     End,
     JobRun,
@@ -30,12 +30,22 @@ from energywh.integrations.openlineage.events import (
     begin,
     database,
     documentation,
+    end_failed,
     ending,
     message,
     now,
     schema,
 )
-from energywh.models.build.runner import BuildReport, Listener
+from energywh.models.build.events import (
+    BuildEnded,
+    BuildEvent,
+    BuildFailed,
+    BuildStarted,
+    ModelEnded,
+    ModelLeftOut,
+    ModelsLinked,
+    ModelStarted,
+)
 from energywh.models.build.state import Meta
 from energywh.models.catalog.lineage import lineage_of_version
 from energywh.models.catalog.traces import ROWS
@@ -45,6 +55,7 @@ if TYPE_CHECKING:
     from energywh.core.paths import Home
     from energywh.integrations.openlineage import Target
     from energywh.models.build.materialize import ModelResult
+    from energywh.models.build.report import BuildReport
     from energywh.models.project.front_matter import Audit
 
 Place = Callable[[str], tuple[str, str]]  # of a table: namespace and name of its dataset
@@ -52,78 +63,83 @@ Place = Callable[[str], tuple[str, str]]  # of a table: namespace and name of it
 Origins = Callable[[str, str], Iterable[tuple[str, str]]]
 
 
-def told(target: Target, home: Home, listener: Listener, work: Callable[[Listener], BuildReport]) -> BuildReport:
-    """Do ``work`` between the events that tell of it."""
-    begun = begin(
-        target,
-        listener.say,
-        lambda mailbox: JobRun(
-            mailbox,
-            "build",
-            "BUILD",
-            description="Builds the models from staging, audits them and publishes the warehouse.",
-            engine=duckdb.__version__,
-        ),
+class OpenLineageBuild:
+    """A listener that sends the OpenLineage events of one build.
+
+    Args:
+        say: takes a warning for the user, where events are lost.
+    """
+
+    def __init__(self, target: Target, say: Callable[[str], None]) -> None:
+        self._target = target
+        self._say = say
+        self._runs: _BuildRuns | None = None  # None: the build goes on without events
+
+    def __call__(self, event: BuildEvent) -> None:
+        if isinstance(event, BuildStarted):
+            begun = begin(self._target, self._say, _start_build)
+            self._runs = None if begun is None else _BuildRuns(event.home, *begun)
+        elif self._runs is not None:
+            self._runs.take(event)
+
+
+def _start_build(mailbox: Mailbox) -> JobRun:
+    return JobRun(
+        mailbox,
+        "build",
+        "BUILD",
+        description="Builds the models from staging, audits them and publishes the warehouse.",
+        engine=duckdb.__version__,
     )
-    if begun is None:
-        return work(listener)
-    mailbox, build = begun
-    teller = Teller(listener, home, mailbox, build)
-    with ending(build, mailbox):
-        try:
-            report = work(teller)
-        except BaseException as error:
-            with mailbox.harmless():
-                teller.failed(error)
-            raise
-        with mailbox.harmless():
-            teller.done(report)
-        build.end("COMPLETE")
-    return report
 
 
-class Teller(Listener):
-    """Passes on what it hears, and tells of each model that is built."""
+class _BuildRuns:
+    """The run of a build, and those of its models and audits."""
 
-    def __init__(self, listener: Listener, home: Home, mailbox: Mailbox, build: JobRun) -> None:
-        self._listener = listener
+    def __init__(self, home: Home, mailbox: Mailbox, build: JobRun) -> None:
         self._home = home
         self._mailbox = mailbox
         self._build = build
         self._began = now()
         self._graph: Graph | None = None
-        self._under_way: tuple[str, str] | None = None  # a model that is being built, and since when
+        self._under_way: tuple[str, str] | None = None  # name of the model being built, and when it began
         self._runs: dict[str, JobRun] = {}
 
-    def say(self, message: str) -> None:
-        self._listener.say(message)
-
-    def linked(self, graph: Graph) -> None:
-        self._graph = graph
-        self._listener.linked(graph)
-
-    def started(self, model: str, position: int, total: int) -> None:
-        self._under_way = model, now()
-        self._listener.started(model, position, total)
-
-    def built(self, result: ModelResult) -> None:
-        with self._mailbox.harmless():
-            if result.built:
-                self._start()
-        self._under_way = None
-        self._listener.built(result)
-
-    def left_out(self, name: str, why: str) -> None:
-        with self._mailbox.harmless():
-            if self._under_way is not None and self._under_way[0] == name:
-                self._start()
+    def take(self, event: BuildEvent) -> None:
+        """Send what the standard wants to know of an event."""
+        match event:
+            case ModelsLinked(graph):
+                self._graph = graph
+            case ModelStarted(name):
+                self._under_way = name, now()
+            case ModelEnded(result):
+                with self._mailbox.harmless():
+                    if result.built:
+                        self._start()
                 self._under_way = None
-            if name in self._runs:
-                self._runs.pop(name).end("FAIL", error=why)
-        self._listener.left_out(name, why)
+            case ModelLeftOut(name, reason):
+                with self._mailbox.harmless():
+                    self._left_out(name, reason)
+            case BuildFailed(error):
+                with ending(self._build, self._mailbox):
+                    with self._mailbox.harmless():
+                        self._failed(error)
+                    end_failed(self._build, error)
+            case BuildEnded(report):
+                with ending(self._build, self._mailbox):
+                    with self._mailbox.harmless():
+                        self._published(report)
+                    self._build.end("COMPLETE")
 
-    def failed(self, error: BaseException) -> None:
-        """Tell how the runs under way end when nothing is published."""
+    def _left_out(self, name: str, reason: str) -> None:
+        if self._under_way is not None and self._under_way[0] == name:
+            self._start()
+            self._under_way = None
+        if name in self._runs:
+            self._runs.pop(name).end("FAIL", error=reason)
+
+    def _failed(self, error: BaseException) -> None:
+        """End the runs of models: what they wrote is discarded."""
         state: End = "ABORT" if isinstance(error, KeyboardInterrupt) else "FAIL"
         if isinstance(error, AuditError):
             self._audits().end("FAIL", error=message(error))
@@ -133,8 +149,8 @@ class Teller(Listener):
         for run in self._runs.values():
             run.end("ABORT")
 
-    def done(self, report: BuildReport) -> None:
-        """Tell what is published."""
+    def _published(self, report: BuildReport) -> None:
+        """End the runs of models and of the audits: what they wrote is published."""
         if not self._runs:
             return
         assert self._graph is not None
@@ -153,7 +169,8 @@ class Teller(Listener):
         self._audits().end("COMPLETE", inputs=[dataset for dataset in audited if dataset is not None])
 
     def _start(self) -> None:
-        """Tell that the model under way has begun: only now is it known that there was something to do."""
+        """Start the run of the model under way."""
+        # Only when a model ends is it known whether there was anything to build.
         assert self._under_way is not None
         assert self._graph is not None
         name, since = self._under_way
@@ -191,7 +208,7 @@ class Teller(Listener):
 
 
 class _Version:
-    """What the published version at ``path`` says of its models."""
+    """The datasets of the published version at ``path``."""
 
     def __init__(self, path: Path, place: Place, origins: Origins) -> None:
         self._name = path.stem
@@ -204,7 +221,7 @@ class _Version:
             query = 'SELECT model, name, type, description FROM energywh."column" ORDER BY model, position'
             for model, name, kind, words in connection.execute(query).fetchall():
                 self._columns.setdefault(model, []).append((name, kind, words))
-            # Those that `energywh check` runs are NULL: a build knows nothing of them.
+            # NULL for audits that only `energywh check` runs.
             query = "SELECT model, audit, failures FROM energywh.audit WHERE failures IS NOT NULL"
             self._failures = {
                 (model, audit): failures for model, audit, failures in connection.execute(query).fetchall()
@@ -226,7 +243,7 @@ class _Version:
         return OutputDataset(*self._place(result.name), facets=facets, outputFacets={"outputStatistics": written})
 
     def _lineage(self, model: str, columns: Iterable[str]) -> dict[str, column_lineage_dataset.Fields]:
-        """Return what each column is made of, for those of which it is known."""
+        """Return the input columns of each column whose lineage is known."""
         fields = {}
         for column in columns:
             places = [(self._place(table), name) for table, name in self._origins(model, column)]
@@ -236,7 +253,7 @@ class _Version:
         return fields
 
     def audited(self, model: str, audits: Iterable[Audit]) -> InputDataset | None:
-        """Return a model as the audits read it, with their outcomes; None where it has none."""
+        """Return a model as input of its audits, with their outcomes; None if it has none."""
         assertions = [
             data_quality_assertions_dataset.Assertion(
                 assertion=audit.kind,

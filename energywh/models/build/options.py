@@ -1,0 +1,63 @@
+"""How to build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energywh.core.database import DEFAULT_WAIT_SECONDS
+
+if TYPE_CHECKING:
+    from energywh.config.settings import Settings
+
+DEFAULT_KEEP_VERSIONS = 3
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
+
+    Attributes:
+        models: folders of the user's own models and seeds, beside those that ship with energywh.
+        corrections: apply the dated corrections of clocks and signs.
+    """
+
+    keep_versions: int = DEFAULT_KEEP_VERSIONS
+    keep_days: int = 0
+    threads: int = 0
+    memory_limit: str = ""
+    wait_seconds: float = DEFAULT_WAIT_SECONDS
+    models: tuple[Path, ...] = ()
+    corrections: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> BuildOptions:
+        """Return the options that the settings ask for."""
+        return cls(
+            keep_versions=settings.get("build.keep_versions"),
+            keep_days=settings.get("build.keep_days"),
+            threads=settings.get("build.threads"),
+            memory_limit=settings.get("build.memory_limit"),
+            wait_seconds=settings.get("lock.wait_seconds"),
+            models=settings.get("build.models"),
+            corrections=settings.get("build.corrections"),
+        )
+
+    @property
+    def config(self) -> dict[str, str | bool | int | float | list[str]]:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "preserve_insertion_order": False,  # models are sorted by what they say, and need less memory so
+            "checkpoint_threshold": "1TB",  # one checkpoint, at the end
+        }
+        if self.threads:
+            config["threads"] = self.threads
+        if self.memory_limit:
+            config["memory_limit"] = self.memory_limit
+        return config
+
+    def recorded(self, *, full: bool, names: Iterable[str]) -> dict[str, Any]:
+        """Return what a version records of how it was built."""
+        held = {name: value for name, value in asdict(self).items() if name not in ("wait_seconds", "models")}
+        return {**held, "own_models": [str(folder) for folder in self.models], "full": full, "models": list(names)}
