@@ -18,10 +18,12 @@ class Region:
     code: str
     name: str
     kind: str  # authority, aggregate or foreign
-    time_zone: str
+    time_zone: str  # in which it reports
+    civil_time_zone: str  # of the people there
     region_group: str
     first_date: date | None
     last_date: date | None
+    successor: str | None  # which reports what this one did, once it has stopped
     generation_only: bool
 
 
@@ -35,9 +37,11 @@ def regions() -> dict[str, Region]:
                 name=row["name"],
                 kind=row["kind"],
                 time_zone=row["time_zone"],
+                civil_time_zone=row["civil_time_zone"] or row["time_zone"],
                 region_group=row["region_group"],
                 first_date=date.fromisoformat(row["first_date"]) if row["first_date"] else None,
                 last_date=date.fromisoformat(row["last_date"]) if row["last_date"] else None,
+                successor=row["successor"] or None,
                 generation_only=row["generation_only"] == "true",
             )
             for row in csv.DictReader(file)

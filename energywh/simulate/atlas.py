@@ -24,6 +24,7 @@ class Region:
     name: str
     kind: str
     time_zone: str
+    civil_time_zone: str
     group: str
     first: int | None
     last: int | None
@@ -183,6 +184,7 @@ def _region(row: Mapping[str, str]) -> Region:
         name=row["name"],
         kind=row["kind"],
         time_zone=row["time_zone"] or "UTC",
+        civil_time_zone=row["civil_time_zone"] or row["time_zone"] or "UTC",
         group=row["region_group"],
         first=parse_period(row["first_date"]) + 1 if row["first_date"] else None,
         last=parse_period(row["last_date"]) + 24 if row["last_date"] else None,

@@ -78,7 +78,7 @@ class _Group:
         self.latitude = np.array([profile.latitude for profile in self.profiles])
         self.longitude = np.array([profile.longitude for profile in self.profiles])
         self.generation_only = np.array([atlas.regions[code].generation_only for code in codes])
-        zones = [atlas.regions[code].time_zone for code in codes]
+        zones = [atlas.regions[code].civil_time_zone for code in codes]
         self.local_hour, self.weekday = calendar.local(zones)
         summer = calendar.summer
         self.day = (1.0 - summer) * _DAYS[0][self.local_hour] + summer * _DAYS[1][self.local_hour]

@@ -1,7 +1,7 @@
 /*---
 description = """
-Calendar of every hour of every authority in the time zone it reports in, one row an hour of the spine (normalized.span).
-Local time has a gap in spring and repeats an hour in autumn; hour_utc does neither. All columns are known ahead.
+Calendar of every hour of every authority by the clock of the people there (civil_time_zone of normalized.region, which is not always the
+zone that the authority reports in), one row an hour of the spine (normalized.span). Local time has a gap in spring and repeats an hour in autumn; hour_utc does neither. All columns are known ahead.
 Federal holidays of the United States (5 U.S.C. 6103) count on their own date and on the weekday on which they are observed.
 """
 materialized = "table"
@@ -11,7 +11,7 @@ lookback = "0h"
 [columns]
 region = "Balancing authority, EIA code."
 hour_utc = "Start of the hour, UTC."
-local_time = "Start of the hour on the wall clock of the region's reporting time zone."
+local_time = "Start of the hour on the wall clock of the people in the region."
 utc_offset_hours = "Local time less UTC, hours; differs by one in daylight saving time."
 hour_of_day = "Local hour, 0 to 23."
 day_of_week = "Local day of the week, 1 = Monday to 7 = Sunday."
@@ -45,11 +45,15 @@ range = { column = "hour_of_day", min = 0, max = 23 }
 sql = "select distinct region from features.calendar where local_time is null"
 severity = "warn"
 description = "regions without a time zone"
+[[audits]]
+sql = "select max(local_time) as last_local_time from features.calendar having max(local_time) > (select max(date) from seeds.holiday)"
+severity = "warn"
+description = "hours after the last holiday that seeds.holiday knows"
 ---*/
 with spine as (
     select
         s.region,
-        r.time_zone,
+        r.civil_time_zone as time_zone,
         unnest(generate_series(s.first_hour_utc, s.last_hour_utc, interval 1 hour)) as hour_utc
     from normalized.span as s
     left join normalized.region as r on r.region = s.region
@@ -84,30 +88,11 @@ dates as (
     from fields
 ),
 
-parts as (
-    select local_date, month(local_date) as m, day(local_date) as d, isodow(local_date) as w, year(local_date) as y
-    from dates
-),
-
--- A holiday on a Saturday is observed on the Friday before, one on a Sunday on the Monday after.
+-- A holiday at a weekend is in the seed on its own date and on the weekday on which it is observed.
 days as (
-    select
-        local_date,
-        case
-            when (m = 1 and (d = 1 or (d = 2 and w = 1))) or (m = 12 and d = 31 and w = 5) then 'New Year''s Day'
-            when m = 1 and w = 1 and d between 15 and 21 then 'Birthday of Martin Luther King, Jr.'
-            when m = 2 and w = 1 and d between 15 and 21 then 'Washington''s Birthday'
-            when m = 5 and w = 1 and d >= 25 then 'Memorial Day'
-            when m = 6 and y >= 2021 and (d = 19 or (d = 18 and w = 5) or (d = 20 and w = 1))
-                then 'Juneteenth National Independence Day'
-            when m = 7 and (d = 4 or (d = 3 and w = 5) or (d = 5 and w = 1)) then 'Independence Day'
-            when m = 9 and w = 1 and d <= 7 then 'Labor Day'
-            when m = 10 and w = 1 and d between 8 and 14 then 'Columbus Day'
-            when m = 11 and (d = 11 or (d = 10 and w = 5) or (d = 12 and w = 1)) then 'Veterans Day'
-            when m = 11 and w = 4 and d between 22 and 28 then 'Thanksgiving Day'
-            when m = 12 and (d = 25 or (d = 24 and w = 5) or (d = 26 and w = 1)) then 'Christmas Day'
-        end as holiday
-    from parts
+    select d.local_date, h.holiday
+    from dates as d
+    left join seeds.holiday as h on h.date = d.local_date
 ),
 
 neighbored as (

@@ -7,8 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from energywh.core.paths import sql_dir
 from tests.sql.model_files import MODELS, build, load_seeds, warehouse
 from tests.sql.recorded_tables import wide_series
+from tests.support.holidays_seed import holiday_csv
 
 ONE_DAY = timedelta(days=1)
 
@@ -98,7 +100,7 @@ def test_authorities_marked_as_generation_only_never_reported_a_demand(
     demand = {s.region for s in wide_series(recorded / "eia") if s.code == "D"}
     every = {s.region for s in wide_series(recorded / "eia") if s.code in {"D", "NG", "TI"}}
     marked = {r[0] for r in con.execute("select region from normalized.region where generation_only").fetchall()}
-    assert every - demand == marked - {"GLHB"}  # GLHB is recorded as a neighbor only
+    assert every - demand == marked - {"GLHB", "SIKE"}  # recorded as a neighbor only, and newer than the recording
     assert not demand & marked
 
 
@@ -196,3 +198,39 @@ def test_no_correction_reaches_further_than_the_models_that_apply_it_look(con: d
         model = MODELS[f"normalized.{name}"]
         assert model.lookback >= timedelta(hours=4)
         assert model.lookahead >= timedelta(hours=7)
+
+
+def test_a_region_that_stopped_names_one_that_took_over_and_that_was_its_neighbor(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    found = con.execute("""
+        select region, successor, last_date from normalized.region where last_date is not null order by region
+    """).fetchall()
+    assert {region: heir for region, heir, _ in found} == {
+        "AEC": "SOCO", "CFE": "CEN", "EEI": "GLHB", "GLHB": "MISO", "GRIF": "WALC", "GRMA": "AZPS", "HGMA": "SRP",
+        "NSB": "FPL", "OVEC": "PJM", "WACM": "SWPW", "WAUW": "SWPW", "WWA": "NWMT",
+    }  # fmt: skip
+    assert {region: str(day) for region, _, day in found if day.year == 2026 and region.startswith("WA")} == {
+        "WACM": "2026-03-31",
+        "WAUW": "2026-03-31",
+    }
+    starts = con.execute(
+        "select region, region_group, cast(first_date as varchar) from normalized.region "
+        "where region in ('SWPW', 'BHBA', 'SIKE') order by region"
+    ).fetchall()
+    assert starts == [("BHBA", "NW", "2026-04-01"), ("SIKE", None, "2025-06-01"), ("SWPW", "NW", "2026-04-01")]
+    authorities = codes(con, "'authority'")
+    paired = set(con.execute("select region, neighbor from seeds.interchange_pair").fetchall())
+    apart = {(region, heir) for region, heir, _ in found if region in authorities} - paired
+    assert apart == {("WACM", "SWPW"), ("WAUW", "SWPW"), ("EEI", "GLHB")}  # begun when the other ended
+    assert {region for region, _ in paired} >= {"SWPW", "BHBA"}
+
+
+def test_the_holidays_are_those_of_the_package_they_were_made_from(con: duckdb.DuckDBPyConnection) -> None:
+    pytest.importorskip("holidays")
+    assert (sql_dir() / "seeds" / "holiday.csv").read_text(encoding="utf-8") == holiday_csv()
+    ((first, last, days, names),) = con.execute(
+        "select min(year(date)), max(year(date)), count(distinct date) = count(*), count(distinct holiday) "
+        "from seeds.holiday"
+    ).fetchall()
+    assert (first, last, days, names) == (2015, 2060, True, 11)
