@@ -83,7 +83,7 @@ simple as (
         e.* exclude (has_row, is_new),
         case
             when not e.has_row then 'missing'
-            when e.demand_mwh is null then 'null'
+            when e.demand_mwh is null then 'no_value'
             when e.demand_mwh <= 0 then 'negative_or_zero'
             when e.equal_values >= least(greatest(p.equal_values, p.equal_mwh / e.median_mwh), 49) then 'identical_run'
         end as flag
@@ -324,7 +324,7 @@ wrong as (
         demand_mwh,
         passes_at_once,
         flag,
-        flag not in ('missing', 'null') as is_wrong
+        flag not in ('missing', 'no_value') as is_wrong
     from (
         select
             * exclude (flag),

@@ -20,7 +20,7 @@ unique = ["region", "hour_utc", "fuel"]
 [[audits]]
 not_null = ["region", "hour_utc", "fuel", "generation_flag"]
 [[audits]]
-accepted_values = { column = "generation_flag", values = ["null", "global_extreme", "negative", "single_jump"] }
+accepted_values = { column = "generation_flag", values = ["no_value", "global_extreme", "negative", "single_jump"] }
 ---*/
 with hours as (
     select
@@ -62,7 +62,7 @@ flagged as (
         hour_utc,
         fuel,
         case
-            when generation_mwh is null then 'null'
+            when generation_mwh is null then 'no_value'
             when abs(generation_mwh) > extreme_mwh then 'global_extreme'
             when generation_mwh < least_mwh then 'negative'
             when

@@ -31,7 +31,7 @@ CODES = (
     "single_jump",
     "anomalous_region",
 )
-UNREPORTED = ("missing", "null")
+UNREPORTED = ("missing", "no_value")
 
 
 def screened(recorded: Path) -> duckdb.DuckDBPyConnection:

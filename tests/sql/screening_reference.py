@@ -62,7 +62,7 @@ def screen(demand: Floats, has_row: npt.NDArray[np.bool_]) -> Flags:
         left[where] = np.nan
 
     flags[~has_row] = "missing"
-    flags[has_row & np.isnan(left)] = "null"
+    flags[has_row & np.isnan(left)] = "no_value"
     flag(left <= 0, "negative_or_zero")
     flag((left == shifted(left, 1)) & (left == shifted(left, 2)), "identical_run")
     flag(left > 10 * np.nanmedian(left), "global_extreme")
@@ -106,7 +106,7 @@ def screen(demand: Floats, has_row: npt.NDArray[np.bool_]) -> Flags:
                 good = hour
         left[flags == "single_jump"] = np.nan
 
-    wrong = np.array([code not in (None, "missing", "null") for code in flags])
+    wrong = np.array([code not in (None, "missing", "no_value") for code in flags])
     places = np.flatnonzero(wrong)
     counts = np.convolve(wrong, np.ones(49, dtype=int), mode="same")
     crowded = counts / 49 >= 0.15

@@ -81,7 +81,7 @@ def con(cases: dict[str, Series]) -> duckdb.DuckDBPyConnection:
 
 def flagged(con: duckdb.DuckDBPyConnection, region: str) -> dict[int, str]:
     """Flags by hour, of hours that were reported."""
-    return {i: f for i, f in enumerate(flags(con, region)) if f not in (None, "missing", "null")}
+    return {i: f for i, f in enumerate(flags(con, region)) if f not in (None, "missing", "no_value")}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_small_region_may_repeat_values(con: duckdb.DuckDBPyConnection) -> Non
 
 def test_a_month_without_rows_is_missing_and_one_without_values_null(con: duckdb.DuckDBPyConnection) -> None:
     assert Counter(flags(con, "OUTAGE_OF_ROWS")) == {None: 24 * DAYS - 720, "missing": 720}
-    assert Counter(flags(con, "OUTAGE_OF_VALUES")) == {None: 24 * DAYS - 720, "null": 720}
+    assert Counter(flags(con, "OUTAGE_OF_VALUES")) == {None: 24 * DAYS - 720, "no_value": 720}
 
 
 @pytest.mark.parametrize(
@@ -253,5 +253,5 @@ def test_a_flag_that_is_said_to_look_at_no_later_hour_is_there_at_once_and_stays
             later, now = flags(whole, region)[:end], flags(cut, region)
             now += [None] * (end - len(now))
             changed |= {flag for pair in zip(now, later, strict=True) if len({*pair}) == 2 for flag in pair if flag}
-    assert {"missing", "null", "identical_run"} <= changed
+    assert {"missing", "no_value", "identical_run"} <= changed
     assert {flag for flag in changed if not ahead[flag]} == set()

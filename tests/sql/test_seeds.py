@@ -234,3 +234,8 @@ def test_the_holidays_are_those_of_the_package_they_were_made_from(con: duckdb.D
         "from seeds.holiday"
     ).fetchall()
     assert (first, last, days, names) == (2015, 2060, True, 11)
+
+
+def test_no_flag_is_a_word_that_readers_of_csv_take_for_missing(con: duckdb.DuckDBPyConnection) -> None:
+    missing = {"", "null", "none", "na", "n/a", "nan", "<na>", "#n/a", "nil"}
+    assert not {row[0].casefold() for row in con.execute("select flag from seeds.flag").fetchall()} & missing
