@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,14 @@ from hypothesis import settings
 settings.register_profile("search", deadline=None)
 settings.register_profile("same", settings.get_profile("search"), derandomize=True)
 settings.load_profile("same")
+
+# Where the environment forbids bytecode, each of the hundreds of commands that tests start would compile energywh anew,
+# and each run all tests. With pytest's own cache folder as its place, none of it lands beside the sources.
+if sys.dont_write_bytecode:
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST = tuple(
     f"tests/{name}.py"

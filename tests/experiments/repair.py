@@ -24,7 +24,7 @@ import duckdb
 import numpy as np
 
 from energywh.core.sql_text import text
-from tests.sql.model_files import GRAPH, ORDER, build, column_types, load_seeds, warehouse
+from tests.sql.model_files import build, column_types, graph, load_seeds, warehouse
 
 LENGTHS = (1, 6, 24, 72)
 METHODS = ("repair", "linear", "last_week", "weeks")
@@ -61,8 +61,8 @@ def load(data: Path, where: str = "true") -> duckdb.DuckDBPyConnection:
             from {text(str(data))}
         """
     con.execute(f"insert into normalized.demand_reported by name select * from ({rows}) where {where}")
-    needed = GRAPH.ancestors(["normalized.demand_screen", "normalized.region"]) - {"normalized.demand_reported"}
-    build(con, *(name for name in ORDER if name in needed))
+    needed = graph().ancestors(["normalized.demand_screen", "normalized.region"]) - {"normalized.demand_reported"}
+    build(con, *(name for name in graph().order if name in needed))
     con.execute("""
         create table good as
         select s.region, s.hour_utc, s.demand_mwh

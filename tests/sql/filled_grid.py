@@ -10,12 +10,12 @@ from datetime import datetime
 
 import duckdb
 
-from tests.sql.model_files import GRAPH, MODELS, ORDER, build, column_types, load_seeds, warehouse
+from tests.sql.model_files import MODELS, NAMES, build, column_types, graph, load_seeds, warehouse
 
 GRID = "normalized.grid"
 REGIONS = ("CISO", "BPAT")  # neighbors
 FIRST, LAST = datetime(2023, 10, 20), datetime(2024, 12, 10)
-FEATURES = [name for name in ORDER if MODELS[name].schema == "features"]
+FEATURES = [name for name in NAMES if MODELS[name].schema == "features"]
 
 
 def measured(table: str) -> list[str]:
@@ -25,7 +25,7 @@ def measured(table: str) -> list[str]:
 
 def build_features(con: duckdb.DuckDBPyConnection) -> None:
     """Build the features, views as views: a test reads a few rows of them."""
-    for name in FEATURES:
+    for name in (name for name in graph().order if name in FEATURES):
         con.execute(f"create {MODELS[name].materialized} {name} as {MODELS[name].sql}")
 
 
@@ -33,8 +33,8 @@ def filled_grid() -> duckdb.DuckDBPyConnection:
     """A warehouse with these hours, and without features."""
     con = warehouse()
     load_seeds(con)
-    read = GRAPH.ancestors(FEATURES)
-    build(con, *(name for name in ORDER if name in read and name not in FEATURES))
+    read = graph().ancestors(FEATURES)
+    build(con, *(name for name in graph().order if name in read and name not in FEATURES))
     con.execute(f"""
         insert into normalized.span by name
         select

@@ -16,7 +16,7 @@ from energywh.regions import regions
 from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
 from energywh.sources.open_meteo import HOURLY, places
-from tests.sql.model_files import GRAPH, ORDER, inputs
+from tests.sql.model_files import graph, inputs
 
 FIRST, LAST = datetime(2024, 10, 20), datetime(2024, 12, 20)
 REGIONS = ("CISO", "LGEE", "NYIS", "AVRN", "BPAT")  # BPAT is a neighbor of CISO and of AVRN
@@ -42,7 +42,7 @@ KEYS[HOURLY.name] = [(region, place.place) for region in REGIONS for place in pl
 
 def read_datasets() -> list[Dataset]:
     """The datasets that some model reads."""
-    read = {table.removesuffix("_revision") for name in ORDER for table in GRAPH.staging(name)}
+    read = {table.removesuffix("_revision") for name in graph().order for table in graph().staging(name)}
     return [dataset for name, dataset in all_datasets().items() if f"staging.{name}" in read]
 
 
@@ -51,7 +51,7 @@ def key_rows(dataset: Dataset) -> list[tuple[str, ...]]:
     if dataset.name in KEYS:
         return KEYS[dataset.name]
     found: dict[tuple[str, ...], None] = {}
-    for name in ORDER:
+    for name in graph().order:
         path = inputs(name).get(f"staging.{dataset.name}")
         if path is not None:
             with path.open(newline="", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tests.sql.model_files import GRAPH, build, warehouse
+from tests.sql.model_files import build, graph, warehouse
 
 FIRST = datetime(2021, 1, 1)  # start of the first hour of every series
 SCREENING = ("normalized.demand_span", "normalized.demand_level", "normalized.flag", "normalized.demand_screen")
@@ -47,7 +47,7 @@ def store(con: duckdb.DuckDBPyConnection, series: Mapping[str, Series]) -> None:
 def screened_warehouse(series: Mapping[str, Series]) -> duckdb.DuckDBPyConnection:
     """A warehouse with the screening of `series`."""
     con = warehouse()
-    con.execute("create table seeds.flag as from read_csv(?)", [str(GRAPH.seeds["seeds.flag"].path)])
+    con.execute("create table seeds.flag as from read_csv(?)", [str(graph().seeds["seeds.flag"].path)])
     store(con, series)
     build(con, *SCREENING)
     return con

@@ -15,17 +15,22 @@ import duckdb
 
 from energywh.core.paths import sql_dir
 from energywh.core.sql_text import text
-from energywh.models.project.graph import link
+from energywh.models.project.graph import Graph, link
 from energywh.models.project.project import load_project
 from energywh.sources import all_datasets
 from tests.support.staging import create_tables
 
 FIXTURES = Path(__file__).parent
-GRAPH = link(load_project(sql_dir()))
-MODELS = GRAPH.models
-ORDER = GRAPH.order  # each model after what it reads
+MODELS = load_project(sql_dir()).models
+NAMES = list(MODELS)
 
 Types = dict[str, str]  # SQL type by column
+
+
+@cache
+def graph() -> Graph:
+    """The models and what each reads; only tests call it, so that collecting them parses no SQL."""
+    return link(load_project(sql_dir()))
 
 
 def warehouse() -> duckdb.DuckDBPyConnection:
@@ -41,7 +46,7 @@ def warehouse() -> duckdb.DuckDBPyConnection:
 
 def load_seeds(con: duckdb.DuckDBPyConnection) -> None:
     """Create the seeds as a build does."""
-    for seed in GRAPH.seeds.values():
+    for seed in graph().seeds.values():
         con.execute(f"create table {seed.name} as {_csv(seed.path, 'nullstr = ' + text(''), 'sample_size = -1')}")
 
 
@@ -67,8 +72,8 @@ def fixture_warehouse(name: str) -> duckdb.DuckDBPyConnection:
     given = inputs(name)
     for table, path in given.items():
         load_csv(con, table, path, column_types()[table])
-    needed = GRAPH.ancestors([name]) - given.keys() - {name}
-    build(con, *(other for other in ORDER if other in needed))
+    needed = graph().ancestors([name]) - given.keys() - {name}
+    build(con, *(other for other in graph().order if other in needed))
     return con
 
 
@@ -98,8 +103,12 @@ def column_types() -> dict[str, Types]:
     """The columns of every table that a model can read, and of every model, with their types."""
     con = warehouse()
     load_seeds(con)
-    build(con, *ORDER)
-    tables = [*GRAPH.seeds, *ORDER, *(f"staging.{name}{end}" for name in all_datasets() for end in ("", "_revision"))]
+    build(con, *graph().order)
+    tables = [
+        *graph().seeds,
+        *graph().order,
+        *(f"staging.{name}{end}" for name in all_datasets() for end in ("", "_revision")),
+    ]
     return {table: {row[0]: row[1] for row in con.execute(f"describe from {table}").fetchall()} for table in tables}
 
 

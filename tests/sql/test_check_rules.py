@@ -14,7 +14,7 @@ import pytest
 from energywh.models.build.audits import failing_rows
 from energywh.models.catalog.check import Finding, Rule, check
 from energywh.models.project.front_matter import Audit
-from tests.sql.model_files import GRAPH, MODELS, ORDER, build, load_seeds, warehouse
+from tests.sql.model_files import MODELS, build, graph, load_seeds, warehouse
 
 FUELS = "normalized.generation_reported"
 NOW = datetime(2024, 3, 10, 12)
@@ -259,7 +259,7 @@ def empty() -> duckdb.DuckDBPyConnection:
     """A warehouse in which every model is an empty table, without keys of its own."""
     con = warehouse()
     load_seeds(con)
-    build(con, *ORDER)
+    build(con, *graph().order)
     return con
 
 
@@ -313,5 +313,5 @@ def test_a_warehouse_without_rows_breaks_no_rule(con: duckdb.DuckDBPyConnection)
         for name, model in MODELS.items()
         for audit in model.audits
     ]
-    assert len(rules) == len(GRAPH.audits)
+    assert len(rules) == len(graph().audits)
     assert [finding for finding in check(con, rules, now=NOW) if not finding.holds] == []

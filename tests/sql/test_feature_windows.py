@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from tests.sql.filled_grid import FEATURES, GRID, LAST, build_features, filled_grid
-from tests.sql.model_files import GRAPH, MODELS, rows, warehouse
+from tests.sql.model_files import MODELS, graph, rows, warehouse
 from tests.sql.test_incremental import differing
 
 SINCE = datetime(2024, 12, 1, 23)  # the last hour of a day, which looks back furthest where days are counted
@@ -61,7 +61,7 @@ def whole() -> duckdb.DuckDBPyConnection:
 def rebuilt(whole: duckdb.DuckDBPyConnection, name: str, back: timedelta) -> duckdb.DuckDBPyConnection:
     """`name` built of what it may read for the hours from SINCE on."""
     con = warehouse()
-    for other in GRAPH.upstream(name):
+    for other in graph().upstream(name):
         time_column = MODELS[other].time_column if other in MODELS else None
         hours = f"{time_column} >= timestamp '{SINCE - back}'" if time_column else "true"
         if time_column == "month_utc":

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from energywh.models.build.audits import run_audit
-from tests.sql.model_files import GRAPH, MODELS, ORDER, build, load_seeds, warehouse
+from tests.sql.model_files import MODELS, build, graph, load_seeds, warehouse
 
 FIRST, HOURS = datetime(2024, 6, 20), 24 * 200
 # When an authority began to use the new codes; None: it never did. The end of its first hour with them.
@@ -82,7 +82,7 @@ def con(request: pytest.FixtureRequest) -> duckdb.DuckDBPyConnection:
                 region, {columns}, {known}
             from memory.main.authority, memory.main.hour
         """)
-    build(con, *(name for name in ORDER if name in GRAPH.ancestors(["normalized.grid"])), "normalized.grid")
+    build(con, *(name for name in graph().order if name in graph().ancestors(["normalized.grid"])), "normalized.grid")
     return con
 
 

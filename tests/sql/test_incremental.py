@@ -9,11 +9,11 @@ import pytest
 
 from energywh.core.sql_text import within
 from tests.sql.filled_staging import FIRST, LAST, REGIONS, fill_staging, read_datasets, region_key, stamps
-from tests.sql.model_files import GRAPH, MODELS, ORDER, build, columns, load_seeds, warehouse
+from tests.sql.model_files import MODELS, NAMES, build, columns, graph, load_seeds, warehouse
 
 MONTH, NEXT = datetime(2024, 11, 1), datetime(2024, 12, 1)
-TIMED = [name for name in ORDER if MODELS[name].time_column is not None]
-INCREMENTAL = [name for name in ORDER if MODELS[name].by_month]
+TIMED = [name for name in NAMES if MODELS[name].time_column is not None]
+INCREMENTAL = [name for name in NAMES if MODELS[name].by_month]
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def whole() -> duckdb.DuckDBPyConnection:
     con = warehouse()
     load_seeds(con)
     fill_staging(con)
-    build(con, *ORDER)
+    build(con, *graph().order)
     return con
 
 
-CORRECTED = [name for name in INCREMENTAL if "normalized.correction" in GRAPH.upstream(name)]
+CORRECTED = [name for name in INCREMENTAL if "normalized.correction" in MODELS[name].sql]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def corrected() -> duckdb.DuckDBPyConnection:
     con = warehouse()
     load_wrong_clocks(con)
     fill_staging(con)
-    build(con, *(name for name in ORDER if name in {*CORRECTED, *GRAPH.ancestors(CORRECTED)}))
+    build(con, *(name for name in graph().order if name in {*CORRECTED, *graph().ancestors(CORRECTED)}))
     return con
 
 
@@ -82,7 +82,7 @@ def rebuilt(
             con.register("source", whole.sql(rows).to_arrow_table())
             con.execute(f"insert into staging.{table} from source")
     seeds(con)
-    for other in GRAPH.upstream(name):
+    for other in graph().upstream(name):
         if other not in MODELS:
             continue
         model = MODELS[other]

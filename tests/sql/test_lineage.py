@@ -14,7 +14,7 @@ from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import quoted
 from energywh.models.catalog.lineage import Lineage, Step, read_lineage
 from energywh.models.catalog.traces import ROWS
-from tests.sql.model_files import GRAPH, MODELS, ORDER, built_fixture, column_types
+from tests.sql.model_files import MODELS, NAMES, built_fixture, column_types, graph
 
 EXPECTED: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("lineage.toml").read_text("utf-8"))
 
@@ -34,7 +34,7 @@ def test_a_column_comes_from_what_a_person_says_it_does(lineage: Lineage, column
     assert ends(lineage.step(lineage.pick(column))) == set(EXPECTED[column])
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_column_reaches_a_source_or_a_seed(lineage: Lineage, name: str) -> None:
     traced = lineage.models[name]
     assert not traced.note
@@ -60,14 +60,14 @@ def _columns(cursor: duckdb.DuckDBPyConnection, names: list[str]) -> list[tuple[
     return list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_column_changes_with_what_its_lineage_leaves_out(lineage: Lineage, name: str) -> None:
     """The columns of the tables that a model reads are emptied in its fixture; those that the same columns are said to
     depend on, at once."""
     traced = lineage.models[name]
     con = built_fixture(name)
     before = outcome(con, name)
-    for table in sorted(GRAPH.parsed[name].tables):
+    for table in sorted(graph().parsed[name].tables):
         groups: dict[frozenset[str], list[str]] = {}
         for column in column_types()[table]:
             place = (table, column)

@@ -5,17 +5,7 @@ import math
 import pytest
 
 from energywh.models.build.audits import run_audit
-from tests.sql.model_files import (
-    FIXTURES,
-    GRAPH,
-    MODELS,
-    ORDER,
-    built_fixture,
-    columns,
-    inputs,
-    load_csv,
-    rows,
-)
+from tests.sql.model_files import FIXTURES, MODELS, NAMES, built_fixture, columns, graph, inputs, load_csv, rows
 
 
 def same(expected: object, actual: object) -> bool:
@@ -25,11 +15,11 @@ def same(expected: object, actual: object) -> bool:
     return expected == actual
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_has_a_fixture_pair(name: str) -> None:
     assert inputs(name), f"no input in tests/sql/{name}"
     assert (FIXTURES / name / "expected.csv").exists(), f"no expected.csv in tests/sql/{name}"
-    unread = inputs(name).keys() - {*GRAPH.upstream(name), *GRAPH.staging(name)}
+    unread = inputs(name).keys() - {*graph().upstream(name), *graph().staging(name)}
     assert not unread, f"tests/sql/{name} has input of {', '.join(unread)}, which the model does not read"
 
 
@@ -37,7 +27,7 @@ def test_every_fixture_belongs_to_a_model() -> None:
     assert {p.parent.name for p in FIXTURES.glob("*/expected.csv")} == set(MODELS)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     """expected.csv may leave columns out, never rows."""
     model = MODELS[name]
@@ -59,7 +49,7 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     assert columns(con, model.sql) == list(model.columns), "promised columns are not those returned"
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_states_a_unit_or_a_meaning_for_every_column(name: str) -> None:
     for column, text in MODELS[name].columns.items():
         assert text.endswith("."), column
@@ -67,7 +57,7 @@ def test_a_model_states_a_unit_or_a_meaning_for_every_column(name: str) -> None:
             assert "MWh" in text, column
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) -> None:
     """Each audit runs; one that is an error and finds rows raises."""
     con = built_fixture(name)
@@ -75,7 +65,7 @@ def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) ->
         run_audit(con, MODELS[name], audit)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_only_rows_that_speak_for_an_hour_have_hour_utc(name: str) -> None:
     """A column called hour_utc invites a join by the hour: it is part of the grain, or another name is meant."""
     model = MODELS[name]

@@ -24,11 +24,10 @@ from energywh.core.paths import sql_dir
 from energywh.sources.base import Dataset
 from tests.sql.filled_grid import FEATURES, GRID, build_features, filled_grid, measured
 from tests.sql.filled_staging import LAST, fill_staging, key_rows, read_datasets
-from tests.sql.model_files import GRAPH, MODELS, ORDER, build, column_types, load_seeds, rows, warehouse
+from tests.sql.model_files import MODELS, build, column_types, graph, load_seeds, rows, warehouse
 
 NOW = datetime(2024, 11, 20, 17)
 REGION = "CISO"
-READ = [name for name in ORDER if name in GRAPH.ancestors(FEATURES)]  # features, and what they are built of
 SHIPPED = {name: MODELS[name].sql for name in FEATURES}
 MARKS = ("target", "hindsight", "ahead", "day ahead", "at t", "past", "published")
 TARGET = ("normalized.demand_reported", "demand_mwh")
@@ -65,6 +64,11 @@ def filled() -> duckdb.DuckDBPyConnection:
     load_seeds(con)
     fill_staging(con)
     return con
+
+
+def build_all_features(con: duckdb.DuckDBPyConnection) -> None:
+    """Build the features, and what they are built of."""
+    build(con, *(name for name in graph().order if name in graph().ancestors(FEATURES)))
 
 
 def changed(value: str) -> str:
@@ -186,7 +190,7 @@ def change_all(con: duckdb.DuckDBPyConnection, *, ahead: bool) -> None:
 def calm() -> duckdb.DuckDBPyConnection:
     """Everything built from filled staging."""
     con = filled()
-    build(con, *READ)
+    build_all_features(con)
     return con
 
 
@@ -195,7 +199,7 @@ def stormy() -> duckdb.DuckDBPyConnection:
     """The same, with another future."""
     con = filled()
     after_now(con)
-    build(con, *READ)
+    build_all_features(con)
     return con
 
 
@@ -204,7 +208,7 @@ def unread() -> duckdb.DuckDBPyConnection:
     """The same, with other values wherever they are not yet published at NOW."""
     con = filled()
     not_yet_published(con)
-    build(con, *READ)
+    build_all_features(con)
     return con
 
 
@@ -214,7 +218,7 @@ def otherwise() -> Ahead:
     worlds = filled(), filled()
     for con, ahead in zip(worlds, (False, True), strict=True):
         change_all(con, ahead=ahead)
-        build(con, *READ)
+        build_all_features(con)
     return worlds
 
 
@@ -381,8 +385,8 @@ Worlds = dict[str, list[duckdb.DuckDBPyConnection]]
 def holds_target(calm: duckdb.DuckDBPyConnection) -> list[str]:
     """Columns of the grid that hold the target of their own hour, as demand less solar and wind does."""
     table, target = TARGET
-    between = GRAPH.ancestors([GRID]) - {table}
-    downstream = [name for name in ORDER if name in between and table in GRAPH.ancestors([name])]
+    between = graph().ancestors([GRID]) - {table}
+    downstream = [name for name in graph().order if name in between and table in graph().ancestors([name])]
 
     def hour() -> dict[str, object]:
         build(calm, *downstream)
@@ -446,9 +450,9 @@ def leaks(worlds: Worlds, name: str, sql: str | None = None) -> set[Column]:
 
 def test_features_read_nothing_measured_but_the_grid() -> None:
     """What `leaks` relies on."""
-    read = {table for name in FEATURES for table in GRAPH.upstream(name) if table in MODELS} - {*FEATURES}
+    read = {table for name in FEATURES for table in graph().upstream(name) if table in MODELS} - {*FEATURES}
     assert [name for name in sorted(read) if measured(name)] == [GRID]
-    assert not any(GRAPH.staging(name) for name in FEATURES)
+    assert not any(graph().staging(name) for name in FEATURES)
 
 
 @pytest.mark.parametrize("name", FEATURES)

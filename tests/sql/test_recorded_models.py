@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.sql.model_files import ORDER, build, load_seeds, warehouse
+from tests.sql.model_files import build, graph, load_seeds, warehouse
 
 TABLES = {
     "region_data": ("region-data", "respondent", "type"),
@@ -54,7 +54,7 @@ def con(recorded: Path) -> duckdb.DuckDBPyConnection:
                 timestamp '2024-07-07' as known_from_utc
             from read_csv('{path}', types = {{'period': 'varchar', 'value': 'double'}})
         """)
-    build(con, *ORDER)
+    build(con, *graph().order)
     return con
 
 

@@ -7,13 +7,13 @@ import re
 import pytest
 
 from energywh.models.build.state import unit_of
-from tests.sql.model_files import MODELS, ORDER, column_types
+from tests.sql.model_files import MODELS, NAMES, column_types
 
 # What a number without a unit in its name may say instead.
 UNITLESS = re.compile(r"no unit|unit of the|ratio|count|how many|\d+ ?(=|to|in) ", re.IGNORECASE)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_number_has_its_unit_in_its_name_or_says_that_it_has_none(name: str) -> None:
     for column, kind in column_types()[name].items():
         words = MODELS[name].columns[column]
