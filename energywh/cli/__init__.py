@@ -25,7 +25,7 @@ COMMANDS = {
     "build": "Build the models and publish the warehouse.",
     "sql": "Ask the warehouse a question in SQL.",
     "export": "Write models as Parquet, a file a month.",
-    "dataset": "Make a training set, as a folder of files.",
+    "dataset": "Make, list and verify training sets, as folders of files.",
     "context": "Print the latest complete hours, as a forecast would start from them.",
     "models": "Print the catalog of tables, columns and units.",
     "lineage": "Say where a column comes from, and what depends on it.",
@@ -98,8 +98,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"energywh.cli.{cmd_name}"), cmd_name)
-        if not any(parameter.name == "home" for parameter in command.params):
-            command.params.append(_home_option())
+        for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+            if not any(parameter.name == "home" for parameter in each.params):
+                each.params.append(_home_option())
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -120,7 +121,7 @@ class LazyGroup(click.Group):
             if len(args) == 1:
                 click.echo(ctx.get_help())
                 ctx.exit()
-            args = [args[1], "--help"]
+            args = [*args[1:], "--help"]
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"no command is named '{args[0]}'{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)

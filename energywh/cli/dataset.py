@@ -8,16 +8,40 @@ import click
 from click.core import ParameterSource
 
 from energywh.cli import Session
-from energywh.cli.datasets import Progress, list_all, notes, print_made, verify_all
-from energywh.errors import UsageError
+from energywh.cli.dataset_output import Progress, list_all, notes, print_made, verify_all
+from energywh.errors import UsageError, did_you_mean
 
-WORDS = ("list", "verify")
 _LISTS = "repeat, or separate by commas"
 
 
-@click.command()
-@click.argument("name", required=False, metavar="[NAME|list|verify]")
-@click.argument("others", nargs=-1, metavar="[NAME]...")
+class _DatasetGroup(click.Group):
+    """The commands of `energywh dataset`; an unknown one is answered with the line that makes a dataset."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            near = did_you_mean(args[0], self.commands)
+            ctx.fail(
+                f"no command of 'energywh dataset' is named '{args[0]}'{near}; a dataset of that name is made by "
+                f"'energywh dataset make {args[0]}'"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_DatasetGroup, invoke_without_command=True)
+@click.pass_context
+def dataset(ctx: click.Context) -> None:
+    """Make, list and verify training sets, the folders in datasets/ of the home; without a command, list them.
+
+    A dataset holds windows as 'wh.windows' gives them, in files that are read without the warehouse.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_datasets)
+
+
+@dataset.command()
+@click.argument("name")
 @click.option("--source", default="features.hourly", show_default=True, help="A model, or an SQL query.")
 @click.option("--target", multiple=True, metavar="NAME", help=f"What to forecast; {_LISTS} [demand_mwh].")
 @click.option("--length", type=click.IntRange(min=1), help="Hours of input in a window.")
@@ -78,54 +102,44 @@ _LISTS = "repeat, or separate by commas"
 )
 @click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Also write npz or hdf5; repeat for both.")
 @click.option("--version", metavar="VERSION", help="Make it of this version, or of a file of 'build --as-of'.")
-@click.option("--full", is_flag=True, help="Make every file anew, not only what changed.")
-@click.option("--json", "as_json", is_flag=True, help="With list and verify: print JSON.")
+@click.option("--full", is_flag=True, help="Make every file again, not only what changed.")
 @click.pass_context
-def dataset(
-    context: click.Context,
-    /,
-    name: str | None,
-    others: tuple[str, ...],
-    version: str | None,
-    full: bool,
-    as_json: bool,
-    **asked: Any,
-) -> int:
-    """Make the training set NAME: windows as 'wh.windows' cuts them, in files that need no warehouse to be read.
+def make(context: click.Context, /, name: str, version: str | None, full: bool, **asked: Any) -> None:
+    """Make the dataset NAME, or bring it up to date.
 
     It is the folder datasets/NAME of the home, with the splits as safetensors and Parquet and a manifest,
-    dataset.json. --length and --stride must be given; the other options as far as wanted. NAME alone makes it again as
-    it was asked for, from what the warehouse has now: only what changed is written. Asked otherwise, it is made anew.
-
-    'dataset list', and 'dataset' alone, lists those there are. 'dataset verify [NAME]...' compares every byte with the
-    manifest, and exits with 1 where something is wrong.
+    dataset.json. A new dataset needs --length and --stride, and takes the other options as far as wanted. NAME alone
+    makes it again with the options that it was made with, from what the warehouse has now: only what changed is
+    written. With options, these are the whole request.
     """
     session: Session = context.obj
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in asked and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE
-    ]
-    if name is None or name in WORDS:
-        if given or version or full:
-            option = given[0] if given else "--version" if version else "--full"
-            raise UsageError(f"{option} says how to make a dataset: give the dataset's NAME first")
-        if name == "verify":
-            return verify_all(session.home, others, as_json)
-        if others:
-            raise UsageError("'dataset list' takes no name: it lists all")
-        list_all(session.home, as_json)
-        return 0
-    if others:
-        raise UsageError(f"one dataset at a time: '{name}', or '{others[0]}'")
-    if as_json:
-        raise UsageError("--json goes with 'dataset list' and 'dataset verify'")
+    given = any(context.get_parameter_source(option) == ParameterSource.COMMANDLINE for option in asked)
     _make(session, name, asked if given else None, version, full)
-    return 0
+
+
+@dataset.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_datasets(session: Session, as_json: bool) -> None:
+    """List the datasets of the home."""
+    list_all(session.home, as_json)
+
+
+@dataset.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+@click.pass_obj
+def verify(session: Session, names: tuple[str, ...], as_json: bool) -> int:
+    """Compare every byte of the datasets NAME [all] with their manifests.
+
+    Exits with 1 where a file is missing or was changed, or where a file that was not made with a dataset would be
+    read with it.
+    """
+    return verify_all(session.home, names, as_json)
 
 
 def _make(session: Session, name: str, asked: dict[str, Any] | None, version: str | None, full: bool) -> None:
-    """Make a dataset and say what came of it; ``asked`` are the options, None for those it was made with."""
+    """Make a dataset and print the result; ``asked`` are the options, None for those it was made with."""
     from energywh.core.interrupt import interruptible
     from energywh.datasets.stored.request import check_name
     from energywh.warehouse import Warehouse
@@ -134,7 +148,7 @@ def _make(session: Session, name: str, asked: dict[str, Any] | None, version: st
     arguments = {} if asked is None else _arguments(**asked)
     if asked is not None and (asked["length"] is None or asked["stride"] is None):
         raise UsageError(
-            "give both --length and --stride, in hours, with all else that is asked for; NAME alone makes it as before"
+            "give both --length and --stride, in hours, with all other options; NAME alone makes it as before"
         )
     progress = Progress()
     with (

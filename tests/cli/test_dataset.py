@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -31,7 +32,7 @@ def run(home: Path, *words: str) -> Result:
 
 
 def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
-    text = run(home, "ahead", *ASKED, "--normalize", "robust", "--log", "demand_mwh", "--format", "npz").stdout
+    text = run(home, "make", "ahead", *ASKED, "--normalize", "robust", "--log", "demand_mwh", "--format", "npz").stdout
     lines = [line.split() for line in text.splitlines()]
     assert lines[1][:6] == ["train", "2023-01-01", "2023-02-08", "2", "1,872", "74"]
     assert [line[0] for line in lines[1:4]] == ["train", "valid", "test"]
@@ -42,12 +43,12 @@ def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
     assert dataset.scaler is not None
     assert (dataset.scaler.kind, dataset.scaler.by, dataset.scaler.log) == ("robust", "region", ("demand_mwh",))
 
-    assert f"ahead is unchanged: 0.3 MB in {home}/datasets/ahead" in run(home, "ahead").stdout
+    assert f"ahead is unchanged: 0.3 MB in {home}/datasets/ahead" in run(home, "make", "ahead").stdout
     publish_demo(Home(home), hours=24 * 100, number=2)
-    text = run(home, "ahead").stdout
+    text = run(home, "make", "ahead").stdout
     assert "3 files written, 8 kept" in text
-    text = run(home, "ahead", *ASKED, "--region", "ciso", "--horizon", "12").stdout
-    assert "asked otherwise than before: horizon 12 (was 24), regions CISO (was not said), normalize not said" in text
+    text = run(home, "make", "ahead", *ASKED, "--region", "ciso", "--horizon", "12").stdout
+    assert "the request changed: horizon 12 (was 24), regions CISO (was not said), normalize not said" in text
 
 
 def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
@@ -56,7 +57,7 @@ def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
         "--features demand_mwh --features is_midnight --future none --since 2023-01-02 --until 2023-03-30 --gaps split "
         "--purge 5 --splits 2023-03-01 --normalize zscore --by global --dtype float16 --static one-hot"
     )
-    assert run(home, *words.split()).exit_code == 0
+    assert run(home, "make", *words.split()).exit_code == 0
     request = json.loads((home / "datasets" / "one" / "dataset.json").read_text())["request"]
     assert request == {
         "source": "features.evening",
@@ -79,21 +80,21 @@ def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
         "dtype": "float16",
         "formats": [],
     }
-    assert run(home, "apart", "--length", "24", "--stride", "24", "--holdout", "CISO").exit_code == 0
+    assert run(home, "make", "apart", "--length", "24", "--stride", "24", "--holdout", "CISO").exit_code == 0
     assert load_dataset(home / "datasets" / "apart", as_="numpy")["test"].starts["region"].tolist()[0] == "CISO"
 
 
 def test_datasets_are_listed_and_verified(home: Path) -> None:
     assert "no dataset is made yet" in run(home).stdout
     assert run(home, "verify").return_value == 0
-    run(home, "ahead", *ASKED)
-    run(home, "behind", *ASKED)
+    run(home, "make", "ahead", *ASKED)
+    run(home, "make", "behind", *ASKED)
     assert [line.split()[0] for line in run(home).stdout.splitlines()] == ["dataset", "ahead", "behind"]
     (listed, _) = json.loads(run(home, "list", "--json").stdout)
     assert (listed["name"], listed["windows"]) == ("ahead", {"train": 74, "valid": 32, "test": 58})
     assert run(home, "verify").stdout.splitlines() == [
-        "ahead: every file of it is as it was made",
-        "behind: every file of it is as it was made",
+        "ahead: every file is as it was made",
+        "behind: every file is as it was made",
     ]
     (home / "datasets" / "behind" / "train.safetensors").write_bytes(b"")
     (home / "datasets" / "ahead" / "notes.txt").write_text("mine")
@@ -106,24 +107,49 @@ def test_datasets_are_listed_and_verified(home: Path) -> None:
     assert (problem["dataset"], problem["file"], problem["kind"]) == ("behind", "train.safetensors", "size")
     (home / "datasets" / "behind" / "dataset.json").write_text("{")
     assert "cannot be read: energywh dataset verify" in run(home, "list").stdout
-    assert "error" in json.loads(run(home, "--json").stdout)[1]
+    assert "error" in json.loads(run(home, "list", "--json").stdout)[1]
+
+
+def test_a_dataset_without_its_manifest_fails_verification_and_is_listed(home: Path) -> None:
+    run(home, "make", "ahead", *ASKED)
+    folder = home / "datasets" / "ahead"
+    (folder / "dataset.json").unlink()
+    for words in (("verify",), ("verify", "ahead"), ("verify", "--json")):
+        assert run(home, *words).return_value == 1
+    (problem,) = json.loads(run(home, "verify", "--json").stdout)
+    assert (problem["dataset"], problem["file"], problem["kind"]) == ("ahead", "dataset.json", "manifest")
+    assert f"move {folder} away" in run(home, "verify", "ahead").stderr
+    assert "ahead" in run(home, "list").stdout
+
+
+@pytest.mark.parametrize("name", ["make", "list", "verify", "help"])
+def test_a_dataset_may_have_the_name_of_a_command(home: Path, name: str) -> None:
+    run(home, "make", name, *ASKED)
+    assert f"{name} is unchanged" in run(home, "make", name).stdout
+    assert run(home, "verify", name).return_value == 0
+    assert [line.split()[0] for line in run(home, "list").stdout.splitlines()] == ["dataset", name]
+
+
+def test_the_home_may_be_named_after_a_command_of_the_group(home: Path) -> None:
+    done = CliRunner().invoke(cli, ["dataset", "list", "--home", str(home)], catch_exceptions=False)
+    assert f"no dataset is made yet in {home}" in done.stdout
+
+
+def test_a_name_where_a_command_belongs_is_answered_with_the_line_that_makes_it(home: Path) -> None:
+    with pytest.raises(click.UsageError, match="'energywh dataset make day-ahead'"):
+        run(home, "day-ahead", *ASKED)
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("ahead",), "there is no dataset 'ahead'"),
-        (("ahead", "--length", "24"), "give both --length and --stride"),
-        (("ahead", *ASKED, "--by", "global"), "give --normalize too"),
-        (("ahead", *ASKED, "--purge", "much"), "purge must be a whole number"),
-        (("ahead", *ASKED, "--json"), "--json goes with"),
-        (("list", "--length", "3"), "--length says how to make a dataset"),
-        (("verify", "--full"), "--full says how to make a dataset"),
-        (("list", "ahead"), "takes no name"),
-        (("ahead", "behind"), "one dataset at a time"),
-        (("../ahead", *ASKED), "is named by letters"),
+        (("make", "ahead"), "there is no dataset 'ahead'"),
+        (("make", "ahead", "--length", "24"), "give both --length and --stride"),
+        (("make", "ahead", *ASKED, "--by", "global"), "give --normalize too"),
+        (("make", "ahead", *ASKED, "--purge", "much"), "purge must be a whole number"),
+        (("make", "../ahead", *ASKED), "of letters, digits"),
         (("verify", "ahed"), "no dataset in .* is named 'ahed'; there are none"),
-        (("ahead", *ASKED, "--version", "energy-1"), "no version"),
+        (("make", "ahead", *ASKED, "--version", "energy-1"), "no version"),
     ],
 )
 def test_what_cannot_be_done_is_said(home: Path, words: tuple[str, ...], says: str) -> None:
@@ -132,13 +158,23 @@ def test_what_cannot_be_done_is_said(home: Path, words: tuple[str, ...], says: s
 
 
 def test_a_name_that_is_nearly_right_is_told(home: Path) -> None:
-    run(home, "ahead", *ASKED)
+    run(home, "make", "ahead", *ASKED)
     with pytest.raises(EnergywhError, match="is named 'ahed'; did you mean ahead"):
         run(home, "verify", "ahed")
 
 
 def test_what_windows_warn_of_is_told_as_a_note(home: Path) -> None:
     done = run(
-        home, "short", "--length", "300", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-02-18"
+        home,
+        "make",
+        "short",
+        "--length",
+        "300",
+        "--stride",
+        "24",
+        "--horizon",
+        "24",
+        "--splits",
+        "2023-02-10,2023-02-18",
     )
     assert "note: train gives up its last" in done.stderr

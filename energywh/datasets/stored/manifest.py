@@ -158,7 +158,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         if self.measured() != self.digest:
             raise CorruptError(
                 f"{folder / FILE} was changed: its content has another digest than it says; make it again with "
-                f"'energywh dataset {self.name}' and its options"
+                f"'energywh dataset make {self.name}' and its options"
             )
 
     def write(self, folder: Path) -> None:
@@ -178,7 +178,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             text = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
-                f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset NAME'"
+                f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset make NAME'"
             ) from None
         except OSError as error:
             raise StorageError(f"cannot read {file}: {error.strerror or error}") from None
@@ -194,6 +194,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             return manifest
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptError(
-                f"{file} is damaged or no manifest of a dataset ({error}); make it again with 'energywh dataset NAME' "
-                "and its options"
+                f"{file} is damaged or no manifest of a dataset ({error}); make it again with "
+                "'energywh dataset make NAME' and its options"
             ) from None

@@ -76,7 +76,7 @@ def load_dataset(
     memory: Literal["ram", "disk"] = "ram",
     check: bool = True,
 ) -> Dataset:
-    """Open a dataset that `energywh dataset` made: the same windows in the same order, without the warehouse.
+    """Open a dataset that `energywh dataset make` wrote: the same windows in the same order, without the warehouse.
 
         train, valid, test = energywh.load_dataset("warehouse/datasets/day-ahead")
         for batch in train.batches(8, shuffle=True): ...
@@ -143,7 +143,7 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
         return given
     names = sorted(file.parent.name for file in folder.glob(f"[!.]*/{FILE}"))
     near = did_you_mean(str(given), names) or (
-        f"; it has {', '.join(names)}" if names else "; make one with 'energywh dataset', or give a path"
+        f"; it has {', '.join(names)}" if names else "; make one with 'energywh dataset make', or give a path"
     )
     raise UnknownNameError(f"no dataset in {folder} is named '{given}'{near}")
 

@@ -28,7 +28,6 @@ from energywh.datasets.windows.source import as_names
 from energywh.errors import UsageError, did_you_mean
 
 FORMATS = ("npz", "hdf5")
-RESERVED = ("list", "verify", "help")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -56,14 +55,12 @@ def check_name(name: str) -> str:
     """Return the name of a dataset.
 
     Raises:
-        UsageError: it cannot be that of a folder, or is a word of the command.
+        UsageError: it cannot be the name of a folder.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
-            f"a dataset is named by letters, digits, '-', '_' and '.', a letter or digit first, not {name!r}"
+            f"the name of a dataset is of letters, digits, '-', '_' and '.', with a letter or digit first, not {name!r}"
         )
-    if name in RESERVED:
-        raise UsageError(f"no dataset can be named '{name}': 'energywh dataset {name}' does something else")
     return name
 
 

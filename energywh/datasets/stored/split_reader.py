@@ -28,7 +28,7 @@ ROLES = {"feature": "features", "target": "targets", "future": "future"}  # as t
 
 def again(manifest: Manifest) -> str:
     """Return the advice to make the dataset again."""
-    return f"make it again with 'energywh dataset {manifest.name}'"
+    return f"make it again with 'energywh dataset make {manifest.name}'"
 
 
 def read_split(

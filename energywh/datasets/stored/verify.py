@@ -46,8 +46,10 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
         on_file: called after each file.
 
     Raises:
-        StorageError: no dataset is there, or a later energywh wrote it.
+        StorageError: there is no such folder, or a later energywh wrote it.
     """
+    if path.is_dir() and not (path / FILE).exists():
+        return [Problem(FILE, "manifest", "it is missing, so nothing is known of the other files")]
     try:
         manifest = Manifest.read(path)
     except CorruptError:

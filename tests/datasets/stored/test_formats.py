@@ -285,7 +285,7 @@ def test_an_empty_tensor_is_one(tmp_path: Path) -> None:
 
 def test_the_blocks_of_rows_do_not_show(part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {form: write_matrix(part, tmp_path / form, form) for form in ("safetensors", "npz")}
-    for module in ("stored", "scaling"):
+    for module in ("stored.formats", "windows.scaler"):
         monkeypatch.setattr(f"energywh.datasets.{module}.BLOCK_ROWS", 7)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

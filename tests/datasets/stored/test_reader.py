@@ -264,7 +264,7 @@ def test_a_changed_file_is_refused_by_name(kind: str, folder: Path) -> None:
         energywh.load_dataset(folder, as_="numpy")
     if problem != "unreadable":
         assert isinstance(caught.value, CorruptError)
-        assert "make it again with 'energywh dataset day-ahead', or see with 'energywh dataset verify" in str(
+        assert "make it again with 'energywh dataset make day-ahead', or see with 'energywh dataset verify" in str(
             caught.value
         )
     assert [(found.file, found.kind) for found in verify(folder)] == [(file.name, problem)]

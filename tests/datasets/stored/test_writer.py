@@ -420,9 +420,9 @@ def test_numbers_of_numpy_are_stored_as_numbers() -> None:
     assert (stored, stored.purge) == (request, 7)
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "../set", "a/b", "-x", "list", "verify", "a b"])
+@pytest.mark.parametrize("name", ["", ".hidden", "../set", "a/b", "-x", "a b"])
 def test_a_name_that_cannot_be_a_folder_is_refused(home: Home, name: str) -> None:
-    with pytest.raises(UsageError, match=r"is named by letters|can be named"):
+    with pytest.raises(UsageError, match=r"of letters, digits"):
         make(home, name, **ASKED)
 
 

@@ -1,4 +1,4 @@
-"""What `energywh dataset` prints: how far it has come, what was made, what there is, and what is wrong with it."""
+"""What the commands of `energywh dataset` print: progress, what was made, what exists, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from energywh.cli.output import print_table
 from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _NUMBERS = ("regions", "rows", "windows", "missing", "written", "size")
 
 
 class Progress:
-    """Tells what is done now: one line on a terminal, a line now and then in a log."""
+    """Shows the current step: one line that is replaced on a terminal, a line every ten seconds in a log."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -60,19 +61,19 @@ def notes() -> Iterator[None]:
 
 
 def print_made(made: Made) -> None:
-    """Print what a dataset came to, in numbers, and how to load it."""
+    """Print what a dataset holds, in numbers, and how to load it."""
     manifest = made.manifest
     for problem in made.damaged:
         click.echo(f"{problem.file}: {problem.text}; it was made again")
     if made.differs:
-        click.echo(f"asked otherwise than before: {', '.join(made.differs)}")
+        click.echo(f"the request changed: {', '.join(made.differs)}")
     if not made.changed:
         click.echo(
-            f"{manifest.name} is unchanged: {_sized(manifest.files.values())} in {made.folder}, made of "
+            f"{manifest.name} is unchanged: {_sized(manifest.files.values())} in {made.folder}, made from "
             f"{manifest.provenance.version} ({made.seconds:.1f} s)\ndigest {manifest.digest}"
         )
         return
-    _print_table([["split", "from", "to (UTC)", *_NUMBERS], *_split_rows(made)])
+    print_table(("split", "from", "to (UTC)", *_NUMBERS), _split_rows(made), right=_NUMBERS, wrap=("written",))
     click.echo(
         f"{manifest.name}: {len(made.written):,} file{'' if len(made.written) == 1 else 's'} written, "
         f"{len(made.reused):,} kept; {_sized(manifest.files.values())} in {made.folder} ({made.seconds:.1f} s)"
@@ -109,28 +110,13 @@ def _sized(files: Iterable[File]) -> str:
     return f"{sum(file.bytes for file in files) / 1e6:,.1f} MB"
 
 
-def _print_table(rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    heading, *lines = rows
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in heading:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
-
-
 def _stored(home: Home) -> list[Path]:
-    """Return the folders of all datasets."""
-    from energywh.datasets.stored.manifest import FILE
-
-    return sorted(file.parent for file in home.datasets.glob(f"[!.]*/{FILE}"))
+    """Return the folders of all datasets, also of those that lost their `dataset.json`."""
+    return sorted(folder for folder in home.datasets.glob("[!.]*") if folder.is_dir())
 
 
 def list_all(home: Home, as_json: bool) -> None:
-    """List all datasets, those that cannot be read too."""
+    """List all datasets, also those that cannot be read."""
     from energywh.datasets.stored.manifest import Manifest
 
     found: list[tuple[Path, Manifest | EnergywhError]] = []
@@ -143,17 +129,20 @@ def list_all(home: Home, as_json: bool) -> None:
         _print_json([_as_json(folder, each) for folder, each in found])
         return
     if not found:
-        click.echo(f"no dataset is made yet in {home.datasets}: energywh dataset NAME --length HOURS --stride HOURS")
+        click.echo(
+            f"no dataset is made yet in {home.datasets}: energywh dataset make NAME --length HOURS --stride HOURS"
+        )
         return
-    rows = [["dataset", "digest", "windows by split", "size", "made of"]]
+    rows = []
     for folder, each in found:
         if isinstance(each, EnergywhError):
-            rows.append([folder.name, "", "cannot be read: energywh dataset verify", "", ""])
+            rows.append([folder.name, "", f"cannot be read: energywh dataset verify {folder.name}", "", ""])
         else:
             splits = ", ".join(f"{split.name} {split.windows:,}" for split in each.splits)
-            made_of = each.provenance.version + (f", as of {each.provenance.as_of}" if each.provenance.as_of else "")
-            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), made_of])
-    _print_table(rows)
+            made_from = each.provenance.version + (f", as of {each.provenance.as_of}" if each.provenance.as_of else "")
+            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), made_from])
+    columns = ("dataset", "digest", "windows by split", "size", "made from")
+    print_table(columns, rows, right=("size",), wrap=("windows by split", "made from"))
 
 
 def _as_json(folder: Path, each: Manifest | EnergywhError) -> dict[str, Any]:
@@ -178,7 +167,7 @@ def _print_json(items: Iterable[dict[str, Any]]) -> None:
 
 
 def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
-    """Verify the datasets named, or all; return 1 where something is wrong.
+    """Verify the datasets named, or all; return 1 where something is wrong, else 0.
 
     Raises:
         UnknownNameError: no dataset has that name.
@@ -206,11 +195,21 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
     elif not chosen:
         click.echo(f"no dataset is made yet in {home.datasets}")
     bad = [(name, problem.kind) for name, problem in found if problem.kind != "foreign"]
-    mended = [name for name, kind in bad if kind != "stray"]
-    if mended and not as_json:
-        asked = " with all its options" if (mended[0], "manifest") in bad else ""
-        click.echo(f"what is wrong is made again by 'energywh dataset {mended[0]}'{asked}", err=True)
+    if not as_json:
+        for name in dict.fromkeys(name for name, kind in bad if kind != "stray"):
+            _print_advice(home, name, lost=(name, "manifest") in bad)
     return 1 if bad else 0
+
+
+def _print_advice(home: Home, name: str, *, lost: bool) -> None:
+    """Print how a dataset is mended; ``lost``: its manifest, and with it the request, cannot be read."""
+    from energywh.datasets.stored.manifest import FILE
+
+    if not (home.datasets / name / FILE).exists():
+        text = f"move {home.datasets / name} away, and run 'energywh dataset make {name}' with all its options"
+    else:
+        text = f"'energywh dataset make {name}'{' with all its options' if lost else ''} makes it again"
+    click.echo(f"{name}: {text}", err=True)
 
 
 def _hashed(progress: Progress, name: str, _: str, done: int, of: int) -> None:
@@ -222,4 +221,4 @@ def _print_problems(name: str, problems: Iterable[Any]) -> None:
     for problem in problems:
         click.echo(f"{name}: {problem.file}: {problem.text}")
         wrong += problem.kind != "foreign"
-    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file of it is as it was made'}")
+    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file is as it was made'}")
