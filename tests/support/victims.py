@@ -1,4 +1,4 @@
-"""Processes that run a command and are killed. They are forked from a warm server, so that fifty take seconds."""
+"""Processes that run a command and are killed. They are forked from a warm server, so that many take seconds."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import has_twins, query, statuses, values
 from tests.support.victims import start
 
-KILLS = 50
 WORDS = ("sync", "--region", "CISO,BPAT,PACW,AVA,NEVP", "--since", "2024-01-01", "--until", "2024-01-03", "--jobs", "4")
 
 
@@ -25,16 +24,19 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Simul
         yield found
 
 
-def test_a_sync_killed_fifty_times_ends_with_the_tables_of_an_undisturbed_one(slow: tuple[Desk, Simulator]) -> None:
+@pytest.mark.parametrize("wanted", [8, pytest.param(50, marks=pytest.mark.soak)])
+def test_a_sync_killed_many_times_ends_with_the_tables_of_an_undisturbed_one(
+    slow: tuple[Desk, Simulator], wanted: int
+) -> None:
     desk = slow[0].having(EIA_REQUESTS_PER_SECOND="400")  # so that the shared count is killed at work, too
     lasts = 0.0
     for name in ("first", "whole"):  # the first of all processes starts slowly
         began = time.monotonic()
-        undisturbed = start(desk.another(name).environment, *WORDS)
+        undisturbed = start(desk.another(f"{name}-{wanted}").environment, *WORDS)
         undisturbed.join(60)
         assert undisturbed.exitcode == 0
         lasts = time.monotonic() - began
-    expected = values(desk.another("whole").staging)
+    expected = values(desk.another(f"whole-{wanted}").staging)
     assert sum(map(len, expected.values())) > 5_000
 
     draw = random.Random(20261123)
@@ -42,10 +44,10 @@ def test_a_sync_killed_fifty_times_ends_with_the_tables_of_an_undisturbed_one(sl
 
     def enough() -> bool:
         """Say whether all instants of interest were hit; on a busy machine that takes longer."""
-        return kills >= (KILLS if min(settled.values()) else 5 * KILLS)
+        return kills >= (wanted if min(settled.values()) else 5 * wanted)
 
     while not enough():
-        disturbed = desk.another(f"killed-{homes}")
+        disturbed = desk.another(f"killed-{wanted}-{homes}")
         homes += 1
         while True:
             victim = start(disturbed.environment, *WORDS)
@@ -67,9 +69,10 @@ def test_a_sync_killed_fifty_times_ends_with_the_tables_of_an_undisturbed_one(sl
     assert min(settled.values()) > 0, f"the kills hit no instant of interest: {settled}"
 
 
-def test_a_replay_killed_at_any_instant_leaves_staging_as_it_was(slow: tuple[Desk, Simulator]) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.soak)])
+def test_a_replay_killed_at_any_instant_leaves_staging_as_it_was(slow: tuple[Desk, Simulator], kills: int) -> None:
     desk, _ = slow
-    replayed = desk.another("replayed")
+    replayed = desk.another(f"replayed-{kills}")
     words = (*WORDS[:2], "CISO", *WORDS[3:])
     first = start(replayed.environment, *words)
     first.join(60)
@@ -80,7 +83,7 @@ def test_a_replay_killed_at_any_instant_leaves_staging_as_it_was(slow: tuple[Des
     lasts = time.monotonic() - began
     assert whole.exitcode == 0
     draw = random.Random(7)
-    for _ in range(8):
+    for _ in range(kills):
         victim = start(replayed.environment, "replay")
         victim.join(draw.uniform(0, lasts))
         victim.kill()

@@ -19,7 +19,6 @@ from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import versions_of
 from tests.models.folder import Desk
 
-KILLS = 25
 MONTHS = [date(2024, month, 1) for month in (1, 2, 3)]
 TABLES = ("normalized.demand", "normalized.grid", "features.total")
 
@@ -136,8 +135,9 @@ def builder(desk: Desk) -> Iterator[Builder]:
     builder.process.communicate()
 
 
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.soak)])
 def test_builds_killed_at_any_instant_never_disturb_a_reader(
-    desk: Desk, builder: Builder, reader: subprocess.Popen[str], tmp_path: Path
+    desk: Desk, builder: Builder, reader: subprocess.Popen[str], tmp_path: Path, kills: int
 ) -> None:
     chance = random.Random(8)
     builder.start()
@@ -149,7 +149,7 @@ def test_builds_killed_at_any_instant_never_disturb_a_reader(
     usual = time.monotonic() - began
 
     killed, number = 0, 2
-    while killed < KILLS:
+    while killed < kills:
         number += 1
         land(desk, number)
         child = builder.start()
