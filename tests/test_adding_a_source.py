@@ -16,7 +16,7 @@ import pytest
 from energywh import sources as package
 from energywh.core.paths import sql_dir
 from energywh.models.build.runner import build
-from energywh.models.project.front_matter import read_model
+from energywh.models.project.model import read_model
 from tests.support.desk import Desk
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import query

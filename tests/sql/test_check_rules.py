@@ -13,7 +13,7 @@ import pytest
 
 from energywh.models.build.audits import failing_rows
 from energywh.models.catalog.check import Finding, Rule, check
-from energywh.models.project.front_matter import Audit
+from energywh.models.project.model import Audit
 from tests.sql.model_files import MODELS, build, graph, load_seeds, warehouse
 
 FUELS = "normalized.generation_reported"

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from energywh.integrations.openlineage import Target
     from energywh.models.build.materialize import ModelResult
     from energywh.models.build.report import BuildReport
-    from energywh.models.project.front_matter import Audit
+    from energywh.models.project.model import Audit
 
 Place = Callable[[str], tuple[str, str]]  # of a table: namespace and name of its dataset
 # Of a model and a column of it, the columns (table, column) that it is made of.

@@ -12,7 +12,7 @@ from energywh.core.sql_text import is_about_sql, literal, quoted, run, within
 from energywh.errors import AuditError, ModelError
 from energywh.models.build.months import spans
 from energywh.models.build.state import AuditResult
-from energywh.models.project.front_matter import Audit, Model
+from energywh.models.project.model import Audit, Model
 
 if TYPE_CHECKING:
     import duckdb

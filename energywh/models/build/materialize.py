@@ -22,8 +22,8 @@ from energywh.models.build.months import Span, spans
 from energywh.models.build.months import widen as widen_months
 from energywh.models.build.staging import Staging
 from energywh.models.build.state import Digest, Digests, Known, Meta
-from energywh.models.project.front_matter import Model
 from energywh.models.project.graph import Graph
+from energywh.models.project.model import Model
 from energywh.models.project.project import Seed
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.staging import Staging, Watermark, attach_read_only, let_go
 from energywh.models.build.state import AuditResult, LeftOut, Meta, compatible
-from energywh.models.project.front_matter import Audit, Model
 from energywh.models.project.graph import STAGING, Graph, link
+from energywh.models.project.model import Audit, Model
 from energywh.models.project.project import Project, load_project
 from energywh.models.versions import publish
 from energywh.models.versions.records import count_changes, differing_months, encode, read_record

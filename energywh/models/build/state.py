@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import energywh
 from energywh.models.build.staging import Landing, Watermark
-from energywh.models.project.front_matter import Model
+from energywh.models.project.model import Model
 from energywh.models.project.project import Seed
 
 if TYPE_CHECKING:

@@ -1,366 +1,251 @@
-"""Read a model file: TOML front matter in the leading comment, then one SELECT.
+"""Decode the TOML front matter of a model file, and say in which line it is wrong.
 
-The front matter is a promise (grain, columns, audits) and a contract with the build (materialized, refresh,
-lookback). Anything misspelt is refused with the file and line, because a key that is silently ignored is a
-promise that is silently broken.
+An unknown key is an error: a misspelt promise would otherwise be ignored.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
 
 from energywh.core.time import parse_duration_hours
 from energywh.errors import ModelError, UsageError, did_you_mean
 
 OPENING = "/*---"
 CLOSING = "---*/"
-TIME_COLUMN = "hour_utc"
-
-_KEYS = (
-    "description",
-    "materialized",
-    "grain",
-    "time_column",
-    "lookback",
-    "lookahead",
-    "refresh",
-    "may_be_empty",
-    "columns",
-    "audits",
-)
-_AUDIT_KINDS = ("unique", "not_null", "accepted_values", "range", "sql")
-_AUDIT_KEYS = (*_AUDIT_KINDS, "name", "severity", "when", "description")
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 AuditKind = Literal["unique", "not_null", "accepted_values", "range", "sql"]
 Severity = Literal["error", "warn"]
 When = Literal["build", "check"]
+Materialized = Literal["table", "view"]
+Refresh = Literal["incremental", "full"]
+
+Text = Annotated[str, Meta(pattern=r"\S")]
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]
+
+# What the value of a key must be, for messages.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "materialized": get_args(Materialized),
+    "refresh": get_args(Refresh),
+    "severity": get_args(Severity),
+    "when": get_args(When),
+}
+_EXPECTED = {key: " or ".join(choices) for key, choices in _CHOICES.items()} | {
+    "grain": "a list of column names",
+    "time_column": "the name of a column",
+    "lookback": "a duration such as 36h, 10d or 2w",
+    "lookahead": "a duration such as 36h, 10d or 2w",
+    "may_be_empty": "true or false",
+    "columns": "a table [columns] with the name and the description of each column",
+    "audits": "tables [[audits]]",
+    "unique": "a list of column names",
+    "not_null": "a list of column names",
+    "accepted_values": "a table with column and values",
+    "range": "a table with column, min and max",
+    "sql": "a SELECT of the rows that break the promise",
+    "name": "made of lower-case letters, digits and _",
+    "column": "the name of a column",
+    "values": "a list of texts, numbers or booleans",
+    "min": "a number",
+    "max": "a number",
+}
+_TEXT = "a text that is not empty"
 
 
-@dataclass(frozen=True)
-class Audit:
-    """One promise about a model's data; it fails when its query returns rows.
+class AcceptedValues(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table of an audit `accepted_values`."""
 
-    Attributes:
-        when: `build` where each build runs it; `check` where only `energywh check` does, as for what is wrong with the
-            data themselves. There, SQL has the present moment in `getvariable('now_utc')`.
-    """
+    column: str
+    values: Annotated[tuple[str | int | float | bool, ...], Meta(min_length=1)]
 
-    kind: AuditKind
-    name: str
-    line: int
+
+class Range(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table of an audit `range`."""
+
+    column: str
+    min: int | float | None = None
+    max: int | float | None = None
+
+    def __post_init__(self) -> None:
+        bounds = [bound for bound in (self.min, self.max) if bound is not None]
+        if not bounds or not all(map(math.isfinite, bounds)):
+            raise ValueError("'range' needs numbers for 'min', 'max' or both")
+        if len(bounds) == 2 and bounds[0] > bounds[1]:
+            raise ValueError(f"'range' has a 'min' of {bounds[0]} above its 'max' of {bounds[1]}")
+
+
+class AuditTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[audits]]` table of the front matter."""
+
+    unique: Names | None = None
+    not_null: Names | None = None
+    accepted_values: AcceptedValues | None = None
+    range: Range | None = None
+    sql: Text | None = None
+    name: Annotated[str, Meta(pattern=rf"^{NAME.pattern}\Z")] | None = None
     severity: Severity = "error"
     when: When = "build"
-    description: str = ""
-    columns: tuple[str, ...] = ()
-    values: tuple[str | int | float | bool, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    sql: str = ""
+    description: Text | None = None
 
-
-@dataclass(frozen=True)
-class Model:
-    """One `.sql` file: a table or view of the warehouse.
-
-    Attributes:
-        name: folder and file, such as `normalized.demand`.
-        sql: the SELECT, without front matter and without a closing semicolon.
-        sql_line: line of the file on which `sql` begins, counted from 1.
-        time_column: column that holds the hour; None for a dimension.
-        lookback: how far before its own hour a row reads.
-        lookahead: how far after its own hour a row reads; for cleaning, never for features.
-        refresh: `incremental` where a month can be built from its months, the lookback and the lookahead alone.
-        may_be_empty: True where no rows are good news, and a build need not mention it.
-        sql_hash: changes when the model's rows could change.
-        file_hash: changes when anything in the file does.
-    """
-
-    name: str
-    path: Path
-    sql: str
-    sql_line: int
-    description: str
-    materialized: Literal["table", "view"]
-    grain: tuple[str, ...]
-    time_column: str | None
-    lookback: timedelta
-    lookahead: timedelta
-    refresh: Literal["incremental", "full"]
-    may_be_empty: bool
-    columns: Mapping[str, str]
-    audits: tuple[Audit, ...]
-    sql_hash: str
-    file_hash: str
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in get_args(AuditKind) if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none"
+            raise ValueError(f"an audit has exactly one of {', '.join(get_args(AuditKind))}; this one has {found}")
 
     @property
-    def schema(self) -> str:
-        return self.name.split(".")[0]
+    def kind(self) -> AuditKind:
+        return next(kind for kind in get_args(AuditKind) if getattr(self, kind) is not None)
 
-    @property
-    def padded_sql(self) -> str:
-        """The SELECT after empty lines, so that line numbers in parser errors are those of the file."""
-        return "\n" * (self.sql_line - 1) + self.sql
 
-    @property
-    def by_month(self) -> bool:
-        """True if single months of the model can be built."""
-        return self.time_column is not None and self.refresh == "incremental"
+class FrontMatter(Struct, frozen=True, forbid_unknown_fields=True):
+    """The front matter as it is written; `Model` says what the fields mean."""
+
+    description: Text
+    grain: Names
+    columns: Annotated[dict[str, Text], Meta(min_length=1)]
+    materialized: Materialized = "table"
+    time_column: str | None = None
+    lookback: str = "0h"
+    lookahead: str = "0h"
+    refresh: Refresh = "incremental"
+    may_be_empty: bool = False
+    audits: tuple[AuditTable, ...] = ()
+
+
+# The struct that decodes the table of a key; "" stands for the front matter itself.
+_STRUCTS: dict[str, type[Struct]] = {
+    "": FrontMatter,
+    "audits": AuditTable,
+    "accepted_values": AcceptedValues,
+    "range": Range,
+}
 
 
 @dataclass
-class _Source:
-    """The text of a model file, for finding the line of what is wrong in it."""
+class ModelFile:
+    """The text of a model file and its parts; finds the line of what is wrong in it."""
 
     path: Path
     text: str
-    toml_line: int = 1
     toml: str = ""
-    audit_lines: list[int] = field(default_factory=list)
+    toml_line: int = 1
+    sql: str = ""
+    sql_line: int = 1
+    audit_lines: list[int] = field(default_factory=list)  # numbers of the lines [[audits]] within `toml`, from 0
 
-    def error(self, message: str, line: int | None = None) -> ModelError:
-        return ModelError(f"{self.path}:{line or self.toml_line}: {message}")
+    def error(self, message: str, line: int) -> ModelError:
+        return ModelError(f"{self.path}:{line}: {message}")
 
-    def line_of(self, key: str, start: int = 0) -> int:
-        """Return the line of the file where the front matter first names ``key`` at or after TOML line ``start``."""
-        pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=\].]""")
-        for number, line in enumerate(self.toml.splitlines()[start:], start=start):
-            if pattern.match(line):
-                return self.toml_line + number
-        return self.toml_line
+    def split(self) -> None:
+        """Find the front matter and the SELECT."""
+        text = self.text
+        start = len(text) - len(text.lstrip())
+        if not text.startswith(OPENING, start):
+            raise self.error(f"a model begins with its front matter, between {OPENING} and {CLOSING}", 1)
+        self.toml_line = text.count("\n", 0, start) + 1
+        end = text.find(CLOSING, start)
+        if end < 0:
+            raise self.error(f"the front matter is not closed by {CLOSING}", self.toml_line)
+        self.toml = text[start + len(OPENING) : end]
+        early = self.toml.find("*/")
+        if early >= 0:
+            line = self.toml_line + self.toml.count("\n", 0, early)
+            raise self.error("'*/' inside the front matter ends the SQL comment too early", line)
+        self.audit_lines = [
+            number for number, line in enumerate(self.toml.splitlines()) if re.match(r"\s*\[\[\s*audits\s*\]\]", line)
+        ]
+        sql = text[end + len(CLOSING) :].lstrip()
+        self.sql_line = text.count("\n", 0, len(text) - len(sql)) + 1
+        self.sql = re.sub(r"[\s;]+\Z", "", sql)
+        if not self.sql:
+            raise self.error("the model has no SELECT after its front matter", self.sql_line)
 
+    def decode(self) -> FrontMatter:
+        """Return the front matter."""
+        try:
+            table = tomllib.loads(self.toml)
+        except tomllib.TOMLDecodeError as error:
+            message, _, place = str(error).partition(" (at ")
+            found = re.search(r"line (\d+)", place)
+            line = int(found[1]) if found else self.toml.count("\n") + 1
+            raise self.error(f"the front matter is not valid TOML: {message}", self.toml_line + line - 1) from None
+        try:
+            return msgspec.convert(table, FrontMatter)
+        except msgspec.ValidationError as error:
+            raise self._explain(error, table) from None
 
-def read_model(path: Path) -> Model:
-    """Read the model file at ``path``; its folder and file name are the model's schema and name.
+    def _explain(self, error: msgspec.ValidationError, table: dict[str, Any]) -> ModelError:
+        """Turn an error of msgspec, such as "Expected `str`, got `int` - at `$.audits[2].sql`", into ours."""
+        text, _, place = str(error).partition(" - at `$")
+        place = place.rstrip("`")
+        keys = re.findall(r"\.(\w+)", place)
+        audit = re.match(r"\.audits\[(\d+)\]", place)
+        number = int(audit[1]) if audit else None
+        if place == ".columns[...]":  # msgspec does not name the key of a dict
+            keys.append(next(key for key, words in table["columns"].items() if not _is_text(words)))
+        owner = keys[-1] if keys else ""
+        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", text):
+            where = {"": "", "audits": " in an audit"}.get(owner, f" in '{owner}'")
+            near = did_you_mean(unknown[1], _STRUCTS[owner].__struct_fields__)
+            return self.error(f"unknown key '{unknown[1]}'{where}{near}", self.line_of([*keys, unknown[1]], number))
+        line = self.line_of(keys, number)
+        if missing := re.fullmatch(r"Object missing required field `(.*)`", text):
+            where = f"'{owner}'" if owner else "the front matter"
+            return self.error(f"{where} needs '{missing[1]}': {_EXPECTED.get(missing[1], _TEXT)}", line)
+        if error.__cause__ is not None:  # of a `__post_init__` above
+            return self.error(text, line)
+        value: Any = table
+        for key in keys:
+            value = value[key]
+            if key == "audits" and number is not None and isinstance(value, list):
+                value = value[number]
+        near = did_you_mean(str(value), _CHOICES.get(owner, ()))
+        return self.error(f"'{owner}' must be {_EXPECTED.get(owner, _TEXT)}, not {value!r}{near}", line)
 
-    Raises:
-        ModelError: the file is not a model; the message begins with file and line.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot read the model: {error}") from None
-    source = _Source(path, text)
-    name = f"{path.parent.name}.{path.stem}"
-    for part in name.split(".", 1):
-        if not NAME.fullmatch(part):
-            raise source.error(f"'{part}' cannot name a table: use lower-case letters, digits and _", 1)
-    head, sql, sql_line = _split(source)
-    source.audit_lines = [
-        source.toml_line + number
-        for number, line in enumerate(source.toml.splitlines())
-        if re.match(r"\s*\[\[\s*audits\s*\]\]", line)
-    ]
+    def line_of(self, keys: list[str], audit: int | None = None) -> int:
+        """Return the line of the file that has the last of ``keys`` at its start, or else the one before it, and so on.
 
-    for key in head:
-        if key not in _KEYS:
-            raise source.error(f"unknown key '{key}'{did_you_mean(key, _KEYS)}", source.line_of(key))
-    columns = _columns(source, head)
-    grain = _names(source, head, "grain", columns)
-    time_column = _time_column(source, head, columns)
-    materialized = _choice(source, head, "materialized", ("table", "view"))
-    refresh = _choice(source, head, "refresh", ("incremental", "full"))
-    lookback, lookahead = _reach(source, head, "lookback"), _reach(source, head, "lookahead")
-    facts = (sql, materialized, grain, time_column, lookback, lookahead, refresh, sorted(columns))
-    return Model(
-        name=name,
-        path=path,
-        sql=sql,
-        sql_line=sql_line,
-        description=_text(source, head, "description"),
-        materialized=materialized,  # type: ignore[arg-type]
-        grain=grain,
-        time_column=time_column,
-        lookback=lookback,
-        lookahead=lookahead,
-        refresh=refresh,  # type: ignore[arg-type]
-        may_be_empty=_truth(source, head, "may_be_empty"),
-        columns=columns,
-        audits=_audits(source, head, columns),
-        sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
-        file_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
-    )
+        Args:
+            audit: number of the audit to search, from 0; None to search the whole front matter.
+        """
+        lines = self.toml.splitlines()
+        first, last = 0, len(lines)
+        if audit is not None and audit < len(self.audit_lines):
+            first = self.audit_lines[audit]
+            last = self.audit_lines[audit + 1] if audit + 1 < len(self.audit_lines) else last
+        for key in reversed(keys):
+            pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=\].]""")
+            for number in range(first, last):
+                if pattern.match(lines[number]):
+                    return self.toml_line + number
+        return self.toml_line + first
 
+    def check_columns(
+        self, key: str, names: Iterable[str], columns: Mapping[str, str], audit: int | None = None
+    ) -> None:
+        """Raise an error if the value of ``key`` names a column that is not in [columns]."""
+        for name in names:
+            if name not in columns:
+                near = did_you_mean(name, columns)
+                raise self.error(f"'{key}' names '{name}', which is not in [columns]{near}", self.line_of([key], audit))
 
-def _split(source: _Source) -> tuple[dict[str, Any], str, int]:
-    """Return the parsed front matter, the SELECT, and the line on which the SELECT begins."""
-    text = source.text
-    start = len(text) - len(text.lstrip())
-    if not text.startswith(OPENING, start):
-        raise source.error(f"a model begins with its front matter, between {OPENING} and {CLOSING}", 1)
-    end = text.find(CLOSING, start)
-    if end < 0:
-        raise source.error(f"the front matter is not closed by {CLOSING}", text.count("\n", 0, start) + 1)
-    source.toml = text[start + len(OPENING) : end]
-    source.toml_line = text.count("\n", 0, start) + 1
-    early = source.toml.find("*/")
-    if early >= 0:
-        line = source.toml_line + source.toml.count("\n", 0, early)
-        raise source.error("'*/' inside the front matter ends the SQL comment too early", line)
-    try:
-        head = tomllib.loads(source.toml)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
-        found = re.search(r"line (\d+)", place)
-        last = source.toml.count("\n") + 1
-        line = source.toml_line + (int(found[1]) if found else last) - 1
-        raise source.error(f"the front matter is not valid TOML: {message}", line) from None
-
-    body = text[end + len(CLOSING) :]
-    sql = body.lstrip()
-    sql_line = text.count("\n", 0, len(text) - len(sql)) + 1
-    sql = re.sub(r"[\s;]+\Z", "", sql)
-    if not sql:
-        raise source.error("the model has no SELECT after its front matter", sql_line)
-    return head, sql, sql_line
-
-
-def _text(source: _Source, table: Mapping[str, Any], key: str, line: int | None = None) -> str:
-    """Return the required text ``key`` on one line."""
-    value = table.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise source.error(f"'{key}' must be a text that is not empty", line or source.line_of(key))
-    return " ".join(value.split())
-
-
-def _choice(source: _Source, head: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str:
-    """Return one of ``choices``; the first is the default."""
-    value = head.get(key, choices[0])
-    if value not in choices:
-        near = did_you_mean(str(value), choices)
-        raise source.error(f"'{key}' must be {' or '.join(choices)}, not {value!r}{near}", source.line_of(key))
-    return str(value)
+    def duration(self, key: str, value: str) -> timedelta:
+        try:
+            return timedelta(hours=parse_duration_hours(value, f"'{key}'"))
+        except UsageError as error:
+            raise self.error(str(error), self.line_of([key])) from None
 
 
-def _truth(source: _Source, head: Mapping[str, Any], key: str) -> bool:
-    value = head.get(key, False)
-    if not isinstance(value, bool):
-        raise source.error(f"'{key}' must be true or false, not {value!r}", source.line_of(key))
-    return value
-
-
-def _reach(source: _Source, head: Mapping[str, Any], key: str) -> timedelta:
-    try:
-        return timedelta(hours=parse_duration_hours(str(head.get(key, "0h")), f"'{key}'"))
-    except UsageError as error:
-        raise source.error(str(error), source.line_of(key)) from None
-
-
-def _columns(source: _Source, head: Mapping[str, Any]) -> dict[str, str]:
-    table = head.get("columns")
-    if not isinstance(table, dict) or not table:
-        raise source.error(
-            "the front matter needs [columns]: each column's name and description", source.line_of("columns")
-        )
-    return {name: _text(source, table, name) for name in table}
-
-
-def _names(
-    source: _Source, table: Mapping[str, Any], key: str, columns: Mapping[str, str], line: int | None = None
-) -> tuple[str, ...]:
-    """Return the list of column names under ``key``, each of them promised in [columns]."""
-    line = line or source.line_of(key)
-    value = table.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise source.error(f"'{key}' must be a list of column names", line)
-    for name in value:
-        if name not in columns:
-            raise source.error(f"'{key}' names '{name}', which is not in [columns]{did_you_mean(name, columns)}", line)
-    return tuple(value)
-
-
-def _time_column(source: _Source, head: Mapping[str, Any], columns: Mapping[str, str]) -> str | None:
-    name: str | None = head.get("time_column", TIME_COLUMN if TIME_COLUMN in columns else None)
-    if name is not None and not (isinstance(name, str) and name in columns):
-        raise source.error(
-            f"'time_column' names {name!r}, which is not in [columns]{did_you_mean(str(name), columns)}",
-            source.line_of("time_column"),
-        )
-    return name
-
-
-def _audits(source: _Source, head: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Audit, ...]:
-    tables = head.get("audits", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise source.error("audits are written as [[audits]]", source.line_of("audits"))
-    audits: list[Audit] = []
-    for number, table in enumerate(tables):
-        inline = len(source.audit_lines) <= number
-        line = source.line_of("audits") if inline else source.audit_lines[number]
-        audit = _audit(source, table, columns, line, number + 1)
-        if "name" in table and audit.name in (other.name for other in audits):
-            raise source.error(f"two audits are named '{audit.name}'", line)
-        audits.append(audit)
-    return tuple(audits)
-
-
-def _is_number(value: object) -> bool:
-    """Say whether a TOML value is a number that can be compared with: true and nan are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _audit(source: _Source, table: Mapping[str, Any], columns: Mapping[str, str], line: int, number: int) -> Audit:
-    def at(key: str) -> int:
-        return max(line, source.line_of(key, start=line - source.toml_line))
-
-    for key in table:
-        if key not in _AUDIT_KEYS:
-            raise source.error(f"unknown key '{key}' in an audit{did_you_mean(key, _AUDIT_KEYS)}", at(key))
-    kinds = [kind for kind in _AUDIT_KINDS if kind in table]
-    if len(kinds) != 1:
-        found = " and ".join(kinds) or "none"
-        raise source.error(f"an audit has exactly one of {', '.join(_AUDIT_KINDS)}; this one has {found}", line)
-    kind = kinds[0]
-    severity = _choice(source, table, "severity", ("error", "warn"))
-    when = _choice(source, table, "when", ("build", "check"))
-    description = _text(source, table, "description", at("description")) if "description" in table else ""
-    own_name = table.get("name")
-    if own_name is not None and not (isinstance(own_name, str) and NAME.fullmatch(own_name)):
-        raise source.error("the 'name' of an audit is of lower-case letters, digits and _", at("name"))
-
-    def audit(name: str, **facts: Any) -> Audit:
-        return Audit(kind, own_name or name, at(kind), severity, when, description, **facts)  # type: ignore[arg-type]
-
-    if kind in ("unique", "not_null"):
-        names = _names(source, table, kind, columns, at(kind))
-        return audit(f"{kind}({', '.join(names)})", columns=names)
-    if kind == "sql":
-        text = table[kind]
-        if not isinstance(text, str) or not text.strip():
-            raise source.error("'sql' must be a SELECT that returns the rows that break the promise", at(kind))
-        return audit(f"sql {number}", sql=re.sub(r"[\s;]+\Z", "", text.strip()))
-
-    spec = table[kind]
-    allowed = ("column", "values") if kind == "accepted_values" else ("column", "min", "max")
-    if not isinstance(spec, dict):
-        raise source.error(f"'{kind}' must be a table with {', '.join(allowed)}", at(kind))
-    for key in spec:
-        if key not in allowed:
-            raise source.error(f"unknown key '{key}' in '{kind}'{did_you_mean(key, allowed)}", at(kind))
-    column = spec.get("column")
-    if not isinstance(column, str):
-        raise source.error(f"'{kind}' needs the name of one 'column'", at(kind))
-    if column not in columns:
-        near = did_you_mean(column, columns)
-        raise source.error(f"'{kind}' names '{column}', which is not in [columns]{near}", at(kind))
-    name = f"{kind}({column})"
-    if kind == "accepted_values":
-        values = spec.get("values")
-        if not isinstance(values, list) or not values or not all(isinstance(v, str | int | float) for v in values):
-            raise source.error("'accepted_values' needs a list of 'values': texts, numbers or booleans", at(kind))
-        return audit(name, columns=(column,), values=tuple(values))
-    bounds = {key: spec.get(key) for key in ("min", "max")}
-    given = [bound for bound in bounds.values() if bound is not None]
-    if not given or not all(_is_number(bound) for bound in given):
-        raise source.error("'range' needs numbers for 'min', 'max' or both", at(kind))
-    if len(given) == 2 and given[0] > given[1]:
-        raise source.error(f"'range' has a 'min' of {given[0]} above its 'max' of {given[1]}", at(kind))
-    return audit(name, columns=(column,), minimum=bounds["min"], maximum=bounds["max"])
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

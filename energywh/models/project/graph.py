@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from energywh.errors import ModelError, did_you_mean
-from energywh.models.project.front_matter import Audit, Model
+from energywh.models.project.model import Audit, Model
 from energywh.models.project.project import Project, Seed
 from energywh.models.project.references import Parsed, Reference, parse_select
 

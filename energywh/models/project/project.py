@@ -10,7 +10,8 @@ from pathlib import Path
 
 from energywh.core.paths import sql_dir
 from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
-from energywh.models.project.front_matter import NAME, Model, read_model
+from energywh.models.project.front_matter import NAME
+from energywh.models.project.model import Model, read_model
 
 SEEDS = "seeds"
 OPTION = "seeds.option"

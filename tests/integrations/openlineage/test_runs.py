@@ -264,10 +264,10 @@ def test_what_is_secret_in_an_address_is_redacted_and_a_name_of_a_letter_is_not(
 
 def test_where_nothing_is_set_the_client_is_not_loaded(desk: Models) -> None:
     script = (
-        "import sys, energywh.sync.runner; from pathlib import Path; from energywh.config.settings import load\n"
+        "import sys, energywh.sync.runner; from pathlib import Path; from energywh.sources import load_settings\n"
         "from energywh.integrations.openlineage import build_listeners, sync_listeners\n"
         "from energywh.models.build.runner import build\n"
-        "settings = load(Path(sys.argv[1])); assert not sync_listeners(settings)\n"
+        "settings = load_settings(Path(sys.argv[1])); assert not sync_listeners(settings)\n"
         "build(settings.home, sql=Path(sys.argv[2]), listeners=build_listeners(settings))\n"
         "print('openlineage' in sys.modules)"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import ModelError
-from energywh.models.project.front_matter import read_model
+from energywh.models.project.model import read_model
 from tests.models.folder import write_models
 
 GOOD = '''/*---
@@ -93,6 +93,7 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
         (("lookback", 'refresh = "never"\nlookback'), 7, "'refresh' must be incremental or full"),
         (("lookback", 'time_column = "houre_utc"\nlookback'), 7, "did you mean hour_utc?"),
         (('"Hour."', '""'), 11, "'hour_utc' must be a text that is not empty"),
+        (('"Demand, MWh."', "5"), 12, "'demand_mwh' must be a text that is not empty, not 5"),
         (('unique = ["region"', 'uniqe = ["region"'), 15, "unknown key 'uniqe' in an audit; did you mean unique?"),
         (('unique = ["region"', 'unique = ["regio"'), 15, "'unique' names 'regio'"),
         (
@@ -101,27 +102,39 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
             "'severity' must be error or warn, not 'wran'; did you",
         ),
         (('severity = "warn"', 'when = "chek"'), 20, "'when' must be build or check, not 'chek'; did you mean check?"),
-        (('severity = "warn"', 'name = "Too low"'), 20, "the 'name' of an audit is of lower-case letters"),
+        (
+            ('severity = "warn"', 'name = "Too low"'),
+            20,
+            "'name' must be made of lower-case letters",
+        ),
         (("lookback", 'may_be_empty = "yes"\nlookback'), 7, "'may_be_empty' must be true or false, not 'yes'"),
         (('range = { column = "demand_mwh", min = 0 }', 'range = { column = "demand_mwh" }'), 19, "'range' needs"),
         (('unique = ["region", "hour_utc"]', 'unique = "region"'), 15, "'unique' must be a list of column names"),
         (('unique = ["region", "hour_utc"]', "not_null = []"), 15, "'not_null' must be a list of column names"),
         (('unique = ["region", "hour_utc"]', 'not_null = ["hour"]'), 15, "'not_null' names 'hour', which is not in"),
-        (('column = "region", ', ""), 17, "'accepted_values' needs the name of one 'column'"),
+        (('column = "region", ', ""), 17, "'accepted_values' needs 'column': the name of a column"),
         (('column = "region"', 'column = "regio"'), 17, "'accepted_values' names 'regio', which is not in [columns]"),
-        (('values = ["CISO", "BPAT"]', 'values = "CISO"'), 17, "'accepted_values' needs a list of 'values'"),
-        (('values = ["CISO", "BPAT"]', "values = [[" + '"CISO"]]'), 17, "'accepted_values' needs a list of 'values'"),
-        (('{ column = "region", values = ["CISO", "BPAT"] }', '["CISO"]'), 17, "must be a table with column, values"),
-        (('column = "demand_mwh"', 'column = ["demand_mwh"]'), 19, "'range' needs the name of one 'column'"),
+        (('values = ["CISO", "BPAT"]', 'values = "CISO"'), 17, "'values' must be a list of texts"),
+        (
+            ('values = ["CISO", "BPAT"]', "values = [[" + '"CISO"]]'),
+            17,
+            "'values' must be a list of texts",
+        ),
+        (
+            ('{ column = "region", values = ["CISO", "BPAT"] }', '["CISO"]'),
+            17,
+            "must be a table with column and values",
+        ),
+        (('column = "demand_mwh"', 'column = ["demand_mwh"]'), 19, "'column' must be the name of a column, not ["),
         (('column = "demand_mwh"', 'column = "demand"'), 19, "did you mean demand_mwh?"),
-        (("min = 0", 'min = "0"'), 19, "'range' needs numbers"),
-        (("min = 0", "min = true"), 19, "'range' needs numbers"),
+        (("min = 0", 'min = "0"'), 19, "'min' must be a number, not '0'"),
+        (("min = 0", "min = true"), 19, "'min' must be a number, not True"),
         (("min = 0", "max = nan"), 19, "'range' needs numbers"),
         (("min = 0", "min = 5, max = 1"), 19, "'range' has a 'min' of 5 above its 'max' of 1"),
         (
             ('range = { column = "demand_mwh", min = 0 }', "range = 5"),
             19,
-            "'range' must be a table with column, min, max",
+            "'range' must be a table with column, min and max",
         ),
         (
             ('sql = "select * from normalized.demand where demand_mwh > 200000;"', "sql = 5"),
@@ -131,8 +144,8 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
         (('sql = "select * from normalized.demand where demand_mwh > 200000;"', 'sql = " "'), 22, "'sql' must be"),
         (('description = "No authority is that large."', "description = 5"), 23, "'description' must be a text"),
         (('severity = "warn"', 'severity = ["warn"]'), 20, "'severity' must be error or warn"),
-        (("lookback", 'time_column = ["hour_utc"]\nlookback'), 7, "'time_column' names ['hour_utc']"),
-        (('values = ["CISO", "BPAT"]', "values = []"), 17, "'accepted_values' needs a list"),
+        (("lookback", 'time_column = ["hour_utc"]\nlookback'), 7, "'time_column' must be the name of a column"),
+        (('values = ["CISO", "BPAT"]', "values = []"), 17, "'values' must be a list of texts"),
         (("min = 0", "mini = 0"), 19, "unknown key 'mini' in 'range'; did you mean min?"),
         (('severity = "warn"', 'unique = ["region"]'), 18, "an audit has exactly one of"),
         (('"Authority."', "Authority."), 10, "not valid TOML"),

@@ -1,0 +1,173 @@
+"""A model file: front matter that declares what the table promises, then one SELECT."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from energywh.errors import ModelError
+from energywh.models.project.front_matter import (
+    NAME,
+    AuditKind,
+    AuditTable,
+    FrontMatter,
+    Materialized,
+    ModelFile,
+    Refresh,
+    Severity,
+    When,
+)
+
+TIME_COLUMN = "hour_utc"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One promise about a model's data; it fails when its query returns rows.
+
+    Attributes:
+        line: line of the file that declares it, counted from 1.
+        when: `build`: each build runs it. `check`: only `energywh check` runs it, because the data can break it
+            without any fault of the model. Its SQL has the current time in `getvariable('now_utc')`.
+    """
+
+    kind: AuditKind
+    name: str
+    line: int
+    severity: Severity = "error"
+    when: When = "build"
+    description: str = ""
+    columns: tuple[str, ...] = ()
+    values: tuple[str | int | float | bool, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    sql: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One `.sql` file: a table or view of the warehouse.
+
+    Attributes:
+        name: folder and file, such as `normalized.demand`.
+        sql: the SELECT, without front matter and without a closing semicolon.
+        sql_line: line of the file on which `sql` begins, counted from 1.
+        time_column: column that holds the hour; None for a dimension.
+        lookback: how far before its own hour a row reads.
+        lookahead: how far after its own hour a row reads; for cleaning, never for features.
+        refresh: `incremental` if a month can be built from its months, the lookback and the lookahead alone.
+        may_be_empty: True if a table without rows needs no warning.
+        sql_hash: changes when the model's rows could change.
+        file_hash: changes when anything in the file does.
+    """
+
+    name: str
+    path: Path
+    sql: str
+    sql_line: int
+    description: str
+    materialized: Materialized
+    grain: tuple[str, ...]
+    time_column: str | None
+    lookback: timedelta
+    lookahead: timedelta
+    refresh: Refresh
+    may_be_empty: bool
+    columns: Mapping[str, str]
+    audits: tuple[Audit, ...]
+    sql_hash: str
+    file_hash: str
+
+    @property
+    def schema(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def padded_sql(self) -> str:
+        """The SELECT after empty lines, so that line numbers in parser errors are those of the file."""
+        return "\n" * (self.sql_line - 1) + self.sql
+
+    @property
+    def by_month(self) -> bool:
+        """True if single months of the model can be built."""
+        return self.time_column is not None and self.refresh == "incremental"
+
+
+def read_model(path: Path) -> Model:
+    """Read the model file at ``path``; its folder and file name are the model's schema and name.
+
+    Raises:
+        ModelError: the file is not a model; the message begins with file and line.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot read the model: {error}") from None
+    file = ModelFile(path, text)
+    for part in (path.parent.name, path.stem):
+        if not NAME.fullmatch(part):
+            raise file.error(f"'{part}' cannot name a table: use lower-case letters, digits and _", 1)
+    file.split()
+    head = file.decode()
+    file.check_columns("grain", head.grain, head.columns)
+    time_column = head.time_column or (TIME_COLUMN if TIME_COLUMN in head.columns else None)
+    file.check_columns("time_column", [time_column] if time_column else [], head.columns)
+    lookback, lookahead = file.duration("lookback", head.lookback), file.duration("lookahead", head.lookahead)
+    columns = {name: _one_line(words) for name, words in head.columns.items()}
+    facts = (file.sql, head.materialized, head.grain, time_column, lookback, lookahead, head.refresh, sorted(columns))
+    return Model(
+        name=f"{path.parent.name}.{path.stem}",
+        path=path,
+        sql=file.sql,
+        sql_line=file.sql_line,
+        description=_one_line(head.description),
+        materialized=head.materialized,
+        grain=head.grain,
+        time_column=time_column,
+        lookback=lookback,
+        lookahead=lookahead,
+        refresh=head.refresh,
+        may_be_empty=head.may_be_empty,
+        columns=columns,
+        audits=_audits(file, head),
+        sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
+        file_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+    )
+
+
+def _audits(file: ModelFile, head: FrontMatter) -> tuple[Audit, ...]:
+    audits: list[Audit] = []
+    for number, table in enumerate(head.audits):
+        audit = _audit(file, table, number)
+        file.check_columns(audit.kind, audit.columns, head.columns, number)
+        if table.name is not None and table.name in (other.name for other in audits):
+            raise file.error(f"two audits are named '{table.name}'", file.line_of([], number))
+        audits.append(audit)
+    return tuple(audits)
+
+
+def _audit(file: ModelFile, table: AuditTable, number: int) -> Audit:
+    names = table.unique or table.not_null or ()
+    detail = table.accepted_values or table.range
+    columns = names if detail is None else (detail.column,)
+    bounds = (None, None) if table.range is None else (table.range.min, table.range.max)
+    return Audit(
+        table.kind,
+        table.name or (f"{table.kind}({', '.join(columns)})" if columns else f"{table.kind} {number + 1}"),
+        file.line_of([table.kind], number),
+        table.severity,
+        table.when,
+        _one_line(table.description or ""),
+        columns,
+        () if table.accepted_values is None else table.accepted_values.values,
+        *bounds,
+        re.sub(r"[\s;]+\Z", "", (table.sql or "").strip()),
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
