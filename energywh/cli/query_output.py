@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from energywh.core.checksums import MAKE_WRITABLE
 from energywh.core.files import replacing
-from energywh.core.query import sql_error
 from energywh.core.sql_text import identifier
-from energywh.errors import StorageError, UsageError
+from energywh.core.storage_errors import query_errors, storage_errors
+from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,14 +62,11 @@ def write_file(relation: duckdb.DuckDBPyRelation, form: str, file: Path, max_row
         StorageError: the file cannot be written.
         UsageError: the query fails while it runs.
     """
-    try:
-        with replacing(file) as temporary:
-            if form == "parquet":
-                return _save_parquet(relation, temporary)
-            with temporary.open("wb") as stream:
-                return write_stream(relation, form, stream, max_rows)
-    except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror or error}") from None
+    with storage_errors("write", file, MAKE_WRITABLE), replacing(file) as temporary:
+        if form == "parquet":
+            return _save_parquet(relation, temporary)
+        with temporary.open("wb") as stream:
+            return write_stream(relation, form, stream, max_rows)
 
 
 def write_stream(
@@ -101,13 +99,10 @@ def write_stream(
 
 
 def _save_parquet(relation: duckdb.DuckDBPyRelation, file: Path) -> int:
-    import duckdb
     import pyarrow.parquet
 
-    try:
+    with query_errors():
         relation.write_parquet(str(file), compression="zstd")
-    except duckdb.Error as error:
-        raise sql_error(error) from None
     return int(pyarrow.parquet.read_metadata(file).num_rows)
 
 
@@ -147,12 +142,8 @@ def _write_json(relation: duckdb.DuckDBPyRelation, stream: BinaryIO) -> int:
 
 def _query(relation: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelation:
     """Return a query over the relation, which it calls ``answer``."""
-    import duckdb
-
-    try:
+    with query_errors():
         result = relation.query("answer", sql)
-    except duckdb.Error as error:
-        raise sql_error(error) from None
     if result is None:
         raise UsageError("the SQL returns no rows to show; ask with SELECT")
     return result
@@ -236,12 +227,8 @@ def _cut(text: str, longest: int) -> str:
 
 def _count(relation: duckdb.DuckDBPyRelation) -> int:
     """Return how many rows the query has, counted by DuckDB: their values never become Python's."""
-    import duckdb
-
-    try:
+    with query_errors():
         ((count,),) = relation.aggregate("count(*)").fetchall()
-    except duckdb.Error as error:
-        raise sql_error(error) from None
     return int(count)
 
 
@@ -255,14 +242,7 @@ def _text_rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[tuple[str | N
     Raises:
         UsageError: the query fails while it runs.
     """
-    import duckdb
-    import pyarrow as pa
-
-    try:
+    with query_errors():
         reader = relation.project("CAST(COLUMNS(*) AS VARCHAR)").to_arrow_reader(_BATCH_ROWS)
         for batch in reader:
             yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-    except duckdb.Error as error:
-        raise sql_error(error) from None
-    except (pa.ArrowException, OSError) as error:  # what DuckDB says once the reader is open
-        raise sql_error(error) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -11,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.errors import StorageError
+from energywh.core.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+MAKE_WRITABLE = "make its folder writable, or choose another place"
 
 
 class Hashed(io.RawIOBase):
@@ -57,28 +58,10 @@ def hashing(file: Path) -> Iterator[Hashed]:
     Raises:
         StorageError: the disk is full, or the file cannot be written; what is there of it is not whole.
     """
-    with told_of_writing(file):
+    with storage_errors("write", file, MAKE_WRITABLE):
         file.parent.mkdir(parents=True, exist_ok=True)
         with Hashed(file) as stream:
             yield stream
-
-
-@contextmanager
-def told_of_writing(file: Path) -> Iterator[None]:
-    """Say of what file, and what to do, where the system cannot write it.
-
-    Raises:
-        StorageError: the disk is full, or the file cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        # HDF5 has the number in its text alone.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or f"errno = {errno.ENOSPC}" in str(error):
-            raise StorageError(f"no room on the disk for {file}; make some and run this again") from None
-        raise StorageError(
-            f"cannot write {file}: {error.strerror or error}; make its folder writable, or choose another place"
-        ) from None
 
 
 def sha256_of(stream: io.BufferedReader) -> str:

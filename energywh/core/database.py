@@ -6,16 +6,15 @@ whoever meets a lock waits and tries again, and only says who holds it when pati
 
 from __future__ import annotations
 
-import errno
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.core.storage_errors import lock_holder, storage_error
+from energywh.errors import LockedError
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,7 +81,7 @@ def retry_while_locked(
         except duckdb.Error as error:
             holder = lock_holder(error)
             if holder is None:
-                raise explain(error, path) from None
+                raise storage_error(error, "open", path) from None
         waited = time.monotonic() - began
         if give_up is not None and give_up():
             raise LockedError(f"{path} is held by {holder}; given up: interrupted")
@@ -123,78 +122,3 @@ def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[
     (row,) = connection.execute(query, parameters).fetchall()
     found: tuple[Any, ...] = row
     return found
-
-
-def lock_holder(error: BaseException) -> str | None:
-    """Return who holds the file when ``error`` is DuckDB's lock error, else None."""
-    text = str(error)
-    if "could not set lock" not in text.lower():
-        return None
-    program = re.search(r"held in (\S+)", text)
-    pid = re.search(r"PID (\d+)", text)
-    return f"process {pid[1]}" + (f" ({Path(program[1]).name})" if program else "") if pid else "another process"
-
-
-Trouble = Literal["interrupted", "locked", "memory", "full", "damaged", "sql", "system"]
-
-_ASKED_WRONG = re.compile(
-    r".{0,20}?\b(parser|binder|catalog|conversion|out of range|constraint|not implemented) error:", re.IGNORECASE
-)
-_FULL = re.compile(
-    r"no space left|disk full|could not write|file too large|quota exceeded|errno\":\"28\"", re.IGNORECASE
-)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DAMAGED = re.compile(
-    r"not a valid duckdb|corrupt|checksum|magic bytes|not enough bytes|could not read enough|failed to deserialize"
-    r"|\b(internal|fatal|serialization) error",
-    re.IGNORECASE,
-)
-
-
-def trouble(error: BaseException) -> Trouble:
-    """Return what is behind an error of DuckDB, of Arrow reading from it, or of the system.
-
-    DuckDB says the same in errors of several classes, and Arrow hands on its text alone, so both are looked at.
-
-    Returns:
-        "interrupted", "locked" by another process, "memory" short, disk "full", file "damaged", "sql" that cannot be
-        answered, or something else about a file or the "system".
-    """
-    import duckdb
-
-    said = str(error)
-    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in said:
-        return "interrupted"
-    if lock_holder(error) is not None:
-        return "locked"
-    if isinstance(error, duckdb.OutOfMemoryException | MemoryError) or "Out of Memory Error" in said:
-        return "memory"
-    if _ASKED_WRONG.match(said):  # it may quote any word of a query or a value, and so any below
-        return "sql"
-    if getattr(error, "errno", None) in _NO_ROOM or _FULL.search(said):
-        return "full"
-    if isinstance(error, duckdb.ProgrammingError):
-        return "sql"
-    if _DAMAGED.search(said):
-        return "damaged"
-    if isinstance(error, duckdb.OperationalError) or "IO Error" in said:
-        return "system"
-    return "system" if isinstance(error, OSError) and " Error: " not in said else "sql"  # Arrow raises OSError for all
-
-
-def explain(error: Exception, path: Path, doing: str = "open") -> StorageError:
-    """Turn a DuckDB error on ``path`` into one that says what to do.
-
-    Args:
-        doing: what failed where it is neither damage nor a full disk.
-    """
-    text = str(error).splitlines()[0]
-    kind = trouble(error)
-    if kind == "damaged":
-        return CorruptError(
-            f"{path} is not a DuckDB database, or is damaged ({text}); move it away: "
-            "a staging file is rebuilt by 'energywh replay' or 'energywh sync', a warehouse by 'energywh build'"
-        )
-    if kind == "full":
-        return StorageError(f"no room on the disk that holds {path}; free some and run this again ({text})")
-    return StorageError(f"cannot {doing} {path}: {text}")

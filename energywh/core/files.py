@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 
 TEMPORARY_SUFFIX = ".writing"
@@ -32,21 +32,6 @@ def replacing(file: Path, folder: Path | None = None) -> Iterator[Path]:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def told_of_room(place: Path) -> Iterator[None]:
-    """Say of a full disk what did not fit on it: an error of writing names no file.
-
-    Raises:
-        StorageError: the disk is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename:
-            raise
-        raise StorageError(f"no room on the disk for {place}; make some and run this again") from None
 
 
 @contextmanager
@@ -74,7 +59,7 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
     try:
         temporary.chmod(0o755)
         (temporary / mark).touch()
-        with told_of_room(folder):
+        with storage_errors("write", folder):
             yield temporary
         if folder.exists():
             folder.rename(aside)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 
 DEFAULT_HOME = Path("warehouse")
@@ -72,13 +73,8 @@ class Home:
         Raises:
             StorageError: the folder cannot be made or written to.
         """
-        try:
+        with storage_errors("create the warehouse folder", self.path, "choose another with --home or ENERGYWH_HOME"):
             self.locks.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"cannot create the warehouse folder {self.path}: {error.strerror or error}; "
-                "choose another with --home or ENERGYWH_HOME"
-            ) from None
         if not os.access(self.path, os.W_OK) or not os.access(self.locks, os.W_OK):
             raise StorageError(
                 f"the warehouse folder {self.path} is read-only; "

@@ -1,12 +1,12 @@
-"""Ask DuckDB, and turn what it says about wrong SQL into an error for the person who wrote it."""
+"""Run a query that a person wrote: one statement, reading only."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from energywh.core.database import trouble
-from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
+from energywh.core.storage_errors import query_errors
+from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,13 +22,9 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> 
         UsageError: the SQL is wrong, names what is not there, tries to write, or is not exactly one statement.
         CorruptError: the database is damaged.
     """
-    import duckdb
-
-    try:
+    with query_errors():
         _check(connection, sql)
         relation = connection.sql(sql, params=params)
-    except duckdb.Error as error:
-        raise sql_error(error) from None
     if relation is None:
         raise UsageError("the SQL returns no rows to show; ask with SELECT")
     return relation
@@ -50,25 +46,3 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             "sql/ and built by 'energywh build'; an answer is written to a file by 'energywh sql --output FILE' or "
             "'energywh export'"
         )
-
-
-def sql_error(error: Exception) -> EnergywhError:
-    """Return the error to show for what DuckDB, or Arrow reading from it, said; its hints kept."""
-    text = str(error).strip()
-    if "read-only mode" in text:
-        return UsageError(
-            f"the warehouse is read-only: models are changed in sql/ and built by 'energywh build' ({text})"
-        )
-    kind = trouble(error)
-    if kind == "sql":
-        return UsageError(text)
-    if kind == "memory":
-        return StorageError(f"not enough memory to answer: {text}")
-    if kind == "full":
-        return StorageError(f"no room on the disk to answer: {text}")
-    if kind == "damaged":
-        return CorruptError(
-            f"the published version, or staging where it is attached, is damaged ({text.splitlines()[0]}); "
-            "'energywh build --full' makes a version anew, 'energywh replay' staging"
-        )
-    return StorageError(f"DuckDB could not answer: {text}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from energywh.core.database import trouble
-
 if TYPE_CHECKING:
     import duckdb
 
@@ -40,14 +38,6 @@ def within(column: str, start: datetime, end: datetime) -> str:
     """Return the condition that ``column`` lies in ``[start, end)``."""
     name = quoted(column)
     return f"{name} >= {timestamp(start)} AND {name} < {timestamp(end)}"
-
-
-def is_about_sql(error: duckdb.Error) -> bool:
-    """Say whether the SQL that was run is to blame, and not disk, memory or a person who interrupted."""
-    import duckdb
-
-    # An internal error of DuckDB is told with the model that met it.
-    return trouble(error) == "sql" or isinstance(error, duckdb.InternalException)
 
 
 def run(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.checksums import digest_of
-from energywh.core.database import OnWait, trouble
+from energywh.core.database import OnWait
 from energywh.core.files import TEMPORARY_SUFFIX, replacing
 from energywh.core.locks import only_one
-from energywh.core.query import ask, sql_error
+from energywh.core.query import ask
 from energywh.core.sql_text import quoted
+from energywh.core.storage_errors import Cause, query_errors, storage_errors
 from energywh.datasets.windows.source import models, pick_model
-from energywh.errors import EnergywhError, StorageError, UsageError
+from energywh.errors import UsageError
 from energywh.models.project.project import SEEDS
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ YEAR_KEY = "export_year"
 STATE_FOLDER = ".export"
 ROW_GROUP_ROWS = 122_880
 UNFINISHED = {"digest": None}  # entry of a file that is being written
+_ADVICE: dict[Cause, str] = {
+    "full": "the files in place are whole: free some and run this again, it goes on from there",
+    "system": "choose a folder that can be written to with --to",
+}
 MANIFEST_SECONDS = 5.0  # a killed export loses no more than this much work
 
 OnFile = Callable[[str, int, int], None]  # model, files done, files to write
@@ -125,7 +130,8 @@ def export_models(
         _check_keys(layout, target)
     state = target / STATE_FOLDER
     with (
-        _storage_errors(target),
+        query_errors(),
+        storage_errors("export into", target, _ADVICE),
         only_one(state / "lock", f"export into {target}", wait_seconds, on_wait),
     ):
         for leftover in state.glob(f".*{TEMPORARY_SUFFIX}"):  # of a killed export: no other one runs now
@@ -335,27 +341,3 @@ def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, dict[str
     text = json.dumps({"model": layout.model, "shape": layout.shape, "files": dict(sorted(files.items()))}, indent=1)
     with replacing(state / f"{layout.model}.json") as temporary:
         temporary.write_text(text, "utf-8")
-
-
-@contextlib.contextmanager
-def _storage_errors(target: Path) -> Iterator[None]:
-    """Turn failures of the disk into errors that say what to do."""
-    import duckdb
-
-    try:
-        yield
-    except EnergywhError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        kind = trouble(error)
-        if kind == "full":
-            raise StorageError(
-                f"no room for the export on the disk that holds {target}; the files in place are whole: "
-                "free some and run this again, it goes on from there"
-            ) from None
-        if kind != "system":
-            raise sql_error(error) from None
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(
-            f"cannot export into {target}: {reason}; choose a folder that can be written to with --to"
-        ) from None

@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from energywh.errors import CorruptError, StorageError
+from energywh.core.storage_errors import storage_errors
+from energywh.errors import CorruptError
 
 _JOURNAL = "journal"
 PART = ".part-"  # begins the name of a file that is being written, or read before it gets its name
@@ -74,12 +75,11 @@ class PayloadStore:
         """
         payload_id = hashlib.sha256(body).hexdigest()
         file = self._file(dataset, payload_id)
-        try:
-            os.utime(file)  # its retention starts anew
-        except FileNotFoundError:
-            _write_whole(file, _zstd(body))
-        except OSError as error:
-            raise _cannot_write(file, error) from None
+        with _write_errors(file):
+            try:
+                os.utime(file)  # its retention starts anew
+            except FileNotFoundError:
+                _write_whole(file, _zstd(body))
         return payload_id
 
     @contextlib.contextmanager
@@ -93,25 +93,20 @@ class PayloadStore:
         """
         folder = self.folder / dataset
         digest = hashlib.sha256()
-        temporary: Path | None = None
-        try:
+        with _write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=folder, prefix=PART)
             os.close(handle)
-            temporary = Path(name)
-            with pa.OSFile(name, "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as stream:
+        temporary = Path(name)
+        try:
+            with (
+                _write_errors(folder),
+                pa.OSFile(name, "wb") as raw,
+                pa.CompressedOutputStream(raw, "zstd") as stream,
+            ):
                 for piece in pieces:
                     digest.update(piece)
                     stream.write(piece)
-        except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            raise _cannot_write(folder, error) from None
-        except BaseException:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            raise
-        try:
             yield digest.hexdigest(), temporary
         finally:
             temporary.unlink(missing_ok=True)
@@ -123,12 +118,10 @@ class PayloadStore:
             StorageError: it cannot be moved to its place.
         """
         file = self._file(dataset, payload_id)
-        try:
+        with _write_errors(file):
             _to_disk(incoming)
             file.parent.mkdir(parents=True, exist_ok=True)
             incoming.replace(file)
-        except OSError as error:
-            raise _cannot_write(file, error) from None
 
     def seen(self, dataset: str, slice_: str) -> Seen | None:
         """Return what the server said of the file of a slice when it was landed last, where that is known."""
@@ -224,19 +217,17 @@ def _zstd(body: bytes) -> bytes:
 
 def _write_whole(file: Path, content: bytes) -> None:
     """Write a file so that it is seen whole or not at all."""
-    temporary: Path | None = None
-    try:
+    with _write_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=PART)
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        _to_disk(temporary)
-        temporary.replace(file)
-    except OSError as error:
-        if temporary is not None:
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            _to_disk(temporary)
+            temporary.replace(file)
+        finally:
             temporary.unlink(missing_ok=True)
-        raise _cannot_write(file, error) from None
 
 
 def _to_disk(file: Path) -> None:
@@ -245,8 +236,6 @@ def _to_disk(file: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _cannot_write(file: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write {file}: {error.strerror or error}; nothing is lost: free room or mend the folder, "
-        "and run this again"
-    )
+def _write_errors(path: Path) -> contextlib.AbstractContextManager[None]:
+    advice = "nothing is lost: free room or mend the folder, and run this again"
+    return storage_errors("write", path, {"system": advice, "full": advice})

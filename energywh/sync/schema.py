@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.core.database import OnWait, connect, explain, one_row
+from energywh.core.database import OnWait, connect, one_row
+from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
@@ -194,20 +195,18 @@ def _make(path: Path) -> None:
     DuckDB writes the head of a new file in several steps: a process killed between them would leave a file that
     no other can open.
     """
-    import duckdb
-
     new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        with contextlib.closing(connect(new, read_only=False)) as connection:
-            _create_missing(connection, new, {})
-        os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
-    except duckdb.Error as error:
-        raise explain(error, path) from None
-    except FileExistsError:
-        pass
-    except OSError as error:
-        if error.errno not in NO_LINKS:  # where there are no links, DuckDB makes the file in its place
-            raise StorageError(f"cannot make {path}: {error.strerror or error}") from None
+        with storage_errors("make", path, sql=True):
+            with contextlib.closing(connect(new, read_only=False)) as connection:
+                _create_missing(connection, new, {})
+            try:
+                os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if error.errno not in NO_LINKS:  # where there are no links, DuckDB makes the file in its place
+                    raise
     finally:
         new.unlink(missing_ok=True)
 
@@ -229,8 +228,6 @@ def open_staging(
     Raises:
         StorageError: it cannot be opened, written or read, or was made by another version of energywh.
     """
-    import duckdb
-
     if read_only and not path.exists():
         again = " ('energywh replay' rebuilds it from the payloads kept)" if path.with_name("payloads").exists() else ""
         raise StorageError(
@@ -238,8 +235,12 @@ def open_staging(
         )
     if not read_only and not path.exists():
         _make(path)
-    connection = connect(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up)
-    try:
+    with (
+        contextlib.closing(
+            connect(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up)
+        ) as connection,
+        storage_errors("finish work on", path, sql=True),
+    ):
         tables = _tables(connection)
         if not read_only:
             _create_missing(connection, path, tables)
@@ -248,7 +249,3 @@ def open_staging(
         if version != SCHEMA_VERSION:
             raise StorageError(f"{path} was made by another version of energywh (schema {version}); use that one")
         yield connection
-    except duckdb.Error as error:
-        raise explain(error, path, "finish work on") from None
-    finally:
-        connection.close()

@@ -12,8 +12,9 @@ import pyarrow
 import pytest
 
 from energywh.core import database
-from energywh.core.database import connect, retry_while_locked, trouble
+from energywh.core.database import connect, retry_while_locked
 from energywh.core.query import ask
+from energywh.core.storage_errors import cause_of
 from energywh.errors import CorruptError, LockedError, UsageError
 
 HOLD = "import duckdb, sys\nconnection = duckdb.connect(sys.argv[1])\nprint('held', flush=True)\nsys.stdin.read()\n"
@@ -107,7 +108,7 @@ def test_only_locks_are_waited_for(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_behind_an_error_does_not_depend_on_who_raised_it(error: Exception, kind: str) -> None:
-    assert trouble(error) == kind
+    assert cause_of(error) == kind
 
 
 def test_a_query_that_speaks_of_checksums_is_no_damaged_file() -> None:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from energywh.core.files import replacing, replacing_folder, told_of_room
+from energywh.core.files import replacing, replacing_folder
+from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 
 
@@ -88,10 +90,13 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("way", [told_of_room, lambda place: replacing_folder(place, ".mark")])
+@pytest.mark.parametrize("way", [partial(storage_errors, "write"), lambda place: replacing_folder(place, ".mark")])
 def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
     tmp_path: Path, way: Callable[[Path], AbstractContextManager[Path]]
 ) -> None:
-    with pytest.raises(StorageError, match=f"no room on the disk for {tmp_path / 'new'}"), way(tmp_path / "new"):
+    with (
+        pytest.raises(StorageError, match=f"cannot write {tmp_path / 'new'}: no room on the disk"),
+        way(tmp_path / "new"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from energywh.core.checksums import sha256_of, told_of_writing
+from energywh.core.checksums import MAKE_WRITABLE, sha256_of
+from energywh.core.storage_errors import storage_errors
 from energywh.datasets.stored.safetensors import DTYPES, Tensor, widened
 from energywh.errors import UsageError
 
@@ -68,7 +69,7 @@ def write_hdf5(file: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str
         StorageError: the disk is full, or the file cannot be written.
     """
     h5py = import_h5py()
-    with told_of_writing(file):
+    with storage_errors("write", file, MAKE_WRITABLE):
         file.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(file, "w", libver=("v110", "v110")) as store:
             for key, text in metadata.items():

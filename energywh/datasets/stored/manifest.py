@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from energywh.core.storage_errors import storage_error
 from energywh.errors import CorruptError, StorageError
 
 FORMAT = 1
@@ -181,7 +182,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset make NAME'"
             ) from None
         except OSError as error:
-            raise StorageError(f"cannot read {file}: {error.strerror or error}") from None
+            raise storage_error(error, "read", file) from None
         try:
             written = msgspec.json.decode(text, type=_Format).format
             if written > FORMAT:

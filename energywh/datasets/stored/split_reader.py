@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.checksums import sha256_of
+from energywh.core.storage_errors import storage_error
 from energywh.core.time import hour_number, parse_hour
 from energywh.datasets.stored import safetensors
 from energywh.datasets.stored.formats import FLOATS, MARK, as_json
@@ -21,7 +22,7 @@ from energywh.datasets.windows.matrix import BLOCK_ROWS, Ahead, Axis, Frame, Mat
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.splits import Shape
 from energywh.datasets.windows.windows import Windows
-from energywh.errors import CorruptError, StorageError
+from energywh.errors import CorruptError
 
 ROLES = {"feature": "features", "target": "targets", "future": "future"}  # as the manifest and the matrix call them
 
@@ -88,7 +89,7 @@ def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
     except FileNotFoundError:
         raise CorruptError(f"{file} is missing; {advice}") from None
     except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror or error}") from None
+        raise storage_error(error, "read", file) from None
 
 
 def _columns(file: Path, contents: Contents, manifest: Manifest, split: Split) -> dict[str, tuple[str, ...]]:

@@ -13,8 +13,7 @@ the same bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, limited, trouble
+from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, limited
 from energywh.core.files import put_back, replacing_folder
 from energywh.core.locks import only_one
 from energywh.core.paths import Home
-from energywh.core.query import sql_error
+from energywh.core.storage_errors import query_errors, storage_errors
 from energywh.datasets.stored.containers import import_h5py
 from energywh.datasets.stored.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
 from energywh.datasets.stored.provenance import origin_of
@@ -37,11 +36,12 @@ from energywh.datasets.stored.task import OnStep, Task, plan_task
 from energywh.datasets.stored.verify import Problem
 from energywh.datasets.windows.plan import make_plan
 from energywh.datasets.windows.split_survey import Section
-from energywh.errors import CorruptError, EnergywhError, StorageError, UsageError
+from energywh.errors import CorruptError, StorageError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
 
+_ADVICE = "what was there before is as it was: make room or mend it, and run this again"
 MEMORY_LIMIT = "1500MB"  # as the setting dataset.memory_limit
 
 
@@ -102,7 +102,8 @@ def make_dataset(
     home.create()
     with (
         only_one(home.locks / f"dataset-{name}.lock", f"making of dataset {name}", wait_seconds, on_wait),
-        _told_of_storage(folder),
+        query_errors(),
+        storage_errors("make", folder, {"system": _ADVICE, "full": _ADVICE}),
         limited(connection, memory_limit),
     ):
         put_back(folder)
@@ -250,22 +251,3 @@ def _manifest_of(name: str, task: Task, filled: Sequence[Filled]) -> Manifest:
         files=dict(sorted(files.items())),
         provenance=task.origin.provenance,
     ).with_digest()
-
-
-@contextmanager
-def _told_of_storage(folder: Path) -> Iterator[None]:
-    """Turn failures of the disk into errors that say what to do."""
-    import duckdb
-
-    try:
-        yield
-    except EnergywhError:
-        raise
-    except (OSError, duckdb.Error) as error:
-        if trouble(error) not in ("full", "system"):
-            raise sql_error(error) from None
-        reason = "no room on the disk" if trouble(error) == "full" else getattr(error, "strerror", None) or str(error)
-        raise StorageError(
-            f"cannot make {folder}: {reason}; what was there before is as it was: make room or mend it, and run this "
-            "again"
-        ) from None

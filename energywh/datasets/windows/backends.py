@@ -26,8 +26,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.storage_errors import storage_errors
 from energywh.datasets.windows.mlx_cache import kept
-from energywh.errors import StorageError, UsageError, WindowError, did_you_mean
+from energywh.errors import UsageError, WindowError, did_you_mean
 
 Kind = Literal["mlx", "numpy"]
 DType = Literal["float32", "float16", "bfloat16"]
@@ -106,17 +107,14 @@ def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if not size:
         return np.zeros(shape, dtype)
-    try:
+    advice = "name another folder with memory=Path(...), or take fewer regions, features or years"
+    doing = f"lay windows of {size / 1e9:,.2f} GB into"
+    with storage_errors(doing, folder, {"system": advice, "full": advice}):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):  # later, a full disk would end the process with SIGBUS
                 os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+" if os.fstat(file.fileno()).st_size == size else "w+", shape=shape)
-    except OSError as error:
-        raise StorageError(
-            f"windows of {size / 1e9:,.2f} GB cannot be laid into {folder}: {error.strerror or error}; "
-            "name another folder with memory=Path(...), or take fewer regions, features or years"
-        ) from None
 
 
 def lay(batch: NDArray[Any], base: NDArray[Any], starts: Sequence[int], pieces: Sequence[Piece]) -> None:

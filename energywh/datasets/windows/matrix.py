@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.query import ask, sql_error
+from energywh.core.query import ask
 from energywh.core.sql_text import identifier, text
+from energywh.core.storage_errors import query_errors
 from energywh.core.time import hour_time
 from energywh.datasets.windows.backends import Arrays
 from energywh.datasets.windows.source import HOUR, REGION, Bound, aggregates, unknown_region
@@ -307,15 +308,10 @@ def _streamed(
     connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, place_of: dict[str, int]
 ) -> Arriving:
     """Yield what `_taken` does, as the rows come from the query."""
-    import duckdb
-    import pyarrow as pa
-
-    try:
+    with query_errors():
         for batch in _query(connection, source, wanted).to_arrow_reader(STREAMED_ROWS):
             names, (code,), (hour,) = _keys([batch], source)
             yield batch, _places(names, place_of)[code], hour
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise sql_error(error) from None
 
 
 def _places(names: Sequence[str], place_of: dict[str, int]) -> NDArray[np.int32]:
@@ -325,12 +321,8 @@ def _places(names: Sequence[str], place_of: dict[str, int]) -> NDArray[np.int32]
 
 def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> pa.Table:
     """Return region, hour_utc and the columns asked for as float32, in no particular order."""
-    import duckdb
-
-    try:
+    with query_errors():
         return _query(connection, source, wanted).to_arrow_table()
-    except duckdb.Error as error:
-        raise sql_error(error) from None
 
 
 def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> duckdb.DuckDBPyRelation:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.query import ask, sql_error
+from energywh.core.query import ask
 from energywh.core.sql_text import identifier, text, timestamp
+from energywh.core.storage_errors import query_errors
 from energywh.core.time import hour_time
 from energywh.core.warnings import warn
 from energywh.datasets.windows.batch import few
@@ -356,7 +357,6 @@ class _Asking:
 
         NULL is what is missing: no value, NaN and infinities, and what is too great for a float.
         """
-        import duckdb
 
         hours = self._hours
         picked = ", ".join(
@@ -386,10 +386,8 @@ class _Asking:
         """
         values = {"regions": list(hours.regions), "first": list(hours.first), "end": list(hours.end)}
         asked = ask(self._connection, sql, values)
-        try:
+        with query_errors():
             return asked.fetchall()
-        except duckdb.Error as error:
-            raise sql_error(error) from None
 
 
 def _moments(

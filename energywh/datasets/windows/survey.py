@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.query import ask, sql_error
+from energywh.core.query import ask
 from energywh.core.sql_text import identifier
+from energywh.core.storage_errors import query_errors
 from energywh.core.warnings import warn
 from energywh.datasets.windows import splits as cutting
 from energywh.datasets.windows.backends import arrays
@@ -107,15 +108,11 @@ def _whole(columns: Sequence[str]) -> str:
 
 def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> dict[str, NDArray[np.int64]]:
     """Count the values of each column in each region of ``wanted``, whose regions are named."""
-    import duckdb
-
     counts = ", ".join(f"count({_whole([name])})" for name in wanted.columns)
     region, where = f"CAST({identifier(REGION)} AS VARCHAR)", selection(connection, wanted)
     sql = f"SELECT {region}, {counts} FROM {source.sql} AS source WHERE {where} GROUP BY {region}"
-    try:
+    with query_errors():
         by_region = {name: numbers for name, *numbers in ask(connection, sql).fetchall()}
-    except duckdb.Error as error:
-        raise sql_error(error) from None
     table = np.array([by_region[name] for name in wanted.regions or ()], np.int64)
     return dict(zip(wanted.columns, table.T, strict=True))
 

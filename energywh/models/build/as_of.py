@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from energywh.core.database import connect, explain, one_row, trouble
+from energywh.core.database import connect, one_row
 from energywh.core.files import is_alive
 from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home, sql_dir
@@ -36,8 +36,8 @@ from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import (
     Filled,
     Task,
+    build_errors,
     fill_and_record,
-    memory_error,
     until_done,
 )
 from energywh.models.build.staging import NOW, REVISION, Staging, attach_read_only
@@ -103,16 +103,13 @@ def build_as_of(
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
         task = Task(project, wanted, True, options, emit)
         work = _Work(home, moment, knowledge, task)
-        filled = until_done(lambda: work.run(building, to.stem))
-        sync_to_disk(building)
-        _put(building, to, force)
-        sync_to_disk(to.parent)
-    except BaseException as error:
+        with build_errors("write", to):
+            filled = until_done(lambda: work.run(building, to.stem))
+            sync_to_disk(building)
+            _put(building, to, force)
+            sync_to_disk(to.parent)
+    except BaseException:
         _remove(building)
-        import duckdb
-
-        if isinstance(error, duckdb.Error | OSError):
-            raise _explain(error, to) from None
         raise
     return BuildReport(
         to.stem, to, False, time.monotonic() - began, "fresh", filled.models, filled.warnings, task.left_out
@@ -306,9 +303,3 @@ def _remove(path: Path) -> None:
             shutil.rmtree(each, ignore_errors=True)
         else:
             each.unlink(missing_ok=True)
-
-
-def _explain(error: Exception, to: Path) -> StorageError:
-    if trouble(error) == "memory":
-        return memory_error(error)
-    return explain(error, to, "write")

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from energywh.core.sql_text import is_about_sql, literal, quoted, run, within
+from energywh.core.sql_text import literal, quoted, run, within
+from energywh.core.storage_errors import is_about_sql
 from energywh.errors import AuditError, ModelError
 from energywh.models.build.months import spans
 from energywh.models.build.state import AuditResult

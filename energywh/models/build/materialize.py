@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from energywh.core.database import trouble
-from energywh.core.sql_text import is_about_sql, quoted, run, text, within
+from energywh.core.sql_text import quoted, run, text, within
+from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import utc_now
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.build.months import Span, spans
@@ -96,7 +96,7 @@ class Materializer:
                 "sample_size = -1)"
             )
         except duckdb.Error as error:
-            if trouble(error) not in ("sql", "system"):
+            if cause_of(error) not in ("sql", "system"):
                 raise
             raise ModelError(f"{seed.path}: cannot load the seed: {error}") from None
         for option, enabled in seed.options.items():
@@ -123,7 +123,7 @@ class Materializer:
         except duckdb.Error as error:
             if not is_about_sql(error):
                 raise
-            raise explain(model, error) from None
+            raise model_error(model, error) from None
 
     def drop(self, name: str) -> bool:
         """Remove a model or seed, and all that is remembered of it; say whether there was one."""
@@ -414,7 +414,7 @@ def _short_spans(months: Iterable[date]) -> Iterable[Span]:
             yield Span(span.months[first : first + SPAN_MONTHS])
 
 
-def explain(model: Model, error: Exception) -> ModelError:
+def model_error(model: Model, error: Exception) -> ModelError:
     """Turn a DuckDB error into one that names the model's file and, where DuckDB says it, the line."""
     message = str(error)
     line = re.search(r"^LINE (\d+):", message, re.MULTILINE)

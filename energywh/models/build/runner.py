@@ -13,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from energywh.core.database import SAY_AFTER_SECONDS, connect, trouble
+from energywh.core.database import SAY_AFTER_SECONDS, connect
 from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home, sql_dir
+from energywh.core.storage_errors import Cause, cause_of, storage_error
 from energywh.core.time import utc_now
 from energywh.errors import AuditError, CorruptError, LockedError, ModelError, StorageError
 from energywh.models.build import as_of_cache as asof_cache
@@ -31,7 +32,7 @@ from energywh.models.build.events import (
     ModelsLinked,
     ModelStarted,
 )
-from energywh.models.build.materialize import Materializer, ModelResult, explain
+from energywh.models.build.materialize import Materializer, ModelResult, model_error
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.staging import Staging, Watermark, attach_read_only, let_go
@@ -100,7 +101,7 @@ def _build(
         )
     publish.check_link(home)
     home.create()
-    with _storage_errors(home), _build_lock(home, options, emit):
+    with build_errors("write a new version under", home.versions), _build_lock(home, options, emit):
         home.versions.mkdir(exist_ok=True)
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
         publish.sweep(home)
@@ -429,7 +430,7 @@ class _Guard:
         try:
             yield
         except (ModelError, duckdb.Error, MemoryError) as error:
-            if name not in self._graph.own or not (isinstance(error, ModelError) or trouble(error) in _OWN_TROUBLES):
+            if name not in self._graph.own or not (isinstance(error, ModelError) or cause_of(error) in _OWN_TROUBLES):
                 raise
             self._leave_out(name, error)
 
@@ -438,9 +439,9 @@ class _Guard:
 
         model = self._graph.models.get(name)
         cause = error.__context__ or error
-        chance = isinstance(cause, duckdb.Error) and trouble(cause) not in ("sql", "memory")
+        chance = isinstance(cause, duckdb.Error) and cause_of(cause) not in ("sql", "memory")
         if not isinstance(error, ModelError) and model is not None:
-            error = explain(model, error)
+            error = model_error(model, error)
         for each in [name, *self._graph.readers(name)]:
             if each not in self._left_out:
                 self._left_out[each] = str(error) if each == name else self._graph.why_not(each, self._left_out)
@@ -610,43 +611,24 @@ def _process(holder: Path) -> str:
 
 
 @contextmanager
-def _storage_errors(home: Home) -> Iterator[None]:
-    """Turn what DuckDB and the system say outside of models' SQL into errors that say what to do."""
+def build_errors(doing: str, place: Path) -> Iterator[None]:
+    """Raise what DuckDB and the system say outside of models' SQL as errors that say what to do."""
     import duckdb
 
     try:
         yield
     except (duckdb.Error, OSError) as error:
-        raise _storage_error(home, error) from None
-
-
-def _storage_error(home: Home, error: Exception) -> StorageError:
-    kind = trouble(error)
-    if kind == "memory":
-        return memory_error(error)
-    if kind in ("sql", "damaged"):
-        return StorageError(
-            f"DuckDB failed, and not at the SQL of a model: {str(error).strip()}\n"
-            "Nothing was published; the warehouse is as it was before. Run 'energywh build --full', "
-            "which goes on from no older version; if that fails too, 'energywh replay' makes a new staging file"
+        free = shutil.disk_usage(place if place.exists() else place.parent).free / 1e6
+        again = (
+            "run 'energywh build --full', which goes on from no older version; if that fails too, 'energywh replay' "
+            "makes a new staging file"
         )
-    advice = "run this again"
-    if kind == "full":
-        free = shutil.disk_usage(home.path).free
-        advice = f"a new version needs more than the {free / 1e6:,.0f} MB that are free; make room and run this again"
-    return StorageError(
-        f"cannot write a new version under {home.versions}: {_first_line(error)}; {advice}. "
-        "What was published before is untouched"
-    )
-
-
-def memory_error(error: Exception) -> StorageError:
-    """Turn DuckDB's error of too little memory into one that says what to do."""
-    return StorageError(
-        f"the build ran out of memory, or of room for what does not fit in it: {_first_line(error)}; "
-        "set build.memory_limit to what this machine can spare, or free disk space, and run this again"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        advice: dict[Cause, str] = {
+            "memory": "set build.memory_limit to what this machine can spare, or free disk space, and run this again",
+            "full": f"a new version needs more than the {free:,.0f} MB that are free; make room and run this again",
+            "system": "run this again",
+            "sql": again,
+            "damaged": again,
+        }
+        told = storage_error(error, doing, place, advice)
+        raise type(told)(f"{told}. What was published before is untouched") from None

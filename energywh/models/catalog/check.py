@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from energywh.core.database import trouble
 from energywh.core.sql_text import text, timestamp
+from energywh.core.storage_errors import cause_of
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
 from energywh.models.project.project import pick_name
 
@@ -148,7 +148,7 @@ def _check(
     try:
         return _find(connection, rule, regions, since)
     except duckdb.Error as error:
-        if trouble(error) != "sql":
+        if cause_of(error) != "sql":
             raise
         return Finding(rule, trouble=str(error).strip().splitlines()[0])
 

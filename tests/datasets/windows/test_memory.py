@@ -112,13 +112,13 @@ def test_a_full_disk_is_told_before_anything_is_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(arrays.os, "posix_fallocate", full)  # type: ignore[attr-defined]
-    with pytest.raises(StorageError, match=r"windows of 0.00 GB cannot be laid into .*cache: No space left .*memory="):
+    with pytest.raises(StorageError, match=r"cannot lay windows of 0.00 GB into .*cache: .*No space left .*memory="):
         cut(warehouse)
 
 
 def test_bad_requests(warehouse: energywh.Warehouse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot be laid into .*name another folder"):
+    with pytest.raises(StorageError, match=r"cannot lay windows of .* into .*name another folder"):
         cut(warehouse, memory=tmp_path / "file")
     with pytest.raises(UsageError, match="memory must be 'ram', 'disk' or the Path of a folder, not 'file'"):
         cut(warehouse, memory="file")

@@ -207,7 +207,7 @@ def test_nothing_synced_is_said(tmp_path: Path) -> None:
 
 def test_a_staging_file_that_is_no_database_is_said(desk: Desk) -> None:
     desk.home.staging.write_bytes(b"not a database" * 1000)
-    with pytest.raises(StorageError, match=r"staging\.duckdb is not a DuckDB database"):
+    with pytest.raises(StorageError, match=r"staging\.duckdb: .*is not a DuckDB database"):
         desk.build()
     assert not [name for name in desk.versions() if name.startswith(".")]
 
@@ -231,7 +231,7 @@ def test_what_duckdb_refuses_outside_of_models_is_said_in_its_words(desk: Desk) 
     desk.build()
     before = desk.versions()
     desk.land("ALTER TABLE sync.change DROP COLUMN month", changes={})
-    with pytest.raises(StorageError, match=r'(?s)DuckDB failed.*"month" not found.*Run \'energywh build --full\''):
+    with pytest.raises(StorageError, match=r'(?s)DuckDB failed.*"month" not found.*run \'energywh build --full\''):
         desk.build()
     assert desk.versions() == before
 
@@ -310,7 +310,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_left(desk: Desk, monkeypat
         raise duckdb.IOException('Could not write file "x": No space left on device')
 
     monkeypatch.setattr("energywh.models.build.runner.Materializer.build", full)
-    with pytest.raises(StorageError, match=r"No space left on device; .* [\d,]+ MB that are free"):
+    with pytest.raises(StorageError, match=r"No space left on device\); .* [\d,]+ MB that are free"):
         desk.build()
     assert desk.versions() == before
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from energywh.core.files import replacing, told_of_room
+from energywh.core.files import replacing
 from energywh.core.paths import Home
+from energywh.core.storage_errors import storage_errors
 from energywh.models.catalog.catalog import CatalogModel
 from energywh.models.catalog.lineage import dataset_of, source_field
 from energywh.models.catalog.site.facts import Facts, read_facts
@@ -25,13 +26,13 @@ def write_page(home: Home, file: Path, own_folders: Iterable[Path] = ()) -> None
     """Write the page, whole or not at all.
 
     Raises:
-        StorageError: the published file cannot be opened.
-        OSError: the page cannot be written.
+        StorageError: the published file cannot be opened, or the page cannot be written.
     """
     content = render_page(read_facts(home, own_folders=own_folders))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary, told_of_room(file):
-        temporary.write_text(content, "utf-8")
+    with storage_errors("write", file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            temporary.write_text(content, "utf-8")
 
 
 def render_page(facts: Facts) -> str:
