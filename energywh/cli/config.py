@@ -7,6 +7,7 @@ import json
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import print_table
 
 
 @click.command()
@@ -20,6 +21,5 @@ def config(session: Session, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dict(zip(("name", "value", "origin", "help"), row, strict=True)) for row in rows]))
         return
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for name, value, origin, text in rows:
-        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {text}")
+    shown = [(name, value.replace(",", ", "), origin, text) for name, value, origin, text in rows]
+    print_table(("setting", "value", "from", "meaning"), shown, wrap=("value", "from", "meaning"))

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from energywh.cli.output import print_table, print_text
+from energywh.core.wording import count
+
 if TYPE_CHECKING:
     from energywh.cli import Session
     from energywh.models.catalog.catalog import CatalogColumn, CatalogModel
@@ -38,61 +41,41 @@ def models(session: Session, model: str | None, as_json: bool) -> None:
 
 
 def _print_catalog(catalog: list[CatalogModel]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("model", "kind", "grain"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("months", justify="right", no_wrap=True)
-    table.add_column("empty columns", justify="right")
-    table.add_column("description", ratio=1)
-    for model in catalog:
-        table.add_row(
+    rows = [
+        (
             model.name,
             model.materialized,
             ", ".join(model.grain),
-            _count(model.rows),
-            "" if model.months is None else str(model.months),
+            _number(model.rows),
+            _number(model.months),
             f"{len(model.empty_columns)} of {len(model.columns)}" if model.empty_columns else "",
             model.description.split(". ", 1)[0].rstrip(".") + ".",
         )
-    Console(width=None if _on_terminal() else 160, highlight=False, markup=False).print(table)
+        for model in catalog
+    ]
+    numbers = ("rows", "months", "empty columns")
+    columns = ("model", "kind", "grain", *numbers, "description")
+    print_table(columns, rows, right=numbers, wrap=("grain", "empty columns", "description"))
 
 
 def _print_model(model: CatalogModel) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if _on_terminal() else 160, highlight=False, markup=False)
-    console.print(f"{model.name} ({model.materialized}), one row for each {', '.join(model.grain)}")
-    console.print(model.description)
+    click.echo(f"{model.name} ({model.materialized}), one row for each {', '.join(model.grain)}")
+    print_text(model.description)
     if model.rows is not None:
         span = f" from {model.first_month:%Y-%m} to {model.last_month:%Y-%m}" if model.first_month else ""
-        console.print(f"{model.rows:,} rows{span}")
+        click.echo(f"{count(model.rows, 'row')}{span}")
     if model.empty_columns:
-        console.print(f"empty, NULL in every row: {', '.join(model.empty_columns)}")
+        print_text(f"empty, NULL in every row: {', '.join(model.empty_columns)}")
     if model.reads:
-        console.print(f"reads {', '.join(model.reads)}")
-    columns = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("column", "type", "unit"):
-        columns.add_column(heading, no_wrap=True)
-    columns.add_column("filled", justify="right", no_wrap=True)
-    columns.add_column("description", ratio=1)
-    for column in model.columns:
-        columns.add_row(
-            column.name, column.type or "", column.unit or "", _filled(column, model.rows), column.description
-        )
-    console.print(columns)
+        print_text(f"reads {', '.join(model.reads)}")
+    rows = [
+        (column.name, column.type or "", column.unit or "", _filled(column, model.rows), column.description)
+        for column in model.columns
+    ]
+    print_table(("column", "type", "unit", "filled", "description"), rows, right=("filled",), wrap=("description",))
     if model.audits:
-        audits = Table(box=None, pad_edge=False, header_style="bold")
-        audits.add_column("audit")
-        audits.add_column("severity", no_wrap=True)
-        audits.add_column("rows that fail", justify="right", no_wrap=True)
-        for audit in model.audits:
-            audits.add_row(audit.name, audit.severity, _count(audit.failures))
-        console.print(audits)
+        audits = [(audit.name, audit.severity, _number(audit.failures)) for audit in model.audits]
+        print_table(("audit", "severity", "rows that fail"), audits, right=("rows that fail",), wrap=("audit",))
 
 
 def _filled(column: CatalogColumn, rows: int | None) -> str:
@@ -102,11 +85,5 @@ def _filled(column: CatalogColumn, rows: int | None) -> str:
     return f"{column.rows_with_value * 1000 // rows / 10:g}%" if column.rows_with_value else "empty"
 
 
-def _count(number: int | None) -> str:
+def _number(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
-
-
-def _on_terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()

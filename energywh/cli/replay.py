@@ -1,10 +1,11 @@
-"""`energywh replay`: staging again, from payloads."""
+"""`energywh replay`: rebuild staging from the kept payloads."""
 
 from __future__ import annotations
 
 import click
 
 from energywh.cli import Session
+from energywh.core.wording import count
 
 
 @click.command()
@@ -19,10 +20,15 @@ def replay(session: Session) -> None:
     result = run_replay(session.settings, on_say=lambda text: click.echo(text, err=True))
     counts = result.counts
     click.echo(
-        f"replayed {result.payloads:,} payloads of {result.landings:,} landings: {counts.rows:,} rows, "
+        f"replayed {count(result.payloads, 'payload')} of {count(result.landings, 'landing')}: "
+        f"{count(counts.rows, 'row')}, "
         f"{counts.new:,} new, {counts.changed:,} changed, {counts.withdrawn:,} withdrawn, in {result.seconds:.1f} s"
     )
     if result.carried_rows:
-        click.echo(f"carried over {result.carried_rows:,} rows from the staging before: their payloads are pruned")
+        click.echo(
+            f"carried over {count(result.carried_rows, 'row')} whose payloads are pruned from the old staging file"
+        )
     if result.lost_chunks:
-        click.echo(f"{result.lost_chunks:,} chunks have lost their payloads; 'energywh sync' fetches them again")
+        click.echo(
+            f"the payloads of {count(result.lost_chunks, 'chunk')} are missing; 'energywh sync' fetches them again"
+        )

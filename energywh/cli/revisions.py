@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import print_table
 
 if TYPE_CHECKING:
     from energywh.models.catalog.revisions import Revisions
 
+COUNTS = ("rows", "gone", "revised", "revisions", "filled", "withdrawn")
+NUMBERS = (*COUNTS, "typical delay", "longest", "mean change", "greatest")
+
 
 @click.command()
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Only these; repeat, or separate by commas.")
-@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only these, or all of a source; the same.")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    help="Only these, or a source; repeat, or by commas.",
+)
 @click.option("--since", metavar="TIME", help="Only hours of the month of this time, and later.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a dataset and region.")
 @click.pass_obj
@@ -48,28 +57,16 @@ def _split(given: tuple[str, ...]) -> list[str]:
 
 
 def _print(found: list[Revisions]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     if not found:
         click.echo("nothing is held of what was asked for")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("dataset", "region"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("rows", "gone", "revised", "revisions", "filled", "withdrawn"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("typical delay", "longest", "mean change", "greatest"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("newest seen (UTC)", no_wrap=True)
-    for each in found:
-        share = f" ({100 * each.revised / (each.rows + each.gone):.1f}%)" if each.revised else ""
-        table.add_row(
+    rows = [
+        (
             each.dataset,
             each.region,
             f"{each.rows:,}",
             f"{each.gone:,}",
-            f"{each.revised:,}{share}",
+            f"{each.revised:,}" + (f" ({100 * each.revised / (each.rows + each.gone):.1f}%)" if each.revised else ""),
             f"{each.revisions:,}",
             f"{each.filled:,}",
             f"{each.withdrawn:,}",
@@ -79,7 +76,9 @@ def _print(found: list[Revisions]) -> None:
             _number(each.max_change, ",.6g", ""),
             f"{each.newest_revision_utc:%Y-%m-%d %H:%M}" if each.newest_revision_utc else "",
         )
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+        for each in found
+    ]
+    print_table(("dataset", "region", *NUMBERS, "newest seen (UTC)"), rows, right=NUMBERS)
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import print_table
+from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,7 @@ ERRORS_SHOWN = 5
 
 
 class Count(click.IntRange):
-    """A whole number within limits, refused in plain words."""
+    """A whole number within limits, with a plain message where it is not."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
@@ -35,9 +37,9 @@ class Count(click.IntRange):
 @click.option("--since", metavar="TIME", help="First UTC day or hour (its start), inclusive.")
 @click.option("--until", metavar="TIME", help="Last UTC day or hour (its start), inclusive.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
-@click.option("--aggregates", is_flag=True, help="Take the aggregates (US48, CAL, ...) too, beside the authorities.")
-@click.option("--files", "way", flag_value="files", help="Of EIA, take the half-year files, which need no key.")
-@click.option("--api", "way", flag_value="api", help="Of EIA, take the API alone, its whole history too.")
+@click.option("--aggregates", is_flag=True, help="Fetch the aggregates (US48, CAL, ...) too, besides the authorities.")
+@click.option("--files", "way", flag_value="files", help="Fetch EIA's half-year files, which need no key.")
+@click.option("--api", "way", flag_value="api", help="Fetch from EIA's API alone, its whole history too.")
 @click.option(
     "--refresh",
     metavar="DURATION",
@@ -60,8 +62,8 @@ def sync(
 ) -> int:
     """Fetch what is due into staging: all sources, or the SOURCEs (eia) and DATASETs (eia.region_data) named.
 
-    What is settled is skipped; what the source may still revise is fetched again; what failed is tried again.
-    Interrupt it when you like: what is done is kept, and the next sync goes on from there.
+    Settled chunks are skipped; chunks that the source may still revise, and those that failed, are fetched again.
+    It can be interrupted at any time: what has landed is kept, and the next sync continues from there.
     """
     from energywh.core.time import hour_number, utc_now
     from energywh.integrations.openlineage import sync_listeners
@@ -104,7 +106,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
         stop.set()
         for each in before:
             signal.signal(each, signal.default_int_handler)
-        click.echo("stopping: finishing the landing in hand; press Ctrl-C again to stop at once", err=True)
+        click.echo("stopping after the current landing; press Ctrl-C again to stop at once", err=True)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, handle)
@@ -117,11 +119,12 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 def print_plan(lines: list[PlanLine], total: PlanLine) -> None:
     """Print a dry run: a line a dataset and their total. Each chunk is one request."""
-    row = "{:<24} {:>10} {:>10} {:>16} {:>14}"
-    click.echo(row.format("dataset", "chunks", "requests", "rows (at most)", "time at limit"))
-    for line in (*lines, total):
-        numbers = (f"{number:,}" for number in (line.chunks, line.chunks, line.rows_at_most))
-        click.echo(row.format(line.dataset, *numbers, span(line.seconds_at_limit)))
+    columns = ("dataset", "chunks", "requests", "rows (at most)", "time at limit")
+    rows = [
+        (line.dataset, f"{line.chunks:,}", f"{line.chunks:,}", f"{line.rows_at_most:,}", span(line.seconds_at_limit))
+        for line in (*lines, total)
+    ]
+    print_table(columns, rows, right=columns[1:])
 
 
 def print_result(result: SyncResult) -> None:
@@ -133,7 +136,7 @@ def print_result(result: SyncResult) -> None:
         if not tally.due:
             continue
         counts = tally.counts
-        parts = [f"{tally.done + tally.empty:,} of {tally.due:,} chunks"]
+        parts = [f"{tally.done + tally.empty:,} of {count(tally.due, 'chunk')}"]
         words = (
             (tally.unchanged, "unchanged"),
             (tally.empty, "empty"),
@@ -144,7 +147,7 @@ def print_result(result: SyncResult) -> None:
         if tally.elsewhere:
             parts.append(f"{tally.elsewhere:,} by another sync")
         click.echo(
-            f"{tally.dataset}: {', '.join(parts)}; {counts.rows:,} rows: {counts.new:,} new, "
+            f"{tally.dataset}: {', '.join(parts)}; {count(counts.rows, 'row')}: {counts.new:,} new, "
             f"{counts.changed:,} changed, {counts.withdrawn:,} withdrawn"
         )
     for failure in result.failures[:ERRORS_SHOWN]:
@@ -155,8 +158,8 @@ def print_result(result: SyncResult) -> None:
     word = "interrupted" if result.interrupted else "done" if result.ok else "incomplete"
     left = sum(tally.due - tally.finished for tally in result.tallies)
     click.echo(
-        f"sync {word}: {result.requests:,} requests in {span(result.seconds)}"
-        + (f"; {left:,} chunks left, the next sync goes on from here" if left else "")
+        f"sync {word}: {count(result.requests, 'request')} in {span(result.seconds)}"
+        + (f"; {count(left, 'chunk')} left, the next sync continues from here" if left else "")
     )
     for text in result.spent:
         click.echo(text)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import print_table
 from energywh.core.wording import count
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from energywh.models.versions.records import Listed, Record
 
 
@@ -84,33 +82,25 @@ def unpin(session: Session, version: tuple[str, ...]) -> None:
 
 
 def _print(found: list[Listed]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("version", "built (UTC)", "state"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("size", "tables", "rows"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("changed since the one before", no_wrap=True)
-    table.add_column("newest landing (UTC)", no_wrap=True)
+    rows = []
     for each in found:
         record = each.record
-        landed = (
-            max((mark.landed_at_utc for mark in record.watermarks if mark.landed_at_utc), default=None)
-            if record
-            else None
+        landings = [mark.landed_at_utc for mark in record.watermarks if mark.landed_at_utc] if record else []
+        rows.append(
+            (
+                each.version,
+                f"{record.built_at_utc:%Y-%m-%d %H:%M}" if record else "",
+                each.state + (", pinned" if each.pinned else ""),
+                "" if each.size is None else f"{each.size / 1e6:,.1f} MB",
+                f"{len(record.tables):,}" if record else "",
+                f"{record.rows:,}" if record else "",
+                _changes(record),
+                f"{max(landings):%Y-%m-%d %H:%M}" if landings else "",
+            )
         )
-        table.add_row(
-            each.version,
-            f"{record.built_at_utc:%Y-%m-%d %H:%M}" if record else "",
-            each.state + (", pinned" if each.pinned else ""),
-            "" if each.size is None else f"{each.size / 1e6:,.1f} MB",
-            f"{len(record.tables):,}" if record else "",
-            f"{record.rows:,}" if record else "",
-            _changes(record),
-            f"{landed:%Y-%m-%d %H:%M}" if landed else "",
-        )
-    _show(table)
+    numbers = ("size", "tables", "rows")
+    columns = ("version", "built (UTC)", "state", *numbers, "changed since the one before", "newest landing (UTC)")
+    print_table(columns, rows, right=numbers, wrap=columns[1:])
 
 
 def _changes(record: Record | None) -> str:
@@ -125,8 +115,6 @@ def _print_one(each: Listed, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(each), indent=2, ensure_ascii=False))
         return
-    from rich.table import Table
-
     record = each.record
     click.echo(f"{each.version}: {each.state}{', pinned' if each.pinned else ''}")
     if record is None:
@@ -141,32 +129,29 @@ def _print_one(each: Listed, as_json: bool) -> None:
         click.echo(f"as of {record.as_of_utc:%Y-%m-%d %H:%M:%S} UTC, knowledge {record.knowledge}")
     if record.options:
         click.echo("options " + ", ".join(f"{name}={json.dumps(value)}" for name, value in record.options.items()))
-    tables = Table(box=None, pad_edge=False, header_style="bold")
-    tables.add_column("table", no_wrap=True)
-    tables.add_column("rows", justify="right", no_wrap=True)
-    for heading in ("digest", "SQL", "months changed"):
-        tables.add_column(heading, no_wrap=True)
-    for row in record.tables:
-        changed = (record.changed or {}).get(row.name)
-        tables.add_row(
-            row.name, f"{row.rows:,}", row.digest or "", row.sql_hash or "seed", f"{changed:,}" if changed else ""
+    changed = record.changed or {}
+    tables = [
+        (
+            row.name,
+            f"{row.rows:,}",
+            row.digest or "",
+            row.sql_hash or "seed",
+            f"{changed[row.name]:,}" if row.name in changed else "",
         )
-    _show(tables)
-    marks = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("dataset", "newest hour (UTC)", "newest landing (UTC)"):
-        marks.add_column(heading, no_wrap=True)
-    for mark in record.watermarks:
-        landed = f"{mark.landed_at_utc:%Y-%m-%d %H:%M}" if mark.landed_at_utc else ""
-        marks.add_row(mark.dataset, f"{mark.newest_hour_utc:%Y-%m-%dT%H}", landed)
-    _show(marks)
+        for row in record.tables
+    ]
+    print_table(("table", "rows", "digest", "SQL", "months changed"), tables, right=("rows",))
+    marks = [
+        (
+            mark.dataset,
+            f"{mark.newest_hour_utc:%Y-%m-%dT%H}",
+            f"{mark.landed_at_utc:%Y-%m-%d %H:%M}" if mark.landed_at_utc else "",
+        )
+        for mark in record.watermarks
+    ]
+    print_table(("dataset", "newest hour (UTC)", "newest landing (UTC)"), marks)
     for warned in record.warnings:
         click.echo(f"warning: {warned.model}: audit {warned.audit} fails ({count(warned.failures, 'row')})")
-
-
-def _show(table: Table) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
 
 
 def _as_json(each: Listed) -> object:

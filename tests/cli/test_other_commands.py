@@ -121,7 +121,7 @@ def test_replay_says_what_it_did(desk: Desk) -> None:
     done = Desk(desk.folder, "http://127.0.0.1:9", key="").run("replay")
     assert done.returncode == 0, done.stderr
     rows = sum(map(len, expected.values()))
-    assert f"replayed 4 payloads of 1 landings: {rows:,} rows, {rows:,} new, 0 changed, 0 withdrawn" in done.stdout
+    assert f"replayed 4 payloads of 1 landing: {rows:,} rows, {rows:,} new, 0 changed, 0 withdrawn" in done.stdout
     assert values(desk.staging) == expected
 
 
@@ -135,7 +135,7 @@ def test_the_home_may_be_named_before_or_after_any_command(desk: Desk, tmp_path:
     for name in COMMANDS:
         done = desk.run(name, "--home", "  ", "--help")
         assert done.returncode == 0, name
-        assert "No such option" not in done.stderr
+        assert "no such option" not in done.stderr
 
 
 def test_help_and_version_may_be_asked_for_in_the_usual_ways(desk: Desk) -> None:

@@ -38,7 +38,7 @@ def test_a_sync_ends_with_what_it_did_in_numbers(desk: Desk) -> None:
     rows = {table: len(found) for table, found in values(desk.staging).items() if table.startswith("eia.")}
     assert len(rows) == 4
     for table, count in rows.items():
-        assert re.search(rf"{table}: 1 of 1 chunks; {count:,} rows: {count:,} new, 0 changed, 0 withdrawn", done.stdout)
+        assert re.search(rf"{table}: 1 of 1 chunk; {count:,} rows: {count:,} new, 0 changed, 0 withdrawn", done.stdout)
     assert re.search(r"sync done: 4 requests in [\d.]+ s\n$", done.stdout)
     again = desk.run(*CISO)
     assert again.returncode == 0
@@ -127,7 +127,7 @@ def test_a_wrong_key_stops_at_once_and_is_not_shown(desk: Desk, sim: Simulator) 
         (("sync", "--refresh", "soon"), "--refresh must be a number and h, d or w"),
         (("sync", "--jobs", "0"), "'--jobs': must be a whole number from 1 to 64, not '0'"),
         (("sync", "--jobs", "x"), "'--jobs': must be a whole number from 1 to 64, not 'x'"),
-        (("sync", "--regoin", "CISO"), "No such option.*--region"),
+        (("sync", "--regoin", "CISO"), "no such option.*--region"),
         (("snyc",), "no command is named 'snyc'; did you mean sync"),
     ],
 )

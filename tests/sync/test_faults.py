@@ -263,7 +263,7 @@ def test_a_run_that_ends_early_says_what_it_did_before(tmp_path: Path) -> None:
             "sync", "eia.region_data", "--region", "CISO,BPAT", "--since", DAY["since"], "--until", "2024-03-01"
         )
     assert done.returncode == 1
-    assert "eia.region_data: 1 of 2 chunks; 1 rows: 1 new" in done.stdout
+    assert "eia.region_data: 1 of 2 chunks; 1 row: 1 new" in done.stdout
     assert "sync incomplete: 2 requests" in done.stdout
-    assert "1 chunks left, the next sync goes on from here" in done.stdout
+    assert "1 chunk left, the next sync continues from here" in done.stdout
     assert re.search(r"^energywh: eia failed: eia asks not to be asked again for 3,600 s", done.stderr, re.MULTILINE)

@@ -43,7 +43,7 @@ def test_an_interrupted_sync_keeps_what_is_done_and_says_so(tmp_path: Path, numb
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
-        assert "stopping: finishing the landing in hand" in err
+        assert "stopping after the current landing" in err
         summary = re.search(r"sync interrupted: \d+ requests in [\d.]+ s; (\d+) chunks left, the next sync", out)
         assert summary is not None, out
         counts = statuses(desk.staging)

@@ -58,8 +58,8 @@ def test_a_source_that_is_down_does_not_stop_the_others_and_is_named(tmp_path: P
         done = down.run("sync", "--since", "2024-03-01", "--until", "2024-03-03", "--region", "CISO")
     assert done.returncode == 1
     assert "caiso" in done.stderr
-    assert "eia.region_data: 1 of 1 chunks" in done.stdout
-    assert "open_meteo.hourly: 1 of 1 chunks" in done.stdout
+    assert "eia.region_data: 1 of 1 chunk" in done.stdout
+    assert "open_meteo.hourly: 1 of 1 chunk" in done.stdout
     answered = "select distinct split_part(dataset, '.', 1) from sync.chunk where status = 'done' order by all"
     assert query(down.staging, answered) == [("eia",), ("open_meteo",)]
 
@@ -72,7 +72,7 @@ def test_a_source_that_allows_no_more_today_ends_its_part_without_a_failure(tmp_
         done = facing.run("sync", "eia.region_data", "open_meteo", "--since", "2024-03-01", "--until", "2024-03-03")
     assert done.returncode == 0, done.stderr
     assert "what open_meteo allows in a day is used up" in done.stdout
-    assert "chunks left, the next sync goes on from here" in done.stdout
+    assert "chunks left, the next sync continues from here" in done.stdout
     assert query(facing.staging, "select count(*) > 0 from open_meteo.hourly") == [(True,)]
     (count,) = query(facing.staging, "select count(*) from sync.chunk where status = 'in progress'")
     assert count == (0,)

@@ -124,7 +124,7 @@ def test_the_command_says_which_way_and_why_and_takes_it(tmp_path: Path) -> None
         assert {request.source for request in sim.requests} == {"eia"}
         files = desk.another("again").run("sync", "--files", *days)
         assert files.returncode == 0, files.stderr
-        assert "eia_files.balance: 1 of 1 chunks;" in files.stdout
+        assert "eia_files.balance: 1 of 1 chunk;" in files.stdout
         assert desk.run("sync", "--files", "eia", *days).returncode == 2
 
 
