@@ -11,7 +11,7 @@ def print_table(
 ) -> None:
     """Print a table: as wide as the terminal, or with one line per row where the output is no terminal.
 
-    Cells are never cut, so names and digests can be copied.
+    Words are never cut or broken, so names and digests can be copied.
 
     Args:
         columns: headings.
@@ -23,19 +23,27 @@ def print_table(
     from rich.table import Table
 
     lines = [list(row) for row in rows]
+    console = Console(highlight=False, markup=False)
+    cells = [[name, *(line[place] for line in lines)] for place, name in enumerate(columns)]
+    natural = [max(map(cell_len, column)) for column in cells]
+    least = [
+        max(cell_len(word) for cell in column for word in cell.split() or [""])
+        if name in wrap and sys.stdout.isatty()
+        else width
+        for name, column, width in zip(columns, cells, natural, strict=True)
+    ]
+    # Rich would shorten the widest columns first, and cut words that do not fit: the widths are set here.
+    spare = max(console.width - sum(least) - 2 * (len(columns) - 1), 0)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    needed = 0
-    for place, name in enumerate(columns):
-        wraps = name in wrap and sys.stdout.isatty()
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=not wraps)
-        cells = [name, *(line[place] for line in lines)]
-        needed += 2 + max(cell_len(piece) for cell in cells for piece in (cell.split() if wraps else [cell]) or [""])
+    for name, width, narrow in zip(columns, natural, least, strict=True):
+        taken = min(width - narrow, spare)
+        spare -= taken
+        table.add_column(name, justify="right" if name in right else "left", width=narrow + taken)
     for line in lines:
         table.add_row(*line)
-    # Rich would cut cells that do not fit; a terminal that is too narrow for them wraps the line instead.
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, needed)
-    console.print(table, soft_wrap=True)
+    # A terminal that is too narrow for the words wraps the lines by itself.
+    console.width = max(console.width, sum(natural) + 2 * len(columns))
+    console.print(table)
 
 
 def print_text(text: str) -> None:
