@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from energywh.models.catalog.catalog import read_catalog
 from tests.integrations.openlineage.collector import Collector, collector
-from tests.integrations.openlineage.events_schema import Event, ends, event, validate
+from tests.integrations.openlineage.event_checks import Event, ends, event, validate
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.staging import query
 
@@ -62,6 +64,35 @@ def test_every_event_is_what_the_standard_asks_and_every_run_ends_once(told: Tol
     models = {model.name for model in read_catalog(told.desk.home)}
     jobs = {"sync", "build", "build.audit", *(f"build.{model}" for model in models)}
     assert ends(told.in_file) == dict.fromkeys(jobs, "COMPLETE")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["eventTime"], "2024-06-01T00:00:00"),
+        (["eventType"], "DONE"),
+        (["run", "runId"], "one"),
+        (["job", "name"], ""),
+        (["inputs", 0, "namespace"], ""),
+        (["run", "facets", "parent", "job", "name"], ""),
+        (["run", "facets", "processing_engine", "version"], 5),
+        (["run", "facets", "engine"], {}),
+        (["job", "facets", "sql", "querry"], "select 1"),
+        (["outputs", 0, "facets", "schema", "_schemaURL"], "https://openlineage.io/spec/facets/1-0-0/Schema.json"),
+        (["outputs", 0, "facets", "columnLineage", "fields", "hour_utc", "inputFields", 0, "field"], ""),
+        (["outputs", 0, "outputFacets", "outputStatistics", "rowCount"], "many"),
+    ],
+)
+def test_an_event_that_breaks_the_standard_is_found(told: Told, place: list[str | int], value: object) -> None:
+    broken = copy.deepcopy(event(told.built, "build.normalized.generation_reported"))
+    validate(broken)
+    *path, last = place
+    within: Any = broken
+    for step in path:
+        within = within[step]
+    within[last] = value
+    with pytest.raises((AssertionError, KeyError, ValueError)):
+        validate(broken)
 
 
 def test_the_endpoint_gets_the_same_events_with_the_key(told: Told) -> None:

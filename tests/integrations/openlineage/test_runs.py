@@ -24,7 +24,7 @@ from energywh.sources import load_settings
 from energywh.sync.runner import SyncResult, sync
 from energywh.sync.selection import parse_selection
 from tests.integrations.openlineage.collector import collector
-from tests.integrations.openlineage.events_schema import Event, ends, event, validate
+from tests.integrations.openlineage.event_checks import Event, ends, event, validate
 from tests.models.folder import Desk as Models
 from tests.models.folder import model
 from tests.support.desk import KEY, Desk
