@@ -7,13 +7,13 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from energywh.cli.output import print_table
+from energywh.core.wording import count
 from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Progress:
 
 @contextmanager
 def notes() -> Iterator[None]:
-    """Print warnings as lines for people."""
+    """Print warnings as lines that begin with "note:"."""
     clear = _CLEAR if sys.stderr.isatty() else ""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -75,7 +75,7 @@ def print_made(made: Made) -> None:
         return
     print_table(("split", "from", "to (UTC)", *_NUMBERS), _split_rows(made), right=_NUMBERS, wrap=("written",))
     click.echo(
-        f"{manifest.name}: {len(made.written):,} file{'' if len(made.written) == 1 else 's'} written, "
+        f"{manifest.name}: {count(len(made.written), 'file')} written, "
         f"{len(made.reused):,} kept; {_sized(manifest.files.values())} in {made.folder} ({made.seconds:.1f} s)"
     )
     click.echo(f"digest {manifest.digest}")
@@ -185,7 +185,11 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
     found: list[tuple[str, Problem]] = []
     progress = Progress()
     for name, folder in chosen.items():
-        problems = verify(folder, partial(_hashed, progress, name))
+
+        def on_file(_: str, done: int, of: int, name: str = name) -> None:
+            progress(f"verifying {name}", done, of)
+
+        problems = verify(folder, on_file)
         progress.end()
         found += [(name, problem) for problem in problems]
         if not as_json:
@@ -212,13 +216,9 @@ def _print_advice(home: Home, name: str, *, lost: bool) -> None:
     click.echo(f"{name}: {text}", err=True)
 
 
-def _hashed(progress: Progress, name: str, _: str, done: int, of: int) -> None:
-    progress(f"verifying {name}", done, of)
-
-
 def _print_problems(name: str, problems: Iterable[Any]) -> None:
     wrong = 0
     for problem in problems:
         click.echo(f"{name}: {problem.file}: {problem.text}")
         wrong += problem.kind != "foreign"
-    click.echo(f"{name}: {f'{wrong:,} wrong' if wrong else 'every file is as it was made'}")
+    click.echo(f"{name}: {count(wrong, 'problem') if wrong else 'every file is as it was made'}")

@@ -1,7 +1,6 @@
-"""The tensors of a split as npz, for NumPy, and as HDF5: the same arrays under the same names, written block by block.
+"""The tensors of a split as npz and as HDF5: the same arrays under the same names, written block by block.
 
-Neither has bfloat16: it is float32 here, the same numbers. The same content makes the same bytes: a zip archive's
-times are fixed, and HDF5 is told to keep none.
+Neither format has bfloat16: its values are written as float32. The same content makes the same bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +20,18 @@ from energywh.core.storage_errors import storage_errors
 from energywh.datasets.stored.safetensors import DTYPES, Tensor, widened
 from energywh.errors import UsageError
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # where a zip archive's time begins
-UNIX = 3  # as the system that a zip archive says it was made on, whatever it was
+# The time and system that a zip archive records are fixed, so that the bytes depend on the content alone.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+UNIX = 3
 
 
 def write_npz(stream: BinaryIO, tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> None:
-    """Write an uncompressed npz from first to last; ``metadata`` is one more array, a text of JSON."""
-    told = np.array(json.dumps(dict(metadata), ensure_ascii=False))
+    """Write an uncompressed npz in one pass; ``metadata`` becomes one more array, a string of JSON."""
+    text = np.array(json.dumps(dict(metadata), ensure_ascii=False))
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for tensor in tensors:
             _write_npy(archive, tensor.name, _dtype(tensor), tensor.shape, _blocks(tensor))
-        _write_npy(archive, "metadata", told.dtype, (), [told])
+        _write_npy(archive, "metadata", text.dtype, (), [text])
 
 
 def _write_npy(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Any) -> None:
@@ -45,7 +45,7 @@ def _write_npy(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape:
 
 
 def import_h5py() -> Any:
-    """Import `h5py`.
+    """Return the module h5py.
 
     Raises:
         UsageError: it is not installed.
@@ -54,15 +54,14 @@ def import_h5py() -> Any:
         import h5py
     except ImportError as error:
         raise UsageError(
-            f'HDF5 files need h5py, which cannot be imported ({error}): pip install "energywh[hdf5]", or do without'
+            f'HDF5 files need h5py, which cannot be imported ({error}): pip install "energywh[hdf5]", or '
+            "leave this format out"
         ) from None
     return h5py
 
 
 def write_hdf5(file: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> str:
-    """Write an HDF5 file, ``metadata`` as attributes, and return its SHA-256.
-
-    It is read again for that: HDF5 goes back to what it has written.
+    """Write an HDF5 file with ``metadata`` as attributes, and return its SHA-256.
 
     Raises:
         UsageError: h5py is not installed.
@@ -80,6 +79,7 @@ def write_hdf5(file: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str
                 for block in _blocks(tensor):
                     array[at : at + len(block)] = block
                     at += len(block)
+        # HDF5 seeks back while it writes, so the digest is taken afterwards.
         with file.open("rb") as stream:
             return sha256_of(stream)
 

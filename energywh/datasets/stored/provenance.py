@@ -1,4 +1,4 @@
-"""Which warehouse the values of a dataset were taken from, and by what its months are known again."""
+"""The version of the warehouse that a dataset is made from, and digests that identify the rows of its months."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Origin:
 
     Attributes:
         certain: equal ``provenance.models`` mean equal rows.
-        months: of a model that a build keeps account of, a digest of the rows of each month that has any.
-        whole: what stands for all rows of any other source; None where nothing does.
+        months: of a model, a digest of the rows of each month that has any.
+        whole: of any other source, a digest of all that its rows depend on; None where that is not known.
     """
 
     provenance: Provenance
@@ -35,12 +35,12 @@ class Origin:
     whole: str | None
 
     def rows_of(self, month: date) -> str | None:
-        """Return what the rows of a month are known by; None where nothing is known of them."""
+        """Return a digest that identifies the rows of a month; None where there is none."""
         return self.months.get(month, NO_ROWS) if self.months else self.whole
 
 
 def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str) -> Origin:
-    """Return where the rows of ``source`` come from, in the ``version`` that is open."""
+    """Return the state of ``source`` in the ``version`` that is open."""
     import pyarrow
 
     read, certain = tables_read(connection, source)
@@ -58,7 +58,7 @@ def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str
     )
     known = certain and all(name in models for name in read)
     shape = ask(connection, f"SELECT * FROM {source.sql} AS source")
-    # A digest of rows does not tell the names of their columns.
+    # A digest of rows does not depend on the names of their columns.
     columns = [source.model, list(zip(shape.columns, map(str, shape.types), strict=True))]
     if source.model is not None:
         months = {month: digest_of([columns, digest]) for month, digest in _months(connection, source.model)}
@@ -68,7 +68,7 @@ def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str
 
 
 def _models(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str, dict[str, str]]:
-    """Return of models and seeds, and all that they read, the hashes of what they are made of, and of their rows."""
+    """Return the hashes of SQL, file and rows of models and seeds and of all that they read."""
     rows = ask(
         connection,
         """
@@ -91,7 +91,7 @@ def _models(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str
 
 
 def _staging(connection: duckdb.DuckDBPyConnection, models: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what staging held of the datasets that the models read."""
+    """Return the newest landing and hour of the staging datasets that the models read."""
     rows = ask(
         connection,
         """
@@ -112,7 +112,7 @@ def _staging(connection: duckdb.DuckDBPyConnection, models: list[str]) -> dict[s
 
 
 def _months(connection: duckdb.DuckDBPyConnection, model: str) -> list[tuple[date, str]]:
-    """Return the digests of the months of a model; none where no build keeps them."""
+    """Return the digests of the months of a model that have rows."""
     return ask(
         connection,
         "SELECT month, digest FROM energywh.month WHERE model = $1 AND month IS NOT NULL AND rows > 0",

@@ -1,4 +1,4 @@
-"""What of a dataset that is there can be taken over by the next one, file by file."""
+"""Files of an existing dataset that its next state can reuse."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from energywh.datasets.stored.verify import Problem, verify
 
 
 class Existing:
-    """The dataset in a folder, or nothing.
+    """The dataset in a folder, or an empty one.
 
     Attributes:
-        damaged: what is wrong with its files.
+        damaged: the problems of its files.
         stray: files among its Parquet that were not made with it.
     """
 
     def __init__(self, folder: Path, manifest: Manifest | None, *, trusted: bool) -> None:
-        """Look at every byte of it.
+        """Check every byte of it.
 
         Args:
-            manifest: None where there is none that can be believed.
-            trusted: its files may be taken over.
+            manifest: None where there is none that can be trusted.
+            trusted: its files may be reused.
         """
         self.manifest = manifest
         self._trusted = trusted
@@ -35,10 +35,10 @@ class Existing:
         self._foreign = [problem.file for problem in problems if problem.kind == "foreign"]
 
     def kept(self, made_of: Mapping[str, str]) -> dict[str, File]:
-        """Return the sound files that were made of the same as they would be now, by name.
+        """Return by name the undamaged files that were made from the same input as they would be now.
 
         Args:
-            made_of: digest of what each file is to be made of; empty where that is not known.
+            made_of: by file, the digest of its input; empty where that is not known.
         """
         files = self.manifest.files if self.manifest is not None and self._trusted else {}
         bad = {problem.file for problem in self.damaged}
@@ -49,16 +49,16 @@ class Existing:
         }
 
     def take(self, name: str, new: Path) -> None:
-        """Let the folder ``new`` have the file too."""
+        """Put the file into the folder ``new`` too, as a hard link where possible."""
         target = new / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(self._folder / name, target)
-        except OSError:  # a file system without hard links; a full disk shows when copying
+        except OSError:  # no hard links on this file system; a full disk fails the copy too
             shutil.copyfile(self._folder / name, target)
 
     def take_foreign(self, new: Path) -> None:
-        """Let ``new`` have the files that somebody else put into the folder, where their names are free."""
+        """Put the files of others in the folder into ``new`` too, where their names are free."""
         for name in self._foreign:
             if name != FILE and not (new / name).exists():
                 self.take(name, new)

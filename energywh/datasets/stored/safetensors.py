@@ -1,12 +1,11 @@
-"""The safetensors format, written as the values come and read as a map of the file.
+"""The safetensors format: written block by block, read as a memory map.
 
     8 bytes     length of the header, little-endian
     header      JSON: {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets": [begin, end]}, ...}
-    tensors     one after the other, C order, little-endian, no hole between them and nothing behind the last
+    tensors     one after the other, C order, little-endian, no gap between them and nothing after the last
 
-As https://huggingface.co/docs/safetensors tells it. Its own library and MLX write from arrays that are all in memory;
-a matrix that memory cannot hold is written here block by block. Tensors lie in descending size of their elements behind
-a header padded to 8 bytes, so each is aligned to its elements and can be used as it is mapped.
+Specified at https://huggingface.co/docs/safetensors. The format's own library and MLX write only arrays that are in
+memory; a matrix may be larger than memory.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from numpy.typing import NDArray
 
 from energywh.errors import CorruptError
 
-HEADER_BYTES = 100_000_000  # no longer header is read, as in the format's own library
-# How the elements lie in NumPy; it has no bfloat16, of which the bits are held.
+HEADER_BYTES = 100_000_000  # limit of the format's own library
+# NumPy has no bfloat16: its bits are kept as integers.
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
@@ -39,7 +38,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor to be written: ``blocks`` gives its elements in C order, as arrays of the dtype's NumPy type."""
+    """A tensor to write: ``blocks`` returns its elements in C order, as arrays of the NumPy type in `DTYPES`."""
 
     name: str
     dtype: str  # one of `DTYPES`
@@ -53,7 +52,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Contents:
-    """A file that was read: its strings, and its tensors as read-only views of the mapped file."""
+    """A file that was read: its metadata, and its tensors as read-only views of the mapped file."""
 
     metadata: Mapping[str, str]
     dtypes: Mapping[str, str]
@@ -61,7 +60,7 @@ class Contents:
 
 
 def write(stream: BinaryIO, tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> None:
-    """Write the tensors, given in descending size of their elements, from first to last; nothing is sought back."""
+    """Write the tensors in one pass without seeking; they are given in descending size of their elements."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     at = 0
     for tensor in tensors:
@@ -72,6 +71,8 @@ def write(stream: BinaryIO, tensors: Sequence[Tensor], metadata: Mapping[str, st
         }
         at += tensor.nbytes
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # With the header padded to 8 bytes and the largest elements first, each tensor is aligned to its elements, as a
+    # memory map needs.
     text += b" " * (-len(text) % 8)
     stream.write(struct.pack("<Q", len(text)))
     stream.write(text)
@@ -81,13 +82,13 @@ def write(stream: BinaryIO, tensors: Sequence[Tensor], metadata: Mapping[str, st
 
 
 def read(stream: BinaryIO, file: Path) -> Contents:
-    """Map the file that ``stream`` has open; its header is checked, the values are not looked at.
+    """Map the open file ``stream`` after checking its header; values are not checked.
 
     Args:
-        file: its name, for messages.
+        file: its path, for messages.
 
     Raises:
-        CorruptError: it is no safetensors file, or was cut short.
+        CorruptError: it is not a safetensors file, or was cut short.
     """
     size = os.fstat(stream.fileno()).st_size
     try:
@@ -106,23 +107,23 @@ Entry = tuple[str, tuple[int, ...], int, int]  # dtype, shape, first byte, byte 
 
 
 def _header(stream: BinaryIO, size: int) -> tuple[dict[str, str], dict[str, Entry], int]:
-    """Return the strings, the tensors, and the byte at which they begin.
+    """Return the metadata, the tensors, and the position of their first byte.
 
     Raises:
-        ValueError, KeyError, TypeError: whatever is wrong with it.
+        ValueError, KeyError, TypeError: the header is wrong.
     """
     if size < 8:
         raise ValueError(f"it has {size} bytes")
     stream.seek(0)
     (length,) = struct.unpack("<Q", stream.read(8))
     if length > min(size - 8, HEADER_BYTES):
-        raise ValueError(f"it says that its header has {length:,} bytes, and has {size:,} itself")
+        raise ValueError(f"its header is said to have {length:,} bytes, and the file has {size:,}")
     header = json.loads(stream.read(length).decode(), object_pairs_hook=_once)
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")  # noqa: TRY004 - of the file, not of an argument
+        raise ValueError("its header is not a JSON object")  # noqa: TRY004 - a fault of the file, not of an argument
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("its metadata are not all text")
+        raise ValueError("its metadata are not all strings")
     entries = {name: _entry(name, **told) for name, told in header.items()}
     at = 0
     for name, (_, _, first, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
@@ -130,12 +131,12 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, str], dict[str, Entr
             raise ValueError(f"tensor '{name}' begins at byte {first:,}, the one before ends at {at:,}")
         at = end
     if 8 + length + at != size:
-        raise ValueError(f"it has {size:,} bytes, and its header tells of {8 + length + at:,}")
+        raise ValueError(f"it has {size:,} bytes, and its header describes {8 + length + at:,}")
     return metadata, entries, 8 + length
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name given twice, of which other readers may take the other one."""
+    """Refuse a name given twice: readers differ in which of the two they take."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name is given twice in its header")
@@ -148,18 +149,18 @@ def _entry(name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> 
     if any(isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in numbers):
         raise ValueError(f"tensor '{name}' has the shape {shape} and the bytes {data_offsets}")
     if dtype not in DTYPES:
-        raise ValueError(f"tensor '{name}' is of {dtype}, which this version does not read")
+        raise ValueError(f"tensor '{name}' is of {dtype}, which is not supported")
     if end - first != math.prod(shape) * DTYPES[dtype].itemsize:
         raise ValueError(f"tensor '{name}' of {dtype} and shape {shape} cannot be the bytes {first:,} to {end:,}")
     return dtype, tuple(shape), first, end
 
 
 def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Return the bits of finite ``values`` rounded to bfloat16, to the nearest, of two as near to the even one."""
+    """Return the bits of finite ``values`` rounded to bfloat16, to nearest, ties to even."""
     bits = values.view(np.uint32)
     return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return the float32 values of the bits of bfloat16, which are exactly theirs."""
+    """Return bfloat16 values, given as bits, as float32; this is exact."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
