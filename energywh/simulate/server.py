@@ -28,7 +28,7 @@ from energywh.simulate.grid import Grid
 from energywh.simulate.hours import EPOCH, hour_number, parse_period, period_text
 from energywh.simulate.page import Page, Reply, World, pages
 from energywh.simulate.reporting import Reporting
-from energywh.sync.provenance import SIMULATOR_HEADER
+from energywh.sync.simulation_guard import SIMULATOR_HEADER
 
 DEFAULT_KEY = "simulated-key"
 DEFAULT_NOW = "2026-01-01T00"

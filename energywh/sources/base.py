@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from energywh.config.options import Option
     from energywh.config.settings import Settings
 
-EVERY = "*"  # the slice that holds every value of the slice key
+ALL_SLICES = "*"  # the slice that holds every value of the slice key
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Dataset:
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
     publication_lags: tuple[PublicationLag, ...]  # one for the dataset, and one for each measure that differs from it
     settling_hours: int = 240  # how long after an hour the source still revises it
-    kept_hours: int | None = None  # how long the source keeps what it published; None: for good
-    kept_roughly: bool = False  # `kept_hours` is about right: what is named by hand is asked for all the same
+    retention_hours: int | None = None  # how long the source keeps what it published; None: for good
+    retention_is_approximate: bool = False  # older hours are requested all the same when they are named by hand
     interval_minutes: int = 60  # from one stamp to the next
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
@@ -215,7 +215,7 @@ def even_cell(hour: int, length: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Pace:
+class RateLimits:
     """What a source allows in a second, an hour and a day; 0 for no limit. Hours and days count costs."""
 
     requests_per_second: float = 0.0
@@ -233,7 +233,7 @@ class Source(ABC):
     irregularities: tuple[Irregularity, ...] = ()
     datasets: tuple[Dataset, ...]
     options: tuple[Option, ...]
-    most_jobs: int = 64  # requests under way at once, whatever the settings allow
+    max_jobs: int = 64  # requests under way at once, whatever the settings allow
     history_source: str | None = None  # a source that has the same history in far fewer requests
     newest_hours: int = 0  # and how much of the present is to be had from this one all the same
 
@@ -263,15 +263,15 @@ class Source(ABC):
         """Return what shares one request limit: the host, and the key where there is one. Hashed, never stored."""
         return urlsplit(str(settings.get(f"{self.name}.url"))).netloc
 
-    def pace(self, settings: Settings) -> Pace:
-        """Return what the source allows, from those of its settings that are named like the fields of `Pace`."""
+    def rate_limits(self, settings: Settings) -> RateLimits:
+        """Return what the source allows, from those of its settings that are named like the fields of `RateLimits`."""
         names = {option.name for option in self.options}
 
         def limit(field_name: str) -> float:
             name = f"{self.name}.{field_name}"
             return float(settings.get(name)) if name in names else 0.0
 
-        return Pace(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
+        return RateLimits(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
 
     @abstractmethod
     def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:

@@ -28,8 +28,18 @@ from energywh.errors import (
     SettingsError,
     UnavailableError,
 )
-from energywh.sources.base import EVERY, Chunk, Dataset, Irregularity, Page, PublicationLag, Request, Response, Source
-from energywh.sources.zipped import Member, read_zip
+from energywh.sources.base import (
+    ALL_SLICES,
+    Chunk,
+    Dataset,
+    Irregularity,
+    Page,
+    PublicationLag,
+    Request,
+    Response,
+    Source,
+)
+from energywh.sources.zipped import ZipMember, read_zip
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +76,8 @@ class CaisoDataset(Dataset):
     markets: tuple[Market, ...] = ()
     columns: tuple[str, ...] = ()  # the CSV's name of each key
     value_columns: tuple[str, ...] = ("MW",)  # names that the value goes by; the first that is there counts
-    most_rows: int = 0  # an interval of one slice can have
-    most_rows_of_every: int = 0  # and of all slices together; 0: they cannot be had at once
+    max_rows: int = 0  # an interval of one slice can have
+    max_rows_all_slices: int = 0  # and of all slices together; 0: they cannot be had at once
 
     @property
     def origin(self) -> str:
@@ -91,21 +101,21 @@ class CaisoDataset(Dataset):
 _DAM = Market("DAM", 38)
 _RTM = Market("RTM")
 _TIME = {"source": "caiso", "region": "CISO", "time_column": "interval_start", "stamp_offset_hours": 0}
-_KEPT: dict[str, Any] = {**_TIME, "kept_hours": 39 * 730, "kept_roughly": True}
+_KEPT: dict[str, Any] = {**_TIME, "retention_hours": 39 * 730, "retention_is_approximate": True}
 _PRICE: dict[str, Any] = {
     "keys": ("node", "component"),
     "slice_key": "node",
     "columns": ("NODE", "LMP_TYPE"),
     "value_columns": ("MW", "VALUE", "PRC"),
     "settling_hours": 360,
-    "most_rows": 5,  # LMP, MCE, MCC, MCL and, since 2021 or so, MGHG
+    "max_rows": 5,  # LMP, MCE, MCC, MCL and, since 2021 or so, MGHG
 }
 _SCHEDULE: dict[str, Any] = {
     "keys": ("zone", "schedule", "slrs_type", "market"),
     "slice_key": "market",
     "columns": ("TAC_ZONE_NAME", "SCHEDULE", "SLRS_TYPE", _MARKET),
     "report": "ENE_SLRS",
-    "most_rows": 160,
+    "max_rows": 160,
 }
 
 _DAY_AHEAD_LAG = (
@@ -139,7 +149,7 @@ DATASETS = (
             PublicationLag(-39, "A day before the day-ahead forecast of the same day.", "2DA"),
             PublicationLag(-159, "Six days before the day-ahead forecast of the same day.", "7DA"),
         ),
-        most_rows=60,
+        max_rows=60,
     ),
     CaisoDataset(
         **_KEPT,
@@ -159,7 +169,7 @@ DATASETS = (
                 "DAM",
             ),
         ),
-        most_rows=12,
+        max_rows=12,
     ),
     CaisoDataset(
         **_KEPT,
@@ -169,7 +179,7 @@ DATASETS = (
         version=12,
         markets=(_DAM,),
         publication_lags=_DAY_AHEAD_LAG,
-        most_rows_of_every=100_000,
+        max_rows_all_slices=100_000,
     ),
     CaisoDataset(
         **_KEPT,
@@ -239,7 +249,7 @@ class Caiso(Source):
     licence = "public market data of the California ISO, under its terms of use"
     irregularities = IRREGULARITIES
     datasets = DATASETS
-    most_jobs = 4  # more than that the pace does not need, and answers may be large
+    max_jobs = 4  # more than that the pace does not need, and answers may be large
     options = (
         Option("caiso.url", "https://oasis.caiso.com/oasisapi", "Base address of CAISO's OASIS API."),
         Option("caiso.requests_per_second", 0.2, "Limit shared by all processes; 0: none.", minimum=0),
@@ -261,20 +271,20 @@ class Caiso(Source):
         chosen = nodes(settings)
         if chosen != (EVERY_NODE,):
             return chosen
-        return (EVERY,) if dataset.most_rows_of_every else DEFAULT_NODES
+        return (ALL_SLICES,) if dataset.max_rows_all_slices else DEFAULT_NODES
 
     def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
         return self.default_slices(dataset, settings, aggregates=False) if region == "CISO" else ()
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, CaisoDataset)
-        return dataset.intervals * (dataset.most_rows_of_every if slice_ == EVERY else dataset.most_rows)
+        return dataset.intervals * (dataset.max_rows_all_slices if slice_ == ALL_SLICES else dataset.max_rows)
 
     def lead_hours(self, dataset: Dataset, slice_: str) -> int:
         return _market(dataset, slice_).lead_hours
 
     def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
-        days = 1 if slice_ == EVERY else CELL_DAYS
+        days = 1 if slice_ == ALL_SLICES else CELL_DAYS
         day = operating_day(hour)
         day -= day % days
         return first_hour_of(day), first_hour_of(day + days) - 1
@@ -293,7 +303,7 @@ class Caiso(Source):
             ("startdatetime", f"{hour_time(first):%Y%m%dT%H:%M}-0000"),
             ("enddatetime", f"{hour_time(end):%Y%m%dT%H:%M}-0000"),
         ]
-        if chunk.slice == EVERY:
+        if chunk.slice == ALL_SLICES:
             params.append(("grp_type", EVERY_NODE))
         elif dataset.slice_key == "node":
             params.append(("node", chunk.slice))
@@ -315,7 +325,7 @@ class Caiso(Source):
         except PayloadError as error:
             raise PayloadError(f"{error}: from {response.request}") from None
 
-    def _files(self, dataset: CaisoDataset, chunk: Chunk, response: Response) -> list[Member] | None:
+    def _files(self, dataset: CaisoDataset, chunk: Chunk, response: Response) -> list[ZipMember] | None:
         """Return the CSV files of an answer, or None where OASIS says that it has no data."""
         if not response.body.startswith(b"PK"):
             if b"Acceptable Use Policy" in response.body[:4096]:
@@ -326,9 +336,9 @@ class Caiso(Source):
             raise PayloadError(f"no zip came; it begins: {response.opening()}")
         first, end = _hours_asked(chunk)
         rows = self.rows_per_hour(dataset, chunk.slice) * (end - first)
-        every = chunk.slice == EVERY
+        every = chunk.slice == ALL_SLICES
         # Twice and more what rows of the most that can be need: a row recorded is 120 to 200 bytes.
-        files = read_zip(response.body, most_files=_COMPONENTS if every else 1, most_bytes=2**26 + 400 * rows)
+        files = read_zip(response.body, max_files=_COMPONENTS if every else 1, max_bytes=2**26 + 400 * rows)
         if len(files) > 1 and not all(_COMPONENT_FILE.fullmatch(file.name) for file in files):
             raise PayloadError(f"a zip of {len(files)} files ({', '.join(file.name[:80] for file in files)})")
         for file in files:
@@ -387,7 +397,7 @@ def _market(dataset: Dataset, slice_: str) -> Market:
     return next(market for market in dataset.markets if market.id == slice_)
 
 
-def _read_csv(dataset: CaisoDataset, file: Member) -> pa.Table:
+def _read_csv(dataset: CaisoDataset, file: ZipMember) -> pa.Table:
     """Return the columns that are kept, by the CSV's own names, the value as `value`."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -442,7 +452,7 @@ def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
         raise PayloadError("rows came, and none of the days asked for")
     kept &= (times >= chunk.first * _MICROSECONDS_AN_HOUR) & (times < (chunk.last + 1) * _MICROSECONDS_AN_HOUR)
     wanted = {_MARKET: _market(dataset, chunk.slice).id}
-    if dataset.slice_key == "node" and chunk.slice != EVERY:
+    if dataset.slice_key == "node" and chunk.slice != ALL_SLICES:
         wanted[dataset.columns[0]] = chunk.slice
     for name, label in wanted.items():
         code = pc.index(columns[name].dictionary, label).as_py()
@@ -466,10 +476,10 @@ def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
     if pc.any(pc.invert(pc.is_finite(values))).as_py():
         raise PayloadError("a value is not a finite number")
     rows = pa.table([pa.array(times).view(pa.timestamp("us")), *keys, values], schema=_schema(dataset))
-    return rows.take(_without_twins(numbers, values)) if _repeats(numbers, size) else rows
+    return rows.take(_without_duplicates(numbers, values)) if _repeats(numbers, size) else rows
 
 
-def _without_twins(numbers: Any, values: pa.Array) -> Any:
+def _without_duplicates(numbers: Any, values: pa.Array) -> Any:
     """Return the places of the rows, of such as are the same in all but one.
 
     Raises:

@@ -115,7 +115,7 @@ class GatewayError(msgspec.Struct):
     message: str = ""
 
 
-class ErrorBody(msgspec.Struct):
+class EiaErrorBody(msgspec.Struct):
     """Either error shape: an object from the gateway, or text with a numeric `code` from the application."""
 
     error: GatewayError | str
@@ -225,7 +225,7 @@ DATASETS = (
     ),
 )
 
-_ERROR_DECODER = msgspec.json.Decoder(ErrorBody, strict=False)
+_ERROR_DECODER = msgspec.json.Decoder(EiaErrorBody, strict=False)
 # The key as a body echoes it: as a JSON field, or in the address of the request (gateways' error pages do that).
 _ECHOED_KEY = re.compile(rb"""api_key(?:("\s*:\s*)"(?:[^"\\]|\\.)*"|=[^&\s"'<>\\]+)""")
 

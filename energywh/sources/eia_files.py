@@ -173,7 +173,7 @@ class EiaFiles(Source):
         ),
         Option("eia_files.requests_per_second", 1.0, "Limit shared by all processes; 0: none.", minimum=0),
     )
-    most_jobs = 2
+    max_jobs = 2
 
     def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
         assert isinstance(dataset, FileDataset)
@@ -310,7 +310,7 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     chosen += [f"{values.get(value, 'null::double')} as {value}" for value in dataset.values]
     connection.execute(f"create view fact as select {', '.join(chosen)} from line")
     _check_stamps(connection, dataset, chunk, keys)
-    rows = _without_twins(connection, dataset, chunk, keys).to_arrow_table()
+    rows = _without_duplicates(connection, dataset, chunk, keys).to_arrow_table()
     arrays = {name: rows[name].combine_chunks() for name in rows.column_names}
     _check_finite(arrays, dataset, chunk)
     arrays[dataset.slice_key] = columns.one_label(chunk.slice, len(rows))
@@ -406,7 +406,7 @@ def _check_stamps(
         )
 
 
-def _without_twins(
+def _without_duplicates(
     connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
 ) -> duckdb.DuckDBPyRelation:
     """Return the rows; of rows that are the same in all, one.
@@ -415,11 +415,11 @@ def _without_twins(
         PayloadError: two rows of one hour and key differ.
     """
     key_list = ", ".join(("period", *keys))
-    twins = f"select {key_list} from {{}} group by all having count(*) > 1 limit 1"
-    if not connection.execute(twins.format("fact")).fetchone():
+    duplicates = f"select {key_list} from {{}} group by all having count(*) > 1 limit 1"
+    if not connection.execute(duplicates.format("fact")).fetchone():
         return connection.sql("from fact")
     connection.execute("create table single as select distinct * from fact")
-    found = connection.execute(twins.format("single")).fetchone()
+    found = connection.execute(duplicates.format("single")).fetchone()
     if found:
         stamp, *codes = found
         raise RefusedError(

@@ -122,7 +122,7 @@ class Location(msgspec.Struct, gc=False):
     utc_offset_seconds: int = 0
 
 
-class ErrorBody(msgspec.Struct):
+class OpenMeteoErrorBody(msgspec.Struct):
     """`{"error": true, "reason": "…"}`."""
 
     reason: str
@@ -130,7 +130,7 @@ class ErrorBody(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(Location | list[Location])
-_ERROR_DECODER = msgspec.json.Decoder(ErrorBody)
+_ERROR_DECODER = msgspec.json.Decoder(OpenMeteoErrorBody)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +203,7 @@ class OpenMeteo(Source):
     licence = "CC BY 4.0, weather data by Open-Meteo.com; the free API is for non-commercial use"
     irregularities = IRREGULARITIES
     datasets = (HOURLY,)
-    most_jobs = 2  # one is answered at a time, another may wait
+    max_jobs = 2  # one is answered at a time, another may wait
     options = (
         Option(
             "open_meteo.url",

@@ -14,19 +14,19 @@ SMALL_BYTES = 2**20  # below it, how well a file was packed does not matter
 
 
 @dataclass(frozen=True)
-class Member:
+class ZipMember:
     """One file of a zip."""
 
     name: str
     content: bytes
 
 
-def read_zip(body: bytes, *, most_files: int, most_bytes: int) -> list[Member]:
+def read_zip(body: bytes, *, max_files: int, max_bytes: int) -> list[ZipMember]:
     """Return the files of a zip.
 
     Args:
-        most_files: more files are refused.
-        most_bytes: of all files together, unpacked. Nothing is unpacked of a zip that says it holds more, and no
+        max_files: more files are refused.
+        max_bytes: of all files together, unpacked. Nothing is unpacked of a zip that says it holds more, and no
             file beyond the size that it says it has.
 
     Raises:
@@ -38,17 +38,17 @@ def read_zip(body: bytes, *, most_files: int, most_bytes: int) -> list[Member]:
             names = ", ".join(file.filename[:80] for file in files[:4])
             if not files:
                 raise PayloadError("a zip without a file")
-            if len(files) > most_files:
-                raise PayloadError(f"a zip of {len(files)} files ({names}), where {most_files} at most are expected")
+            if len(files) > max_files:
+                raise PayloadError(f"a zip of {len(files)} files ({names}), where {max_files} at most are expected")
             size = sum(file.file_size for file in files)
-            if size > most_bytes:
-                raise PayloadError(f"a zip of {size:,} bytes unpacked ({names}), where {most_bytes:,} are the most")
+            if size > max_bytes:
+                raise PayloadError(f"a zip of {size:,} bytes unpacked ({names}), where {max_bytes:,} are the most")
             for file in files:
                 if file.file_size > SMALL_BYTES and file.file_size > MOST_RATIO * max(file.compress_size, 1):
                     raise PayloadError(
                         f"a zip that unpacks {file.compress_size:,} bytes to {file.file_size:,} ({file.filename[:80]})"
                     )
-            return [Member(file.filename, _unpacked(archive, file)) for file in files]
+            return [ZipMember(file.filename, _unpacked(archive, file)) for file in files]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise PayloadError(f"not a whole zip ({error})") from None
 

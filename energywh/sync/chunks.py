@@ -17,7 +17,7 @@ Cell = Callable[[int], tuple[int, int]]  # first and last hour of the cell that 
 
 
 @dataclass(frozen=True)
-class Known:
+class LedgerSpan:
     """What the ledger says of hours `first` to `last` (inclusive) of one slice."""
 
     first: int
@@ -32,7 +32,7 @@ class SlicePlan:
     """The chunks to fetch, and the ledger rows that they replace."""
 
     chunks: tuple[Chunk, ...]
-    replaced: tuple[Known, ...]
+    replaced: tuple[LedgerSpan, ...]
 
     def failed_before(self, chunk: Chunk) -> bool:
         """Say whether hours of ``chunk`` failed when they were last asked for."""
@@ -44,7 +44,9 @@ def settled(last: int, fetched_hour: int | None, settling_hours: int) -> bool:
     return fetched_hour is not None and fetched_hour >= last + 1 + settling_hours
 
 
-def plan_slice(dataset: str, slice_: str, first: int, last: int, cell: Cell, history: Sequence[Known]) -> SlicePlan:
+def plan_slice(
+    dataset: str, slice_: str, first: int, last: int, cell: Cell, history: Sequence[LedgerSpan]
+) -> SlicePlan:
     """Return what to fetch so that every hour from ``first`` to ``last`` is known.
 
     Args:

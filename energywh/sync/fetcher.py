@@ -29,10 +29,10 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.sources.base import Chunk, Page, Request, Response, Source
-from energywh.sync.ledger import Landed, Outcome
-from energywh.sync.payloads import PayloadStore, Seen
-from energywh.sync.provenance import SIMULATOR_HEADER, Provenance
+from energywh.sync.ledger import LandedFile, Outcome
+from energywh.sync.payloads import FileVersion, PayloadStore
 from energywh.sync.rate_limit import RequestLimit, Stopped
+from energywh.sync.simulation_guard import SIMULATOR_HEADER, SimulationGuard
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until 
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedChunk:
     """An answered or failed chunk, and its rows where it was answered."""
 
     outcome: Outcome
@@ -62,7 +62,7 @@ class Fetcher:
         limit: RequestLimit,
         store: PayloadStore | None,
         stop: threading.Event,
-        provenance: Provenance,
+        simulation_guard: SimulationGuard,
         on_request: Callable[[], None] = lambda: None,
         on_bytes: Bytes = lambda chunk, came, size: None,
     ) -> None:
@@ -74,19 +74,19 @@ class Fetcher:
         self._stop = stop
         self._on_request = on_request
         self._on_bytes = on_bytes
-        self.landed: Mapping[Chunk, Landed] = {}  # the files that staging holds, so that they need not come again
-        self._provenance = provenance
+        self.landed: Mapping[Chunk, LandedFile] = {}  # the files that staging holds, so that they need not come again
+        self._simulation_guard = simulation_guard
         self._timeout = float(settings.get("sync.timeout_seconds"))
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"energywh/{__version__}"
-        jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
+        jobs = min(int(settings.get("sync.jobs")), source.max_jobs)
         adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._quiet_until = 0.0  # after a 429, no thread asks before this (monotonic)
         silence_url_logging()
 
-    def fetch(self, chunk: Chunk) -> Fetched:
+    def fetch(self, chunk: Chunk) -> FetchedChunk:
         """Fetch one chunk, trying again after passing faults.
 
         Raises:
@@ -111,13 +111,13 @@ class Fetcher:
         except (KeyRefusedError, StorageError):
             raise
         except NotReadyError as error:
-            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
+            return FetchedChunk(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
         except (PassingError, RefusedError) as error:
             unavailable = isinstance(error, UnavailableError)
-            return Fetched(Outcome(chunk, attempts, utc_now(), error=str(error), unavailable=unavailable), None)
+            return FetchedChunk(Outcome(chunk, attempts, utc_now(), error=str(error), unavailable=unavailable), None)
         raise AssertionError("unreachable")
 
-    def _fetch_once(self, chunk: Chunk, attempts: int) -> Fetched:
+    def _fetch_once(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         import pyarrow as pa
 
         if self._source.dataset(chunk.dataset).is_file:
@@ -136,14 +136,14 @@ class Fetcher:
         payloads: tuple[str, ...] = ()
         if self._store is not None:
             payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
-        return Fetched(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
+        return FetchedChunk(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
 
-    def _fetch_file(self, chunk: Chunk, attempts: int) -> Fetched:
+    def _fetch_file(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
         request = self._source.next_request(chunk, [], self._settings)
         assert request is not None
         landed = self.landed.get(chunk)
-        seen = self._files.seen(chunk.dataset, chunk.slice) if landed is not None else None
+        seen = self._files.file_version(chunk.dataset, chunk.slice) if landed is not None else None
         if landed is None or seen is None or (seen.url, seen.payload) != (request.url, landed.payload):
             seen = None
         with self._send(request, _unless_changed(seen)) as answer:
@@ -160,11 +160,11 @@ class Fetcher:
                 if self._store is not None:
                     self._store.place(chunk.dataset, payload, file)
         if etag or modified:
-            self._files.remember(chunk.dataset, chunk.slice, Seen(request.url, payload, etag, modified))
+            self._files.save_file_version(chunk.dataset, chunk.slice, FileVersion(request.url, payload, etag, modified))
         if page is None:
             assert landed is not None
             return _unchanged(chunk, attempts, fetched_at, landed)
-        return Fetched(Outcome(chunk, attempts, fetched_at, len(page.rows), None, (payload,)), page.rows)
+        return FetchedChunk(Outcome(chunk, attempts, fetched_at, len(page.rows), None, (payload,)), page.rows)
 
     def _whole_file(self, answer: requests.Response, request: Request, chunk: Chunk) -> Iterator[bytes]:
         """Yield the body of a file to its end: where the download is cut, it goes on from there, if the server can.
@@ -183,7 +183,7 @@ class Fetcher:
                 while True:
                     before = came
                     try:
-                        for piece in self._pieces(answer, request, most_bytes=None):
+                        for piece in self._pieces(answer, request, max_bytes=None):
                             came = before + answer.raw.tell()
                             self._on_bytes(chunk, came, size)
                             yield piece
@@ -215,7 +215,7 @@ class Fetcher:
         self._on_request()
         with self._open(request, headers) as answer:
             if answer.status_code == 200:
-                self._provenance.check(SIMULATOR_HEADER in answer.headers)
+                self._simulation_guard.check(SIMULATOR_HEADER in answer.headers)
             yield answer
 
     def _open(self, request: Request, headers: Mapping[str, str] | None) -> requests.Response:
@@ -260,13 +260,13 @@ class Fetcher:
 
     def _body(self, answer: requests.Response, request: Request) -> bytes:
         """Return the whole body, decompressed, within limits of size and time."""
-        return b"".join(self._pieces(answer, request, most_bytes=MOST_BYTES))
+        return b"".join(self._pieces(answer, request, max_bytes=MOST_BYTES))
 
-    def _pieces(self, answer: requests.Response, request: Request, most_bytes: int | None) -> Iterator[bytes]:
+    def _pieces(self, answer: requests.Response, request: Request, max_bytes: int | None) -> Iterator[bytes]:
         """Yield the body as it comes, decompressed.
 
         Args:
-            most_bytes: a longer body is refused, and so is one that takes long; None for one as large as it likes,
+            max_bytes: a longer body is refused, and so is one that takes long; None for one as large as it likes,
                 as long as it keeps coming.
         """
         deadline = time.monotonic() + 5 * self._timeout
@@ -277,9 +277,9 @@ class Fetcher:
             while piece := answer.raw.read1(2**18, decode_content=True):
                 yield piece
                 size += len(piece)
-                if most_bytes is not None and size > most_bytes:
-                    raise PayloadError(f"more than {most_bytes // 2**20} MiB came [{request}]")
-                if most_bytes is not None and time.monotonic() > deadline:
+                if max_bytes is not None and size > max_bytes:
+                    raise PayloadError(f"more than {max_bytes // 2**20} MiB came [{request}]")
+                if max_bytes is not None and time.monotonic() > deadline:
                     raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
                 if self._stop.is_set():
                     raise Stopped
@@ -297,12 +297,12 @@ class Fetcher:
         self._session.close()
 
 
-def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: Landed) -> Fetched:
+def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: LandedFile) -> FetchedChunk:
     outcome = Outcome(chunk, attempts, fetched_at, landed.rows, None, (landed.payload,), unchanged=True)
-    return Fetched(outcome, None)
+    return FetchedChunk(outcome, None)
 
 
-def _unless_changed(seen: Seen | None) -> dict[str, str]:
+def _unless_changed(seen: FileVersion | None) -> dict[str, str]:
     """Return the headers that ask for a file only if it is another than the one seen."""
     if seen is None:
         return {}

@@ -11,8 +11,8 @@ from energywh.core.database import one_row
 from energywh.core.time import hour_time, utc_now
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
-from energywh.sync.fetcher import Fetched
-from energywh.sync.merge import Arrival, Counts, Loss, merge
+from energywh.sync.fetcher import FetchedChunk
+from energywh.sync.merge import Arrival, Counts, Withdrawal, merge
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 
 if TYPE_CHECKING:
@@ -30,22 +30,24 @@ class LandingReport:
 def land(
     connection: duckdb.DuckDBPyConnection,
     datasets: dict[str, Dataset],
-    waiting: list[Fetched],
+    waiting: list[FetchedChunk],
     *,
     store: PayloadStore | None,
-    believes: Callable[[Chunk], bool],
+    may_withdraw_all: Callable[[Chunk], bool],
 ) -> LandingReport:
     """Land answers: rows, ledger, journal.
 
     Args:
         store: where the journal goes; None where payloads are not kept.
-        believes: says of a chunk whether an answer may withdraw whatever staging holds of it. Otherwise one that
-            withdraws all or much counts as a failure of the source: a passing fault must not empty the warehouse.
+        may_withdraw_all: whether an answer may withdraw whatever staging holds of a chunk. Otherwise one that withdraws
+            all or much counts as a failure of the source: a passing fault must not empty the warehouse.
     """
     (landing_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
-    counts, doubted = _merge_all(connection, datasets, waiting, landing_id, believes)
+    counts, rejected = _merge_all(connection, datasets, waiting, landing_id, may_withdraw_all)
     outcomes = [
-        replace(outcome, error=_doubt(outcome, doubted[outcome.chunk])) if outcome.chunk in doubted else outcome
+        replace(outcome, error=_withdrawal_error(outcome, rejected[outcome.chunk]))
+        if outcome.chunk in rejected
+        else outcome
         for outcome in (fetched.outcome for fetched in waiting)
     ]
     answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
@@ -61,11 +63,11 @@ def land(
 def land_again(
     connection: duckdb.DuckDBPyConnection,
     datasets: dict[str, Dataset],
-    answers: list[Fetched],
+    answers: list[FetchedChunk],
     name: str,
     journal: Journal,
 ) -> LandingReport:
-    """Land the answers of a journal as they were landed then. All it lists was believed then."""
+    """Land the answers of a journal as they were landed then. All it lists was may_withdraw_all then."""
     outcomes = [fetched.outcome for fetched in answers]
     ledger.settle(connection, outcomes, journal.landed_at_utc)
     (next_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
@@ -79,24 +81,27 @@ def land_again(
 def _merge_all(
     connection: duckdb.DuckDBPyConnection,
     datasets: dict[str, Dataset],
-    waiting: Sequence[Fetched],
+    waiting: Sequence[FetchedChunk],
     landing_id: int,
-    believes: Callable[[Chunk], bool],
-) -> tuple[dict[str, Counts], dict[Chunk, Loss]]:
+    may_withdraw_all: Callable[[Chunk], bool],
+) -> tuple[dict[str, Counts], dict[Chunk, Withdrawal]]:
     counts: dict[str, Counts] = {}
-    doubted: dict[Chunk, Loss] = {}
+    rejected: dict[Chunk, Withdrawal] = {}
     for name, dataset in datasets.items():
         arrivals = [
             Arrival(
-                fetched.outcome.chunk, fetched.rows, fetched.outcome.fetched_at_utc, believes(fetched.outcome.chunk)
+                fetched.outcome.chunk,
+                fetched.rows,
+                fetched.outcome.fetched_at_utc,
+                may_withdraw_all(fetched.outcome.chunk),
             )
             for fetched in waiting
             if fetched.outcome.chunk.dataset == name and fetched.rows is not None
         ]
         if arrivals:
             counts[name], losses = merge(connection, dataset, arrivals, landing_id)
-            doubted |= losses
-    return counts, doubted
+            rejected |= losses
+    return counts, rejected
 
 
 def _record(
@@ -126,10 +131,10 @@ def _entry(outcome: ledger.Outcome) -> JournalEntry:
     )
 
 
-def _doubt(outcome: ledger.Outcome, loss: Loss) -> str:
+def _withdrawal_error(outcome: ledger.Outcome, loss: Withdrawal) -> str:
     answers = f"{outcome.rows:,} rows" if outcome.rows else "no rows"
     gone = f", and without {loss.withdrawn:,} of these" if outcome.rows else ""
     return (
         f"the source now answers with {answers}, where it gave {loss.held:,} before{gone}; these are kept. "
-        "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours believes it"
+        "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours may_withdraw_all it"
     )

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import StorageError
 from energywh.sources.base import Chunk, Dataset
-from energywh.sync.chunks import Known, SlicePlan, settled
+from energywh.sync.chunks import LedgerSpan, SlicePlan, settled
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,13 +89,13 @@ def history(
     slices: Sequence[str],
     living: set[str],
     refresh_from: int | None,
-) -> dict[str, list[Known]]:
+) -> dict[str, list[LedgerSpan]]:
     """Return what is known of each slice.
 
     Args:
         refresh_from: hour number; chunks that end at or after it count as unsettled.
     """
-    found: dict[str, list[Known]] = {slice_: [] for slice_ in slices}
+    found: dict[str, list[LedgerSpan]] = {slice_: [] for slice_ in slices}
     rows = connection.execute(
         "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner, error is not null from sync.chunk "
         "where dataset = ? and slice in (select unnest(?))",
@@ -109,19 +109,19 @@ def history(
             and settled(last, hour_number(fetched_at), dataset.settling_hours)
             and (refresh_from is None or last < refresh_from)
         )
-        found[slice_].append(Known(first, last, is_settled, status == "in progress" and owner in living, failed))
+        found[slice_].append(LedgerSpan(first, last, is_settled, status == "in progress" and owner in living, failed))
     return found
 
 
 @dataclass(frozen=True)
-class Landed:
+class LandedFile:
     """The file that staging holds of a chunk: the id of its payload, and how many rows it had."""
 
     payload: str
     rows: int
 
 
-def landed_files(connection: duckdb.DuckDBPyConnection, datasets: Iterable[Dataset]) -> dict[Chunk, Landed]:
+def landed_files(connection: duckdb.DuckDBPyConnection, datasets: Iterable[Dataset]) -> dict[Chunk, LandedFile]:
     """Return the files that staging holds, by chunk."""
     names = [dataset.name for dataset in datasets if dataset.is_file]
     rows = connection.execute(
@@ -130,7 +130,7 @@ def landed_files(connection: duckdb.DuckDBPyConnection, datasets: Iterable[Datas
         [names],
     ).fetchall()
     return {
-        Chunk(dataset, slice_, hour_number(first), hour_number(last)): Landed(payload, count)
+        Chunk(dataset, slice_, hour_number(first), hour_number(last)): LandedFile(payload, count)
         for dataset, slice_, first, last, payload, count in rows
     }
 
@@ -209,7 +209,7 @@ def claim(
     return [chunk for chunk in wanted if chunk in claimed]
 
 
-def still_mine(connection: duckdb.DuckDBPyConnection, owner: str) -> set[Chunk]:
+def owned_chunks(connection: duckdb.DuckDBPyConnection, owner: str) -> set[Chunk]:
     """Return the chunks that ``owner`` holds."""
     rows = connection.execute(
         "select dataset, slice, first_hour_utc, last_hour_utc from sync.chunk "

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from energywh.core.database import one_row
 from energywh.core.time import hour_time
-from energywh.sources.base import EVERY, Chunk, Dataset
+from energywh.sources.base import ALL_SLICES, Chunk, Dataset
 
 if TYPE_CHECKING:
     import duckdb
 
 
-# An answer with rows, even if not believed, may withdraw so many of its chunk, or this share of those held.
+# An answer with rows, even if not may_withdraw_all, may withdraw so many of its chunk, or this share of those held.
 FEW_ROWS = 24
 SMALL_SHARE = 0.05
 
@@ -27,18 +27,18 @@ class Arrival:
     """The rows of one answered chunk, in the staging column order, and when they were fetched.
 
     Attributes:
-        believed: it may withdraw whatever is held of its chunk.
+        may_withdraw_all: it may withdraw whatever is held of its chunk.
     """
 
     chunk: Chunk
     rows: pa.Table
     fetched_at_utc: datetime
-    believed: bool = True
+    may_withdraw_all: bool = True
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What a doubted answer would have withdrawn of the rows held of its chunk."""
+class Withdrawal:
+    """What a rejected answer would have withdrawn of the rows held of its chunk."""
 
     withdrawn: int
     held: int
@@ -64,7 +64,7 @@ class Counts:
 
 def merge(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], landing_id: int
-) -> tuple[Counts, dict[Chunk, Loss]]:
+) -> tuple[Counts, dict[Chunk, Withdrawal]]:
     """Bring the dataset's table to what the arrivals say of their chunks.
 
     New rows are inserted. A row whose value differs takes the new value, and the old one goes to the revision
@@ -72,25 +72,25 @@ def merge(
     withdrawn: it goes to the revision table alone. Rows that are equal are not touched.
 
     Returns:
-        What was done, and of the arrivals that are doubted what each would have withdrawn. Doubted is what withdraws
+        What was done, and of the arrivals that are rejected what each would have withdrawn. Doubted is what withdraws
         all rows or many: a fault of the source explains it better. Of these, nothing was written.
     """
     connection.register("incoming", _numbered(arrivals))
     fetched_at = pa.array([arrival.fetched_at_utc for arrival in arrivals], pa.timestamp("us"))
     scope = scope_of(dataset, [arrival.chunk for arrival in arrivals])
     connection.register("scope", scope.append_column("fetched_at_utc", fetched_at))
-    everything = any(arrival.chunk.slice == EVERY for arrival in arrivals)
-    doubted: dict[Chunk, Loss] = {}
+    everything = any(arrival.chunk.slice == ALL_SLICES for arrival in arrivals)
+    rejected: dict[Chunk, Withdrawal] = {}
     if _holds_any(connection, dataset, everything):
         _find_changes(connection, dataset, everything)
-        doubted = _drop_doubted(connection, dataset, arrivals, everything)
+        rejected = _reject_large_withdrawals(connection, dataset, arrivals, everything)
         counts = _land_changes(connection, dataset, landing_id)
     else:
         counts = _land_new(connection, dataset, landing_id)
     connection.unregister("incoming")
     connection.unregister("scope")
-    rows = sum(len(arrival.rows) for arrival in arrivals if arrival.chunk not in doubted)
-    return replace(counts, rows=rows), doubted
+    rows = sum(len(arrival.rows) for arrival in arrivals if arrival.chunk not in rejected)
+    return replace(counts, rows=rows), rejected
 
 
 def _numbered(arrivals: Sequence[Arrival]) -> pa.Table:
@@ -117,7 +117,7 @@ def in_scope(dataset: Dataset, everything: bool) -> str:
     """
     key = f"s.{dataset.slice_key} = c.slice"
     stamp = f"s.{dataset.time_column}"
-    where = f"(c.slice = '{EVERY}' or {key})" if everything else key
+    where = f"(c.slice = '{ALL_SLICES}' or {key})" if everything else key
     return f"{where} and {stamp} >= c.first_stamp and {stamp} < c.end_stamp"
 
 
@@ -153,9 +153,9 @@ def _find_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, every
     """)
 
 
-def _drop_doubted(
+def _reject_large_withdrawals(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], everything: bool
-) -> dict[Chunk, Loss]:
+) -> dict[Chunk, Withdrawal]:
     """Take the changes of doubtful arrivals out of `delta`. Costs nothing where no row is withdrawn."""
     withdrawn = connection.execute(
         "select arrival, count(*) from delta where withdrawn group by arrival order by arrival"
@@ -163,15 +163,15 @@ def _drop_doubted(
     suspects = {
         arrival: count
         for arrival, count in withdrawn
-        if not arrivals[arrival].believed and (count > FEW_ROWS or not len(arrivals[arrival].rows))
+        if not arrivals[arrival].may_withdraw_all and (count > FEW_ROWS or not len(arrivals[arrival].rows))
     }
     if not suspects:
         return {}
     held = _rows_held(connection, dataset, list(suspects), everything)
-    losses = {arrival: Loss(count, held[arrival]) for arrival, count in suspects.items()}
-    doubted = {arrival: loss for arrival, loss in losses.items() if loss.withdrawn > SMALL_SHARE * loss.held}
-    connection.execute("delete from delta where arrival in (select unnest(?))", [list(doubted)])
-    return {arrivals[arrival].chunk: loss for arrival, loss in doubted.items()}
+    losses = {arrival: Withdrawal(count, held[arrival]) for arrival, count in suspects.items()}
+    rejected = {arrival: loss for arrival, loss in losses.items() if loss.withdrawn > SMALL_SHARE * loss.held}
+    connection.execute("delete from delta where arrival in (select unnest(?))", [list(rejected)])
+    return {arrivals[arrival].chunk: loss for arrival, loss in rejected.items()}
 
 
 def _rows_held(

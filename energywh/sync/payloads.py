@@ -49,7 +49,7 @@ class Journal(msgspec.Struct, frozen=True):
     entries: tuple[JournalEntry, ...]
 
 
-class Seen(msgspec.Struct, frozen=True):
+class FileVersion(msgspec.Struct, frozen=True):
     """What the server said of a file when it was landed last, by which it can say that it has not changed."""
 
     url: str
@@ -123,18 +123,18 @@ class PayloadStore:
             file.parent.mkdir(parents=True, exist_ok=True)
             incoming.replace(file)
 
-    def seen(self, dataset: str, slice_: str) -> Seen | None:
+    def file_version(self, dataset: str, slice_: str) -> FileVersion | None:
         """Return what the server said of the file of a slice when it was landed last, where that is known."""
         try:
-            return msgspec.json.decode(self._seen_file(dataset, slice_).read_bytes(), type=Seen)
+            return msgspec.json.decode(self._version_file(dataset, slice_).read_bytes(), type=FileVersion)
         except (OSError, msgspec.DecodeError):
             return None
 
-    def remember(self, dataset: str, slice_: str, seen: Seen) -> None:
+    def save_file_version(self, dataset: str, slice_: str, seen: FileVersion) -> None:
         """Note what the server said of the file of a slice; kept however long payloads are."""
-        _write_whole(self._seen_file(dataset, slice_), msgspec.json.encode(seen))
+        _write_whole(self._version_file(dataset, slice_), msgspec.json.encode(seen))
 
-    def _seen_file(self, dataset: str, slice_: str) -> Path:
+    def _version_file(self, dataset: str, slice_: str) -> Path:
         return self.folder / dataset / f"{slice_}.seen.json"
 
     def file(self, dataset: str, payload_id: str) -> Path:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Due:
+class FetchPlan:
     """What a run would fetch.
 
     Attributes:
@@ -72,13 +72,13 @@ class PlanLine:
     seconds_at_limit: float
 
 
-def find_due(
+def plan_fetch(
     connection: duckdb.DuckDBPyConnection | None,
     selection: Selection,
     settings: Settings,
     living: set[str],
     refresh_from: int | None,
-) -> Due:
+) -> FetchPlan:
     """Return what is due.
 
     Args:
@@ -104,10 +104,10 @@ def find_due(
             busy += sum(row.busy and row.first <= last and row.last >= first for row in history)
             if plan.chunks:
                 plans.append(plan)
-    return Due(tuple(plans), asked, busy, tuple(notes))
+    return FetchPlan(tuple(plans), asked, busy, tuple(notes))
 
 
-def asks_for_nothing(selection: Selection, settings: Settings) -> Due | None:
+def empty_plan(selection: Selection, settings: Settings) -> FetchPlan | None:
     """Return what is due, which is nothing, where the range asked for is empty, and None where it is not."""
     present = hour_number(utc_now())
     for dataset in selection.datasets:
@@ -115,7 +115,7 @@ def asks_for_nothing(selection: Selection, settings: Settings) -> Due | None:
             first, last = range_of(selection, dataset, slice_, present)
             if first <= last:
                 return None
-    return find_due(None, selection, settings, set(), None)
+    return plan_fetch(None, selection, settings, set(), None)
 
 
 def refresh_from(selection: Selection) -> int | None:
@@ -136,9 +136,11 @@ def dry_run(
     path = settings.home.staging
     if path.exists():
         with open_staging(path, read_only=True, wait_seconds=settings.get("lock.wait_seconds")) as connection:
-            due = find_due(connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection))
+            due = plan_fetch(
+                connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection)
+            )
     else:
-        due = find_due(None, selection, settings, set(), None)
+        due = plan_fetch(None, selection, settings, set(), None)
     for note in due.notes if due.slices else (due.why_nothing,):
         say(note)
     lines, seconds = [], []
@@ -151,9 +153,9 @@ def dry_run(
             rows = sum(chunk.hours * source.rows_per_hour(dataset, chunk.slice) for chunk in chunks)
             chunks_of_source += len(chunks)
             lines.append(
-                PlanLine(dataset.name, len(chunks), rows, duration_seconds(len(chunks), source.pace(settings)))
+                PlanLine(dataset.name, len(chunks), rows, duration_seconds(len(chunks), source.rate_limits(settings)))
             )
-        seconds.append(duration_seconds(chunks_of_source, source.pace(settings)))
+        seconds.append(duration_seconds(chunks_of_source, source.rate_limits(settings)))
     total = PlanLine(
         "total",
         sum(line.chunks for line in lines),

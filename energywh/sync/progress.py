@@ -95,7 +95,7 @@ class Reporter(Protocol):
     def stop(self) -> None: ...
 
 
-class Silent:
+class SilentReporter:
     """Shows nothing; for callers that only want the result."""
 
     def start(self, tallies: list[Tally]) -> None: ...
@@ -111,7 +111,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-class Lines:
+class LineReporter:
     """Plain lines on standard error: a line a dataset and one on all every ten seconds, and when one is complete."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Lines:
     def stop(self) -> None: ...
 
 
-class Bars:
+class BarReporter:
     """One bar a dataset, with rows, rows/s, requests/s and the time that is left."""
 
     def __init__(self) -> None:
@@ -199,4 +199,4 @@ class Bars:
 
 def reporter() -> Reporter:
     """Return bars for a terminal, lines for anything else."""
-    return Bars() if sys.stderr.isatty() else Lines()
+    return BarReporter() if sys.stderr.isatty() else LineReporter()

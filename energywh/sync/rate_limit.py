@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.errors import LimitSpentError, StorageError
-from energywh.sources.base import Pace
+from energywh.sources.base import RateLimits
 
 if TYPE_CHECKING:
     from pyrate_limiter import Rate, SQLiteBucket
@@ -41,7 +41,12 @@ class RequestLimit:
     """Lets requests go at the pace that all processes share. Thread-safe."""
 
     def __init__(
-        self, folder: Path, source: str, identity: str, pace: Pace, say: Callable[[str], None] = lambda message: None
+        self,
+        folder: Path,
+        source: str,
+        identity: str,
+        limits: RateLimits,
+        say: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Open the shared counts.
 
@@ -59,10 +64,10 @@ class RequestLimit:
         self._lock = threading.Lock()
         self._pace = self._budget = None
         name = f"{source}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-        if pace.requests_per_second:
-            apart_ms = math.ceil(_apart_seconds(pace.requests_per_second) * 1000)
+        if limits.requests_per_second:
+            apart_ms = math.ceil(_apart_seconds(limits.requests_per_second) * 1000)
             self._pace = self._open(f"{name}.sqlite", [Rate(1, apart_ms)])
-        spans = _binding(pace)
+        spans = _binding(limits)
         self._most = min((most for most, _ in spans), default=0)
         if spans:
             rates = [Rate(most, seconds * 1000) for most, seconds in spans]
@@ -150,12 +155,12 @@ class RequestLimit:
                 bucket.close()  # type: ignore[no-untyped-call]
 
 
-def _binding(pace: Pace) -> list[tuple[int, int]]:
+def _binding(limits: RateLimits) -> list[tuple[int, int]]:
     """Return the limits of an hour and a day, with their seconds, without one that the other always keeps.
 
     pyrate-limiter refuses a list that holds such a one.
     """
-    hour, day = pace.requests_per_hour, pace.requests_per_day
+    hour, day = limits.requests_per_hour, limits.requests_per_day
     if hour and day and day >= hour * (DAY_SECONDS // HOUR_SECONDS):
         day = 0
     if hour and day and hour >= day:
@@ -163,14 +168,14 @@ def _binding(pace: Pace) -> list[tuple[int, int]]:
     return [(most, seconds) for most, seconds in ((hour, HOUR_SECONDS), (day, DAY_SECONDS)) if most]
 
 
-def duration_seconds(requests: int, pace: Pace) -> float:
+def duration_seconds(requests: int, limits: RateLimits) -> float:
     """Return how long ``requests`` of cost 1 take at the limit, at the least."""
     seconds = 0.0
-    for most, span in ((pace.requests_per_day, DAY_SECONDS), (pace.requests_per_hour, HOUR_SECONDS)):
+    for most, span in ((limits.requests_per_day, DAY_SECONDS), (limits.requests_per_hour, HOUR_SECONDS)):
         if most and requests > most:
             full = (requests - 1) // most
             seconds, requests = seconds + full * float(span), requests - full * most
-    return seconds + (requests * _apart_seconds(pace.requests_per_second) if pace.requests_per_second else 0.0)
+    return seconds + (requests * _apart_seconds(limits.requests_per_second) if limits.requests_per_second else 0.0)
 
 
 def _apart_seconds(requests_per_second: float) -> float:

@@ -25,9 +25,9 @@ from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.sources import all_datasets, sources
-from energywh.sources.base import EVERY, Chunk, Response
-from energywh.sync.chunks import Known, SlicePlan
-from energywh.sync.fetcher import Fetched
+from energywh.sources.base import ALL_SLICES, Chunk, Response
+from energywh.sync.chunks import LedgerSpan, SlicePlan
+from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
@@ -67,11 +67,11 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None) -
         raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'")
     home.create()
     new_file = home.path / "staging.replay.duckdb"
-    with _alone(home):
+    with _exclude_syncs(home):
         _sweep(new_file)
         try:
             result = _rebuild(settings, new_file, journals, store, on_say)
-            _clear_the_way(settings, on_say)
+            _make_replaceable(settings, on_say)
             new_file.replace(home.staging)
         finally:
             _sweep(new_file)
@@ -86,7 +86,7 @@ def _sweep(new_file: Path) -> None:
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _exclude_syncs(home: Home) -> Iterator[None]:
     """Hold off syncs and other replays."""
     lock = FileLock(home.locks / "replay.lock")
     try:
@@ -103,7 +103,7 @@ def _alone(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
+def _make_replaceable(settings: Settings, on_say: Callable[[str], None]) -> None:
     """See to it that the old file can be replaced by rename, and is whole until then."""
     staging = settings.home.staging
     log = staging.with_name(staging.name + ".wal")
@@ -111,7 +111,7 @@ def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
         # Under both names until the new file takes its place: a process killed before must not leave the name free,
         # or the next sync would begin anew.
         aside = staging.with_name(f"staging.damaged-{utc_now():%Y%m%dT%H%M%S}.duckdb")
-        _also_name(staging, aside)
+        _link_or_copy(staging, aside)
         if log.exists():
             log.replace(aside.with_name(aside.name + ".wal"))
         on_say(f"the damaged staging file was moved to {aside}")
@@ -121,7 +121,7 @@ def _clear_the_way(settings: Settings, on_say: Callable[[str], None]) -> None:
         log.unlink(missing_ok=True)
 
 
-def _also_name(file: Path, other: Path) -> None:
+def _link_or_copy(file: Path, other: Path) -> None:
     """Give a file a second name; a copy of it where the file system has no links."""
     try:
         os.link(file, other)
@@ -159,7 +159,7 @@ def _rebuild(
         held = old.exists() and not _damaged(settings, on_say)
         if held:
             connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
-            earlier = _of_earlier_files(connection, journals)
+            earlier = _earlier_journals(connection, journals)
             if earlier:
                 on_say(f"replaying first what {len(earlier):,} landings brought to a staging file before this one")
             for name, journal in earlier:
@@ -176,7 +176,7 @@ def _rebuild(
     return result
 
 
-def _of_earlier_files(connection: duckdb.DuckDBPyConnection, by_name: dict[str, Journal]) -> list[tuple[str, Journal]]:
+def _earlier_journals(connection: duckdb.DuckDBPyConnection, by_name: dict[str, Journal]) -> list[tuple[str, Journal]]:
     """Return the journals of a staging file that was lost: they are older than anything in the present one."""
     (begin,) = one_row(connection, "select min(landed_at_utc) from old.sync.landing")
     return [(name, journal) for name, journal in by_name.items() if begin is None or journal.landed_at_utc < begin]
@@ -190,7 +190,7 @@ def _carry_over(
 ) -> list[tuple[str, Journal]]:
     """Copy what cannot be replayed from the old staging, and return those of its journals that can.
 
-    In hours that it has asked for, its rows stand alone: what a file before it held of them (see `_of_earlier_files`)
+    In hours that it has asked for, its rows stand alone: what a file before it held of them (see `_earlier_journals`)
     is older.
 
     A journal whose landing did not commit is left out: the old staging never held it.
@@ -251,7 +251,7 @@ def _delete_asked_for(connection: duckdb.DuckDBPyConnection) -> None:
         ).fetchall()
         chunks = [Chunk(dataset.name, slice_, hour_number(first), hour_number(last)) for slice_, first, last in rows]
         connection.register("asked", scope_of(dataset, chunks))
-        row = in_scope(dataset, any(chunk.slice == EVERY for chunk in chunks))
+        row = in_scope(dataset, any(chunk.slice == ALL_SLICES for chunk in chunks))
         for table in (dataset.name, f"{dataset.name}_revision"):
             connection.execute(f"delete from {table} s where exists (select 1 from asked c where {row})")
         connection.unregister("asked")
@@ -272,7 +272,7 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry],
         fetched = pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us"))
         connection.register("again", scope.append_column("fetched", fetched))
         names = ", ".join(columns(dataset))
-        row = in_scope(dataset, any(entry.slice == EVERY for entry in entries))
+        row = in_scope(dataset, any(entry.slice == ALL_SLICES for entry in entries))
         brought = f"(select 1 from again c where {row} and s.known_from_utc = c.fetched)"
         superseded = f"(select 1 from again c where {row} and s.known_until_utc = c.fetched)"
         connection.execute(
@@ -322,7 +322,7 @@ def _land(
     result.counts = sum(report.counts.values(), result.counts)
 
 
-def _read(entry: JournalEntry, store: PayloadStore) -> Fetched | None:
+def _read(entry: JournalEntry, store: PayloadStore) -> FetchedChunk | None:
     """Return the rows of a journal entry, or None when a payload of it is no longer there."""
     chunk = _chunk(entry)
     source = sources()[entry.dataset.split(".")[0]]
@@ -338,7 +338,7 @@ def _read(entry: JournalEntry, store: PayloadStore) -> Fetched | None:
         return None
     rows = pa.concat_tables([page.rows for page in pages])
     outcome = Outcome(chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads)
-    return Fetched(outcome, rows)
+    return FetchedChunk(outcome, rows)
 
 
 def _ledger_row(connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> SlicePlan:
@@ -348,4 +348,4 @@ def _ledger_row(connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> SlicePla
         "where dataset = ? and slice = ? and first_hour_utc <= ? and last_hour_utc >= ?",
         [chunk.dataset, chunk.slice, hour_time(chunk.last), hour_time(chunk.first)],
     ).fetchall()
-    return SlicePlan((chunk,), tuple(Known(hour_number(first), hour_number(last)) for first, last in rows))
+    return SlicePlan((chunk,), tuple(LedgerSpan(hour_number(first), hour_number(last)) for first, last in rows))

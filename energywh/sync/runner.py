@@ -1,6 +1,6 @@
 """A run of sync: plan, claim, fetch in threads, land from one, and leave a ledger that is always right.
 
-Each source has a lane: its own threads and pace. Only the thread that called `sync` opens staging, and holds it
+Each source has a pool: its own threads and pace. Only the thread that called `sync` opens staging, and holds it
 no longer than one transaction takes: it lands what came, and claims what comes next, in the same breath.
 """
 
@@ -24,16 +24,16 @@ from energywh.errors import EnergywhError, LockedError
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
 from energywh.sync.events import SyncEnded, SyncFailed, SyncListener, SyncStarted
-from energywh.sync.fetcher import Fetched
+from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.landing import land
 from energywh.sync.ledger import Owner, living_owners
 from energywh.sync.payloads import PayloadStore
-from energywh.sync.planner import Due, asks_for_nothing, find_due, refresh_from
-from energywh.sync.progress import Reporter, Silent, Speed, Tally
-from energywh.sync.provenance import Provenance
+from energywh.sync.planner import FetchPlan, empty_plan, plan_fetch, refresh_from
+from energywh.sync.progress import Reporter, SilentReporter, Speed, Tally
 from energywh.sync.schema import open_staging, sweep
 from energywh.sync.selection import Selection, check_source, resolve
-from energywh.sync.worker import CLAIMS_AHEAD, Lane
+from energywh.sync.simulation_guard import SimulationGuard
+from energywh.sync.worker import CLAIMS_AHEAD, WorkerPool
 
 if TYPE_CHECKING:
     import duckdb
@@ -91,13 +91,13 @@ def sync(
         StorageError: staging cannot be opened, so that nothing could begin.
     """
     stop = stop or threading.Event()
-    reporter = reporter or Silent()
+    reporter = reporter or SilentReporter()
     selection = resolve(selection, settings, hour_number(utc_now()))
     for source in selection.sources.values():
         check_source(source, settings)
     for note in selection.notes:
         reporter.say(note)
-    if (nothing := asks_for_nothing(selection, settings)) is not None:
+    if (nothing := empty_plan(selection, settings)) is not None:
         return SyncResult([], why_nothing=nothing.why_nothing)
     listeners = list(listeners)
     for listener in listeners:
@@ -153,7 +153,7 @@ def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Even
 
 @dataclass(frozen=True)
 class _Claim:
-    """What was wanted of a lane's pending chunks, from the first on, and what of it was still to be had."""
+    """What was wanted of a pool's pending chunks, from the first on, and what of it was still to be had."""
 
     wanted: list[Chunk]
     claimed: list[Chunk]
@@ -172,9 +172,9 @@ class _Run:
         self._owner = owner
         self._speed = Speed()
         # Bounded: while staging is held by a build, fetching waits instead of filling the memory.
-        self._answers: queue.Queue[Fetched] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
-        self._lanes: dict[str, Lane] = {}
-        self._due: Due | None = None  # until it is known
+        self._answers: queue.Queue[FetchedChunk] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
+        self._pools: dict[str, WorkerPool] = {}
+        self._due: FetchPlan | None = None  # until it is known
         self._refresh_from = refresh_from(selection)
         self._tallies: dict[str, Tally] = {}
         self._datasets = {dataset.name: dataset for dataset in selection.datasets}
@@ -197,8 +197,8 @@ class _Run:
         try:
             self._plan()
             self._reporter.start(list(self._tallies.values()))
-            for lane in self._lanes.values():
-                lane.start()
+            for pool in self._pools.values():
+                pool.start()
             self._loop()
         except EnergywhError as error:
             if isinstance(error, LockedError) and self._stop.is_set():
@@ -208,12 +208,12 @@ class _Run:
             else:
                 self._fatal[""] = error
         finally:
-            for lane in self._lanes.values():
-                lane.close()
+            for pool in self._pools.values():
+                pool.close()
             self._release()
             self._reporter.stop()
         self._prune()
-        self._fatal |= {name: lane.fatal for name, lane in self._lanes.items() if lane.fatal is not None}
+        self._fatal |= {name: pool.fatal for name, pool in self._pools.items() if pool.fatal is not None}
         return SyncResult(
             list(self._tallies.values()),
             time.monotonic() - started,
@@ -222,58 +222,58 @@ class _Run:
             "" if self._due is None or self._due.slices else self._due.why_nothing,
             self._failures,
             self._fatal,
-            [lane.spent for lane in self._lanes.values() if lane.spent],
+            [pool.limit_message for pool in self._pools.values() if pool.limit_message],
         )
 
     def _plan(self) -> None:
         with self._staging() as connection:
             living = living_owners(self._settings.home.locks)
-            due = self._due = find_due(connection, self._selection, self._settings, living, self._refresh_from)
+            due = self._due = plan_fetch(connection, self._selection, self._settings, living, self._refresh_from)
             for note in due.notes if due.slices else ():
                 self._reporter.say(note)
             (holds_data,) = one_row(connection, "select exists (from sync.landing)")
-            provenance = Provenance(self._settings.home, holds_data)
+            simulation_guard = SimulationGuard(self._settings.home, holds_data)
             for name, source in self._selection.sources.items():
-                self._lanes[name] = Lane(
+                self._pools[name] = WorkerPool(
                     source,
                     self._settings,
                     self._answers,
                     store=self._store,
-                    provenance=provenance,
+                    simulation_guard=simulation_guard,
                     speed=self._speed,
                     say=self._reporter.say,
                 )
             # What is asked for again by --refresh is read again, changed or not.
             landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
-            for lane in self._lanes.values():
-                lane.know(landed)
+            for pool in self._pools.values():
+                pool.set_landed_files(landed)
             planned_at = utc_now()
             connection.execute("begin")
             ledger.write_plan(connection, due.slices)
             self._tallies = {name: Tally(name) for name in self._datasets}
             for chunk in due.chunks:
                 self._tallies[chunk.dataset].due += 1
-                self._lane(chunk).pending.append(chunk)
+                self._pool(chunk).pending.append(chunk)
             claimed = self._claim(connection, planned_at)
             connection.execute("commit")
             self._planned_at = planned_at
-        self._hand_out(claimed)
+        self._dispatch(claimed)
 
     def _loop(self) -> None:
         last_landing = time.monotonic()
-        waiting: list[Fetched] = []
+        waiting: list[FetchedChunk] = []
         while True:
             if self._stop.is_set():
-                for lane in self._lanes.values():
-                    lane.stop.set()
+                for pool in self._pools.values():
+                    pool.stop.set()
             waiting += self._collect()
             running = self._running()
-            here = sum(not self._lane(fetched.outcome.chunk).stop.is_set() for fetched in waiting)
-            ending = sum(lane.outstanding + len(lane.pending) for lane in running) == here
-            starving = any(lane.starving for lane in running)
+            here = sum(not self._pool(fetched.outcome.chunk).stop.is_set() for fetched in waiting)
+            ending = sum(pool.outstanding + len(pool.pending) for pool in running) == here
+            needs_chunks = any(pool.needs_chunks for pool in running)
             full = sum(fetched.outcome.rows for fetched in waiting) >= LAND_ROWS
             overdue = time.monotonic() - last_landing >= LAND_EVERY_SECONDS
-            if starving or (waiting and (full or overdue or ending)):
+            if needs_chunks or (waiting and (full or overdue or ending)):
                 self._land(waiting)
                 waiting = []
                 last_landing = time.monotonic()
@@ -281,12 +281,12 @@ class _Run:
             if ending and not waiting and self._answers.empty():
                 return
 
-    def _running(self) -> list[Lane]:
-        return [lane for lane in self._lanes.values() if not lane.stop.is_set()]
+    def _running(self) -> list[WorkerPool]:
+        return [pool for pool in self._pools.values() if not pool.stop.is_set()]
 
-    def _collect(self) -> list[Fetched]:
+    def _collect(self) -> list[FetchedChunk]:
         """Return the answers that came, waiting a moment for the first."""
-        arrived: list[Fetched] = []
+        arrived: list[FetchedChunk] = []
         try:
             arrived.append(self._answers.get(timeout=0.1))
             while len(arrived) < CLAIMS_AHEAD:
@@ -295,27 +295,27 @@ class _Run:
             pass
         return arrived
 
-    def _lane(self, chunk: Chunk) -> Lane:
-        return self._lanes[self._datasets[chunk.dataset].source]
+    def _pool(self, chunk: Chunk) -> WorkerPool:
+        return self._pools[self._datasets[chunk.dataset].source]
 
-    def _land(self, waiting: list[Fetched]) -> None:
+    def _land(self, waiting: list[FetchedChunk]) -> None:
         """Land answers and ledger rows in one transaction, and claim the next chunks in the same."""
         assert self._planned_at is not None
         with self._staging() as connection:
             connection.execute("begin")
-            mine = ledger.still_mine(connection, self._owner.name)
+            mine = ledger.owned_chunks(connection, self._owner.name)
             done = land(
                 connection,
                 self._datasets,
                 [fetched for fetched in waiting if fetched.outcome.chunk in mine],
                 store=self._store,
-                believes=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
+                may_withdraw_all=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
             )
             claimed = self._claim(connection, self._planned_at)
             connection.execute("commit")
-        self._hand_out(claimed)
+        self._dispatch(claimed)
         for fetched in waiting:
-            self._lane(fetched.outcome.chunk).outstanding -= 1
+            self._pool(fetched.outcome.chunk).outstanding -= 1
             self._tallies[fetched.outcome.chunk.dataset].elsewhere += fetched.outcome.chunk not in mine
         for outcome in done.outcomes:
             self._count(outcome)
@@ -335,35 +335,35 @@ class _Run:
             tally.unchanged += outcome.unchanged
         else:
             tally.empty += 1
-        self._lane(outcome.chunk).judge(outcome)
+        self._pool(outcome.chunk).record(outcome)
 
-    def _claim(self, connection: duckdb.DuckDBPyConnection, planned_at: datetime) -> list[tuple[Lane, _Claim]]:
-        """Claim the next chunks of each lane, in the caller's transaction."""
+    def _claim(self, connection: duckdb.DuckDBPyConnection, planned_at: datetime) -> list[tuple[WorkerPool, _Claim]]:
+        """Claim the next chunks of each pool, in the caller's transaction."""
         if self._stop.is_set():
             return []
         claims = []
-        for lane in self._running():
-            room = lane.jobs + lane.claims_ahead - lane.outstanding
-            wanted = [lane.pending[place] for place in range(min(room, len(lane.pending)))]
+        for pool in self._running():
+            room = pool.jobs + pool.claims_ahead - pool.outstanding
+            wanted = [pool.pending[place] for place in range(min(room, len(pool.pending)))]
             claimed = ledger.claim(connection, wanted, self._owner.name, utc_now(), planned_at)
-            claims.append((lane, _Claim(wanted, claimed)))
+            claims.append((pool, _Claim(wanted, claimed)))
         return claims
 
-    def _hand_out(self, claims: list[tuple[Lane, _Claim]]) -> None:
+    def _dispatch(self, claims: list[tuple[WorkerPool, _Claim]]) -> None:
         """Give the threads what was claimed: once it is committed, so that nothing is fetched that is not ours."""
-        for lane, claim in claims:
+        for pool, claim in claims:
             for _ in claim.wanted:
-                lane.pending.popleft()
+                pool.pending.popleft()
             for chunk in claim.claimed:
-                lane.claimed.put(chunk)
-            lane.outstanding += len(claim.claimed)
+                pool.claimed.put(chunk)
+            pool.outstanding += len(claim.claimed)
             for chunk in set(claim.wanted) - set(claim.claimed):
                 self._tallies[chunk.dataset].elsewhere += 1
 
     def _release(self) -> None:
         """Give back what was planned or claimed and not fetched. If even that fails, the next sync does it."""
-        left = [chunk for lane in self._lanes.values() for chunk in lane.pending]
-        if not left and not any(lane.outstanding for lane in self._lanes.values()):
+        left = [chunk for pool in self._pools.values() for chunk in pool.pending]
+        if not left and not any(pool.outstanding for pool in self._pools.values()):
             return
         try:
             with self._staging(patient=False) as connection:

@@ -267,8 +267,8 @@ def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: 
 
 def _oldest(selection: Selection, dataset: Dataset, present_hour: int) -> int | None:
     """Return the first hour that the source still keeps; None where it may have all that is asked for."""
-    by_hand = dataset.kept_roughly and selection.named and selection.since is not None
-    return None if dataset.kept_hours is None or by_hand else present_hour - dataset.kept_hours
+    by_hand = dataset.retention_is_approximate and selection.named and selection.since is not None
+    return None if dataset.retention_hours is None or by_hand else present_hour - dataset.retention_hours
 
 
 def why_cut(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.time import HOUR, hour_number, hour_time, utc_now
 from energywh.sources import sources
-from energywh.sources.base import EVERY, Dataset
+from energywh.sources.base import ALL_SLICES, Dataset
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,7 +66,7 @@ class _Ledger:
 
 
 @dataclass(frozen=True)
-class _Series:
+class _CodeSeries:
     """What is held of one code; stamps as hour numbers of the start of the hour."""
 
     first: int
@@ -86,7 +86,7 @@ def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> l
     source, now = sources()[dataset.source], utc_now()
     found = []
     for slice_, rows in sorted(ledger.items()):
-        codes = {key: one for key, one in series.items() if slice_ in (EVERY, key[0])}
+        codes = {key: one for key, one in series.items() if slice_ in (ALL_SLICES, key[0])}
         # Of the measures that have the last hour, the one that is published first.
         lasts = [
             (one.last, -_lag_hours(dataset, key))
@@ -159,7 +159,7 @@ def _lag_hours(dataset: Dataset, code: tuple[str, ...]) -> int:
     return dataset.publication_lag_hours(held.get(dataset.measure_key, ""))
 
 
-def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[tuple[str, ...], _Series]:
+def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[tuple[str, ...], _CodeSeries]:
     stamp, codes = dataset.time_column, ", ".join(_code_keys(dataset))
     reported, offset = _reported(dataset), dataset.stamp_offset_hours
     ahead = f"{dataset.ahead[0]} = '{dataset.ahead[1]}'" if dataset.ahead else "false"
@@ -172,7 +172,7 @@ def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dic
         return None if moment is None else hour_number(moment) - offset
 
     return {
-        tuple(key): _Series(hour_number(first) - offset, hour(begins), hour(last), count, reported_values, ahead_)
+        tuple(key): _CodeSeries(hour_number(first) - offset, hour(begins), hour(last), count, reported_values, ahead_)
         for first, begins, last, count, reported_values, ahead_, *key in rows
     }
 
@@ -203,7 +203,7 @@ def _values_in_gaps(
     codes = ", ".join(f"s.{key}" for key in _code_keys(dataset))
     found = connection.execute(
         f"select g.slice, {codes}, count(*) from {dataset.name} s join gap g "
-        f"on (g.slice = '{EVERY}' or s.{dataset.slice_key} = g.slice) "
+        f"on (g.slice = '{ALL_SLICES}' or s.{dataset.slice_key} = g.slice) "
         f"and s.{dataset.time_column} >= g.first and s.{dataset.time_column} < g.end "
         f"where {_reported(dataset)} group by all"
     ).fetchall()
@@ -211,7 +211,7 @@ def _values_in_gaps(
     return {tuple(key): count for *key, count in found}
 
 
-def _missing(dataset: Dataset, series: _Series, gaps: list[tuple[int, int]], values_in_gaps: int) -> int:
+def _missing(dataset: Dataset, series: _CodeSeries, gaps: list[tuple[int, int]], values_in_gaps: int) -> int:
     """Return how many values lack between the first and the last of a series, in hours that were answered."""
     if series.begins is None or series.last is None:
         return 0

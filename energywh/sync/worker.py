@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from energywh.config.settings import Settings
 from energywh.errors import EnergywhError, LimitSpentError, SourceError
 from energywh.sources.base import Chunk, Source
-from energywh.sync.fetcher import Fetched, Fetcher
-from energywh.sync.ledger import Landed, Outcome
+from energywh.sync.fetcher import FetchedChunk, Fetcher
+from energywh.sync.ledger import LandedFile, Outcome
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.progress import Speed
-from energywh.sync.provenance import Provenance
 from energywh.sync.rate_limit import RequestLimit, Stopped, state_folder
+from energywh.sync.simulation_guard import SimulationGuard
 
 CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
 FAILURES_IN_A_ROW = 20  # for so many chunks one after the other the source was unavailable: it is down
@@ -25,17 +25,17 @@ SLICES_AT_FIRST = 20  # so many slices it refused, or answered with nonsense, an
 PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
 
 
-class Lane:
+class WorkerPool:
     """The threads that fetch from one source."""
 
     def __init__(
         self,
         source: Source,
         settings: Settings,
-        answers: queue.Queue[Fetched],
+        answers: queue.Queue[FetchedChunk],
         *,
         store: PayloadStore | None,
-        provenance: Provenance,
+        simulation_guard: SimulationGuard,
         speed: Speed,
         say: Callable[[str], None],
     ) -> None:
@@ -45,23 +45,23 @@ class Lane:
         self.claimed: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
         self.outstanding = 0  # claimed, and not landed
         self.fatal: EnergywhError | None = None
-        self.spent = ""  # what is said when the source allows no more today
+        self.limit_message = ""  # what is said when the source allows no more today
         self._unavailable_in_a_row = 0
         self._failed_slices: set[tuple[str, str]] = set()  # until it first answers well
         self._answered = False
-        self.jobs = min(int(settings.get("sync.jobs")), source.most_jobs)
+        self.jobs = min(int(settings.get("sync.jobs")), source.max_jobs)
         # Files are large: as many are in memory as are being read, and no more.
         self.claims_ahead = 0 if any(dataset.is_file for dataset in source.datasets) else CLAIMS_AHEAD
         self._answers = answers
         folder = state_folder(settings.get("state.folder"))
-        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.pace(settings), say)
+        self._limit = RequestLimit(folder, source.name, source.identity(settings), source.rate_limits(settings), say)
         self._fetcher = Fetcher(
             source,
             settings,
             self._limit,
             store,
             self.stop,
-            provenance,
+            simulation_guard,
             lambda: speed.add(requests=1),
             speed.download,
         )
@@ -71,12 +71,12 @@ class Lane:
         ]
 
     @property
-    def starving(self) -> bool:
+    def needs_chunks(self) -> bool:
         """Whether threads will soon have nothing to do, though chunks are pending."""
         room = self.jobs + self.claims_ahead - self.outstanding
         return bool(self.pending) and room > 0 and self.claimed.qsize() < self.jobs
 
-    def know(self, landed: Mapping[Chunk, Landed]) -> None:
+    def set_landed_files(self, landed: Mapping[Chunk, LandedFile]) -> None:
         """Say which files staging holds: the source need not send them again."""
         self._fetcher.landed = landed
 
@@ -94,8 +94,8 @@ class Lane:
                 self._answers.put(self._fetcher.fetch(chunk))
             except Stopped:
                 return
-            except LimitSpentError as spent:
-                self.spent = str(spent)
+            except LimitSpentError as error:
+                self.limit_message = str(error)
                 self.stop.set()
             except EnergywhError as error:
                 self.fatal = self.fatal or error
@@ -105,7 +105,7 @@ class Lane:
                 self.stop.set()
                 raise
 
-    def judge(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Take note of how a chunk ended; stop asking a source that is down.
 
         What is refused or doubted, or not to be read, says nothing of the source: one bad slice must not keep all
@@ -118,13 +118,15 @@ class Lane:
         if outcome.unavailable:
             self._unavailable_in_a_row += 1
             if self._unavailable_in_a_row >= (FAILURES_IN_A_ROW if self._answered else FAILURES_AT_FIRST):
-                self._give_up(f"{self._unavailable_in_a_row} chunks of {self.source.name} failed in a row", outcome)
+                self._stop_asking(f"{self._unavailable_in_a_row} chunks of {self.source.name} failed in a row", outcome)
         elif not self._answered:
             self._failed_slices.add((outcome.chunk.dataset, outcome.chunk.slice))
             if len(self._failed_slices) >= SLICES_AT_FIRST:
-                self._give_up(f"{self.source.name} gave no good answer of {len(self._failed_slices)} slices", outcome)
+                self._stop_asking(
+                    f"{self.source.name} answered none of {len(self._failed_slices)} slices with data", outcome
+                )
 
-    def _give_up(self, why: str, outcome: Outcome) -> None:
+    def _stop_asking(self, why: str, outcome: Outcome) -> None:
         self.fatal = self.fatal or SourceError(
             f"{why}; stopped asking it. What is done is kept; run this again later. Last: {outcome.error}"
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from energywh.core.time import utc_now
 from energywh.simulate.server import Simulator
-from energywh.sources.base import EVERY, Chunk, Response
+from energywh.sources.base import ALL_SLICES, Chunk, Response
 from energywh.sources.caiso import SOURCE, first_hour_of, operating_day
 from energywh.sync.merge import Arrival, merge
 from energywh.sync.schema import open_staging
@@ -35,9 +35,9 @@ def price_day() -> tuple[str, Chunk, bytes]:
 
     if RECORDED.exists():
         first = hour_number(parse_hour("2020-01-02"))
-        return "recorded", Chunk(DATASET.name, EVERY, first, first + 23), RECORDED.read_bytes()
+        return "recorded", Chunk(DATASET.name, ALL_SLICES, first, first + 23), RECORDED.read_bytes()
     day = operating_day(hour_number(parse_hour("2025-06-02T12")))
-    chunk = Chunk(DATASET.name, EVERY, first_hour_of(day), first_hour_of(day + 1) - 1)
+    chunk = Chunk(DATASET.name, ALL_SLICES, first_hour_of(day), first_hour_of(day + 1) - 1)
     with Simulator(seed=1, now="2026-01-01T00") as simulator:
         from energywh.sources import load_settings
 

@@ -29,7 +29,7 @@ from energywh.errors import (
     UsageError,
 )
 from energywh.sources import caiso, load_settings
-from energywh.sources.base import EVERY, Chunk, Request, Response
+from energywh.sources.base import ALL_SLICES, Chunk, Request, Response
 from energywh.sources.caiso import DATASETS, SOURCE
 from energywh.sync.selection import parse_selection, range_of
 from tests.support.oasis import csv_of, error_zip, moment, recordings, rows_of, zip_of
@@ -81,7 +81,7 @@ def request(what: Chunk, home: Path) -> Request:
 # What was recorded
 
 RECORDED = {
-    ("PRC_LMP", "DAM"): ("price_dam", EVERY, ("NODE", "LMP_TYPE"), 162_848),
+    ("PRC_LMP", "DAM"): ("price_dam", ALL_SLICES, ("NODE", "LMP_TYPE"), 162_848),
     ("ENE_SLRS", "RTM"): ("schedule_rtm", "RTM", ("TAC_ZONE_NAME", "SCHEDULE", "SLRS_TYPE", "MARKET_RUN_ID"), 38_592),
     ("SLD_REN_FCST", "DAM"): ("renewable", "DAM", ("TRADING_HUB", "RENEWABLE_TYPE", "MARKET_RUN_ID"), 1_008),
     ("SLD_FCST", "7DA"): ("load", "7DA", ("TAC_AREA_NAME", "MARKET_RUN_ID"), 6_432),
@@ -285,7 +285,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
 
 
 def test_a_day_of_every_node_may_come_as_a_file_a_component() -> None:
-    day = chunk("caiso.price_dam", EVERY, "2024-03-10T08", "2024-03-11T06")
+    day = chunk("caiso.price_dam", ALL_SLICES, "2024-03-10T08", "2024-03-11T06")
     files = {
         f"20240310_20240310_PRC_LMP_DAM_{component}_v12.csv": csv_of(
             [HEADER, *(price_row(hour, node, component) for hour in (8, 9) for node in ("A", "B"))]
@@ -311,23 +311,23 @@ def test_an_operating_day_is_pacific_and_has_23_or_25_hours_when_the_clock_chang
     tmp_path: Path, day: str, hours: int
 ) -> None:
     dataset = SOURCE.dataset("caiso.price_dam")
-    first, last = SOURCE.cell(dataset, EVERY, number(f"{day}T16"))
+    first, last = SOURCE.cell(dataset, ALL_SLICES, number(f"{day}T16"))
     assert last - first + 1 == hours
     summer = "2024-03-11" <= day <= "2024-11-03" or "2025-03-10" <= day <= "2025-11-02"
     assert hour_time(first) == datetime.fromisoformat(f"{day}T07" if summer else f"{day}T08")
-    params = dict(request(Chunk(dataset.name, EVERY, first + 3, first + 5), tmp_path).params)
+    params = dict(request(Chunk(dataset.name, ALL_SLICES, first + 3, first + 5), tmp_path).params)
     assert params["startdatetime"] == f"{hour_time(first):%Y%m%dT%H}:00-0000"
     assert params["enddatetime"] == f"{hour_time(last + 1):%Y%m%dT%H}:00-0000"
 
 
-@given(st.integers(number("2009-04-01"), number("2040-01-01")), st.sampled_from([EVERY, NP15]))
+@given(st.integers(number("2009-04-01"), number("2040-01-01")), st.sampled_from([ALL_SLICES, NP15]))
 def test_cells_are_whole_days_and_no_longer_than_oasis_allows(hour: int, slice_: str) -> None:
     dataset = SOURCE.dataset("caiso.price_dam")
     first, last = SOURCE.cell(dataset, slice_, hour)
     assert first <= hour <= last
     assert SOURCE.cell(dataset, slice_, last + 1)[0] == last + 1
     assert caiso.operating_day(first - 1) + 1 == caiso.operating_day(first)
-    assert caiso.operating_day(last) - caiso.operating_day(first) + 1 == (1 if slice_ == EVERY else 30)
+    assert caiso.operating_day(last) - caiso.operating_day(first) + 1 == (1 if slice_ == ALL_SLICES else 30)
     assert last - first + 1 <= 30 * 24 + 1
 
 
@@ -341,7 +341,7 @@ def test_a_request_is_as_oasis_documents_it(tmp_path: Path) -> None:
         "&startdatetime=20250219T08:00-0000&enddatetime=20250227T08:00-0000"
     )
     assert str(request(HOURS, tmp_path)).endswith(f"&enddatetime=20240311T07:00-0000&node={NP15}")
-    every = chunk("caiso.price_dam", EVERY, "2024-03-10T08", "2024-03-10T08")
+    every = chunk("caiso.price_dam", ALL_SLICES, "2024-03-10T08", "2024-03-10T08")
     assert str(request(every, tmp_path)).endswith("&enddatetime=20240311T07:00-0000&grp_type=ALL")
     assert SOURCE.next_request(HOURS, [SOURCE.read(HOURS, answered(error_zip(1000)))], settings(tmp_path)) is None
 
@@ -355,7 +355,7 @@ def test_default_slices_are_markets_and_nodes_as_set(tmp_path: Path) -> None:
     assert slices("schedule_rtm", "ALL") == ["RTM"]
     assert slices("price_dam") == slices("price_rtm") == list(caiso.DEFAULT_NODES)
     assert slices("price_rtm", "A_1_N001, B.2,A_1_N001") == ["A_1_N001", "B.2"]
-    assert slices("price_dam", "all") == [EVERY]
+    assert slices("price_dam", "all") == [ALL_SLICES]
     assert slices("price_rtm", "ALL") == list(caiso.DEFAULT_NODES)
 
 
@@ -373,7 +373,7 @@ def test_a_setting_that_can_be_no_node_is_refused(tmp_path: Path, nodes: str) ->
 
 def test_the_source_is_ready_without_a_key(tmp_path: Path) -> None:
     SOURCE.check_ready(settings(tmp_path))
-    assert SOURCE.pace(settings(tmp_path)).requests_per_second == 0.2
+    assert SOURCE.rate_limits(settings(tmp_path)).requests_per_second == 0.2
     with pytest.raises(SettingsError):
         SOURCE.check_ready(settings(tmp_path, URL="ftp://x"))
     with pytest.raises(UsageError):

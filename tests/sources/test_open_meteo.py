@@ -108,7 +108,7 @@ def test_the_cost_is_what_open_meteo_counts_and_never_less(count: int, days: int
 def test_the_usual_pace_keeps_within_six_hundred_calls_a_minute(tmp_path: Path) -> None:
     most = max(len(listed) for listed in places().values())
     apart = 1.2  # seconds between two requests at one a second, see energywh.sync.rate_limit
-    pace = SOURCE.pace(settings(tmp_path))
+    pace = SOURCE.rate_limits(settings(tmp_path))
     assert (pace.requests_per_second, pace.requests_per_hour, pace.requests_per_day) == (1.0, 5000, 10_000)
     assert math.ceil(60 / apart) * calls(most, 21) <= 600
 

@@ -9,20 +9,20 @@ import zipfile
 import pytest
 
 from energywh.errors import PayloadError
-from energywh.sources.zipped import Member, read_zip
+from energywh.sources.zipped import ZipMember, read_zip
 from tests.support.oasis import zip_of
 
 TEXT = "a,b\n" + "1,2\n" * 1000
 WHOLE = zip_of({"one.csv": TEXT})
 
 
-def read(body: bytes, most_files: int = 1, most_bytes: int = 2**26) -> list[Member]:
-    return read_zip(body, most_files=most_files, most_bytes=most_bytes)
+def read(body: bytes, max_files: int = 1, max_bytes: int = 2**26) -> list[ZipMember]:
+    return read_zip(body, max_files=max_files, max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
 def test_the_one_file_of_a_zip_is_read(compression: int) -> None:
-    assert read(zip_of({"one.csv": TEXT}, compression)) == [Member("one.csv", TEXT.encode())]
+    assert read(zip_of({"one.csv": TEXT}, compression)) == [ZipMember("one.csv", TEXT.encode())]
 
 
 def test_folders_in_a_zip_are_no_files() -> None:
@@ -56,7 +56,7 @@ def test_a_bomb_is_refused_by_its_ratio_without_being_unpacked() -> None:
     body = zip_of({"bomb.csv": b"\0" * 2**26})
     tracemalloc.start()
     with pytest.raises(PayloadError, match=r"unpacks [\d,]+ bytes to 67,108,864 \(bomb.csv\)"):
-        read(body, most_bytes=2**30)
+        read(body, max_bytes=2**30)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2**22
@@ -64,7 +64,7 @@ def test_a_bomb_is_refused_by_its_ratio_without_being_unpacked() -> None:
 
 def test_more_bytes_than_can_be_wanted_are_refused() -> None:
     with pytest.raises(PayloadError, match=r"a zip of 4,004 bytes unpacked \(one.csv\), where 1,000 are the most"):
-        read(WHOLE, most_bytes=1000)
+        read(WHOLE, max_bytes=1000)
 
 
 def test_a_bomb_that_understates_its_size_is_not_unpacked_beyond_it() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from energywh.core.time import hour_number, parse_hour
-from energywh.sources.base import Chunk, Pace
+from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia import SOURCE
 from energywh.sync import fetcher as fetch
 from energywh.sync.fetcher import Fetcher, _retry_after_seconds
-from energywh.sync.provenance import Provenance
 from energywh.sync.rate_limit import RequestLimit
+from energywh.sync.simulation_guard import SimulationGuard
 from tests.support.desk import Desk
 
 
@@ -58,10 +58,10 @@ def test_a_body_that_drips_is_given_up_at_the_deadline(tmp_path: Path, monkeypat
         fetcher = Fetcher(
             SOURCE,
             settings,
-            RequestLimit(tmp_path, "eia", "", Pace()),
+            RequestLimit(tmp_path, "eia", "", RateLimits()),
             None,
             threading.Event(),
-            Provenance(home, holds_data=False),
+            SimulationGuard(home, holds_data=False),
         )
         hour = hour_number(parse_hour("2024-03-01"))
         started = time.monotonic()

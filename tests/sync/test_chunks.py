@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from energywh.sources import load_settings, sources
 from energywh.sources.base import Chunk, Dataset, even_cell
-from energywh.sync.chunks import Known, SlicePlan, plan_slice, settled
+from energywh.sync.chunks import LedgerSpan, SlicePlan, plan_slice, settled
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Case:
     first: int
     last: int
     chunk_hours: int
-    history: tuple[Known, ...]
+    history: tuple[LedgerSpan, ...]
 
     def plan(self) -> SlicePlan:
         return plan_slice("eia.region_data", "CISO", self.first, self.last, self.cell, self.history)
@@ -41,7 +41,7 @@ class Case:
         }
 
 
-def span(piece: Known | Chunk) -> range:
+def span(piece: LedgerSpan | Chunk) -> range:
     return range(piece.first, piece.last + 1)
 
 
@@ -57,7 +57,7 @@ def cases(draw: st.DrawFn, *, with_history: bool = True) -> Case:
             at += draw(st.integers(0, 15))
             end = at + draw(st.integers(0, 25))
             kind = draw(st.sampled_from(("settled", "unsettled", "busy")))
-            history.append(Known(at, end, kind == "settled", kind == "busy"))
+            history.append(LedgerSpan(at, end, kind == "settled", kind == "busy"))
             at = end + 1
     return Case(first, last, draw(st.integers(1, 50)), tuple(draw(st.permutations(history))))
 
@@ -96,7 +96,7 @@ def test_without_history_the_chunks_tile_the_range(case: Case) -> None:
 def test_once_all_is_settled_nothing_is_due(case: Case) -> None:
     plan = case.plan()
     stayed = [known for known in case.history if known not in plan.replaced]
-    settled_now = [Known(chunk.first, chunk.last, settled=True) for chunk in plan.chunks]
+    settled_now = [LedgerSpan(chunk.first, chunk.last, settled=True) for chunk in plan.chunks]
     again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.cell, [*stayed, *settled_now])
     assert again == SlicePlan((), ())
 
@@ -105,7 +105,7 @@ def test_once_all_is_settled_nothing_is_due(case: Case) -> None:
 def test_what_was_fetched_and_is_not_settled_is_asked_for_again_in_the_same_chunks(case: Case) -> None:
     plan = case.plan()
     kept = [known for known in case.history if known.settled or known.busy]
-    fetched = [Known(chunk.first, chunk.last) for chunk in plan.chunks]
+    fetched = [LedgerSpan(chunk.first, chunk.last) for chunk in plan.chunks]
     again = plan_slice("eia.region_data", "CISO", case.first, case.last, case.cell, [*kept, *fetched])
     assert again.chunks == tuple(chunk for chunk in plan.chunks if set(span(chunk)) & case.asked)
 

@@ -250,7 +250,7 @@ def test_what_failed_before_is_asked_for_last(tmp_path: Path, monkeypatch: pytes
 def test_a_source_that_refuses_everything_is_left_alone(tmp_path: Path) -> None:
     with scripted(lambda number, path: REFUSED) as server:
         result = at(tmp_path, server.url, SYNC_JOBS="2").sync(since="2024-03-01", until="2024-03-01")
-    assert "gave no good answer of 20 slices; stopped asking it" in str(result.fatal["eia"])
+    assert "answered none of 20 slices with data; stopped asking it" in str(result.fatal["eia"])
     assert len(server.asked) < 100
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from energywh.sync import progress
 from energywh.sync.merge import Counts
-from energywh.sync.progress import Lines, Speed, Tally
+from energywh.sync.progress import LineReporter, Speed, Tally
 
 
 def test_lines_give_each_dataset_its_own_numbers_and_the_rates_and_the_time_left_once(
@@ -14,7 +14,7 @@ def test_lines_give_each_dataset_its_own_numbers_and_the_rates_and_the_time_left
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines, speed = Lines(), Speed()
+    lines, speed = LineReporter(), Speed()
     tallies = [
         Tally("eia.region_data", due=4, done=4, counts=Counts(rows=100)),
         Tally("eia.fuel_type_data", due=96, done=15, failed=1, counts=Counts(rows=300)),
@@ -32,6 +32,6 @@ def test_lines_give_each_dataset_its_own_numbers_and_the_rates_and_the_time_left
 
 
 def test_before_anything_is_due_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines().update([Tally("eia.region_data")], Speed())
-    Lines().update([], Speed())
+    LineReporter().update([Tally("eia.region_data")], Speed())
+    LineReporter().update([], Speed())
     assert capsys.readouterr().err == ""

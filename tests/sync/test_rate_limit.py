@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import LimitSpentError, StorageError
-from energywh.sources.base import Pace
+from energywh.sources.base import RateLimits
 from energywh.sync.rate_limit import RequestLimit, Stopped, duration_seconds, state_folder
 
 
 def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
-    return RequestLimit(folder, "eia", identity, Pace(per_second, per_hour))
+    return RequestLimit(folder, "eia", identity, RateLimits(per_second, per_hour))
 
 
 def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
@@ -76,7 +76,7 @@ def test_the_limit_of_an_hour_outlives_the_process(tmp_path: Path) -> None:
 
 
 def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_all_of_it(tmp_path: Path) -> None:
-    made = RequestLimit(tmp_path, "open_meteo", "host", Pace(requests_per_hour=10))
+    made = RequestLimit(tmp_path, "open_meteo", "host", RateLimits(requests_per_hour=10))
     made.wait(threading.Event(), cost=7)
     made.wait(threading.Event(), cost=3)
     stop = threading.Event()
@@ -84,7 +84,7 @@ def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_
     with pytest.raises(Stopped):
         made.wait(stop)
     made.close()
-    other = RequestLimit(tmp_path, "open_meteo", "another host", Pace(requests_per_hour=10))
+    other = RequestLimit(tmp_path, "open_meteo", "another host", RateLimits(requests_per_hour=10))
     other.wait(threading.Event(), cost=50)
     other.close()
 
@@ -93,7 +93,7 @@ def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_
 def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
     tmp_path: Path, per_hour: int, per_day: int, most: int
 ) -> None:
-    both = RequestLimit(tmp_path, "open_meteo", "url", Pace(0, per_hour, per_day))
+    both = RequestLimit(tmp_path, "open_meteo", "url", RateLimits(0, per_hour, per_day))
     stop = threading.Event()
     for _ in range(most):
         both.wait(stop)
@@ -131,12 +131,12 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_the_time_at_the_limit_counts_the_hours_that_have_to_pass() -> None:
-    assert duration_seconds(50, Pace(5, 9000)) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
-    assert duration_seconds(9000, Pace(5, 9000)) == pytest.approx(2160)
-    assert duration_seconds(9005, Pace(5, 9000)) == pytest.approx(3601.2)
-    assert duration_seconds(10, Pace(0.2)) == pytest.approx(52)  # one every 5 s, and the margin
-    assert duration_seconds(10_100, Pace(0, 5000, 10_000)) == pytest.approx(86_400)
-    assert duration_seconds(20_000, Pace()) == 0
+    assert duration_seconds(50, RateLimits(5, 9000)) == pytest.approx(12)  # one every 240 ms: see MARGIN_MS
+    assert duration_seconds(9000, RateLimits(5, 9000)) == pytest.approx(2160)
+    assert duration_seconds(9005, RateLimits(5, 9000)) == pytest.approx(3601.2)
+    assert duration_seconds(10, RateLimits(0.2)) == pytest.approx(52)  # one every 5 s, and the margin
+    assert duration_seconds(10_100, RateLimits(0, 5000, 10_000)) == pytest.approx(86_400)
+    assert duration_seconds(20_000, RateLimits()) == 0
 
 
 def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> Non
         told.append(message)
         heard.set()
 
-    spent = RequestLimit(tmp_path, "eia", "key", Pace(requests_per_hour=2), tell)
+    spent = RequestLimit(tmp_path, "eia", "key", RateLimits(requests_per_hour=2), tell)
     spent.wait(stop)
     spent.wait(stop)
     waiting = [threading.Thread(target=_until_stopped, args=(spent, stop)) for _ in range(3)]

@@ -14,12 +14,12 @@ import pytest
 from energywh.errors import EnergywhError, UnavailableError
 from energywh.simulate.faults import Faults
 from energywh.simulate.server import Simulator
-from energywh.sources.base import Chunk, Pace
+from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia import SOURCE
 from energywh.sync.fetcher import Fetcher
-from energywh.sync.provenance import Provenance
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.replay import replay
+from energywh.sync.simulation_guard import SimulationGuard
 from tests.support.desk import KEY, Desk, desk_with_simulator
 from tests.support.scripted import Answer, scripted
 
@@ -126,9 +126,9 @@ def test_no_exception_carries_the_key_even_unseen(tmp_path: Path, answer: Answer
             .having(SYNC_TIMEOUT_SECONDS="1")
             .settings()
         )
-        limit = RequestLimit(tmp_path, "eia", "", Pace())
-        provenance = Provenance(settings.home.create(), holds_data=False)
-        fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), provenance)
+        limit = RequestLimit(tmp_path, "eia", "", RateLimits())
+        simulation_guard = SimulationGuard(settings.home.create(), holds_data=False)
+        fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), simulation_guard)
         with pytest.raises(UnavailableError) as caught:
             fetcher._fetch_once(Chunk("eia.region_data", "CISO", 500_000, 500_001), 1)
     assert "REDACTED" in chain(caught.value)

@@ -12,8 +12,8 @@ from energywh.core.time import utc_now
 from energywh.simulate.server import Served, Simulator
 from energywh.sync import ledger
 from energywh.sync import worker as lane
-from energywh.sync.planner import find_due
-from energywh.sync.progress import Silent, Tally
+from energywh.sync.planner import plan_fetch
+from energywh.sync.progress import SilentReporter, Tally
 from energywh.sync.rate_limit import MARGIN_MS
 from energywh.sync.runner import sync
 from energywh.sync.schema import open_staging
@@ -82,7 +82,7 @@ def test_what_another_sync_is_at_work_on_is_named_as_such(tmp_path: Path) -> Non
     assert len(sim.requests) == 4
 
 
-class Meanwhile(Silent):
+class Meanwhile(SilentReporter):
     """Does something between the planning of a run and its fetching."""
 
     def __init__(self, act: Callable[[], None]) -> None:
@@ -105,7 +105,7 @@ def test_what_an_interrupted_sync_gives_back_is_fetched_by_the_one_beside_it(
     monkeypatch.setattr(lane, "CLAIMS_AHEAD", 0)
 
     with open_staging(desk.staging) as connection:
-        due = find_due(connection, selection, desk.settings(), set(), None)
+        due = plan_fetch(connection, selection, desk.settings(), set(), None)
         connection.execute("begin")
         ledger.write_plan(connection, due.slices)
         connection.execute("commit")

@@ -239,7 +239,7 @@ def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
         f"published some {dataset.publication_lag_hours()} h after an hour ends",
         f"revised for {dataset.settling_hours} h",
         f"up to {dataset.lead_hours} h ahead" if dataset.lead_hours else "",
-        f"kept by the source for {dataset.kept_hours // 24:,} days" if dataset.kept_hours else "",
+        f"kept by the source for {dataset.retention_hours // 24:,} days" if dataset.retention_hours else "",
     ]
     readers = facts.readers(name)
     fields = [(tag("code", column), " or ".join(dataset.fields_of(column))) for column in columns]

@@ -10,7 +10,7 @@ from energywh.errors import StorageError
 SIMULATOR_HEADER = "X-Energywh-Simulated"  # of every answer with data of the simulator
 
 
-class Provenance:
+class SimulationGuard:
     """Decides at the first answer of a run whether what this source sends may go into the folder. Thread-safe.
 
     The simulator says in a header what it is; a folder that takes its data is marked.
