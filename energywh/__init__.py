@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EnergywhError", "Warehouse", "__version__", "load_dataset", "open"]
+__all__ = ["EnergywhError", "Scaler", "Warehouse", "WindowSpec", "__version__", "load_dataset", "open"]
 
 if TYPE_CHECKING:
     from energywh.datasets.stored.reader import load_dataset
+    from energywh.datasets.windows.scaler import Scaler
+    from energywh.datasets.windows.spec import WindowSpec
     from energywh.errors import EnergywhError
     from energywh.warehouse import Warehouse, open
 
@@ -16,6 +18,8 @@ _LAZY = {
     "open": "energywh.warehouse",
     "Warehouse": "energywh.warehouse",
     "load_dataset": "energywh.datasets.stored.reader",
+    "Scaler": "energywh.datasets.windows.scaler",
+    "WindowSpec": "energywh.datasets.windows.spec",
     "EnergywhError": "energywh.errors",
 }
 

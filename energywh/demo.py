@@ -225,7 +225,7 @@ def _windows(home: Home) -> list[str]:
             stride=24,
             horizon=24,
             splits=("2025-07-01",),
-            as_=kind,  # type: ignore[call-overload]
+            backend=kind,  # type: ignore[arg-type]
         )
     batch = next(iter(train.batches(8, shuffle=True, seed=0)))
     return [

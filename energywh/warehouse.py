@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
 from energywh.config.settings import resolve_home
 from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, connect
 from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.core.sql_text import identifier, text
-from energywh.errors import StorageError, UsageError, did_you_mean
+from energywh.errors import StorageError, UsageError
 from energywh.models.project.project import SEEDS, shipped_schemas
 
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.datasets.stored.request import DatasetOptions
     from energywh.datasets.stored.task import OnStep
     from energywh.datasets.stored.writer import Made
-    from energywh.datasets.windows.backends import DType, Kind
-    from energywh.datasets.windows.folds import FoldOptions, Folds
+    from energywh.datasets.windows.backends import Backend, Memmap
+    from energywh.datasets.windows.folds import Folds
     from energywh.datasets.windows.latest import Context, Scales
-    from energywh.datasets.windows.plan import Moment, Normalize, Options
+    from energywh.datasets.windows.scaler import Normalize
+    from energywh.datasets.windows.spec import DType, Gaps, Moment, Names, Purge, RegionEncoding, WindowSpec
+    from energywh.datasets.windows.splits import Splits
     from energywh.datasets.windows.windows import Windows
     from energywh.models.build.as_of import Knowledge
 
@@ -153,146 +154,105 @@ class Warehouse:
             raise StorageError(f"there is no staging database at {file}: run 'energywh sync' first")
         attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
 
-    @overload
     def windows(
         self,
-        source: str,
+        source: str | WindowSpec,
         *,
-        target: str | Sequence[str],
-        length: int,
-        stride: int,
-        splits: None = None,
-        **options: Unpack[Options],
-    ) -> Windows: ...
-
-    @overload
-    def windows(
-        self,
-        source: str,
-        *,
-        target: str | Sequence[str],
-        length: int,
-        stride: int,
-        splits: Moment | Sequence[Moment],
-        **options: Unpack[Options],
-    ) -> tuple[Windows, ...]: ...
-
-    def windows(
-        self,
-        source: str,
-        *,
-        target: str | Sequence[str],
-        length: int,
-        stride: int,
+        target: Names | None = None,
+        length: int | None = None,
+        stride: int | None = None,
+        horizon: int = 0,
+        regions: Names | None = None,
+        features: Names | None = None,
+        future_covariates: Names | None = None,
+        region_encoding: RegionEncoding = "index",
         splits: Moment | Sequence[Moment] | None = None,
-        **options: Unpack[Options],
-    ) -> Windows | tuple[Windows, ...]:
+        borrow_context: bool = False,
+        purge: Purge | None = None,
+        gaps: Gaps = "mask",
+        since: Moment | None = None,
+        until: Moment | None = None,
+        normalize: Normalize | None = None,
+        holdout_regions: Names | None = None,
+        dtype: DType = "float32",
+        backend: Backend = "mlx",
+        memmap: Memmap = False,
+    ) -> Splits[Windows]:
         """Cut training windows: slices of consecutive hours of one region, over one array held in memory.
 
+            train, valid, test = wh.windows("features.hourly", target="demand_mwh", length=8760, stride=24, horizon=24,
+                                            splits=("2023-01-01", "2024-01-01"), borrow_context=True)
+
         One query loads (hours x features) float32 of all regions; memory grows with the data, not with the number
-        of windows. No window crosses from one region to another. Shapes of a batch are told in
-        `energywh.datasets.windows.windows`.
+        of windows. No window crosses from one region to another. `energywh.datasets.windows.windows` has the shapes of
+        a batch. A warning names features left out because train has no value of them to scale by.
 
         Args:
-            source: a model, such as "features.hourly", or an SQL query with columns ``region`` and ``hour_utc``.
-            target: column to forecast; a list adds a last axis to the targets.
-            length: hours of input in a window.
-            stride: hours from the start of one window to the next.
-            splits: points in time that part the windows, ("2023-01-01", "2024-01-01") for (train, valid, test); one
-                alone for (train, test).
-                No hour, as input or target, is in windows of two parts; a part shorter than a window takes the
-                hours of input that it needs from the end of the part before, and a warning says how much that
-                one loses: windows of a year want overlap="inputs".
-            regions: codes, in the order wanted; by default every authority of the source, aggregates left out, and
-                with a warning those without a value of the target (some generate only).
-            horizon: hours of target after the input; 0 (default) for the input's own hours moved on by one (next
-                step).
-            features: columns of the input; by default all numeric ones that any of the regions named has a value of
-                (with gaps="drop", each of them in nine of ten hours), the target's own past among them, but none
-                made in hindsight, such as demand_clean_mwh: these know later hours.
-            future: columns to give of the hours of the targets too, known before these begin; by default the features
-                whose description is marked [ahead], known at any time before, as the calendar is. Those marked
-                [day ahead] may be named too: they are made or published the day before, CAISO's forecasts and prices
-                from 7:00 to 13:00 Pacific of the day before, a demand forecast at the latest at 7:00 Eastern of the
-                day itself. Of targets later than that nobody knows them at the origin: whether your origins and
-                horizon allow for it is for you to see.
-            static: how a batch tells its region: "index" (default), its number, or "one-hot".
-            gaps: "mask", the default, keeps missing hours and values as 0, False in the mask, and leaves out only
-                windows without a single target value; "split" cuts windows only from stretches of hours with a target;
-                "drop" leaves out every window that misses a value of a
-                feature or target it uses.
-            dtype: "float32" (default), "float16" or (MLX only) "bfloat16".
-            as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays without MLX being imported.
-            memory: "ram" (default); "disk" lays the values into a file of the home's cache folder, for data that memory
-                cannot hold: the same windows in the same order, each copied out when it is taken. Or the Path of
-                another folder. The file has no name and is gone with the windows.
-            since, until: first and last hour to use, both inclusive; a bare day as ``until`` means its last hour.
-            overlap: "inputs" lets the inputs of later parts reach back into earlier ones, as they will when a forecast
-                is made; targets never do, so nothing of a later part is known to an earlier one. Needs a horizon.
-            holdout: regions to hold out: with windows in the last part alone, in the time of that part. With splits=()
-                they are (train, test) by region alone, over the whole time. Train has no statistics of them:
-                normalize with by="global".
-            normalize: "zscore", "robust", "minmax" or "none", a dict of the arguments of `Windows.scaler`, such as
-                ``{"kind": "robust", "by": "global", "log": "auto"}``, or a `Scaler` made before. Measured by SQL in the
-                hours of the train windows alone; the array is scaled once, in place. ``train.normalization`` is the
-                scaler: its ``inverse`` takes predictions back, its ``to_dict`` keeps it. Missing values stay 0, which
-                then is the mean (robust: the median, minmax: the least).
-            purge: hours left free before every split, so that nothing of an earlier part, such as a repaired target,
-                is computed from an hour of a later one; by default 0 where the model marks every column used as one
-                that knows no later hour, else the look-ahead that the model, or of a query the models that it reads,
-                declare (what the query itself looks ahead is for you to add). Features look back only, which gives
-                nothing away; "lookback" adds how far, so that no lag of a test hour reads an hour of train either.
+            source: a model, a query, or a `WindowSpec` that is all that is asked for.
+            target, length, stride: must be given; these and all others up to dtype are documented by
+                `energywh.WindowSpec`, which they become.
+            backend: "mlx" for mx.array, "numpy" for NumPy arrays without MLX being imported.
+            memmap: True lays the values into a file of the home's cache folder, for data that memory cannot hold: the
+                same windows in the same order, each copied out when it is taken. Or the Path of another folder. The
+                file has no name and is gone with the windows.
 
         Returns:
-            `Windows`, or with splits a tuple with one for each part.
+            The splits in order of time; without ``splits`` the one of all windows, ``.all``.
 
         Raises:
             UnknownNameError: no such model, column or region.
             UsageError: wrong SQL or arguments.
-            StorageError: no room for memory="disk", or a folder that cannot be written to.
+            StorageError: no room for memmap=True, or a folder that cannot be written to.
             WindowError: histories too short, duplicate hours, a column without values, MLX missing.
-            TypeError: an argument that there is not.
+            TypeError: target, length or stride is missing, or an argument is unknown.
         """
-        from energywh.datasets.windows.plan import Options
+        given = locals()  # the arguments are the fields of the struct: a test compares names and defaults
+        from energywh.datasets.windows.spec import WindowSpec, spec_of
         from energywh.datasets.windows.windows import cut_windows
 
-        _check_options("windows", options, Options)
-        return cut_windows(
-            self.connection,
-            source,
-            target=target,
-            length=length,
-            stride=stride,
-            splits=splits,
-            cache=self.home.cache,
-            **options,
-        )
+        spec = spec_of(WindowSpec, "windows", given)
+        return cut_windows(self.connection, spec, backend=backend, memmap=memmap, cache=self.home.cache)
 
     def dataset(
         self,
         name: str,
-        source: str | None = None,
+        source: str | WindowSpec | None = None,
         *,
-        target: str | Sequence[str] | None = None,
+        target: Names | None = None,
         length: int | None = None,
         stride: int | None = None,
+        horizon: int = 0,
+        regions: Names | None = None,
+        features: Names | None = None,
+        future_covariates: Names | None = None,
+        region_encoding: RegionEncoding = "index",
+        splits: Moment | Sequence[Moment] | None = None,
+        borrow_context: bool = False,
+        purge: Purge | None = None,
+        gaps: Gaps = "mask",
+        since: Moment | None = None,
+        until: Moment | None = None,
+        normalize: Normalize | None = None,
+        holdout_regions: Names | None = None,
+        dtype: DType = "float32",
+        formats: Names = (),
         full: bool = False,
         memory_limit: str = "1500MB",
         on_wait: OnWait | None = None,
         on_step: OnStep | None = None,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
-        **options: Unpack[DatasetOptions],
     ) -> Made:
         """Make a stored dataset, the folder ``datasets/NAME`` of the home, or bring it up to date.
 
         It holds the windows that `windows` with the same arguments gives, and `energywh.load_dataset` gives them again
         without the warehouse. ``wh.dataset("day-ahead")`` alone asks again what the dataset was made with: only what
-        changed in the warehouse since is written. `energywh.datasets.stored.manifest` tells what the folder holds.
+        changed in the warehouse since is written. `energywh.datasets.stored.manifest` lists what the folder holds.
 
         Args:
             name: letters, digits, "-", "_" and ".".
             source, target: as for `windows`; by default "features.hourly" and "demand_mwh".
-            length, stride, options: as for `windows`; without splits it is one part, or two where regions are held out.
+            length, stride: as for `windows`, and so all others up to dtype; without splits it is one split, or two
+                where regions are held out.
             formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
             full: make every file anew.
             memory_limit: what DuckDB may take meanwhile, beside the values of one split, which lie in a file where
@@ -306,24 +266,17 @@ class Warehouse:
             WindowError: histories too short, duplicate hours, a column without values.
             LockedError: another process was making it for longer than ``wait_seconds``.
             StorageError: no room, or a folder that cannot be written to; the dataset is as it was.
-            TypeError: an argument that there is not.
+            TypeError: an argument is unknown.
         """
-        from energywh.datasets.stored.request import DatasetOptions, as_request
+        given = locals()
+        from energywh.datasets.stored.request import dataset_spec_of
         from energywh.datasets.stored.writer import make_dataset
 
-        _check_options("dataset", options, DatasetOptions)
-        request = None
-        if options or any(said is not None for said in (source, target, length, stride)):
-            if length is None or stride is None:
-                raise UsageError("a dataset needs both length and stride, in hours; its name alone makes it again")
-            request = as_request(
-                source or "features.hourly", target=target or "demand_mwh", length=length, stride=stride, **options
-            )
         return make_dataset(
             self.connection,
             self.home,
             name,
-            request,
+            dataset_spec_of(given),
             version=self.version,
             full=full,
             memory_limit=memory_limit,
@@ -334,23 +287,31 @@ class Warehouse:
 
     def folds(
         self,
-        source: str,
+        source: str | WindowSpec,
         *,
-        target: str | Sequence[str],
-        length: int,
-        stride: int,
-        horizon: int,
+        target: Names | None = None,
+        length: int | None = None,
+        stride: int | None = None,
+        horizon: int = 0,
         origins: Sequence[Moment] | None = None,
         first: Moment | None = None,
         every: str | None = None,
         history: str | None = None,
-        purge: int | None = None,
+        regions: Names | None = None,
+        features: Names | None = None,
+        future_covariates: Names | None = None,
+        region_encoding: RegionEncoding = "index",
+        purge: Purge | None = None,
+        gaps: Gaps = "mask",
+        since: Moment | None = None,
+        until: Moment | None = None,
         normalize: Normalize | None = None,
+        holdout_regions: Names | None = None,
         dtype: DType = "float32",
-        holdout: Sequence[str] | str | None = None,
         as_of: Knowledge | None = None,
         on_progress: Callable[[str], None] | None = None,
-        **options: Unpack[FoldOptions],
+        backend: Backend = "mlx",
+        memmap: Memmap = False,
     ) -> Folds:
         """Cut rolling-origin folds for a backtest; `energywh.datasets.windows.folds` draws them.
 
@@ -358,14 +319,15 @@ class Warehouse:
         and one array is held, whatever the number of folds.
 
         Args:
-            source, target, length, stride, horizon, options: as for `windows`; a horizon of 1 or more.
+            source, target, length, stride, horizon: as for `windows`, and so what is not listed here; a horizon of 1
+                or more.
             origins: first hours of the tests, ascending; each test goes on to the next origin, the last to the end.
             first, every: instead of these, the first of them and the time to the next, such as "30d"; the last test
                 may be shorter.
             history: how much before its origin a fold trains on, such as "365d"; by default all.
             purge: hours left free before each origin; by default as for `windows`.
             normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
-            holdout: regions to hold out: with windows in the tests alone.
+            holdout_regions: regions to hold out: with windows in the tests alone.
             as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the
                 sources have revised since: what had been fetched by then, or of history loaded later what had been
                 published by then, in the first value fetched: what was revised before that nobody can say (as
@@ -381,34 +343,28 @@ class Warehouse:
                 file from elsewhere and no version of the home.
             WindowError: an origin outside the data, or a fold without a window to train or test.
             ModelError, AuditError: with ``as_of``, a model fails on what was known at an origin.
-            StorageError: with ``as_of``, there is no staging, or no room; or no room for memory="disk".
+            StorageError: with ``as_of``, there is no staging, or no room; or no room for memmap=True.
             LockedError: with ``as_of``, another process held staging, or built the same, for too long.
+            TypeError: target, length or stride is missing, or an argument is unknown.
         """
-        from energywh.datasets.windows.folds import Folds
+        given = locals()
+        from energywh.datasets.windows.folds import FoldOrigins, Folds
+        from energywh.datasets.windows.spec import WindowSpec, spec_of
 
+        spec = spec_of(WindowSpec, "folds", given)
         known = None
         if as_of is not None:
             from energywh.datasets.windows.as_of_warehouse import known_of
 
-            known = known_of(self.home, self._path, self.connection, source, as_of, on_progress)
+            known = known_of(self.home, self._path, self.connection, spec.source, as_of, on_progress)
         return Folds(
             self.connection,
-            source,
-            target=target,
-            length=length,
-            stride=stride,
-            horizon=horizon,
-            origins=origins,
-            first=first,
-            every=every,
-            history=history,
-            purge=purge,
-            normalize=normalize,
-            dtype=dtype,
-            holdout=holdout,
+            spec,
+            FoldOrigins(origins, first, every, history),
             known=known,
+            backend=backend,
+            memmap=memmap,
             cache=self.home.cache,
-            **options,
         )
 
     def context(
@@ -419,7 +375,7 @@ class Warehouse:
         features: Sequence[str] | str | None = None,
         *,
         dtype: DType = "float32",
-        as_: Kind = "mlx",
+        backend: Backend = "mlx",
         scaler: Scales | None = None,
         now: datetime | None = None,
     ) -> Context:
@@ -448,22 +404,10 @@ class Warehouse:
             regions=regions,
             features=features,
             dtype=dtype,
-            as_=as_,
+            backend=backend,
             scaler=scaler,
             now=now,
         )
-
-
-def _check_options(method: str, given: Iterable[str], known: type) -> None:
-    """Refuse an argument that there is not.
-
-    Raises:
-        TypeError: there is one.
-    """
-    for name in given:
-        if name not in known.__annotations__:
-            near = did_you_mean(name, ("source", "target", "length", "stride", "splits", *known.__annotations__))
-            raise TypeError(f"{method}() has no argument '{name}'{near}")
 
 
 def _current(home: Home) -> Path | None:

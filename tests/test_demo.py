@@ -61,7 +61,7 @@ def test_features_of_a_source_that_is_not_synced_are_left_out_by_default(demo: t
     import energywh
 
     with energywh.open(demo[0] / "warehouse") as warehouse:
-        taken = warehouse.context(24, ["CISO"], as_="numpy").columns
+        taken = warehouse.context(24, ["CISO"], backend="numpy").columns
         empty = {
             name
             for (name,) in warehouse.sql(
@@ -71,7 +71,7 @@ def test_features_of_a_source_that_is_not_synced_are_left_out_by_default(demo: t
         assert "price_rtm_sp15_lag_1h_usd_per_mwh" in empty
         assert not empty & set(taken)
         assert {"temperature_c", "price_sp15_usd_per_mwh", "demand_mwh"} <= set(taken)
-        named = warehouse.context(24, ["CISO"], features=["price_rtm_sp15_lag_1h_usd_per_mwh"], as_="numpy")
+        named = warehouse.context(24, ["CISO"], features=["price_rtm_sp15_lag_1h_usd_per_mwh"], backend="numpy")
         assert not named.mask.any()
 
 

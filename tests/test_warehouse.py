@@ -99,9 +99,9 @@ def test_wrong_sql_is_a_usage_error_that_keeps_the_hint(home: Home, query: str, 
 def test_an_unknown_model_names_the_nearest(home: Home) -> None:
     with energywh.open(home.path) as warehouse:
         with pytest.raises(UnknownNameError, match=r"did you mean features\.hourly"):
-            warehouse.windows("features.houry", target="demand_mwh", length=2, stride=1, as_="numpy")
+            warehouse.windows("features.houry", target="demand_mwh", length=2, stride=1, backend="numpy")
         with pytest.raises(UsageError, match="no column 'region'"):
-            warehouse.windows("SELECT 1 AS x", target="x", length=2, stride=1, as_="numpy")
+            warehouse.windows("SELECT 1 AS x", target="x", length=2, stride=1, backend="numpy")
 
 
 def _hold(file: Path, held: multiprocessing.synchronize.Event, release: multiprocessing.synchronize.Event) -> None:

@@ -40,7 +40,7 @@ def test_the_commands_of_the_page_do_what_it_says(desk: Desk) -> None:
     with Warehouse(desk.home) as warehouse:
         days = warehouse.sql("select region, any_value(cap_usd_per_mwh) from desk.peak_day group by 1 order by 1")
         assert days.fetchall() == [("CISO", 1000), ("ERCO", 5000)]
-        context = warehouse.context(hours=48, regions=["CISO"], source="features.peak", as_="numpy")
+        context = warehouse.context(hours=48, regions=["CISO"], source="features.peak", backend="numpy")
         assert context.inputs.shape == (1, 48, 2)
 
 

@@ -38,7 +38,7 @@ def context(
 
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
         found = summaries(
-            warehouse.context(hours, _listed(regions), model, features=_listed(columns), as_="numpy"),
+            warehouse.context(hours, _listed(regions), model, features=_listed(columns), backend="numpy"),
         )
     if as_json:
         click.echo("[" + ",\n ".join(json.dumps(dataclasses.asdict(each), default=str) for each in found) + "]")

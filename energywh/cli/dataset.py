@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from energywh.cli import Session
 from energywh.cli.dataset_output import Progress, list_all, notes, print_made, verify_all
+from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, KINDS, WindowSpec
 from energywh.errors import UsageError, did_you_mean
 
 _LISTS = "repeat, or separate by commas"
+
+
+def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each field of a `WindowSpec`, and two more for how to normalize."""
+    further = [
+        click.option(
+            "--by", type=click.Choice(["region", "global"]), help="Scale each region by its own, or all alike [region]."
+        ),
+        click.option(
+            "--log", multiple=True, metavar="NAME", help=f"Columns to take the logarithm of, or auto; {_LISTS}."
+        ),
+    ]
+    for field in reversed(msgspec.structs.fields(WindowSpec)):
+        if field.name == "normalize":
+            for option in reversed(further):
+                command = option(command)
+        command = _spec_option(field)(command)
+    return command
+
+
+def _spec_option(field: msgspec.structs.FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option for a field: its name, type, default and description."""
+    kind, meta = get_args(field.type)
+    inner = get_args(kind)
+    name = f"--{field.name.replace('_', '-')}"
+    names = ["--region", name, field.name] if field.name == "regions" else [name]
+    about: dict[str, Any] = {"help": meta.description}
+    if field.name == "source":
+        about |= {"default": DEFAULT_SOURCE, "show_default": True}
+    elif kind is bool:
+        about |= {"is_flag": True}
+    elif kind is int:
+        about |= {"type": click.IntRange(min=1 if field.required else 0)}
+        about |= {} if field.required else {"default": field.default, "show_default": True}
+    elif field.name == "normalize":
+        about |= {"type": click.Choice(KINDS)}
+    elif get_origin(kind) is Literal:
+        about |= {"type": click.Choice(inner), "default": field.default, "show_default": True}
+    elif any(get_origin(each) is tuple for each in inner):
+        default = f" [{DEFAULT_TARGET}]" if field.name == "target" else ""
+        none = "; none: no column" if field.name == "future_covariates" else ""
+        shown = meta.description.removesuffix(".")
+        about |= {"multiple": True, "metavar": meta.extra["metavar"], "help": f"{shown}{default}; {_LISTS}{none}."}
+    else:
+        about |= {"metavar": meta.extra["metavar"]}
+    return click.option(*names, **about)
 
 
 class _DatasetGroup(click.Group):
@@ -42,64 +91,7 @@ def dataset(ctx: click.Context) -> None:
 
 @dataset.command()
 @click.argument("name")
-@click.option("--source", default="features.hourly", show_default=True, help="A model, or an SQL query.")
-@click.option("--target", multiple=True, metavar="NAME", help=f"What to forecast; {_LISTS} [demand_mwh].")
-@click.option("--length", type=click.IntRange(min=1), help="Hours of input in a window.")
-@click.option("--stride", type=click.IntRange(min=1), help="Hours from the start of one window to the next.")
-@click.option(
-    "--horizon",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Hours of target after the input; 0: the input's own, moved on by one.",
-)
-@click.option("--splits", multiple=True, metavar="TIME", help=f"First hours of valid and test, or of test; {_LISTS}.")
-@click.option("--region", "--regions", "regions", multiple=True, metavar="CODE", help=f"Only these; {_LISTS}.")
-@click.option("--features", multiple=True, metavar="NAME", help=f"Columns of the input [all]; {_LISTS}.")
-@click.option(
-    "--future", multiple=True, metavar="NAME", help=f"Columns known ahead [those marked so]; {_LISTS}; none: no column."
-)
-@click.option("--since", metavar="TIME", help="First hour to use.")
-@click.option("--until", metavar="TIME", help="Last hour to use; a day means all of it.")
-@click.option(
-    "--gaps",
-    type=click.Choice(["mask", "split", "drop"]),
-    default="mask",
-    show_default=True,
-    help="What to do with hours that miss something.",
-)
-@click.option(
-    "--overlap",
-    type=click.Choice(["none", "inputs"]),
-    default="none",
-    show_default=True,
-    help="Let inputs of later splits reach back into earlier ones.",
-)
-@click.option("--purge", metavar="HOURS", help="Hours left free before a split, or lookback [the look-ahead].")
-@click.option("--holdout", multiple=True, metavar="CODE", help=f"Regions for the last split alone; {_LISTS}.")
-@click.option(
-    "--normalize",
-    type=click.Choice(["zscore", "robust", "minmax", "none"]),
-    help="Scale by statistics of train [values as they are].",
-)
-@click.option(
-    "--by", type=click.Choice(["region", "global"]), help="Scale each region by its own, or all alike [region]."
-)
-@click.option("--log", multiple=True, metavar="NAME", help=f"Columns to take the logarithm of, or auto; {_LISTS}.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="What values are held as.",
-)
-@click.option(
-    "--static",
-    type=click.Choice(["index", "one-hot"]),
-    default="index",
-    show_default=True,
-    help="How a window tells its region.",
-)
+@_spec_options
 @click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Also write npz or hdf5; repeat for both.")
 @click.option("--version", metavar="VERSION", help="Make it of this version, or of a file of 'build --as-of'.")
 @click.option("--full", is_flag=True, help="Make every file again, not only what changed.")
@@ -177,8 +169,8 @@ def _arguments(
     splits: tuple[str, ...],
     regions: tuple[str, ...],
     features: tuple[str, ...],
-    future: tuple[str, ...],
-    holdout: tuple[str, ...],
+    future_covariates: tuple[str, ...],
+    holdout_regions: tuple[str, ...],
     formats: tuple[str, ...],
     log: tuple[str, ...],
     normalize: str | None,
@@ -187,7 +179,7 @@ def _arguments(
     **as_they_are: Any,
 ) -> dict[str, Any]:
     """Return the options as arguments of `energywh.Warehouse.dataset`."""
-    targets = _listed(target) or ["demand_mwh"]
+    targets = _listed(target) or [DEFAULT_TARGET]
     if (by or log) and normalize is None:
         raise UsageError("--by and --log say how to scale: give --normalize too")
     logged = _listed(log) or []
@@ -196,8 +188,8 @@ def _arguments(
         "splits": _listed(splits) or [],
         "regions": _listed(regions),
         "features": _listed(features),
-        "future": [] if _listed(future) == ["none"] else _listed(future),
-        "holdout": _listed(holdout),
+        "future_covariates": [] if _listed(future_covariates) == ["none"] else _listed(future_covariates),
+        "holdout_regions": _listed(holdout_regions),
         "formats": _listed(formats) or [],
         "purge": int(purge) if purge is not None and purge.isdecimal() else purge,
         "normalize": normalize

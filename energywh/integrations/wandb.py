@@ -53,7 +53,7 @@ def _metadata(manifest: Manifest) -> dict[str, Any]:
         **facts(manifest),
         "features": columns("feature"),
         "targets": columns("target"),
-        "future": columns("future"),
+        "future_covariates": columns("future_covariate"),
         "regions": manifest.regions,
         "splits": {split.name: amounts(split) for split in manifest.splits},
     }

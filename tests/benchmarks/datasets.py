@@ -35,7 +35,7 @@ ASKED: dict[str, Any] = {
     "stride": STRIDE,
     "horizon": HORIZON,
     "splits": ("2022-01-01", "2023-01-01"),
-    "overlap": "inputs",
+    "borrow_context": True,
 }
 FAMILY = 10  # columns of one source, which are missing together
 
@@ -135,8 +135,8 @@ def windows_from_disk(home: Path, limit: float, batches: int, normalize: Any) ->
     size = limit_memory(limit)
     with energywh.open(home) as warehouse:
         warehouse.connection.execute(f"SET memory_limit = '{size // 4_000_000}MB'")
-        with measured(f"windows, memory='disk', normalize={normalize!r}"):
-            train, _, _ = warehouse.windows("features.hourly", **ASKED, normalize=normalize, memory="disk")
+        with measured(f"windows, memmap=True, normalize={normalize!r}"):
+            train, _, _ = warehouse.windows("features.hourly", **ASKED, normalize=normalize, memmap=True)
     print(f"{train!r}, {train.disk_nbytes / 1e9:.2f} GB in a file")
     take(train, batches)
 
@@ -152,8 +152,8 @@ def stored(home: Path, limit: float, batches: int, normalize: Any) -> None:
     size = sum(file.bytes for file in made.manifest.files.values())
     print(f"{len(made.manifest.files)} files, {size / 1e9:.2f} GB")
     for check in (True, False):
-        with measured(f"load_dataset, memory='disk', check={check}"):
-            train, _, _ = energywh.load_dataset(made.folder, memory="disk", check=check)
+        with measured(f"load_dataset, memmap=True, check={check}"):
+            train, _, _ = energywh.load_dataset(made.folder, memmap=True, check=check)
     take(train, batches)
 
 

@@ -102,7 +102,7 @@ def windows(**where: Any) -> Callable[..., Any]:
     """The windows of energywh, from opening on, with masks."""
     import energywh
 
-    if where.get("as_") == "numpy":
+    if where.get("backend") == "numpy":
         compute: Callable[..., None] = lambda *_: None  # noqa: E731
     else:
         import mlx.core as mx
@@ -113,7 +113,7 @@ def windows(**where: Any) -> Callable[..., Any]:
         warehouse = energywh.open(home)
         made = warehouse.windows(
             "features.hourly", target=columns[0], length=length, stride=stride, horizon=horizon, **where
-        )
+        ).all
         batch = next(iter(made.batches(SIZE, shuffle=True)))
         compute(batch.inputs, batch.targets, batch.mask, batch.target_mask)
         return warehouse, made, batch
@@ -125,8 +125,8 @@ WAYS: dict[str, Callable[[], Callable[..., Any]]] = {
     "bare SQL query + one copy": query_and_copy,
     "the same, ordered by region and hour": lambda: query_and_copy("ORDER BY region, hour_utc"),
     "windows": windows,
-    "windows, as_='numpy'": lambda: windows(as_="numpy"),
-    "windows, memory='disk'": lambda: windows(memory="disk"),
+    "windows, backend='numpy'": lambda: windows(backend="numpy"),
+    "windows, memmap=True": lambda: windows(memmap=True),
     "(a) each window copied from NumPy": copied,
     "(b) one SQL query a window": queried,
 }

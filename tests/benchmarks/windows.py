@@ -61,8 +61,8 @@ def main() -> None:
             columns = make(home, options.years, features, options.regions)
             print(f"\n## {options.years} years x {features} features x {options.regions} regions")
             with energywh.open(home.path) as warehouse:
-                made, mapped = (cut(warehouse, columns, memory=memory) for memory in ("ram", "disk"))
-                plain = cut(warehouse, columns, as_="numpy")
+                made, mapped = (cut(warehouse, columns, memmap=memmap) for memmap in (False, True))
+                plain = cut(warehouse, columns, backend="numpy")
                 first_batch(home, columns, made, options.repeat)
                 for size in (8, 32):
                     rates(warehouse, (made, mapped, plain), size, options.seconds)
@@ -97,7 +97,7 @@ def make(home: Home, years: int, features: int, regions: int) -> list[str]:
 def cut(warehouse: energywh.Warehouse, columns: list[str], **where: Any) -> Windows:
     made = warehouse.windows(
         "features.hourly", target=columns[0], length=LENGTH, stride=STRIDE, horizon=HORIZON, **where
-    )
+    ).all
     assert isinstance(made, Windows)
     return made
 
@@ -182,8 +182,8 @@ def rates(warehouse: energywh.Warehouse, several: tuple[Windows, Windows, Window
         "a bare copy of as much memory (NumPy)": memory_copy(),
         "windows": ours(made, "inputs", "targets"),
         "windows, with masks": ours(made, *masked),
-        "windows, as_='numpy'": numpy(),
-        "windows, memory='disk'": ours(mapped, "inputs", "targets"),
+        "windows, backend='numpy'": numpy(),
+        "windows, memmap=True": ours(mapped, "inputs", "targets"),
         "(a) each window copied from NumPy": copied(stacked=False),
         "(a) the same, stacked into a batch": copied(stacked=True),
         "(b) one SQL query a window": queried(),

@@ -37,7 +37,7 @@ def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
     assert lines[1][:6] == ["train", "2023-01-01", "2023-02-08", "2", "1,872", "74"]
     assert [line[0] for line in lines[1:4]] == ["train", "valid", "test"]
     assert "10 files written, 0 kept" in text
-    dataset = load_dataset(home / "datasets" / "ahead", as_="numpy")
+    dataset = load_dataset(home / "datasets" / "ahead", backend="numpy")
     assert f"digest {dataset.digest}" in text
     assert f'train, valid, test = energywh.load_dataset("{home}/datasets/ahead")' in text
     assert dataset.scaler is not None
@@ -54,8 +54,9 @@ def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
 def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
     words = (
         "one --source features.evening --target demand_mwh,hour_sin --length 4 --stride 2 --regions BPAT,ciso "
-        "--features demand_mwh --features is_midnight --future none --since 2023-01-02 --until 2023-03-30 --gaps split "
-        "--purge 5 --splits 2023-03-01 --normalize zscore --by global --dtype float16 --static one-hot"
+        "--features demand_mwh --features is_midnight --future-covariates none --since 2023-01-02 "
+        "--until 2023-03-30 --gaps split --purge 5 --splits 2023-03-01 "
+        "--normalize zscore --by global --dtype float16 --region-encoding one-hot"
     )
     assert run(home, "make", *words.split()).exit_code == 0
     request = json.loads((home / "datasets" / "one" / "dataset.json").read_text())["request"]
@@ -68,20 +69,20 @@ def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
         "splits": ["2023-03-01T00"],
         "regions": ["BPAT", "CISO"],
         "features": ["demand_mwh", "is_midnight"],
-        "future": [],
-        "static": "one-hot",
+        "future_covariates": [],
+        "region_encoding": "one-hot",
         "gaps": "split",
-        "overlap": "none",
+        "borrow_context": False,
         "purge": 5,
-        "holdout": None,
+        "holdout_regions": None,
         "since": "2023-01-02T00",
         "until": "2023-03-30T23",
         "normalize": {"kind": "zscore", "by": "global", "log": []},
         "dtype": "float16",
         "formats": [],
     }
-    assert run(home, "make", "apart", "--length", "24", "--stride", "24", "--holdout", "CISO").exit_code == 0
-    assert load_dataset(home / "datasets" / "apart", as_="numpy")["test"].starts["region"].tolist()[0] == "CISO"
+    assert run(home, "make", "apart", "--length", "24", "--stride", "24", "--holdout-regions", "CISO").exit_code == 0
+    assert load_dataset(home / "datasets" / "apart", backend="numpy")["test"].starts["region"].tolist()[0] == "CISO"
 
 
 def test_datasets_are_listed_and_verified(home: Path) -> None:

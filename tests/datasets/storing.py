@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from energywh.datasets.stored.formats import SUFFIXES, Form, Part, months, split_of, write_matrix, write_month
-from energywh.datasets.stored.manifest import FORMAT, Column, File, Manifest, Provenance, Request
+from energywh.datasets.stored.manifest import FORMAT, Column, File, Manifest, Provenance
+from energywh.datasets.stored.request import DatasetSpec
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.windows import Windows
 
@@ -26,7 +27,7 @@ def part_of(
         windows.shape,
         scaler,
         dtype,
-        windows.future,
+        windows.future_covariates,
         {windows.targets[0]: {"unit": "MWh"}},
     )
 
@@ -51,15 +52,14 @@ def store(
             name = f"{part.name}/{month:%Y-%m}.parquet"
             files[name] = write_month(part, month, folder / name) or ""
     first = splits[0]
-    roles = {"feature": first.columns, "target": first.targets, "future": first.future}
-    request = Request(
+    roles = {"feature": first.columns, "target": first.targets, "future_covariate": first.future_covariates}
+    request = DatasetSpec(
         source="main.series",
-        target=first.targets[0] if first.one_target else list(first.targets),
+        target=first.targets[0] if first.one_target else first.targets,
         length=first.length,
         stride=first.stride,
         horizon=first.horizon,
-        splits=[],
-        static="one-hot" if first.one_hot else "index",
+        region_encoding="one-hot" if first.one_hot else "index",
         dtype=dtype,
     )
     manifest = Manifest(

@@ -3,15 +3,15 @@
 The matrix (safetensors, npz or HDF5) has values as windows hold them, R rows of F features, T targets and K columns
 known ahead, region after region and hour after hour:
 
-    hour           (R,) int64     start of the hour, hours since 1970-01-01T00 UTC
-    starts         (W,) int64     row at which each of W windows starts
-    region         (R,) int32     place in the dataset's regions
-    features       (R, F)         float32, float16 or bfloat16; 0 where a value is missing
-    targets        (R, T)         the same
-    future         (R, K)         only where the columns known ahead are not all among the features
-    features_mask  (R, F) bool    True where the source has the value
-    targets_mask   (R, T) bool
-    future_mask    (R, K) bool
+    hour                    (R,) int64     start of the hour, hours since 1970-01-01T00 UTC
+    starts                  (W,) int64     row at which each of W windows starts
+    region                  (R,) int32     place in the dataset's regions
+    features                (R, F)         float32, float16 or bfloat16; 0 where a value is missing
+    targets                 (R, T)         the same
+    future_covariates       (R, K)         only where the columns known ahead are not all among the features
+    features_mask           (R, F) bool    True where the source has the value
+    targets_mask            (R, T) bool
+    future_covariates_mask  (R, K) bool
 
 The strings beside them make the file readable alone: `metadata`. Parquet has the same rows in the units of the source,
 as 32-bit floats, NULL where a value is missing.
@@ -35,9 +35,9 @@ from energywh.core.time import hour_number, hour_time
 from energywh.datasets.stored import containers, safetensors
 from energywh.datasets.stored.manifest import FORMAT, Split, Stretch
 from energywh.datasets.stored.safetensors import Tensor
-from energywh.datasets.windows.backends import DType
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Axis, Frame, Matrix, check_range
 from energywh.datasets.windows.scaler import Scaler, scaled_blocks
+from energywh.datasets.windows.spec import DType
 from energywh.datasets.windows.splits import Shape
 
 Form = Literal["safetensors", "npz", "hdf5"]
@@ -56,7 +56,7 @@ class Part:
         frame: NumPy float32 (or mapped from a file), in the units of the source, missing values 0.
         regions: those of the whole dataset, in its order; the frame may have fewer of them, in the same order.
         starts: per region of the frame, the rows at which windows start, ascending.
-        future: columns known ahead, in the order of `Windows.future`, be they among the features or not.
+        future_covariates: columns known ahead, in the order of the windows, also where they are features.
         scaler: what values are to be normalized with.
         dtype: what they are to be held as.
         about: by column, what its field in Parquet says of it, such as unit and description.
@@ -69,7 +69,7 @@ class Part:
     shape: Shape
     scaler: Scaler | None
     dtype: DType
-    future: tuple[str, ...] = ()
+    future_covariates: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -82,7 +82,7 @@ def metadata(part: Part) -> dict[str, str]:
         "split": part.name,
         "features": as_json(frame.features.columns),
         "targets": as_json(frame.targets.columns),
-        "future": as_json(part.future),
+        "future_covariates": as_json(part.future_covariates),
         "regions": as_json(part.regions),
         "length": str(shape.length),
         "stride": str(shape.stride),
@@ -129,7 +129,7 @@ def write_month(part: Part, month: date, file: Path) -> str | None:
         "region": pa.array(np.repeat([axis.regions[region] for region, _ in taken], counts), pa.string()),
         "hour_utc": pa.array(hours.view("datetime64[h]").astype("datetime64[us]")),
     }
-    for matrix in (part.frame.features, part.frame.targets, part.frame.future):
+    for matrix in (part.frame.features, part.frame.targets, part.frame.future_covariates):
         values = np.concatenate([matrix.values[rows] for _, rows in taken])
         missing = ~np.concatenate(
             [matrix.missing.present(rows.start, count) for (_, rows), count in zip(taken, counts, strict=True)]
@@ -189,8 +189,8 @@ def _tensors(part: Part) -> list[Tensor]:
     frame = part.frame
     axis, rows = frame.axis, frame.axis.rows
     matrices = {"features": frame.features, "targets": frame.targets}
-    if frame.future.columns:
-        matrices["future"] = frame.future
+    if frame.future_covariates.columns:
+        matrices["future_covariates"] = frame.future_covariates
     return [
         Tensor("hour", "I64", (rows,), partial(_all_hours, axis)),
         Tensor("starts", "I64", (sum(map(len, part.starts)),), lambda: part.starts),

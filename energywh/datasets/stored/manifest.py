@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from energywh.core.storage_errors import storage_error
-from energywh.errors import CorruptError, StorageError
+from energywh.datasets.stored.request import DatasetSpec
+from energywh.errors import CorruptError, StorageError, UsageError
 
 FORMAT = 1
 FILE = "dataset.json"
@@ -31,35 +32,8 @@ class _Format(msgspec.Struct):
     format: int
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """What was asked for, as given to `energywh.Warehouse.dataset`: to ask it again when new months have come.
-
-    None where nothing was said, and the source decides anew each time.
-    """
-
-    source: str
-    target: str | list[str]
-    length: int
-    stride: int
-    horizon: int
-    splits: list[str]
-    regions: list[str] | None = None
-    features: list[str] | None = None
-    future: list[str] | None = None
-    static: str = "index"
-    gaps: str = "mask"
-    overlap: str = "none"
-    purge: int | str | None = None
-    holdout: list[str] | None = None
-    since: str | None = None
-    until: str | None = None
-    normalize: dict[str, Any] | None = None  # kind, by, log; or a scaler as plain data
-    dtype: str = "float32"
-    formats: list[str] = []  # besides safetensors and Parquet: "npz", "hdf5"
-
-
 class Column(msgspec.Struct, frozen=True):
-    """A column: what it is used for ("feature", "target", "future"), and how often it is missing, by split."""
+    """A column: its uses ("feature", "target", "future_covariate"), and how often it is missing, by split."""
 
     name: str
     roles: list[str]
@@ -125,7 +99,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format: int
     name: str
     digest: str = ""
-    request: Request
+    request: DatasetSpec
     columns: list[Column]
     regions: list[str]
     splits: list[Split]
@@ -193,7 +167,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             if outside := [name for name in manifest.files if Path(name).is_absolute() or ".." in Path(name).parts]:
                 raise msgspec.ValidationError(f"{outside[0]} is no file of its folder")
             return manifest
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
             raise CorruptError(
                 f"{file} is damaged or no manifest of a dataset ({error}); make it again with "
                 "'energywh dataset make NAME' and its options"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from energywh.config.settings import resolve_home
+from energywh.core.wording import abbreviate
 from energywh.datasets.stored.manifest import FILE, Column, Manifest
 from energywh.datasets.stored.split_reader import read_split
-from energywh.datasets.windows.backends import Kind, arrays
-from energywh.datasets.windows.batch import few
+from energywh.datasets.windows.backends import Backend, arrays
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError, UnknownNameError, UsageError, did_you_mean
@@ -64,7 +63,7 @@ class Dataset:
         counts = ", ".join(f"{name} {len(windows):,}" for name, windows in self._windows.items())
         return (
             f"<Dataset {self.manifest.name}: {counts} windows of {first.length:,} hours x {len(first.columns)} "
-            f"features, horizon {first.horizon}, {len(first.regions)} regions ({few(first.regions)}), "
+            f"features, horizon {first.horizon}, {len(first.regions)} regions ({abbreviate(first.regions)}), "
             f"{self.manifest.request.dtype}, digest {self.digest[:12]}>"
         )
 
@@ -72,8 +71,8 @@ class Dataset:
 def load_dataset(
     path: str | os.PathLike[str],
     *,
-    as_: Kind = "mlx",
-    memory: Literal["ram", "disk"] = "ram",
+    backend: Backend = "mlx",
+    memmap: bool = False,
     check: bool = True,
 ) -> Dataset:
     """Open a dataset that `energywh dataset make` wrote: the same windows in the same order, without the warehouse.
@@ -87,14 +86,14 @@ def load_dataset(
         train = dataset["train"]
         wh.context(train.length, train.regions, features=train.columns, scaler=dataset.scaler)
 
-    Values have the dtype they were stored with. Neither DuckDB nor Arrow is imported, and with ``as_="numpy"`` no MLX.
+    Values have the dtype they were stored with. Neither DuckDB nor Arrow is imported, nor MLX with ``backend="numpy"``.
 
     Args:
         path: the dataset's folder, its `dataset.json`, or its name in the folder ``datasets`` of the home, which is
             `ENERGYWH_HOME` or else `./warehouse`.
-        as_: "mlx" (default) for mx.array, "numpy" for NumPy arrays.
-        memory: "ram" (default) reads the matrix once; "disk" maps its file, of which the system keeps what is in use,
-            for data that memory cannot hold.
+        backend: "mlx" (default) for mx.array, "numpy" for NumPy arrays.
+        memmap: map the file of the matrix instead of reading it, for data that memory cannot hold; the system keeps
+            in memory what is in use.
         check: compare every byte of the matrix with the manifest; the size and the header always are.
 
     Raises:
@@ -104,13 +103,13 @@ def load_dataset(
         CorruptError: a file is missing, damaged, or was changed; the message names it.
         WindowError: MLX cannot be imported.
     """
-    if memory not in ("ram", "disk"):
-        raise UsageError(f"memory must be 'ram' or 'disk', not {memory!r}")
+    if not isinstance(memmap, bool):
+        raise UsageError(f"memmap must be True or False, not {memmap!r}")
     folder = find_dataset(path)
     manifest = Manifest.read(folder)
     while True:
         try:
-            dataset = _load(folder, manifest, as_, memory == "disk", check)
+            dataset = _load(folder, manifest, backend, memmap, check)
         except CorruptError:
             newer = Manifest.read(folder)
             if newer == manifest:
@@ -148,16 +147,16 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
     raise UnknownNameError(f"no dataset in {folder} is named '{given}'{near}")
 
 
-def _load(folder: Path, manifest: Manifest, as_: Kind, on_disk: bool, check: bool) -> Dataset:
+def _load(folder: Path, manifest: Manifest, backend: Backend, memmap: bool, check: bool) -> Dataset:
     dtype = manifest.request.dtype
     if check:
         manifest.check(folder)
-    if as_ == "numpy" and dtype == "bfloat16":
+    if backend == "numpy" and dtype == "bfloat16":
         raise UsageError(
-            f"dataset {manifest.name} is of bfloat16, which NumPy has not: load it with as_='mlx', or make it with "
+            f"dataset {manifest.name} is of bfloat16, which NumPy has not: load it with backend='mlx', or make it with "
             "--dtype float32"
         )
-    library = arrays(as_, dtype, folder if on_disk else None)
+    library = arrays(backend, dtype, folder if memmap else None)
     scaler = None if manifest.scaler is None else Scaler.from_dict(manifest.scaler)
     windows = {split.name: read_split(folder, manifest, split, library, scaler, check) for split in manifest.splits}
     return Dataset(folder, manifest, windows, scaler)

@@ -24,7 +24,8 @@ from energywh.datasets.windows.splits import Shape
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError
 
-ROLES = {"feature": "features", "target": "targets", "future": "future"}  # as the manifest and the matrix call them
+# Roles of columns, as the manifest and the matrix name them.
+ROLES = {"feature": "features", "target": "targets", "future_covariate": "future_covariates"}
 
 
 def again(manifest: Manifest) -> str:
@@ -48,15 +49,15 @@ def read_split(
     axis = _axis(file, manifest, split)
     matrices = {
         name: Matrix(columns[name], library.of_file(contents.tensors[name]), _missing(contents.tensors[f"{name}_mask"]))
-        for name in ("features", "targets", "future")
+        for name in ("features", "targets", "future_covariates")
         if name in contents.tensors
     }
     nothing = Matrix(
         (), np.empty((split.rows, 0), np.float32), Missing(0, np.empty(0, np.int64), np.empty((0, 0), np.uint8))
     )
-    frame = Frame(axis, matrices["features"], matrices["targets"], matrices.get("future", nothing))
-    own = "future" in matrices
-    picks = None if own else [frame.features.columns.index(name) for name in columns["future"]]
+    frame = Frame(axis, matrices["features"], matrices["targets"], matrices.get("future_covariates", nothing))
+    own = "future_covariates" in matrices
+    picks = None if own else [frame.features.columns.index(name) for name in columns["future_covariates"]]
     counts = {stretch.region: stretch.windows for stretch in split.stretches}
     ends = np.cumsum([counts.get(region, 0) for region in manifest.regions])
     return Windows(
@@ -65,8 +66,8 @@ def read_split(
         np.split(np.array(contents.tensors["starts"]), ends[:-1]),
         library,
         one_target=isinstance(request.target, str),
-        ahead=Ahead(frame.future if own else frame.features, picks),
-        one_hot=request.static == "one-hot",
+        ahead=Ahead(frame.future_covariates if own else frame.features, picks),
+        one_hot=request.region_encoding == "one-hot",
         name=split.name,
         normalization=scaler,
     )
@@ -138,7 +139,7 @@ def _shapes(columns: Mapping[str, tuple[str, ...]], dtype: str, split: Split) ->
         "region": ("I32", (rows,)),
     }
     for name, names in columns.items():
-        if name != "future" or not set(names) <= set(columns["features"]):
+        if name != "future_covariates" or not set(names) <= set(columns["features"]):
             shapes[name] = (FLOATS[dtype], (rows, len(names)))
             shapes[f"{name}_mask"] = ("BOOL", (rows, len(names)))
     return shapes

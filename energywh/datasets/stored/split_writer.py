@@ -60,7 +60,7 @@ def fill_section(
         section.starts,
         task.plan.shape,
         task.scaler,
-        task.request.dtype,  # type: ignore[arg-type]
+        task.request.dtype,
         task.plan.ahead,
         task.about,
     )
@@ -85,7 +85,7 @@ def _entry(task: Task, folder: Path, name: str, sha256: str | None) -> File:
 def _missing(frame: Frame) -> dict[str, int]:
     return {
         name: int(count)
-        for matrix in (frame.features, frame.targets, frame.future)
+        for matrix in (frame.features, frame.targets, frame.future_covariates)
         for name, count in zip(matrix.columns, matrix.missing.counts(frame.axis).sum(axis=0), strict=True)
     }
 
@@ -93,7 +93,7 @@ def _missing(frame: Frame) -> dict[str, int]:
 def _bytes(task: Task, rows: int) -> int:
     """Return the bytes of the values of so many rows."""
     wanted = task.plan.wanted
-    return rows * (len(wanted.features) + len(wanted.targets) + len(wanted.future)) * 4
+    return rows * (len(wanted.features) + len(wanted.targets) + len(wanted.future_covariates)) * 4
 
 
 def _check_room(task: Task, section: Section, kept: Collection[str], folder: Path) -> None:

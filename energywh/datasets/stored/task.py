@@ -14,9 +14,9 @@ from energywh.core.checksums import digest_of
 from energywh.core.query import ask
 from energywh.core.time import hour_number
 from energywh.datasets.stored.formats import SUFFIXES, Form, months
-from energywh.datasets.stored.manifest import FORMAT, Manifest, Request
+from energywh.datasets.stored.manifest import FORMAT, Manifest
 from energywh.datasets.stored.provenance import Origin
-from energywh.datasets.stored.request import normalization_of
+from energywh.datasets.stored.request import DatasetSpec
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows.matrix import Axis
@@ -45,7 +45,7 @@ class Task:
         regions: of all splits.
     """
 
-    request: Request
+    request: DatasetSpec
     plan: Plan
     origin: Origin
     regions: tuple[str, ...]
@@ -59,8 +59,12 @@ class Task:
 
     @property
     def roles(self) -> dict[str, list[str]]:
-        """What each column is used for: "feature", "target", "future"."""
-        used = {"feature": self.plan.wanted.features, "target": self.plan.wanted.targets, "future": self.plan.ahead}
+        """What each column is used for: "feature", "target", "future_covariate"."""
+        used = {
+            "feature": self.plan.wanted.features,
+            "target": self.plan.wanted.targets,
+            "future_covariate": self.plan.ahead,
+        }
         return {
             name: [role for role, names in used.items() if name in names]
             for name in dict.fromkeys((*self.plan.wanted.columns, *self.plan.ahead))
@@ -88,7 +92,12 @@ class Task:
                 self.regions,
                 [rows.tolist() for rows in section.starts],
                 _stretches(section.axis),
-                (self.plan.wanted.features, self.plan.wanted.targets, self.plan.wanted.future, self.plan.ahead),
+                (
+                    self.plan.wanted.features,
+                    self.plan.wanted.targets,
+                    self.plan.wanted.future_covariates,
+                    self.plan.ahead,
+                ),
                 (self.request.length, self.request.stride, self.request.horizon, self.request.dtype),
                 None if self.scaler is None else self.scaler.to_dict(),
             )
@@ -129,7 +138,7 @@ def month_file(section: Section, month: date) -> str:
 
 def plan_task(
     connection: duckdb.DuckDBPyConnection,
-    request: Request,
+    request: DatasetSpec,
     plan: Plan,
     origin: Origin,
     before: Manifest | None,
@@ -140,8 +149,8 @@ def plan_task(
     Raises:
         UnknownNameError, UsageError, WindowError: as `energywh.Warehouse.windows`.
     """
-    asked = normalization_of(request)
-    scaling.check_held_out(asked, plan.holdout)
+    asked = scaling.choice(request.normalize)
+    scaling.check_held_out(asked, request.holdout_regions or ())
     on_step(f"looking through {plan.source.name}", 0, 1)
     survey = survey_by_sql(connection, plan)
     parts = find_parts(survey, plan)

@@ -27,9 +27,9 @@ from energywh.core.locks import only_one
 from energywh.core.paths import Home
 from energywh.core.storage_errors import query_errors, storage_errors
 from energywh.datasets.stored.containers import import_h5py
-from energywh.datasets.stored.manifest import FILE, FORMAT, Column, File, Manifest, Provenance, Request
+from energywh.datasets.stored.manifest import FILE, FORMAT, Column, File, Manifest, Provenance
 from energywh.datasets.stored.provenance import origin_of
-from energywh.datasets.stored.request import check_name, differences, plan_arguments
+from energywh.datasets.stored.request import DatasetSpec, check_name, differences
 from energywh.datasets.stored.reuse import Existing
 from energywh.datasets.stored.split_writer import Filled, fill_section
 from energywh.datasets.stored.task import OnStep, Task, plan_task
@@ -70,7 +70,7 @@ def make_dataset(
     connection: duckdb.DuckDBPyConnection,
     home: Home,
     name: str,
-    request: Request | None = None,
+    request: DatasetSpec | None = None,
     *,
     version: str,
     full: bool = False,
@@ -120,7 +120,7 @@ def make_dataset(
             request = before.request
         if "hdf5" in request.formats:
             import_h5py()  # that it is missing is said before hours of work
-        plan = make_plan(connection, **plan_arguments(request))
+        plan = make_plan(connection, request)
         request = msgspec.structs.replace(request, source=plan.source.model or request.source)
         origin = origin_of(connection, plan.source, version)
         if again and before is not None and not _same_moment(before.provenance, origin.provenance):

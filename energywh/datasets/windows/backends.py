@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 
 from energywh.core.storage_errors import storage_errors
 from energywh.datasets.windows.mlx_cache import kept
+from energywh.datasets.windows.spec import DType
 from energywh.errors import UsageError, WindowError, did_you_mean
 
-Kind = Literal["mlx", "numpy"]
-DType = Literal["float32", "float16", "bfloat16"]
+Backend = Literal["mlx", "numpy"]
+Memmap = bool | Path
 Shape = tuple[int, ...]
 MOST_STRIDED = 2**31 - 1  # numbers in an array that `mx.as_strided` takes
 
@@ -98,6 +99,22 @@ class Arrays(Protocol):
         """Return an array of True; with MLX, it takes no memory."""
 
 
+def folder_of(memmap: Memmap, cache: Path | None) -> Path | None:
+    """Return the folder that values are laid into, None for memmap=False.
+
+    Args:
+        cache: folder for memmap=True; by default that for temporary files.
+
+    Raises:
+        UsageError: it is neither a boolean nor the Path of a folder.
+    """
+    if isinstance(memmap, Path):
+        return memmap
+    if not isinstance(memmap, bool):
+        raise UsageError(f"memmap must be True, False or the Path of a folder, not {memmap!r}")
+    return (cache or Path(tempfile.gettempdir())) if memmap else None
+
+
 def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
     """Return a zeroed array that lies in a nameless file in ``folder``.
 
@@ -107,7 +124,7 @@ def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if not size:
         return np.zeros(shape, dtype)
-    advice = "name another folder with memory=Path(...), or take fewer regions, features or years"
+    advice = "name another folder with memmap=Path(...), or take fewer regions, features or years"
     doing = f"lay windows of {size / 1e9:,.2f} GB into"
     with storage_errors(doing, folder, {"system": advice, "full": advice}):
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +152,7 @@ class NumpyArrays:
     def __init__(self, dtype: DType, folder: Path | None = None) -> None:
         self._folder = folder
         if dtype == "bfloat16":
-            raise UsageError("NumPy has no bfloat16; use dtype='float32' or 'float16', or as_='mlx'")
+            raise UsageError("NumPy has no bfloat16; use dtype='float32' or 'float16', or backend='mlx'")
         self._dtype = np.dtype(dtype)
 
     def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
@@ -277,7 +294,7 @@ def import_mlx() -> Any:
         import mlx.core as mx
     except ImportError as error:
         raise WindowError(
-            f"MLX cannot be imported here ({error}); pass as_='numpy' for NumPy arrays, "
+            f"MLX cannot be imported here ({error}); pass backend='numpy' for NumPy arrays, "
             "or install it: 'pip install mlx' on macOS, 'pip install \"mlx[cpu]\"' on Linux"
         ) from None
     return mx
@@ -297,4 +314,4 @@ def arrays(kind: str, dtype: str, folder: Path | None = None) -> Arrays:
         return NumpyArrays(dtype, folder)  # type: ignore[arg-type]
     if kind == "mlx":
         return MlxArrays(dtype, folder)  # type: ignore[arg-type]
-    raise UsageError(f"as_ must be 'mlx' or 'numpy', not {kind!r}")
+    raise UsageError(f"backend must be 'mlx' or 'numpy', not {kind!r}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.wording import abbreviate
 from energywh.datasets.windows.matrix import EVERY, Matrix
 
 if TYPE_CHECKING:
@@ -40,20 +40,26 @@ class _Cut:
         return self._present(self._windows.frame.targets, shape.target_offset, shape.target_length)
 
     @cached_property
-    def future(self) -> Any:
-        """What is known before of the hours of the targets; columns are `Windows.future`."""
-        shape, future = self._windows.shape, self._windows.ahead
-        values = self._values(future.matrix, shape.target_offset, shape.target_length)
-        return values if future.picks is None else self._windows.library.columns(values, future.picks)
+    def future_covariates(self) -> Any:
+        """What is known before of the hours of the targets; columns are `Windows.future_covariates`."""
+        shape, future_covariates = self._windows.shape, self._windows.ahead
+        values = self._values(future_covariates.matrix, shape.target_offset, shape.target_length)
+        return (
+            values
+            if future_covariates.picks is None
+            else self._windows.library.columns(values, future_covariates.picks)
+        )
 
     @cached_property
-    def future_mask(self) -> Any:
-        """Booleans like ``future``; False where a value is missing (and 0)."""
-        shape, future = self._windows.shape, self._windows.ahead
-        return self._present(future.matrix, shape.target_offset, shape.target_length, future.picks)
+    def future_covariates_mask(self) -> Any:
+        """Booleans like ``future_covariates``; False where a value is missing (and 0)."""
+        shape, future_covariates = self._windows.shape, self._windows.ahead
+        return self._present(
+            future_covariates.matrix, shape.target_offset, shape.target_length, future_covariates.picks
+        )
 
     @cached_property
-    def static(self) -> Any:
+    def region_encoding(self) -> Any:
         """Which region of `Windows.regions` it is, by number or one-hot."""
         numbers = self._windows.region_of(np.array(self._rows))
         return self._windows.library.classes(
@@ -62,9 +68,9 @@ class _Cut:
 
     def ready(self) -> None:
         """Compute all that the window has now, and not when it is used."""
-        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.static]
-        if self._windows.future:
-            arrays += [self.future, self.future_mask]
+        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.region_encoding]
+        if self._windows.future_covariates:
+            arrays += [self.future_covariates, self.future_covariates_mask]
         self._windows.library.compute(arrays)
 
     def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
@@ -101,13 +107,14 @@ class Batch(_Cut):
     def to_arrow(self) -> pa.RecordBatch:
         """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
 
-        future and future_mask too, where there are columns known ahead; bfloat16, which Arrow has not, as float32.
+        future_covariates and future_covariates_mask too, where there are columns known ahead; bfloat16, which Arrow
+        does not have, as float32.
         """
         import pyarrow as pa
 
         names = ["inputs", "targets", "mask", "target_mask"]
-        if self._windows.future:
-            names += ["future", "future_mask"]
+        if self._windows.future_covariates:
+            names += ["future_covariates", "future_covariates_mask"]
         tensors = {}
         for name in names:
             array = self._windows.library.numpy(getattr(self, name))
@@ -123,7 +130,7 @@ class Batch(_Cut):
         return len(self.indices)
 
     def __repr__(self) -> str:
-        regions = few(tuple(dict.fromkeys(self.regions.tolist())))
+        regions = abbreviate(tuple(dict.fromkeys(self.regions.tolist())))
         return f"<Batch of {len(self)}: inputs {self.inputs.shape}, targets {self.targets.shape}, of {regions}>"
 
 
@@ -138,8 +145,3 @@ class Window(_Cut):
 
     def __repr__(self) -> str:
         return f"<Window {self.region} {self.hour}: inputs {self.inputs.shape}, targets {self.targets.shape}>"
-
-
-def few(names: Sequence[str], most: int = 4) -> str:
-    """Return the first names, with dots where there are more."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

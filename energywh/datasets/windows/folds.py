@@ -24,8 +24,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,19 +34,10 @@ from energywh.core.time import hour_time, parse_duration_hours
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows import splits as cutting
-from energywh.datasets.windows.backends import DType, Kind, arrays
+from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.matrix import Ahead, Frame
-from energywh.datasets.windows.plan import (
-    Gaps,
-    Memory,
-    Moment,
-    Normalize,
-    Static,
-    as_hour,
-    folder_of,
-    left_free,
-    named_regions,
-)
+from energywh.datasets.windows.plan import left_free
+from energywh.datasets.windows.spec import Moment, WindowSpec, as_hour
 from energywh.datasets.windows.survey import whole_hours
 from energywh.datasets.windows.window_starts import held_out
 from energywh.datasets.windows.windows import Origin, Windows, cut_windows
@@ -59,18 +51,14 @@ if TYPE_CHECKING:
 Starts = list[NDArray[np.int64]]  # the rows at which windows start, a list a region
 
 
-class FoldOptions(TypedDict, total=False):
-    """What may be left out of a call of `energywh.Warehouse.folds`, and means what it does for windows."""
+@dataclass(frozen=True)
+class FoldOrigins:
+    """Which origins folds have, and on what they train; `energywh.Warehouse.folds` documents the fields."""
 
-    regions: Sequence[str] | str | None
-    features: Sequence[str] | str | None
-    future: Sequence[str] | str | None
-    static: Static
-    gaps: Gaps
-    as_: Kind
-    memory: Memory
-    since: Moment | None
-    until: Moment | None
+    origins: Sequence[Moment] | None = None
+    first: Moment | None = None
+    every: str | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,59 +79,49 @@ class Folds:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        source: str,
+        spec: WindowSpec,
+        origins: FoldOrigins,
         *,
-        target: str | Sequence[str],
-        length: int,
-        stride: int,
-        horizon: int,
-        origins: Sequence[Moment] | None = None,
-        first: Moment | None = None,
-        every: str | None = None,
-        history: str | None = None,
-        purge: int | None = None,
-        normalize: Normalize | None = None,
-        dtype: DType = "float32",
-        holdout: Sequence[str] | str | None = None,
         known: Known | None = None,
+        backend: Backend = "mlx",
+        memmap: Memmap = False,
         cache: Path | None = None,
-        **options: Unpack[FoldOptions],
     ) -> None:
         """Load the array and find the origins; `energywh.Warehouse.folds` documents the arguments and errors.
 
         Args:
             known: opens the warehouse as it was known at an origin, for train; by default that of ``connection``.
-            cache: folder for memory="disk"; by default that for temporary files.
+            cache: folder for memmap=True; by default that for temporary files.
         """
-        self._normalize = scaling.choice(normalize)
-        if holdout is not None:
-            scaling.check_held_out(self._normalize, named_regions(holdout, "holdout") or ())
-        if horizon == 0:
+        if spec.splits is not None:
+            raise UsageError("folds are split by their origins: leave out splits")
+        if spec.horizon == 0:
             raise UsageError("folds need a horizon of 1 or more: the hours after the origin that are forecast")
-        self._narrow = self._normalize is not None and dtype != "float32"
-        self._source = source
-        self._asked: dict[str, Any] = {
-            "target": target,
-            "length": length,
-            "stride": stride,
-            "horizon": horizon,
-            "dtype": "float32" if self._narrow else dtype,
-            "cache": cache,
-            **options,
-        }
-        whole = cut_windows(connection, source, **self._asked)
-        assert isinstance(whole, Windows)
-        self._library = arrays(options.get("as_", "mlx"), dtype, folder_of(options.get("memory", "ram"), cache))
+        spec = msgspec.structs.replace(spec, borrow_context=True)
+        holdout = spec.holdout_regions or ()
+        self._normalize = scaling.choice(spec.normalize)
+        scaling.check_held_out(self._normalize, holdout)
+        self._narrow = self._normalize is not None and spec.dtype != "float32"
+        # All windows of the source, neither split nor scaled.
+        self._spec = msgspec.structs.replace(
+            spec,
+            dtype="float32" if self._narrow else spec.dtype,
+            normalize=None,
+            holdout_regions=None,
+            purge=None,
+        )
+        self._backend, self._memmap, self._cache = backend, memmap, cache
+        whole = self._cut(connection, self._spec)
+        self._library = arrays(backend, spec.dtype, folder_of(memmap, cache))
         self._now = self._held(whole)
         self._known = known
-        self._free = left_free(
-            connection, self._now.origin.source, (*whole.columns, *whole.targets, *whole.future), purge, "inputs"
-        )
-        self._history = None if history is None else parse_duration_hours(history, "history")
-        self._without = held_out(whole.regions, named_regions(holdout, "holdout") or (), self._now.origin.source)
+        columns = (*whole.columns, *whole.targets, *whole.future_covariates)
+        self._free = left_free(connection, self._now.origin.source, columns, spec.purge)
+        self._history = None if origins.history is None else parse_duration_hours(origins.history, "history")
+        self._without = held_out(whole.regions, holdout, self._now.origin.source)
         data = cutting.whole_time(whole.frame.axis)
         self._start = data.first
-        self._edges = [*_origins(origins, first, every, data), data.end]
+        self._edges = [*_origins(origins, data), data.end]
         for check in (self._test, self._train):  # before anything is built for minutes, or trained for hours
             for number in range(len(self)):
                 check(number)
@@ -197,7 +175,9 @@ class Folds:
             starts,
             self._library,
             one_target=whole.one_target,
-            ahead=Ahead(frame.features if whole.ahead.picks is not None else frame.future, whole.ahead.picks),
+            ahead=Ahead(
+                frame.features if whole.ahead.picks is not None else frame.future_covariates, whole.ahead.picks
+            ),
             one_hot=whole.one_hot,
             name=name,
             origin=whole.origin,
@@ -207,8 +187,12 @@ class Folds:
     def _held(self, whole: Windows) -> _Held:
         assert whole.origin is not None  # they come from a warehouse
         told = cutting.targets_before(whole.frame)
-        needed = whole.ahead if self._asked.get("future") is not None else None
-        return _Held(whole, whole.origin, whole_hours(whole.frame, self._asked.get("gaps", "mask"), told, needed), told)
+        needed = whole.ahead if self._spec.future_covariates is not None else None
+        return _Held(whole, whole.origin, whole_hours(whole.frame, self._spec.gaps, told, needed), told)
+
+    def _cut(self, connection: duckdb.DuckDBPyConnection, spec: WindowSpec) -> Windows:
+        """Return all windows of the source."""
+        return cut_windows(connection, spec, backend=self._backend, memmap=self._memmap, cache=self._cache).all
 
     def _learnt(self, number: int) -> _Held:
         """Return what the train of a fold is cut from.
@@ -220,16 +204,15 @@ class Folds:
         if self._known is None:
             return self._now
         now, origin = self._now.whole, self.origins[number]
-        asked = self._asked | {"regions": now.regions, "features": now.columns}
+        spec = msgspec.structs.replace(self._spec, regions=now.regions, features=now.columns)
         try:
-            whole = cut_windows(self._known.open(self._edges[number]), self._source, **asked)
+            whole = self._cut(self._known.open(self._edges[number]), spec)
         except (UsageError, WindowError) as error:
             raise type(error)(f"the fold at {origin:%Y-%m-%dT%H}, by what was known then: {error}") from None
-        assert isinstance(whole, Windows)
-        if whole.future != now.future:
+        if whole.future_covariates != now.future_covariates:
             raise UsageError(
                 f"since {self._known.version} was built the models say otherwise what is known ahead: name the columns "
-                "with future=[...], or run 'energywh build' and open the newest version"
+                "with future_covariates=[...], or run 'energywh build' and open the newest version"
             )
         return self._held(whole)
 
@@ -274,15 +257,14 @@ class _Held:
     told: NDArray[np.int64]
 
 
-def _origins(
-    origins: Sequence[Moment] | None, first: Moment | None, every: str | None, data: cutting.Part
-) -> list[int]:
+def _origins(asked: FoldOrigins, data: cutting.Part) -> list[int]:
     """Return the origins as hours since 1970.
 
     Raises:
         UsageError: neither or both ways of naming them, or origins that do not ascend.
         WindowError: an origin outside the data.
     """
+    origins, first, every = asked.origins, asked.first, asked.every
     if (origins is None) == (first is None and every is None):
         raise UsageError(
             "folds take origins=[...], or the first of them and every, such as first='2024-01-01', every='30d'"

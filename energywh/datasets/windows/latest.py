@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.arguments import whole_number
 from energywh.core.time import HOUR, hour_time, utc_now
-from energywh.datasets.windows.backends import DType, Kind, arrays
+from energywh.datasets.windows.backends import Backend, arrays
 from energywh.datasets.windows.matrix import Frame, Wanted, check_range, load
-from energywh.datasets.windows.plan import named_regions
-from energywh.datasets.windows.sampler import whole_number
 from energywh.datasets.windows.source import bind
+from energywh.datasets.windows.spec import DType, named_regions
 from energywh.errors import WindowError
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ def latest(
     regions: Sequence[str] | str | None,
     features: Sequence[str] | str | None,
     dtype: DType,
-    as_: Kind,
+    backend: Backend,
     scaler: Scales | None,
     now: datetime | None,
 ) -> Context:
     """Take the context; `energywh.Warehouse.context` documents the arguments and errors."""
     hours = whole_number(hours, "hours", 1)
-    library = arrays(as_, dtype)
+    library = arrays(backend, dtype)
     bound = bind(connection, source)
     wanted = Wanted(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
     # Loaded into NumPy: the rows are few, and each region is cut at another hour.

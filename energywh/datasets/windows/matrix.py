@@ -154,27 +154,27 @@ class Frame:
     axis: Axis
     features: Matrix
     targets: Matrix
-    future: Matrix
+    future_covariates: Matrix
     silent: tuple[str, ...] = ()  # regions left out, see `Wanted.regions`
 
     @property
     def nbytes(self) -> int:
-        return self.features.nbytes + self.targets.nbytes + self.future.nbytes
+        return self.features.nbytes + self.targets.nbytes + self.future_covariates.nbytes
 
     @property
     def disk_nbytes(self) -> int:
-        return self.features.disk_nbytes + self.targets.disk_nbytes + self.future.disk_nbytes
+        return self.features.disk_nbytes + self.targets.disk_nbytes + self.future_covariates.disk_nbytes
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Features, targets and columns known ahead, each once."""
-        return tuple(dict.fromkeys((*self.features.columns, *self.targets.columns, *self.future.columns)))
+        return tuple(dict.fromkeys((*self.features.columns, *self.targets.columns, *self.future_covariates.columns)))
 
     def heard(self) -> set[tuple[str, str]]:
         """Return each (region, column) that has a value."""
         return {
             (region, column)
-            for matrix in (self.features, self.targets, self.future)
+            for matrix in (self.features, self.targets, self.future_covariates)
             for place, (region, counts) in enumerate(
                 zip(self.axis.regions, matrix.missing.counts(self.axis).tolist(), strict=True)
             )
@@ -190,7 +190,7 @@ class Wanted:
     regions: tuple[str, ...] | None  # None: all but the aggregates and those without a value of some target
     features: tuple[str, ...]
     targets: tuple[str, ...] = ()
-    future: tuple[str, ...] = ()  # known ahead, where they are to have a matrix of their own
+    future_covariates: tuple[str, ...] = ()  # known ahead, where they are to have a matrix of their own
     first_hour: int | None = None
     last_hour: int | None = None
     newest: int | None = None  # only that many hours up to each region's newest row
@@ -198,7 +198,7 @@ class Wanted:
     @property
     def columns(self) -> tuple[str, ...]:
         """Each column once."""
-        return tuple(dict.fromkeys((*self.features, *self.targets, *self.future)))
+        return tuple(dict.fromkeys((*self.features, *self.targets, *self.future_covariates)))
 
 
 def load(
@@ -215,7 +215,7 @@ def load(
         UsageError: the query fails while it runs.
         WindowError: two rows for one region and hour, a time that is not a whole hour, or no row at all.
     """
-    table = _fetch(connection, source, replace(wanted, features=(), future=()) if streamed else wanted)
+    table = _fetch(connection, source, replace(wanted, features=(), future_covariates=()) if streamed else wanted)
     if table.num_rows == 0:
         wrong = wanted.regions[0] if wanted.regions else None
         if wrong is not None:
@@ -276,7 +276,7 @@ def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tupl
     every = wanted.columns
     matrices = [
         _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
-        for names in (wanted.features, wanted.targets, wanted.future)
+        for names in (wanted.features, wanted.targets, wanted.future_covariates)
     ]
     filled = np.zeros(axis.rows, np.bool_)
     shift = axis.offset[:-1] - axis.first_hour
@@ -291,8 +291,8 @@ def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tupl
         filled[rows] = True
         count += len(rows)
     absent = np.flatnonzero(~filled)
-    features, targets, future = (matrix.done(absent) for matrix in matrices)
-    return Frame(axis, features, targets, future), count + len(absent) > axis.rows
+    features, targets, future_covariates = (matrix.done(absent) for matrix in matrices)
+    return Frame(axis, features, targets, future_covariates), count + len(absent) > axis.rows
 
 
 def _taken(

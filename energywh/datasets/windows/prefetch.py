@@ -10,7 +10,7 @@ from queue import Empty, Queue
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from energywh.datasets.windows.sampler import whole_number
+from energywh.core.arguments import whole_number
 
 B = TypeVar("B")
 

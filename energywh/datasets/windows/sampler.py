@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.arguments import whole_number
 from energywh.errors import UsageError
 
 B_co = TypeVar("B_co", covariant=True)
@@ -134,14 +135,3 @@ def _splitmix64(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
-
-
-def whole_number(value: Any, name: str, least: int, of: str = "hours") -> int:
-    """Return the argument ``name`` as a whole number of ``least`` or more.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name} must be a whole number of {of}, {least} or more, not {value!r}")
-    return int(value)

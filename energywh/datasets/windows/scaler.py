@@ -37,13 +37,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.arguments import as_names
 from energywh.datasets.windows.backends import Arrays, import_mlx
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Axis, Frame, Matrix
+from energywh.datasets.windows.spec import KINDS, Kind
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 
-Kind = Literal["zscore", "robust", "minmax", "none"]
 By = Literal["region", "global"]
-KINDS = ("zscore", "robust", "minmax", "none")
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,9 @@ class Choice:
             raise UsageError(f"by must be 'region' or 'global', not {self.by!r}")
 
 
+Normalize = Kind | Mapping[str, Any] | Scaler  # as people give it
+
+
 def choice(normalize: object) -> Choice | Scaler | None:
     """Return what the argument ``normalize`` of `energywh.Warehouse.windows` asks for.
 
@@ -248,11 +251,26 @@ def choice(normalize: object) -> Choice | Scaler | None:
         return normalize
     if isinstance(normalize, str):
         return Choice(normalize)  # type: ignore[arg-type]
+    if isinstance(normalize, Mapping) and "center" in normalize:
+        return Scaler.from_dict(normalize)
     if isinstance(normalize, Mapping) and set(normalize) <= {"kind", "by", "log"}:
         return Choice(**normalize)
     raise UsageError(
         f"normalize must be {', '.join(map(repr, KINDS))}, a dict of kind, by and log, or a Scaler, not {normalize!r}"
     )
+
+
+def plain(normalize: object) -> dict[str, Any] | None:
+    """Return what `choice` takes as plain data, which it takes as well.
+
+    Raises:
+        UsageError: as `choice`, or names of columns that are none.
+    """
+    chosen = choice(normalize)
+    if chosen is None or isinstance(chosen, Scaler):
+        return None if chosen is None else chosen.to_dict()
+    log = chosen.log if chosen.log == "auto" else list(as_names(chosen.log, "log"))
+    return {"kind": chosen.kind, "by": chosen.by, "log": log}
 
 
 def check_held_out(normalization: Choice | Scaler | None, regions: Sequence[str]) -> None:
@@ -290,7 +308,7 @@ def scaled(frame: Frame, scaler: Scaler, library: Arrays | None = None) -> Frame
         frame,
         features=_scaled(frame.axis, frame.features, scaler, library),
         targets=_scaled(frame.axis, frame.targets, scaler, library),
-        future=_scaled(frame.axis, frame.future, scaler, library),
+        future_covariates=_scaled(frame.axis, frame.future_covariates, scaler, library),
     )
 
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.arguments import as_names
 from energywh.core.query import ask
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.storage_errors import query_errors
 from energywh.core.time import hour_time
 from energywh.core.warnings import warn
-from energywh.datasets.windows.batch import few
+from energywh.core.wording import abbreviate
 from energywh.datasets.windows.matrix import Axis
-from energywh.datasets.windows.scaler import By, Choice, Kind, Scaler
-from energywh.datasets.windows.source import HOUR, REGION, Bound, as_names
+from energywh.datasets.windows.scaler import By, Choice, Scaler
+from energywh.datasets.windows.source import HOUR, REGION, Bound
+from energywh.datasets.windows.spec import Kind
 from energywh.datasets.windows.splits import Shape
 from energywh.errors import NoTrainValueError, UnknownNameError, UsageError, did_you_mean
 
@@ -289,7 +291,7 @@ def _report_far(
             if max(part.high - part.mean, part.mean - part.low) > FAR * part.deviation > 0:
                 far.setdefault(region, []).append(name)
     if far:
-        shown = "; ".join(f"of {region} {few(names, 6)}" for region, names in far.items())
+        shown = "; ".join(f"of {region} {abbreviate(names, 6)}" for region, names in far.items())
         warn(
             f"values more than {FAR:g} standard deviations from the mean of train: {shown}. Single values make their "
             "scale, and all others stand close together: take kind 'robust', or leave out the column or the time"

@@ -2,15 +2,18 @@
 
 Shapes: B windows of L hours, F features, T targets, h = horizon; n hours a shard, the same on every rank.
 
-    inputs   (B, n, F)       mask         (B, n, F)    False in padding, where inputs are 0
-    targets  (B, n[, T])     target_mask  like targets horizon=0: sharded with the inputs
-             (B, h[, T])                               horizon=h: whole, the same on every rank
-    future   (B, n, K)      future_mask  like future   of the hours of the targets: K columns known before them
-             (B, h, K)                                 horizon=h: whole, the same on every rank
-    static   (B,) or (B, R)                            which of R regions, the same on every rank
-    positions (n,) int32     each hour's place in its window, 0 to L - 1; L in padding
-    valid     (n,) bool      False in padding
-    own       (n,) bool      valid, and not a neighbor's hour repeated by `overlap`: what a loss may count
+    inputs             (B, n, F)
+    mask               like inputs        False in padding, where inputs are 0
+    targets            (B, n[, T])        with horizon=0: sharded with the inputs
+                       (B, h[, T])        with horizon=h: whole, the same on every rank
+    target_mask        like targets
+    future_covariates  (B, n, K)          of the hours of the targets: K columns known before them
+                       (B, h, K)          with horizon=h: whole, the same on every rank
+    future_covariates_mask                like future_covariates
+    region_encoding    (B,) or (B, R)     which of R regions, the same on every rank
+    positions          (n,) int32         each hour's place in its window, 0 to L - 1; L in padding
+    valid              (n,) bool          False in padding
+    own                (n,) bool          valid, and not a neighbor's hour repeated by `overlap`: what a loss may count
 
 Padding has position L, after every hour, so that a causal mask made of positions hides it from every query.
 
@@ -230,21 +233,21 @@ class ShardBatch:
         return self._present(windows.frame.targets, windows.shape.target_offset, self._target_pieces)
 
     @cached_property
-    def future(self) -> Any:
-        """What is known before of the hours of ``targets``; columns are `Windows.future`."""
+    def future_covariates(self) -> Any:
+        """What is known before of the hours of ``targets``; columns are `Windows.future_covariates`."""
         windows = self._shard.windows
         values = self._values(windows.ahead.matrix, windows.shape.target_offset, self._target_pieces)
         return values if windows.ahead.picks is None else windows.library.columns(values, windows.ahead.picks)
 
     @cached_property
-    def future_mask(self) -> Any:
-        """Booleans like ``future``; False where a value is missing, and in padding."""
+    def future_covariates_mask(self) -> Any:
+        """Booleans like ``future_covariates``; False where a value is missing, and in padding."""
         windows = self._shard.windows
         offset = windows.shape.target_offset
         return self._present(windows.ahead.matrix, offset, self._target_pieces, windows.ahead.picks)
 
     @cached_property
-    def static(self) -> Any:
+    def region_encoding(self) -> Any:
         """Which region of `Windows.regions` each window is of, by number or one-hot."""
         windows = self._shard.windows
         numbers = windows.region_of(self._rows)
@@ -258,9 +261,9 @@ class ShardBatch:
     def ready(self) -> None:
         """Compute all that the batch has now, and not when it is used."""
         windows = self._shard.windows
-        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.static]
-        if windows.future:
-            arrays += [self.future, self.future_mask]
+        arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.region_encoding]
+        if windows.future_covariates:
+            arrays += [self.future_covariates, self.future_covariates_mask]
         windows.library.compute(arrays)
 
     def _values(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from energywh.core.arguments import as_names
 from energywh.core.query import ask
 from energywh.core.sql_text import identifier, quoted, text
 from energywh.core.warnings import warn
@@ -92,13 +93,13 @@ class Bound:
         """
         if wanted is None:
             return tuple(name for name in features if self.marks.get(name) == "ahead" and name not in targets)
-        names = self.pick(wanted, "column known ahead") if as_names(wanted, "future") else ()
+        names = self.pick(wanted, "column known ahead") if as_names(wanted, "future_covariates") else ()
         for name in names:
             if name in targets:
-                raise UsageError(f"future: column '{name}' is what is to be forecast")
+                raise UsageError(f"future_covariates: column '{name}' is what is to be forecast")
             if self.marks.get(name, "ahead") not in KNOWN_BEFORE:
                 raise UsageError(
-                    f"future: column '{name}' of {self.name} is not known before its hour: it is marked "
+                    f"future_covariates: column '{name}' of {self.name} is not known before its hour: it is marked "
                     f"[{self.marks[name]}], not [ahead] or [day ahead]; use it as a feature"
                 )
         return names
@@ -139,19 +140,6 @@ def told_by(
     enough = all if each else any
     kept = tuple(name for name, *told in zip(names, *rows, strict=True) if enough(told))
     return kept or names
-
-
-def as_names(given: Sequence[str] | str, what: str) -> tuple[str, ...]:
-    """Return one or several names that a person gave, as a tuple.
-
-    Raises:
-        UsageError: something else than text is among them.
-    """
-    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
-    for name in names:
-        if not isinstance(name, str):
-            raise UsageError(f"{what} must be a name or a list of names, not {given!r}")
-    return names
 
 
 def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:

@@ -1,46 +1,124 @@
 """Where windows may start: within their part of time, by their stride, and not over a gap.
 
-Splits are in time. By default (`overlap="none"`) no hour is in windows of two parts, inputs or targets: a window
+Splits are in time. By default no hour is in windows of two parts, inputs or targets: a window
 belongs to the part that holds its last hour, and its hours all lie between the cuts. A part that is itself shorter
 than one window (a test year, windows of a year and a day) cannot hold any: it borrows the hours of inputs before
 its cut, and the part before ends that much earlier; as that may be most of it, `energywh.Warehouse.windows` warns and
 says how much.
 
-With `overlap="inputs"` a window belongs to the part that holds its targets, and its inputs may reach back into
+With `borrow_context=True` a window belongs to the part that holds its targets, and its inputs may reach back into
 earlier parts, as they may when a forecast is made.
 
 Features look back only, and a later part may know what was before it. What must not happen is that an earlier part
 knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well.
 So before each part hours are left free (`purge`):
 
-| overlap | purge | hours free before a cut | source hours behind the cut | source hours of train |
+| borrow_context | purge | hours free before a cut | source hours behind the cut | source hours of train |
 |---|---|---|---|---|
-| none | None | the look-ahead | nowhere in train | in lags and means of test |
-| none | "lookback" | the look-ahead and the look-back | nowhere in train | nowhere in test |
-| none | n | n | in train, if n is less than the look-ahead | in lags and means of test |
-| inputs | None | the look-ahead | nowhere in train | in inputs of test |
+| False | None | the look-ahead | nowhere in train | in lags and means of test |
+| False | "lookback" | the look-ahead and the look-back | nowhere in train | nowhere in test |
+| False | n | n | in train, if n is less than the look-ahead | in lags and means of test |
+| True | None | the look-ahead | nowhere in train | in inputs of test |
 
 Look-ahead and look-back are those that models declare, added up along what they read; with lags of a year,
 "lookback" leaves more than a year free. The look-ahead counts only where a column is used that may be made of later
 hours: by the marks of the model, such as [hindsight], or because it has none.
 
-Regions held out (`holdout`) have windows in the last part alone, in its time as the others; with no cut in time, the
-first part has the other regions and the last those held out, both over the whole time.
+Regions held out (`holdout_regions`) have windows in the last part alone, in its time as the others; with no cut in
+time, the first part has the other regions and the last those held out, both over the whole time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, SupportsIndex, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.time import hour_time
 from energywh.datasets.windows.matrix import Axis, Frame
-from energywh.errors import UsageError, WindowError
+from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 
 NAMES = {1: ("all",), 2: ("train", "test"), 3: ("train", "valid", "test")}
+
+
+class Named(Protocol):
+    """What has the name of a split."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Named)
+
+
+class Splits(tuple[Item, ...]):
+    """The splits in order of time, by name: ``train, valid, test = splits``, ``splits.train``, ``splits["train"]``.
+
+    Without cuts in time and regions held out, there is the one split ``splits.all``. With four splits or more they are
+    named "part 1", "part 2", ...
+    """
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the splits, in order of time."""
+        return tuple(split.name for split in self)
+
+    @property
+    def all(self) -> Item:
+        """The one split of windows that were not split."""
+        return self._named("all")
+
+    @property
+    def train(self) -> Item:
+        return self._named("train")
+
+    @property
+    def valid(self) -> Item:
+        return self._named("valid")
+
+    @property
+    def test(self) -> Item:
+        return self._named("test")
+
+    def _named(self, name: str) -> Item:
+        """Return a split as an attribute.
+
+        Raises:
+            AttributeError: there is no such split.
+        """
+        if name not in self.names:
+            raise AttributeError(f"there is no split '{name}'; there {_are(self.names)}", name=name, obj=self)
+        return self[self.names.index(name)]
+
+    @overload
+    def __getitem__(self, key: SupportsIndex | str) -> Item: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, key: SupportsIndex | slice | str) -> Item | tuple[Item, ...]:
+        """Return a split by its name or place.
+
+        Raises:
+            UnknownNameError: no split has that name.
+        """
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key not in self.names:
+            raise UnknownNameError(
+                f"there is no split '{key}'{did_you_mean(key, self.names) or f'; there {_are(self.names)}'}"
+            )
+        return self[self.names.index(key)]
+
+    def __repr__(self) -> str:
+        return f"<Splits {', '.join(map(repr, self))}>"
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +177,7 @@ def parts(
     axis: Axis,
     shape: Shape,
     cuts: Sequence[int],
-    overlap: str = "none",
+    borrow_context: bool = False,
     purge: int = 0,
     held_out: frozenset[int] = frozenset(),
 ) -> list[Part]:
@@ -107,19 +185,17 @@ def parts(
 
     Args:
         cuts: first hour of every part but the first, ascending.
-        overlap: "none" or "inputs", see the module.
+        borrow_context: let inputs of later splits reach back, see the module.
         purge: hours left free before every cut.
         held_out: numbers of the regions with windows in the last part alone.
 
     Raises:
-        UsageError: cuts that do not ascend, or an overlap that cannot be.
+        UsageError: cuts that do not ascend, or borrow_context without a horizon.
         WindowError: a cut outside the data, or a part that cannot hold a window.
     """
-    if overlap not in ("none", "inputs"):
-        raise UsageError(f"overlap must be 'none' or 'inputs', not {overlap!r}")
-    if overlap == "inputs" and not shape.horizon:
+    if borrow_context and not shape.horizon:
         raise UsageError(
-            "overlap='inputs' needs a horizon of 1 or more: with horizon=0 each hour after the first is a target"
+            "borrow_context=True needs a horizon of 1 or more: with horizon=0 each hour after the first is a target"
         )
     if list(cuts) != sorted(set(cuts)):
         shown = ", ".join(f"{hour_time(cut):%Y-%m-%dT%H}" for cut in cuts)
@@ -142,7 +218,7 @@ def parts(
     until, given_up = end, 0
     for number in reversed(range(len(names))):
         cut, cut_end = edges[number], edges[number + 1]
-        borrows = number > 0 and (overlap == "inputs" or until - cut < shape.span)
+        borrows = number > 0 and (borrow_context or until - cut < shape.span)
         first = max(cut - shape.length, start) if borrows else cut
         after = names[number + 1] if given_up else ""
         without = held_out if number < len(names) - 1 else frozenset()
@@ -150,7 +226,7 @@ def parts(
         if part.end - part.first < shape.span:
             raise WindowError(_too_short(part, shape, start, end))
         found.append(part)
-        given_up = 0 if overlap == "inputs" else cut - first
+        given_up = 0 if borrow_context else cut - first
         until = cut - given_up - purge
     return found[::-1]
 
@@ -168,7 +244,7 @@ def _too_short(part: Part, shape: Shape, start: int, end: int) -> str:
     return (
         f"the {part.name} part, {times[0]} to {times[1]}, has {left:,} hours for its windows{why}, and one needs "
         f"{shape.span:,} (length {shape.length:,} and targets); the data go from {times[2]} to {times[3]}. "
-        "Move the cuts, take a shorter length, or let inputs reach back into earlier parts with overlap='inputs'"
+        "Move the cuts, take a shorter length, or let inputs reach back into earlier parts with borrow_context=True"
     )
 
 

@@ -16,8 +16,9 @@ from energywh.core.warnings import warn
 from energywh.datasets.windows import splits as cutting
 from energywh.datasets.windows.backends import arrays
 from energywh.datasets.windows.matrix import Ahead, Axis, Frame, Wanted, as_float, load, selection
-from energywh.datasets.windows.plan import Gaps, Plan
+from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.source import HOUR, REGION, Bound
+from energywh.datasets.windows.spec import Gaps
 from energywh.errors import WindowError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def survey_of(frame: Frame, plan: Plan) -> Survey:
     hours = np.diff(frame.axis.offset)
     held = {
         column: hours - missing
-        for matrix in (frame.features, frame.targets, frame.future)
+        for matrix in (frame.features, frame.targets, frame.future_covariates)
         for column, missing in zip(matrix.columns, matrix.missing.counts(frame.axis).T, strict=True)
     }
     held = {column: held[column] for column in plan.wanted.columns}
@@ -85,19 +86,19 @@ def survey_by_sql(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Survey:
     made.append(f"{_whole(wanted.features)} AS {identifier(_INPUTS)}")
     made.append(f"{_whole(plan.ahead) if whole_ahead else 'NULL'} AS {identifier(_AHEAD)}")
     light = replace(plan.source, sql=f"(SELECT {', '.join(made)} FROM {plan.source.sql} AS source)")
-    dropping = plan.gaps == "drop"
+    dropping = plan.spec.gaps == "drop"
     frame = load(
         connection,
         light,
         replace(
             wanted,
             features=(_INPUTS,) if dropping else (),
-            future=(_AHEAD,) if dropping and whole_ahead else (),
+            future_covariates=(_AHEAD,) if dropping and whole_ahead else (),
         ),
         arrays("numpy", "float32"),
     )
     held = _held(connection, plan.source, replace(wanted, regions=frame.axis.regions))
-    return _surveyed(frame, plan, held, Ahead(frame.future, None))
+    return _surveyed(frame, plan, held, Ahead(frame.future_covariates, None))
 
 
 def _whole(columns: Sequence[str]) -> str:
@@ -120,7 +121,7 @@ def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) 
 def _surveyed(frame: Frame, plan: Plan, held: Mapping[str, NDArray[np.int64]], ahead: Ahead | None) -> Survey:
     """Return the survey, what is without a single value refused or pointed out."""
     told = cutting.targets_before(frame)
-    survey = Survey(frame.axis, frame.silent, held, told, whole_hours(frame, plan.gaps, told, ahead))
+    survey = Survey(frame.axis, frame.silent, held, told, whole_hours(frame, plan.spec.gaps, told, ahead))
     _check(survey, plan)
     return survey
 
@@ -150,7 +151,7 @@ def _check(survey: Survey, plan: Plan) -> None:
         WindowError: a target that a region named, or every region, never reports; with gaps='drop' also a feature
             that none reports.
     """
-    names, targets, drop = survey.axis.regions, plan.wanted.targets, plan.gaps == "drop"
+    names, targets, drop = survey.axis.regions, plan.wanted.targets, plan.spec.gaps == "drop"
     if survey.silent:
         warn(
             f"{', '.join(survey.silent)} left out: no value at all of {' or '.join(targets)} "

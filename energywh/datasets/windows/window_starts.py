@@ -39,8 +39,8 @@ def find_parts(survey: Survey, plan: Plan) -> list[Parted]:
     """
     if not any(map(len, _starts(survey, plan.shape, cutting.whole_time(survey.axis)))):
         raise WindowError(_no_window(survey, plan))
-    without = held_out(survey.axis.regions, plan.holdout, plan.source)
-    parts = cutting.parts(survey.axis, plan.shape, plan.cuts, plan.overlap, plan.free, without)
+    without = held_out(survey.axis.regions, plan.spec.holdout_regions or (), plan.source)
+    parts = cutting.parts(survey.axis, plan.shape, plan.spec.cuts, plan.spec.borrow_context, plan.free, without)
     found = [Parted(part, _starts(survey, plan.shape, part)) for part in parts]
     for parted in found:
         if not parted.windows:
@@ -73,24 +73,24 @@ def _no_window(survey: Survey, plan: Plan) -> str:
     return (
         f"no region of {source} has {shape.span:,} {unbroken}hours, as length {shape.length:,} and its targets "
         f"need; the longest {unbroken}run by region, in hours: {shown}; take a shorter length"
-        f"{less.get(plan.gaps, '')}"
+        f"{less.get(plan.spec.gaps, '')}"
     )
 
 
-def held_out(regions: Sequence[str], holdout: Sequence[str], source: Bound) -> frozenset[int]:
+def held_out(regions: Sequence[str], holdout_regions: Sequence[str], source: Bound) -> frozenset[int]:
     """Return the numbers of the regions to hold out.
 
     Raises:
         UnknownNameError: one that is not among the windows' regions.
         UsageError: all of them.
     """
-    for region in holdout:
+    for region in holdout_regions:
         if region not in regions:
             near = did_you_mean(region, regions) or f"; they are of {', '.join(regions)}"
             raise UnknownNameError(f"the windows of {source.name} have no region '{region}' to hold out{near}")
-    if holdout and set(holdout) == set(regions):
-        raise UsageError(f"holdout names every region ({', '.join(regions)}): none is left to train on")
-    return frozenset(map(regions.index, holdout))
+    if holdout_regions and set(holdout_regions) == set(regions):
+        raise UsageError(f"holdout_regions names every region ({', '.join(regions)}): none is left to train on")
+    return frozenset(map(regions.index, holdout_regions))
 
 
 def _report_given_up(survey: Survey, shape: Shape, shortened: Sequence[Parted]) -> None:
@@ -105,7 +105,7 @@ def _report_given_up(survey: Survey, shape: Shape, shortened: Sequence[Parted]) 
             f"({parted.windows:,} windows instead of {would_have:,})"
         )
     short = " and ".join(parted.part.lends_to for parted in shortened)
-    reach = "let inputs reach back into earlier parts with overlap='inputs'" + (
+    reach = "let inputs reach back into earlier parts with borrow_context=True" + (
         "" if shape.horizon else " (and a horizon)"
     )
     warn(

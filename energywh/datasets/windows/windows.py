@@ -2,12 +2,14 @@
 
 Shapes: B windows, L = length, F features, T targets, h = horizon.
 
-    inputs   (B, L, F)      mask         (B, L, F)     True where the source has the value; elsewhere inputs are 0
-    targets  (B, L[, T])    target_mask  like targets  horizon=0: targets[:, i] is the hour after inputs[:, i]
-             (B, h[, T])                               horizon=h: the h hours after the last input
-    future   (B, L or h, K) future_mask  like future   K columns known before, of the hours of the targets: with
-                                                       horizon=0, future[:, i] too is the hour after inputs[:, i]
-    static   (B,) or (B, R)                            which of R regions: its number, or with static="one-hot" 0 and 1
+    inputs             (B, L, F)
+    mask               like inputs        True where the source has the value; elsewhere inputs are 0
+    targets            (B, L[, T])        with horizon=0: targets[:, i] is the hour after inputs[:, i]
+                       (B, h[, T])        with horizon=h: the h hours after the last input
+    target_mask        like targets
+    future_covariates  (B, L or h, K)     K columns known before, of the hours of the targets
+    future_covariates_mask                like future_covariates
+    region_encoding    (B,) or (B, R)     which of R regions: its number, or 0 and 1 (one-hot)
 
 What is to be done with gaps, hours without a row or without a value of any target:
 
@@ -32,26 +34,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.wording import abbreviate
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows import splits as cutting
-from energywh.datasets.windows.backends import Arrays, DType, Kind, arrays
-from energywh.datasets.windows.batch import Batch, Window, few
+from energywh.datasets.windows.backends import Arrays, Backend, Memmap, arrays, folder_of
+from energywh.datasets.windows.batch import Batch, Window
 from energywh.datasets.windows.matrix import Ahead, Frame, Matrix, load
-from energywh.datasets.windows.plan import (
-    Gaps,
-    Memory,
-    Moment,
-    Normalize,
-    Overlap,
-    Purge,
-    Static,
-    folder_of,
-    make_plan,
-    named_regions,
-)
+from energywh.datasets.windows.plan import make_plan
 from energywh.datasets.windows.sampler import Batches, cut_batches
 from energywh.datasets.windows.source import Bound
+from energywh.datasets.windows.spec import Kind, WindowSpec
+from energywh.datasets.windows.splits import Splits
 from energywh.datasets.windows.survey import survey_of
 from energywh.datasets.windows.window_starts import find_parts
 from energywh.errors import NoTrainValueError, UsageError
@@ -79,7 +73,7 @@ class Windows:
         regions: regions, in the order in which they are stacked.
         columns: features, in the order of the last axis of inputs.
         targets: target columns.
-        future: columns known ahead, in the order of the last axis of future.
+        future_covariates: columns known ahead, in the order of the last axis of future_covariates.
         name: "train", "valid", "test"; "all" without splits.
         rows: (len,) row of the array at which each window starts.
         frame: the array itself, with the record of what is missing.
@@ -126,7 +120,7 @@ class Windows:
         return self.frame.targets.columns
 
     @property
-    def future(self) -> tuple[str, ...]:
+    def future_covariates(self) -> tuple[str, ...]:
         return self.ahead.columns
 
     @property
@@ -148,7 +142,7 @@ class Windows:
 
     @property
     def disk_nbytes(self) -> int:
-        """Bytes of values that lie in a file, with memory="disk"; 0 without."""
+        """Bytes of values that lie in a file, with memmap=True; 0 without."""
         return self.frame.disk_nbytes
 
     @cached_property
@@ -165,7 +159,7 @@ class Windows:
     def __repr__(self) -> str:
         return (
             f"<Windows {self.name}: {len(self):,} of {self.length:,} hours x {len(self.columns)} features, "
-            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({few(self.regions)}), "
+            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({abbreviate(self.regions)}), "
             f"{self.nbytes / 1e6:,.1f} MB>"
         )
 
@@ -182,9 +176,7 @@ class Windows:
             raise IndexError(f"window {index} of {len(self)}")
         return Window(self, index % len(self))
 
-    def scaler(
-        self, kind: scaling.Kind = "zscore", by: scaling.By = "region", log: Sequence[str] | str = ()
-    ) -> scaling.Scaler:
+    def scaler(self, kind: Kind = "zscore", by: scaling.By = "region", log: Sequence[str] | str = ()) -> scaling.Scaler:
         """Measure the hours of these windows, those of the train part, by SQL; see `energywh.datasets.windows.scaler`.
 
         Pass it as ``normalize`` to `energywh.Warehouse.windows`, keep it with `Scaler.to_dict`, and take predictions
@@ -296,64 +288,27 @@ class Windows:
 
 def cut_windows(
     connection: duckdb.DuckDBPyConnection,
-    source: str,
+    spec: WindowSpec,
     *,
-    regions: Sequence[str] | str | None = None,
-    target: str | Sequence[str],
-    length: int,
-    stride: int,
-    horizon: int = 0,
-    features: Sequence[str] | str | None = None,
-    future: Sequence[str] | str | None = None,
-    static: Static = "index",
-    splits: Moment | Sequence[Moment] | None = None,
-    overlap: Overlap = "none",
-    purge: Purge | None = None,
-    gaps: Gaps = "mask",
-    dtype: DType = "float32",
-    as_: Kind = "mlx",
-    memory: Memory = "ram",
-    since: Moment | None = None,
-    until: Moment | None = None,
+    backend: Backend = "mlx",
+    memmap: Memmap = False,
     cache: Path | None = None,
-    normalize: Normalize | None = None,
-    holdout: Sequence[str] | str | None = None,
-) -> Windows | tuple[Windows, ...]:
+) -> Splits[Windows]:
     """Cut the windows; `energywh.Warehouse.windows` documents the arguments and errors.
 
     Args:
-        cache: folder for memory="disk"; by default that for temporary files.
+        cache: folder for memmap=True; by default that for temporary files.
     """
-    if static not in ("index", "one-hot"):
-        raise UsageError(f"static must be 'index' or 'one-hot', not {static!r}")
-    folder = folder_of(memory, cache)
-    library = arrays(as_, dtype, folder)
-    normalization = scaling.choice(normalize)
-    if holdout is not None:
-        scaling.check_held_out(normalization, named_regions(holdout, "holdout") or ())
+    folder = folder_of(memmap, cache)
+    library = arrays(backend, spec.dtype, folder)
+    normalization = scaling.choice(spec.normalize)
+    scaling.check_held_out(normalization, spec.holdout_regions or ())
     # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
-    narrow = normalization is not None and dtype != "float32"
-    wide = arrays(as_, "float32", folder) if narrow else library
-    plan = make_plan(
-        connection,
-        source,
-        target=target,
-        length=length,
-        stride=stride,
-        horizon=horizon,
-        regions=regions,
-        features=features,
-        future=future,
-        splits=splits,
-        overlap=overlap,
-        purge=purge,
-        gaps=gaps,
-        since=since,
-        until=until,
-        holdout=holdout,
-    )
+    narrow = normalization is not None and spec.dtype != "float32"
+    wide = arrays(backend, "float32", folder) if narrow else library
+    plan = make_plan(connection, spec)
     while True:
-        frame = load(connection, plan.source, plan.wanted, wide, streamed=memory != "ram")
+        frame = load(connection, plan.source, plan.wanted, wide, streamed=folder is not None)
         survey = survey_of(frame, plan)
         parts = find_parts(survey, plan)
         try:
@@ -366,19 +321,18 @@ def cut_windows(
             del frame  # before it is loaded again: two of them might be more than memory holds
     if normalization is not None:
         frame = scaling.scaled(frame, normalization, library if narrow else None)
-    made = tuple(
+    return Splits(
         Windows(
             frame,
             plan.shape,
             parted.starts,
             library,
-            one_target=isinstance(target, str),
+            one_target=isinstance(spec.target, str),
             ahead=plan.ahead_of(frame),
-            one_hot=static == "one-hot",
+            one_hot=spec.region_encoding == "one-hot",
             name=parted.part.name,
             origin=Origin(connection, plan.source),
             normalization=normalization,
         )
         for parted in parts
     )
-    return made if splits is not None else made[0]

@@ -24,8 +24,9 @@ from energywh.datasets.stored import formats as stored
 from energywh.datasets.stored.formats import Part, months, split_of, write_matrix, write_month
 from energywh.datasets.stored.safetensors import Tensor, bfloat16, widened
 from energywh.datasets.windows.matrix import Axis
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError, StorageError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.storing import part_of
 from tests.datasets.windows.test_windows import QUICK
@@ -45,7 +46,14 @@ def part() -> Part:
                 rows[region, EPOCH_HOUR + i] = (None if i % 9 == 4 else i / 3, 20_000.0 + i)
     with table_of(rows) as connection:
         windows = cut_windows(
-            connection, "main.series", target="y", features="y", future="x", length=24, stride=24, as_="numpy"
+            connection,
+            "main.series",
+            target="y",
+            features="y",
+            future_covariates="x",
+            length=24,
+            stride=24,
+            backend="numpy",
         )
         assert isinstance(windows, Windows)
         return part_of(windows, windows.scaler())
@@ -78,15 +86,16 @@ def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path:
                 plain = opened.get_tensor(name)
                 assert plain.dtype == np.asarray(array).dtype
                 np.testing.assert_array_equal(plain, np.asarray(array))
-    assert {name: json.loads(told[name]) for name in ("features", "targets", "future", "regions")} == {
+    assert {name: json.loads(told[name]) for name in ("features", "targets", "future_covariates", "regions")} == {
         "features": ["y"],
         "targets": ["y"],
-        "future": ["x"],
+        "future_covariates": ["x"],
         "regions": ["BPAT", "CISO"],
     }
     assert json.loads(told["scaler"]) == part.scaler.to_dict()  # type: ignore[union-attr]
     assert {*ours} == {
-        "hour", "starts", "region", "features", "targets", "future", "features_mask", "targets_mask", "future_mask",
+        "hour", "starts", "region", "features", "targets", "future_covariates", "features_mask", "targets_mask",
+        "future_covariates_mask",
     }  # fmt: skip
     assert ours["features"].dtype == getattr(mx, dtype)
     with file.open("rb") as stream:
@@ -105,11 +114,11 @@ def test_the_rows_tell_region_and_hour_and_what_is_missing(part: Part, tmp_path:
     assert held["starts"].tolist() == part.starts[0].tolist() + part.starts[1].tolist()
     step = held["hour"] - EPOCH_HOUR
     assert held["targets_mask"][:, 0].tolist() == (step % 50 != 7).tolist()
-    assert held["future_mask"][:, 0].tolist() == ((step % 50 != 7) & (step % 9 != 4)).tolist()
-    for name in ("features", "targets", "future"):
+    assert held["future_covariates_mask"][:, 0].tolist() == ((step % 50 != 7) & (step % 9 != 4)).tolist()
+    for name in ("features", "targets", "future_covariates"):
         assert not held[name][~held[f"{name}_mask"]].any()
-    back = part.scaler.inverse(held["future"][HOURS - 10 :], columns=["x"], regions="CISO")  # type: ignore[union-attr]
-    there = held["future_mask"][HOURS - 10 :, 0]
+    back = part.scaler.inverse(held["future_covariates"][HOURS - 10 :], columns=["x"], regions="CISO")  # type: ignore[union-attr]
+    there = held["future_covariates_mask"][HOURS - 10 :, 0]
     np.testing.assert_allclose(back[there, 0], np.arange(HOURS)[there] / 3, atol=1e-3)
 
 

@@ -23,15 +23,16 @@ from energywh.core.time import hour_time
 from energywh.datasets.stored import reader as loaded
 from energywh.datasets.stored.manifest import Manifest
 from energywh.datasets.stored.verify import verify
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError, StorageError, UnknownNameError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.storing import store
 from tests.datasets.windows.test_windows import QUICK
 
-NAMES = ("inputs", "targets", "mask", "target_mask", "future", "future_mask", "static")
-HeldAs = tuple[Any, Any, Any]  # as_, memory, dtype
+NAMES = ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask", "region_encoding")
+HeldAs = tuple[Any, Any, Any]  # backend, memmap, dtype
 
 
 def same(ours: Any, theirs: Any) -> None:
@@ -70,11 +71,11 @@ def drawn(seed: int) -> Rows:
     by=st.sampled_from(["region", "global"]),
     held=st.sampled_from(
         [
-            (as_, memory, dtype)
-            for as_ in ("numpy", "mlx")
-            for memory in ("ram", "disk")
+            (backend, memmap, dtype)
+            for backend in ("numpy", "mlx")
+            for memmap in (False, True)
             for dtype in ("float32", "float16", "bfloat16")
-            if (as_, dtype) != ("numpy", "bfloat16")
+            if (backend, dtype) != ("numpy", "bfloat16")
         ]
     ),
 )
@@ -92,27 +93,36 @@ def test_windows_come_back_as_they_were(
     held: HeldAs,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    target, features, future = columns
-    arguments: dict[str, Any] = {"target": target, "features": features, "future": future, "purge": 0}
+    target, features, future_covariates = columns
+    arguments: dict[str, Any] = {
+        "target": target,
+        "features": features,
+        "future_covariates": future_covariates,
+        "purge": 0,
+    }
     arguments |= {"length": length, "stride": stride, "horizon": horizon, "gaps": gaps, "splits": splits}
-    arguments |= {"static": "one-hot" if one_hot else "index"}
-    as_, memory, dtype = held
+    arguments |= {"region_encoding": "one-hot" if one_hot else "index"}
+    backend, memmap, dtype = held
     with table_of(drawn(seed)) as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            raw = several(cut_windows(connection, "main.series", as_="numpy", **arguments))
+            raw = several(cut_windows(connection, "main.series", backend="numpy", **arguments))
             scaler = None if normalize is None else raw[0].scaler(normalize, by)
-            wanted = cut_windows(connection, "main.series", normalize=scaler, as_=as_, dtype=dtype, **arguments)
+            wanted = cut_windows(connection, "main.series", normalize=scaler, backend=backend, dtype=dtype, **arguments)
         except (WindowError, UnknownNameError):
             return  # seldom: no window is whole, or none in train of some region
     folder = tmp_path_factory.getbasetemp() / "stored"
     store(folder, raw, scaler, dtype)
-    dataset = energywh.load_dataset(folder, as_=as_, memory=memory)
+    dataset = energywh.load_dataset(folder, backend=backend, memmap=memmap)
     assert dataset.splits == tuple(windows.name for windows in several(wanted))
     for found, other in zip(dataset, several(wanted), strict=True):
         assert repr(found) == repr(other).replace(f"{other.nbytes / 1e6:,.1f}", f"{found.nbytes / 1e6:,.1f}")
         assert found.starts.tolist() == other.starts.tolist()
-        assert (found.columns, found.targets, found.future) == (other.columns, other.targets, other.future)
+        assert (found.columns, found.targets, found.future_covariates) == (
+            other.columns,
+            other.targets,
+            other.future_covariates,
+        )
         assert found.normalization == other.normalization == dataset.scaler
         pairs = zip(found.batches(3, shuffle=True), other.batches(3, shuffle=True), strict=True)
         for ours, theirs in (*pairs, (found.window(0), other.window(0)), *zip(
@@ -142,7 +152,7 @@ def splits(home: Home) -> Iterator[tuple[Windows, ...]]:
             stride=24,
             horizon=6,
             splits=["2023-01-08", "2023-01-15"],
-            as_="numpy",
+            backend="numpy",
         )
 
 
@@ -155,7 +165,7 @@ def folder(home: Home, splits: tuple[Windows, ...]) -> Path:
 
 
 def test_a_dataset_tells_what_it_is(folder: Path, splits: tuple[Windows, ...]) -> None:
-    dataset = energywh.load_dataset(folder / "dataset.json", as_="numpy")
+    dataset = energywh.load_dataset(folder / "dataset.json", backend="numpy")
     train, valid, test = dataset
     assert dataset.path == folder
     assert len(dataset) == 3
@@ -176,14 +186,18 @@ def test_a_dataset_tells_what_it_is(folder: Path, splits: tuple[Windows, ...]) -
 
 def test_statistics_are_not_measured_anew_from_what_was_stored(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"measured in the warehouse.* is their normalization"):
-        energywh.load_dataset(folder, as_="numpy")["train"].scaler()
+        energywh.load_dataset(folder, backend="numpy")["train"].scaler()
 
 
 def test_the_newest_hours_come_as_the_training_set_was(home: Home, folder: Path) -> None:
-    dataset = energywh.load_dataset(folder, as_="numpy")
+    dataset = energywh.load_dataset(folder, backend="numpy")
     with energywh.open(home.path) as warehouse:
         context = warehouse.context(
-            hours=24, scaler=dataset.scaler, features=dataset["train"].columns, regions=["BPAT", "CISO"], as_="numpy"
+            hours=24,
+            scaler=dataset.scaler,
+            features=dataset["train"].columns,
+            regions=["BPAT", "CISO"],
+            backend="numpy",
         )
     last = dataset["test"].frame
     for region, end in enumerate(last.axis.offset[1:]):
@@ -193,20 +207,20 @@ def test_the_newest_hours_come_as_the_training_set_was(home: Home, folder: Path)
 def test_a_split_without_a_region_still_counts_it(home: Home, splits: tuple[Windows, ...], tmp_path: Path) -> None:
     with energywh.open(home.path) as warehouse:
         alone = warehouse.windows(
-            "features.hourly", regions="CISO", target="demand_mwh", length=24, stride=24, horizon=6, as_="numpy"
-        )
+            "features.hourly", regions="CISO", target="demand_mwh", length=24, stride=24, horizon=6, backend="numpy"
+        ).all
     store(tmp_path, [*splits, alone])
-    found = energywh.load_dataset(tmp_path, as_="numpy")["all"]
+    found = energywh.load_dataset(tmp_path, backend="numpy")["all"]
     assert found.regions == ("BPAT", "CISO")
     assert found.starts.tolist() == alone.starts.tolist()
     ours, theirs = found.batch(np.arange(2)), alone.batch(np.arange(2))
-    assert ours.static.tolist() == [1, 1]
+    assert ours.region_encoding.tolist() == [1, 1]
     assert ours.inputs.tolist() == theirs.inputs.tolist()
 
 
 def test_from_disk_nothing_but_the_masks_is_in_memory(folder: Path) -> None:
-    resident = energywh.load_dataset(folder, as_="numpy")["train"]
-    windows = energywh.load_dataset(folder, as_="numpy", memory="disk")["train"]
+    resident = energywh.load_dataset(folder, backend="numpy")["train"]
+    windows = energywh.load_dataset(folder, backend="numpy", memmap=True)["train"]
     assert windows.disk_nbytes == resident.nbytes > 0
     assert windows.nbytes == resident.disk_nbytes == 0
     assert np.shares_memory(windows.window(3).inputs, windows.frame.features.values)
@@ -231,13 +245,15 @@ def test_a_dataset_is_found_by_its_name_in_the_home(
 
 
 def test_bad_requests(folder: Path, splits: tuple[Windows, ...]) -> None:
-    with pytest.raises(UsageError, match="memory must be 'ram' or 'disk', not 'rom'"):
-        energywh.load_dataset(folder, memory="rom")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="as_ must be 'mlx' or 'numpy', not 'torch'"):
-        energywh.load_dataset(folder, as_="torch")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="memmap must be True or False, not 'rom'"):
+        energywh.load_dataset(folder, memmap="rom")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="backend must be 'mlx' or 'numpy', not 'torch'"):
+        energywh.load_dataset(folder, backend="torch")  # type: ignore[arg-type]
     store(folder.parent / "brief", splits, dtype="bfloat16")
-    with pytest.raises(UsageError, match="dataset brief is of bfloat16, which NumPy has not: load it with as_='mlx'"):
-        energywh.load_dataset(folder.parent / "brief", as_="numpy")
+    with pytest.raises(
+        UsageError, match="dataset brief is of bfloat16, which NumPy has not: load it with backend='mlx'"
+    ):
+        energywh.load_dataset(folder.parent / "brief", backend="numpy")
 
 
 def overwrite(file: Path, at: int, content: bytes) -> None:
@@ -261,7 +277,7 @@ def test_a_changed_file_is_refused_by_name(kind: str, folder: Path) -> None:
     file = folder / "valid.safetensors"
     damage(file)
     with pytest.raises(StorageError, match=f"{file.name}.*{says}|cannot read .*{file.name}: Is a") as caught:
-        energywh.load_dataset(folder, as_="numpy")
+        energywh.load_dataset(folder, backend="numpy")
     if problem != "unreadable":
         assert isinstance(caught.value, CorruptError)
         assert "make it again with 'energywh dataset make day-ahead', or see with 'energywh dataset verify" in str(
@@ -275,11 +291,11 @@ def test_a_changed_file_is_refused_by_name(kind: str, folder: Path) -> None:
 def test_without_check_sizes_and_headers_still_are(folder: Path) -> None:
     file = folder / "train.safetensors"
     overwrite(file, file.stat().st_size - 1, b"\0")
-    last = energywh.load_dataset(folder, as_="numpy", check=False)["train"].frame.targets
+    last = energywh.load_dataset(folder, backend="numpy", check=False)["train"].frame.targets
     assert last.missing.rows.tolist() == [len(last.values) - 1]
     overwrite(file, 0, b"\xff" * 8)
     with pytest.raises(CorruptError, match=r"train.safetensors is not a whole safetensors file: .*header"):
-        energywh.load_dataset(folder, as_="numpy", check=False)
+        energywh.load_dataset(folder, backend="numpy", check=False)
 
 
 def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
@@ -299,7 +315,7 @@ def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
     ):
         msgspec.structs.replace(manifest, **change).with_digest().write(folder)  # type: ignore[arg-type]
         with pytest.raises(CorruptError, match=says):
-            energywh.load_dataset(folder, as_="numpy")
+            energywh.load_dataset(folder, backend="numpy")
 
 
 @pytest.mark.parametrize("name", ["../notes.txt", "train/../../notes.txt", "/etc/hostname"])
@@ -308,7 +324,7 @@ def test_no_file_outside_of_its_folder_is_believed_to_be_of_a_dataset(folder: Pa
     files = manifest.files | {name: manifest.files["train.safetensors"]}
     msgspec.structs.replace(manifest, files=files).with_digest().write(folder)
     with pytest.raises(CorruptError, match=f"{name} is no file of its folder"):
-        energywh.load_dataset(folder, as_="numpy")
+        energywh.load_dataset(folder, backend="numpy")
     assert [found.kind for found in verify(folder)] == ["manifest"]
 
 
@@ -338,7 +354,7 @@ def test_a_manifest_changed_by_hand_is_noticed(folder: Path) -> None:
     file = folder / "dataset.json"
     file.write_text(file.read_text().replace('"stride": 24', '"stride": 12', 1))
     with pytest.raises(CorruptError, match=r"dataset.json was changed: its content has another digest than it says"):
-        energywh.load_dataset(folder, as_="numpy")
+        energywh.load_dataset(folder, backend="numpy")
     assert [(found.file, found.kind) for found in verify(folder)] == [("dataset.json", "manifest")]
 
 
@@ -353,7 +369,7 @@ def test_a_dataset_made_anew_while_it_is_read_is_read_anew(
         return "of the file that was there before"
 
     monkeypatch.setattr("energywh.datasets.stored.split_reader.sha256_of", made_anew)
-    assert energywh.load_dataset(folder, as_="numpy").scaler is None
+    assert energywh.load_dataset(folder, backend="numpy").scaler is None
 
 
 def test_splits_of_two_datasets_are_not_mixed_though_no_byte_is_checked(
@@ -367,7 +383,7 @@ def test_splits_of_two_datasets_are_not_mixed_though_no_byte_is_checked(
         return once(*arguments)
 
     monkeypatch.setattr(loaded, "read_split", made_anew)
-    assert energywh.load_dataset(folder, as_="numpy", check=False).manifest.name == "anew"
+    assert energywh.load_dataset(folder, backend="numpy", check=False).manifest.name == "anew"
 
 
 def test_verify_looks_at_every_file_and_names_foreign_ones(folder: Path) -> None:
@@ -391,7 +407,7 @@ import sys
 for name in ("duckdb", "pyarrow", "mlx", "sqlglot"):
     sys.modules[name] = None
 import energywh
-dataset = energywh.load_dataset({str(folder)!r}, as_="numpy", memory="disk")
+dataset = energywh.load_dataset({str(folder)!r}, backend="numpy", memmap=True)
 print(next(iter(dataset["train"].batches(2, prefetch=1))).inputs.shape)
 try:
     energywh.load_dataset({str(folder)!r})
@@ -401,7 +417,7 @@ except energywh.EnergywhError as error:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     lines = found.stdout.splitlines()
     assert lines[0] == "(2, 24, 3)"
-    assert "pass as_='numpy'" in lines[1]
+    assert "pass backend='numpy'" in lines[1]
 
 
 def test_missing_values_are_found_in_whatever_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

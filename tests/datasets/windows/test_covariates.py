@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import energywh
 from energywh.core.paths import Home
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import UnknownNameError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.windows.test_windows import QUICK, histories
@@ -43,8 +44,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[energywh.War
 
 
 def cut(warehouse: energywh.Warehouse, source: str = "features.hourly", **change: Any) -> Windows:
-    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "horizon": 6, "as_": "numpy"}
-    windows = warehouse.windows(source, **(arguments | change))
+    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "horizon": 6, "backend": "numpy"}
+    windows = warehouse.windows(source, **(arguments | change)).all
     assert isinstance(windows, Windows)
     return windows
 
@@ -63,7 +64,7 @@ def test_with_split_each_stretch_has_its_own_windows(rows: Rows, length: int, st
             told = told[run:]
     with table_of(rows) as connection:
         arguments: dict[str, Any] = {"target": "y", "length": length, "stride": stride, "horizon": horizon}
-        arguments |= {"gaps": "split", "as_": "numpy"}
+        arguments |= {"gaps": "split", "backend": "numpy"}
         if not wanted:
             with pytest.raises(WindowError, match=r"unbroken hours.*shorter length, or gaps='mask'|no value at all"):
                 cut_windows(connection, "main.series", **arguments)
@@ -82,40 +83,45 @@ def test_with_split_each_stretch_has_its_own_windows(rows: Rows, length: int, st
 def test_what_is_known_ahead_is_given_of_the_hours_of_the_targets(
     warehouse: energywh.Warehouse, horizon: int, kind: Any
 ) -> None:
-    windows = cut(warehouse, horizon=horizon, as_=kind, dtype="float16")
+    windows = cut(warehouse, horizon=horizon, backend=kind, dtype="float16")
     assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight", "wind_mwh")
-    assert windows.future == ("hour_sin", "is_midnight")
+    assert windows.future_covariates == ("hour_sin", "is_midnight")
     hours = np.arange(25, 31) if horizon else np.arange(2, 26)
     wanted = np.stack([np.sin((hours - 1 + 24) * np.pi / 12), (hours - 1) % 24 == 0], axis=1)
     batch = next(iter(windows.batches(3)))
-    assert batch.future.shape == batch.future_mask.shape == (3, horizon or 24, 2)
-    assert batch.future.dtype == batch.inputs.dtype
-    for future in (np.asarray(batch.future)[1], np.asarray(windows.window(1).future)):
-        np.testing.assert_allclose(future, wanted, atol=1e-3)
-    assert np.asarray(batch.future_mask).all()
-    assert windows.nbytes == cut(warehouse, future=[], as_=kind, dtype="float16").nbytes  # taken from the features
+    assert batch.future_covariates.shape == batch.future_covariates_mask.shape == (3, horizon or 24, 2)
+    assert batch.future_covariates.dtype == batch.inputs.dtype
+    for future_covariates in (np.asarray(batch.future_covariates)[1], np.asarray(windows.window(1).future_covariates)):
+        np.testing.assert_allclose(future_covariates, wanted, atol=1e-3)
+    assert np.asarray(batch.future_covariates_mask).all()
+    assert (
+        windows.nbytes == cut(warehouse, future_covariates=[], backend=kind, dtype="float16").nbytes
+    )  # taken from the features
 
 
 def test_what_is_known_a_day_ahead_is_given_of_the_hours_of_the_targets_only_where_it_is_named(
     warehouse: energywh.Warehouse,
 ) -> None:
-    assert cut(warehouse, "features.market").future == ("hour_sin",)
-    named = cut(warehouse, "features.market", future=["price_usd_per_mwh", "hour_sin"])
-    assert named.window(0).future[:, 0].tolist() == [40] * 6
+    assert cut(warehouse, "features.market").future_covariates == ("hour_sin",)
+    named = cut(warehouse, "features.market", future_covariates=["price_usd_per_mwh", "hour_sin"])
+    assert named.window(0).future_covariates[:, 0].tolist() == [40] * 6
     with pytest.raises(UsageError, match=r"'demand_newest_mwh' .*marked \[published\], not \[ahead\] or \[day ahead\]"):
-        cut(warehouse, "features.market", future="demand_newest_mwh")
+        cut(warehouse, "features.market", future_covariates="demand_newest_mwh")
 
 
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])
 def test_columns_known_ahead_need_not_be_features(warehouse: energywh.Warehouse, kind: Any) -> None:
     query = "SELECT * REPLACE (CASE WHEN hour(hour_utc) <> 2 THEN hour_sin END AS hour_sin) FROM features.hourly"
-    windows = cut(warehouse, query, features="demand_mwh", future=["is_midnight", "hour_sin"], as_=kind)
+    windows = cut(warehouse, query, features="demand_mwh", future_covariates=["is_midnight", "hour_sin"], backend=kind)
     assert windows.columns == ("demand_mwh",)
-    assert windows.future == ("is_midnight", "hour_sin")
+    assert windows.future_covariates == ("is_midnight", "hour_sin")
     batch = next(iter(windows.batches(2)))
-    assert np.asarray(batch.future)[1, :, 0].tolist() == [1, 0, 0, 0, 0, 0]
-    assert np.asarray(batch.future_mask)[1].tolist() == [[True, hour != 2] for hour in range(6)]
-    assert np.asarray(windows.window(1).future_mask).tolist() == np.asarray(batch.future_mask)[1].tolist()
+    assert np.asarray(batch.future_covariates)[1, :, 0].tolist() == [1, 0, 0, 0, 0, 0]
+    assert np.asarray(batch.future_covariates_mask)[1].tolist() == [[True, hour != 2] for hour in range(6)]
+    assert (
+        np.asarray(windows.window(1).future_covariates_mask).tolist()
+        == np.asarray(batch.future_covariates_mask)[1].tolist()
+    )
 
 
 def test_with_drop_no_window_misses_a_column_known_ahead_that_was_named(warehouse: energywh.Warehouse) -> None:
@@ -124,58 +130,58 @@ def test_with_drop_no_window_misses_a_column_known_ahead_that_was_named(warehous
     arguments: dict[str, Any] = {"features": "demand_mwh", "regions": "CISO", "gaps": "drop", "stride": 1}
     every = cut(warehouse, query, **arguments)
     for features in ("demand_mwh", ["demand_mwh", "hour_sin"]):
-        windows = cut(warehouse, query, future="hour_sin", **(arguments | {"features": features}))
-        assert windows.future == ("hour_sin",)
+        windows = cut(warehouse, query, future_covariates="hour_sin", **(arguments | {"features": features}))
+        assert windows.future_covariates == ("hour_sin",)
         assert 0 < len(windows) < len(every)
         for batch in windows.batches(50):
-            assert batch.future_mask.all()
+            assert batch.future_covariates_mask.all()
 
 
 @pytest.mark.parametrize(
-    ("future", "error", "says"),
+    ("future_covariates", "error", "says"),
     [
         ("wind_mwh", UsageError, r"'wind_mwh' of features.hourly is not known before its hour: it is marked \[at t\]"),
         ("demand_mwh", UsageError, "'demand_mwh' is what is to be forecast"),
         ("hour_sine", UnknownNameError, "no column 'hour_sine' to use as column known ahead; did you mean hour_sin"),
         (["hour_sin", "hour_sin"], UsageError, "named twice"),
-        (3, UsageError, "future must be a name or a list of names, not 3"),
+        (3, UsageError, "future_covariates must be a name or a list of names, not 3"),
     ],
 )
 def test_what_cannot_be_known_ahead_is_refused(
-    warehouse: energywh.Warehouse, future: Any, error: type[Exception], says: str
+    warehouse: energywh.Warehouse, future_covariates: Any, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        cut(warehouse, future=future)
+        cut(warehouse, future_covariates=future_covariates)
 
 
 def test_the_mark_of_a_column_holds_in_a_query_too(warehouse: energywh.Warehouse) -> None:
     query = "SELECT *, 1.0 AS mine FROM features.hourly"
-    assert cut(warehouse, query).future == ("hour_sin", "is_midnight")
-    assert cut(warehouse, query, future="mine").future == ("mine",)  # nobody says that it is not
+    assert cut(warehouse, query).future_covariates == ("hour_sin", "is_midnight")
+    assert cut(warehouse, query, future_covariates="mine").future_covariates == ("mine",)  # nobody says that it is not
     with pytest.raises(UsageError, match=r"'wind_mwh' of the query .*\[at t\]"):
-        cut(warehouse, query, future="wind_mwh")
+        cut(warehouse, query, future_covariates="wind_mwh")
     with pytest.raises(UsageError, match=r"'demand_mwh' of the query .*\[target\]"):
-        cut(warehouse, query, future="demand_mwh", target="wind_mwh")
+        cut(warehouse, query, future_covariates="demand_mwh", target="wind_mwh")
 
 
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])
 def test_a_batch_tells_its_regions_by_number_or_one_hot(warehouse: energywh.Warehouse, kind: Any) -> None:
-    windows = cut(warehouse, regions=["CISO", "BPAT"], as_=kind)
+    windows = cut(warehouse, regions=["CISO", "BPAT"], backend=kind)
     batch = next(iter(windows.batches(len(windows), shuffle=True)))
-    assert [windows.regions[number] for number in batch.static.tolist()] == batch.regions.tolist()
-    assert str(batch.static.dtype).endswith("int32")
-    assert int(windows.window(len(windows) - 1).static) == 1
-    one_hot = cut(warehouse, regions=["CISO", "BPAT"], as_=kind, static="one-hot", dtype="float16")
+    assert [windows.regions[number] for number in batch.region_encoding.tolist()] == batch.regions.tolist()
+    assert str(batch.region_encoding.dtype).endswith("int32")
+    assert int(windows.window(len(windows) - 1).region_encoding) == 1
+    one_hot = cut(warehouse, regions=["CISO", "BPAT"], backend=kind, region_encoding="one-hot", dtype="float16")
     batch = next(iter(one_hot.batches(len(windows), shuffle=True)))
-    assert batch.static.dtype == batch.inputs.dtype
-    assert batch.static.tolist() == [[region == "CISO", region == "BPAT"] for region in batch.regions]
-    assert one_hot.window(0).static.tolist() == [1, 0]
+    assert batch.region_encoding.dtype == batch.inputs.dtype
+    assert batch.region_encoding.tolist() == [[region == "CISO", region == "BPAT"] for region in batch.regions]
+    assert one_hot.window(0).region_encoding.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])
 def test_other_frameworks_take_batches_through_dlpack(warehouse: energywh.Warehouse, kind: Any) -> None:
-    batch = next(iter(cut(warehouse, as_=kind).batches(2)))
-    for array in (batch.inputs, batch.targets, batch.future, batch.static):
+    batch = next(iter(cut(warehouse, backend=kind).batches(2)))
+    for array in (batch.inputs, batch.targets, batch.future_covariates, batch.region_encoding):
         np.testing.assert_array_equal(np.from_dlpack(array), np.asarray(array))
 
 
@@ -184,7 +190,7 @@ def test_other_programs_take_batches_through_arrow(kind: Any, dtype: Any) -> Non
     rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i % 3 else 0.5, i % 100) for i in range(100)}
     with table_of(rows) as connection:
         windows = cut_windows(
-            connection, "main.series", target="y", length=20, stride=3, future="x", as_=kind, dtype=dtype
+            connection, "main.series", target="y", length=20, stride=3, future_covariates="x", backend=kind, dtype=dtype
         )
     assert isinstance(windows, Windows)
     batch = next(iter(windows.batches(4)))
@@ -192,7 +198,7 @@ def test_other_programs_take_batches_through_arrow(kind: Any, dtype: Any) -> Non
     assert table.num_rows == 4
     assert table["region"].to_pylist() == ["CISO"] * 4
     assert table["hour_utc"].to_numpy().tolist() == batch.hours.astype("datetime64[s]").tolist()
-    for name in ("inputs", "targets", "mask", "target_mask", "future", "future_mask"):
+    for name in ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask"):
         wanted = np.array(getattr(batch, name).tolist())
         found = table[name]
         assert found.type.shape == list(wanted.shape[1:])
@@ -214,7 +220,7 @@ def test_a_stretch_that_no_target_parts_keeps_its_missing_features() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i == 2 else 1.0, float(i)) for i in range(6)}
     with table_of(rows) as connection:
         windows = cut_windows(
-            connection, "main.series", target="y", length=5, stride=1, gaps="split", horizon=1, as_="numpy"
+            connection, "main.series", target="y", length=5, stride=1, gaps="split", horizon=1, backend="numpy"
         )
     assert isinstance(windows, Windows)
     assert windows.window(0).mask[:, 0].tolist() == [True, True, False, True, True]

@@ -18,6 +18,7 @@ from energywh.core.paths import Home
 from energywh.core.time import hour_time
 from energywh.datasets.windows.folds import Folds
 from energywh.errors import UnknownNameError, UsageError, WindowError
+from tests.datasets.cutting import cut_folds
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
@@ -26,8 +27,8 @@ QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 def folds_of(rows: Rows, **changes: Any) -> Folds:
     arguments: dict[str, Any] = {"target": "y", "features": ["x", "y"], "length": 6, "stride": 1, "horizon": 2}
-    arguments |= {"purge": 0, "as_": "numpy"} | changes
-    return Folds(table_of(rows), "main.series", **arguments)
+    arguments |= {"purge": 0, "backend": "numpy"} | changes
+    return cut_folds(table_of(rows), "main.series", **arguments)
 
 
 def rising(hours: int, regions: tuple[str, ...] = ("BPAT", "CISO")) -> Rows:
@@ -114,7 +115,7 @@ def test_each_fold_is_scaled_by_its_own_train() -> None:
 @pytest.mark.parametrize("normalize", [None, "zscore"])
 def test_folds_over_a_file_are_those_in_memory(tmp_path: Path, normalize: Any) -> None:
     arguments: dict[str, Any] = {"origins": [hour_time(EPOCH_HOUR + 100)], "normalize": normalize}
-    (there,), (here,) = (folds_of(rising(200), memory=memory, **arguments) for memory in (tmp_path, "ram"))
+    (there,), (here,) = (folds_of(rising(200), memmap=memmap, **arguments) for memmap in (tmp_path, False))
     for parts in ((there.train, here.train), (there.test, here.test)):
         assert [part.disk_nbytes > 0 for part in parts] == [True, False]
         for found, wanted in zip(*(part.batches(9) for part in parts), strict=True):
@@ -125,10 +126,10 @@ def test_folds_over_a_file_are_those_in_memory(tmp_path: Path, normalize: Any) -
 def test_a_region_held_out_is_tested_and_not_trained_on() -> None:
     arguments: dict[str, Any] = {"origins": [hour_time(EPOCH_HOUR + 100), hour_time(EPOCH_HOUR + 150)]}
     plain = folds_of(rising(200), **arguments)
-    for fold, before in zip(folds_of(rising(200), holdout="CISO", **arguments), plain, strict=True):
+    for fold, before in zip(folds_of(rising(200), holdout_regions="CISO", **arguments), plain, strict=True):
         assert fold.test.starts.tolist() == before.test.starts.tolist()
         assert fold.train.starts.tolist() == [start for start in before.train.starts.tolist() if start[0] == "BPAT"]
-    for fold in folds_of(rising(200), holdout="CISO", normalize={"by": "global"}, **arguments):
+    for fold in folds_of(rising(200), holdout_regions="CISO", normalize={"by": "global"}, **arguments):
         assert fold.train.normalization == fold.train.scaler(by="global")
 
 
@@ -137,8 +138,8 @@ def test_a_warehouse_gives_folds_less_the_lookahead_of_its_models(tmp_path: Any)
     publish_demo(home, hours=24 * 20)
     with energywh.open(home.path) as warehouse:
         folds = warehouse.folds(
-            "features.hourly", target="demand_mwh", length=24, stride=24, horizon=24, normalize="robust", as_="numpy",
-            first="2023-01-10", every="5d", dtype="float16",
+            "features.hourly", target="demand_mwh", length=24, stride=24, horizon=24, normalize="robust",
+            backend="numpy", first="2023-01-10", every="5d", dtype="float16",
         )  # fmt: skip
         assert folds.origins == (datetime(2023, 1, 10), datetime(2023, 1, 15), datetime(2023, 1, 20))
         fold = next(iter(folds))
@@ -164,9 +165,13 @@ def test_a_warehouse_gives_folds_less_the_lookahead_of_its_models(tmp_path: Any)
         ({"origins": ["2023-01-01T03"]}, WindowError, "no window of 8 hours with a target in its train part"),
         ({"origins": ["2023-01-03"], "horizon": 0}, UsageError, "need a horizon of 1 or more"),
         ({"origins": ["2023-01-03"], "purge": "lookback"}, UsageError, "choose one of them"),
-        ({"origins": ["2023-01-03"], "holdout": "CISO", "normalize": "zscore"}, UsageError, "CISO cannot be scaled"),
-        ({"origins": ["2023-01-03"], "holdout": "ERCO"}, UnknownNameError, "no region 'ERCO' to hold out"),
-        ({"origins": ["2023-01-03"], "memory": "tape"}, UsageError, "memory must be"),
+        (
+            {"origins": ["2023-01-03"], "holdout_regions": "CISO", "normalize": "zscore"},
+            UsageError,
+            "CISO cannot be scaled",
+        ),
+        ({"origins": ["2023-01-03"], "holdout_regions": "ERCO"}, UnknownNameError, "no region 'ERCO' to hold out"),
+        ({"origins": ["2023-01-03"], "memmap": "tape"}, UsageError, "memmap must be"),
         ({"origins": ["2023-01-03"], "history": "7h"}, WindowError, "no window of 8 hours"),
     ],
 )

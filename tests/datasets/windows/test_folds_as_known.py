@@ -53,7 +53,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def folds_of(desk: Desk, **changes: Any) -> list[Any]:
-    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "horizon": 24, "as_": "numpy"}
+    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "horizon": 24, "backend": "numpy"}
     arguments |= {"origins": ORIGINS, "as_of": "landed", "regions": ["A", "B"]} | changes
     with energywh.open(desk.home.path) as warehouse:
         return list(warehouse.folds(SOURCE, **arguments))
@@ -75,7 +75,7 @@ def test_train_holds_what_was_known_at_its_origin_and_test_the_truth_as_known_no
     assert target_of(first.test, within) == 1001
     assert target_of(second.train, within) == 1001
     assert first.train.columns == first.test.columns == ("demand_mwh", "hour_of_day")
-    assert first.train.future == first.test.future == ("hour_of_day",)
+    assert first.train.future_covariates == first.test.future_covariates == ("hour_of_day",)
     assert first.train.regions == first.test.regions == ("A", "B")
     assert [line.split(" UTC")[0] for line in said[::2]] == [
         f"building what was known at {origin:%Y-%m-%dT%H}" for origin in ORIGINS
@@ -161,5 +161,7 @@ def test_models_that_say_otherwise_what_is_known_ahead_are_not_mixed(desk: Desk)
     desk.write("normalized/demand.sql", MODEL.replace("[ahead] Hour", "Hour"))
     with pytest.raises(UsageError, match="say otherwise what is known ahead"):
         folds_of(desk, origins=["2025-01-22"])
-    assert folds_of(desk, origins=["2025-01-22"], future="hour_of_day")[0].train.future == ("hour_of_day",)
+    assert folds_of(desk, origins=["2025-01-22"], future_covariates="hour_of_day")[0].train.future_covariates == (
+        "hour_of_day",
+    )
     desk.write("normalized/demand.sql", MODEL)

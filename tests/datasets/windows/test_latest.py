@@ -42,7 +42,7 @@ def test_context_ends_at_the_last_hour_at_which_everything_has_arrived(warehouse
 
 
 def test_short_histories_and_features_never_reported_are_masked(warehouse: energywh.Warehouse) -> None:
-    context = warehouse.context(hours=6, regions=["CISO", "BPAT"], as_="numpy")
+    context = warehouse.context(hours=6, regions=["CISO", "BPAT"], backend="numpy")
     assert context.regions == ("CISO", "BPAT")
     assert str(context.hours[1]) == "2023-01-10T23"
     assert context.mask[1].tolist() == [[False] * 3] * 2 + [[True, False, True]] * 4
@@ -64,7 +64,7 @@ def test_hours_that_only_the_forecast_has_reached_are_not_the_latest(tmp_path: P
         then=["DROP VIEW features.evening", *ahead, "CREATE VIEW features.evening AS FROM features.hourly"],
     )
     with energywh.open(home.path) as warehouse:
-        context = warehouse.context(hours=hours, as_="numpy", now=datetime(2023, 1, 29))
+        context = warehouse.context(hours=hours, backend="numpy", now=datetime(2023, 1, 29))
     assert [str(hour) for hour in context.hours] == ["2023-01-28T23"] * 2
     assert context.age_hours.tolist() == [0, 0]
     assert context.mask.all()
@@ -72,32 +72,32 @@ def test_hours_that_only_the_forecast_has_reached_are_not_the_latest(tmp_path: P
 
 
 def test_all_authorities_by_default(warehouse: energywh.Warehouse) -> None:
-    context = warehouse.context(hours=2, features=["is_midnight"], as_="numpy")
+    context = warehouse.context(hours=2, features=["is_midnight"], backend="numpy")
     assert context.regions == ("BPAT", "CISO")
     assert context.inputs.shape == (2, 2, 1)
 
 
 def test_more_hours_than_any_region_has_are_refused(warehouse: energywh.Warehouse) -> None:
-    assert warehouse.context(hours=236, as_="numpy").mask.shape == (2, 236, 3)
+    assert warehouse.context(hours=236, backend="numpy").mask.shape == (2, 236, 3)
     for hours in (237, 1_000_000, 10**15):
         with pytest.raises(WindowError, match=rf"no region .* has {hours:,} hours .* 236, of CISO: ask for no more"):
-            warehouse.context(hours=hours, as_="numpy")
+            warehouse.context(hours=hours, backend="numpy")
 
 
 def test_bad_requests(warehouse: energywh.Warehouse) -> None:
     with pytest.raises(UnknownNameError, match="did you mean CISO"):
-        warehouse.context(regions=["CISI"], as_="numpy")
+        warehouse.context(regions=["CISI"], backend="numpy")
     with pytest.raises(UnknownNameError, match=r"no model is named 'features\.weekly'"):
-        warehouse.context(source="features.weekly", as_="numpy")
+        warehouse.context(source="features.weekly", backend="numpy")
     for hours in ("168", 1.5, True, 0):
         with pytest.raises(UsageError, match=rf"hours must be a whole number of hours, 1 or more, not {hours!r}"):
-            warehouse.context(hours=hours, as_="numpy")  # type: ignore[arg-type]
+            warehouse.context(hours=hours, backend="numpy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="regions must be a name or a list of names, not 5"):
-        warehouse.context(regions=5, as_="numpy")  # type: ignore[arg-type]
+        warehouse.context(regions=5, backend="numpy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="the source must be the name of a model or an SQL query"):
-        warehouse.context(source=3, as_="numpy")  # type: ignore[arg-type]
+        warehouse.context(source=3, backend="numpy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="hours must be"):
-        warehouse.context(hours=0, as_="numpy")
+        warehouse.context(hours=0, backend="numpy")
 
 
 class Halves:
@@ -112,9 +112,9 @@ class Halves:
 
 
 def test_values_are_scaled_as_those_of_the_training_set_were(warehouse: energywh.Warehouse) -> None:
-    plain = warehouse.context(hours=6, regions=["CISO", "BPAT"], as_="numpy")
+    plain = warehouse.context(hours=6, regions=["CISO", "BPAT"], backend="numpy")
     scaler = Halves()
-    scaled = warehouse.context(hours=6, regions=["CISO", "BPAT"], as_="numpy", scaler=scaler)
+    scaled = warehouse.context(hours=6, regions=["CISO", "BPAT"], backend="numpy", scaler=scaler)
     assert scaler.asked == [("CISO", plain.columns, (6, 3), (6, 3)), ("BPAT", plain.columns, (4, 3), (4, 3))]
     np.testing.assert_array_equal(scaled.inputs, plain.inputs / 2)
     np.testing.assert_array_equal(scaled.mask, plain.mask)
@@ -123,4 +123,4 @@ def test_values_are_scaled_as_those_of_the_training_set_were(warehouse: energywh
 def test_a_value_beyond_float16_is_named_and_not_made_infinite(warehouse: energywh.Warehouse) -> None:
     query = "SELECT * REPLACE (demand_mwh * 10 AS demand_mwh) FROM features.hourly"
     with pytest.raises(WindowError, match=r"column 'demand_mwh' reaches 202,\d+, more than float16's 65,504"):
-        warehouse.context(hours=6, regions=["CISO"], source=query, as_="numpy", dtype="float16")
+        warehouse.context(hours=6, regions=["CISO"], source=query, backend="numpy", dtype="float16")

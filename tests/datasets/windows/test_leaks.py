@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from energywh.core.time import hour_time
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
 QUICK = settings(
@@ -49,7 +50,7 @@ def changed(rows: Rows, *, before: int | None = None, since: int | None = None) 
 def cut(rows: Rows, ahead: int, back: int, **arguments: Any) -> tuple[Windows, Windows]:
     with table_of(rows) as connection:
         connection.execute(MODELS.format(ahead=ahead, back=back))
-        made = cut_windows(connection, "main.upper", target="y", features=["x", "y"], as_="numpy", **arguments)
+        made = cut_windows(connection, "main.upper", target="y", features=["x", "y"], backend="numpy", **arguments)
     assert isinstance(made, tuple)
     return made[0], made[1]
 
@@ -81,15 +82,15 @@ def drawn(hours: int, seed: int) -> Rows:
     horizon=st.integers(0, 4),
     ahead=st.integers(0, 5),
     back=st.integers(0, 8),
-    overlap=st.sampled_from(["none", "inputs"]),
+    borrow=st.booleans(),
     kind=st.sampled_from([None, "zscore", "robust", "minmax"]),
 )
 def test_a_changed_future_moves_nothing_of_train(
-    seed: int, at: int, length: int, stride: int, horizon: int, ahead: int, back: int, overlap: Any, kind: Any
+    seed: int, at: int, length: int, stride: int, horizon: int, ahead: int, back: int, borrow: bool, kind: Any
 ) -> None:
-    assume(horizon or overlap == "none")
+    assume(horizon or not borrow)
     rows = drawn(80, seed)
-    arguments: dict[str, Any] = {"length": length, "stride": stride, "horizon": horizon, "overlap": overlap}
+    arguments: dict[str, Any] = {"length": length, "stride": stride, "horizon": horizon, "borrow_context": borrow}
     arguments |= {"splits": [hour_time(EPOCH_HOUR + at)], "normalize": kind}
     before, test = cut(rows, ahead, back, **arguments)
     after, changed_test = cut(changed(rows, since=EPOCH_HOUR + at), ahead, back, **arguments)

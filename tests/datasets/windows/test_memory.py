@@ -17,13 +17,14 @@ import energywh
 from energywh.core.paths import Home
 from energywh.datasets.windows import backends as arrays
 from energywh.datasets.windows import matrix as frame
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import StorageError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import Rows, table_of
 from tests.datasets.windows.test_windows import QUICK, histories
 
-NAMES = ("inputs", "targets", "mask", "target_mask", "future", "future_mask", "static")
+NAMES = ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask", "region_encoding")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[energywh.War
 
 def cut(warehouse: energywh.Warehouse, source: str = "features.hourly", **change: Any) -> Windows:
     arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "horizon": 6}
-    windows = warehouse.windows(source, **(arguments | {"memory": "disk"} | change))
+    windows = warehouse.windows(source, **(arguments | {"memmap": True} | change)).all
     assert isinstance(windows, Windows)
     return windows
 
@@ -57,18 +58,25 @@ def few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_windows_over_a_file_are_those_over_memory(
     rows: Rows, shuffled: bool, gaps: Any, narrow: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    arguments: dict[str, Any] = {"target": "y", "features": "y", "future": "x", "length": 3, "stride": 2, "gaps": gaps}
-    arguments |= {"as_": narrow[0], "dtype": narrow[1]}
+    arguments: dict[str, Any] = {
+        "target": "y",
+        "features": "y",
+        "future_covariates": "x",
+        "length": 3,
+        "stride": 2,
+        "gaps": gaps,
+    }
+    arguments |= {"backend": narrow[0], "dtype": narrow[1]}
     with table_of(rows, shuffled) as connection:
         try:
             wanted = cut_windows(connection, "main.series", **arguments)
         except WindowError as error:
             with pytest.raises(WindowError) as caught:
-                cut_windows(connection, "main.series", memory="disk", **arguments)
+                cut_windows(connection, "main.series", memmap=True, **arguments)
             assert str(caught.value) == str(error)  # noqa: PT017 - either outcome is right, and both ways must agree
             return
         folder = tmp_path_factory.getbasetemp() / "files"
-        found = cut_windows(connection, "main.series", memory=folder, **arguments)
+        found = cut_windows(connection, "main.series", memmap=folder, **arguments)
     assert list(folder.iterdir()) == []
     assert isinstance(wanted, Windows)
     assert isinstance(found, Windows)
@@ -85,7 +93,7 @@ def test_windows_over_a_file_are_those_over_memory(
 
 
 def test_only_the_masks_are_in_memory_and_nothing_stays_behind(warehouse: energywh.Warehouse) -> None:
-    resident = cut(warehouse, memory="ram")
+    resident = cut(warehouse, memmap=False)
     windows = cut(warehouse)
     assert windows.disk_nbytes == resident.nbytes == 2 * 240 * (3 + 1) * 4
     assert windows.nbytes == resident.disk_nbytes == 0
@@ -99,7 +107,7 @@ def test_only_the_masks_are_in_memory_and_nothing_stays_behind(warehouse: energy
 
 
 def test_a_view_of_a_numpy_window_is_no_copy(warehouse: energywh.Warehouse) -> None:
-    windows = cut(warehouse, as_="numpy")
+    windows = cut(warehouse, backend="numpy")
     assert np.shares_memory(windows.window(3).inputs, windows.frame.features.values)
     assert not windows.window(3).inputs.flags.writeable
 
@@ -112,16 +120,16 @@ def test_a_full_disk_is_told_before_anything_is_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(arrays.os, "posix_fallocate", full)  # type: ignore[attr-defined]
-    with pytest.raises(StorageError, match=r"cannot lay windows of 0.00 GB into .*cache: .*No space left .*memory="):
+    with pytest.raises(StorageError, match=r"cannot lay windows of 0.00 GB into .*cache: .*No space left .*memmap="):
         cut(warehouse)
 
 
 def test_bad_requests(warehouse: energywh.Warehouse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot lay windows of .* into .*name another folder"):
-        cut(warehouse, memory=tmp_path / "file")
-    with pytest.raises(UsageError, match="memory must be 'ram', 'disk' or the Path of a folder, not 'file'"):
-        cut(warehouse, memory="file")
+        cut(warehouse, memmap=tmp_path / "file")
+    with pytest.raises(UsageError, match="memmap must be True, False or the Path of a folder, not 'file'"):
+        cut(warehouse, memmap="file")
     with pytest.raises(WindowError, match="more than one row of"):
         cut(warehouse, "SELECT * FROM features.hourly UNION ALL FROM features.hourly")
     with pytest.raises(UsageError, match="Conversion Error"):
@@ -131,7 +139,7 @@ def test_bad_requests(warehouse: energywh.Warehouse, tmp_path: Path) -> None:
 def test_batches_of_an_array_too_long_to_be_strided_are_the_same(
     warehouse: energywh.Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windows = cut(warehouse, memory="ram", dtype="bfloat16")
+    windows = cut(warehouse, memmap=False, dtype="bfloat16")
     strided = next(iter(windows.batches(4, shuffle=True)))
     monkeypatch.setattr(arrays, "MOST_STRIDED", 1)
     copied = next(iter(windows.batches(4, shuffle=True)))
@@ -139,11 +147,11 @@ def test_batches_of_an_array_too_long_to_be_strided_are_the_same(
     assert copied.inputs.tolist() == strided.inputs.tolist()
 
 
-@pytest.mark.parametrize("memory", ["ram", "disk"])
+@pytest.mark.parametrize("memmap", [False, True])
 def test_what_refers_to_a_batch_keeps_its_values_while_the_next_are_made(
-    warehouse: energywh.Warehouse, memory: Any
+    warehouse: energywh.Warehouse, memmap: Any
 ) -> None:
-    windows = cut(warehouse, memory=memory)
+    windows = cut(warehouse, memmap=memmap)
     batches = windows.batches(2, prefetch=1)
     lazy = [-batch.inputs for batch in batches]  # computed after all batches have come and gone
     wanted = [batch.inputs.tolist() for batch in batches]

@@ -17,8 +17,9 @@ import pytest
 
 from energywh.datasets.windows import prefetch
 from energywh.datasets.windows.prefetch import Prefetch
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import UsageError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
 
@@ -110,13 +111,23 @@ def test_the_wait_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_prefetched_batches_are_the_same(kind: Any) -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i % 7 == 0 else 1.0 * i, float(i)) for i in range(200)}
     with table_of(rows) as connection:
-        windows = cut_windows(connection, "main.series", target="y", length=20, stride=1, future="x", as_=kind)
+        windows = cut_windows(
+            connection, "main.series", target="y", length=20, stride=1, future_covariates="x", backend=kind
+        )
     assert isinstance(windows, Windows)
     arguments: dict[str, Any] = {"shuffle": True, "seed": 2, "rank": 1, "world": 2, "start": 3}
     ahead = windows.batches(8, prefetch=2, **arguments)
     assert len(ahead) == len(list(ahead)) > 5
     for found, wanted in zip(ahead, windows.batches(8, **arguments), strict=True):
-        for name in ("inputs", "targets", "mask", "target_mask", "future", "future_mask", "static"):
+        for name in (
+            "inputs",
+            "targets",
+            "mask",
+            "target_mask",
+            "future_covariates",
+            "future_covariates_mask",
+            "region_encoding",
+        ):
             np.testing.assert_array_equal(np.asarray(getattr(found, name)), np.asarray(getattr(wanted, name)))
     shards = windows.shard(1, 2).batches(8, prefetch=1)
     assert [len(batch) for batch in shards] == [len(batch) for batch in windows.batches(8)]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from energywh.core.time import hour_time
 from energywh.datasets.windows.scaler import Scaler
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import StorageError, UnknownNameError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,7 +26,7 @@ Data = dict[tuple[str, int], tuple[float | None, float | None]]
 def parts_of(connection: Any, cut: int, **changes: Any) -> tuple[Windows, Windows]:
     """Return train and test of main.series, features x and y, cut ``cut`` hours after the epoch."""
     arguments: dict[str, Any] = {"target": "y", "features": ["x", "y"], "length": 6, "stride": 1, "horizon": 2}
-    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut)], "purge": 0, "as_": "numpy"} | changes
+    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut)], "purge": 0, "backend": "numpy"} | changes
     made = cut_windows(connection, "main.series", **arguments)
     assert isinstance(made, tuple)
     return made[0], made[1]
@@ -118,8 +119,8 @@ def test_normalized_windows_are_the_raw_ones_scaled_and_come_back(
     seed: int, kind: Any, by: Any, log: Any, array: Any
 ) -> None:
     with table_of(drawn(seed, 80)) as connection:
-        raw = parts_of(connection, 50, as_=array)
-        made = parts_of(connection, 50, as_=array, normalize={"kind": kind, "by": by, "log": log})
+        raw = parts_of(connection, 50, backend=array)
+        made = parts_of(connection, 50, backend=array, normalize={"kind": kind, "by": by, "log": log})
         scaler = raw[0].scaler(kind, by, log)
     assert made[0].normalization == made[1].normalization == scaler
     assert raw[0].normalization is None
@@ -207,7 +208,13 @@ FROM main.series
 
 def test_flags_and_sines_are_left_alone_and_what_does_not_vary_is_named_not_divided() -> None:
     with table_of(drawn(2, 120)) as connection:
-        arguments: dict[str, Any] = {"target": "y", "length": 6, "stride": 1, "as_": "numpy", "splits": ["2023-01-05"]}
+        arguments: dict[str, Any] = {
+            "target": "y",
+            "length": 6,
+            "stride": 1,
+            "backend": "numpy",
+            "splits": ["2023-01-05"],
+        }
         arguments["purge"] = 0
         raw, _ = cut_windows(connection, WIDE, **arguments)  # type: ignore[misc]
         with pytest.warns(UserWarning, match=r"level does not vary within any region of the train part") as caught:
@@ -286,9 +293,9 @@ def test_a_region_held_out_is_scaled_as_all_are_or_refused_before_anything_is_re
             (own, "the scaler given has none"),
         ):
             with pytest.raises(UsageError, match=rf"CISO cannot be scaled .*{says}.*'by': 'global'"):
-                parts_of(connection, 140, holdout="ciso", normalize=normalize, features="not read yet")
+                parts_of(connection, 140, holdout_regions="ciso", normalize=normalize, features="not read yet")
         for normalize in ({"by": "global"}, "none"):
-            train, test = parts_of(connection, 140, holdout="CISO", normalize=normalize)
+            train, test = parts_of(connection, 140, holdout_regions="CISO", normalize=normalize)
             assert set(train.starts["region"]) == {"BPAT"}
             assert set(test.starts["region"]) == {"BPAT", "CISO"}
 
@@ -321,7 +328,7 @@ def test_a_loss_can_be_taken_in_mwh() -> None:
 def test_narrow_floats_are_narrowed_once_scaled(array: Any, dtype: Any) -> None:
     rows: Data = {("CISO", EPOCH_HOUR + i): (1e5 + i, float(i)) for i in range(60)}
     with table_of(rows) as connection:
-        train, _ = parts_of(connection, 40, as_=array, dtype=dtype, normalize="zscore")
+        train, _ = parts_of(connection, 40, backend=array, dtype=dtype, normalize="zscore")
     inputs = train.window(0).inputs
     assert str(inputs.dtype).endswith(dtype)
     steps = np.diff(np.array(inputs.tolist())[:, 0])  # of 1e5 and 1e5 + 1, these dtypes make one number or none
@@ -341,8 +348,8 @@ def test_normalizing_takes_no_second_array() -> None:
 def test_windows_over_a_file_are_scaled_as_those_in_memory(tmp_path: Path, array: Any, dtype: Any) -> None:
     with table_of(drawn(8, 100)) as connection:
         kept, laid = (
-            parts_of(connection, 60, normalize="zscore", as_=array, dtype=dtype, memory=memory)[1]
-            for memory in ("ram", tmp_path)
+            parts_of(connection, 60, normalize="zscore", backend=array, dtype=dtype, memmap=memmap)[1]
+            for memmap in (False, tmp_path)
         )
     assert laid.frame.disk_nbytes > 0
     for one, other in zip(kept.batches(7), laid.batches(7), strict=True):
@@ -354,13 +361,16 @@ def test_windows_over_a_file_are_scaled_as_those_in_memory(tmp_path: Path, array
 def test_what_is_known_ahead_is_scaled_too(features: list[str]) -> None:
     with table_of(drawn(8, 100)) as connection:
         raw, made = (
-            parts_of(connection, 60, normalize=kind, features=features, future="x")[1] for kind in (None, "zscore")
+            parts_of(connection, 60, normalize=kind, features=features, future_covariates="x")[1]
+            for kind in (None, "zscore")
         )
     scaler = made.normalization
     assert scaler is not None
     for old, new in zip(raw.batches(7), made.batches(7), strict=True):
-        wanted = scaler.transform(old.future, columns=["x"], regions=old.regions, mask=old.future_mask)
-        np.testing.assert_allclose(new.future, wanted, rtol=1e-5, atol=1e-6)
+        wanted = scaler.transform(
+            old.future_covariates, columns=["x"], regions=old.regions, mask=old.future_covariates_mask
+        )
+        np.testing.assert_allclose(new.future_covariates, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +387,7 @@ def test_what_is_known_ahead_is_scaled_too(features: list[str]) -> None:
 def test_bad_choices_say_what_is_wrong(change: dict[str, Any], error: type[Exception], says: str) -> None:
     rows = drawn(9, 100) | {("CISO", EPOCH_HOUR + 1): (1.0, -5.0)}
     source = "SELECT *, sin(hour(hour_utc)) AS hour_sin FROM main.series"
-    arguments: dict[str, Any] = {"target": "y", "length": 6, "stride": 1, "as_": "numpy", "splits": ["2023-01-03"]}
+    arguments: dict[str, Any] = {"target": "y", "length": 6, "stride": 1, "backend": "numpy", "splits": ["2023-01-03"]}
     arguments["purge"] = 0
     with table_of(rows) as connection:
         train, test = cut_windows(connection, source, **arguments)  # type: ignore[misc]

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energywh.datasets.windows.shard import LAYOUTS, Ring
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import UsageError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 
 QUICK = settings(max_examples=100, deadline=None)
@@ -116,32 +117,35 @@ def placed(whole: Any, positions: np.ndarray[Any, Any], fill: Any) -> np.ndarray
 @settings(QUICK, max_examples=25)
 @given(
     length=st.integers(1, 30), horizon=st.integers(0, 4), world=st.integers(1, 6), layout=layouts,
-    overlap=st.integers(0, 3), features=st.sampled_from(["y", ["y", "x"]]), future=st.sampled_from(["x", [], ["x"]]),
+    overlap=st.integers(0, 3), features=st.sampled_from(["y", ["y", "x"]]),
+    future_covariates=st.sampled_from(["x", [], ["x"]]),
 )  # fmt: skip
 def test_shards_have_of_what_is_known_before_the_hours_of_their_targets(
-    rows: Rows, length: int, horizon: int, world: int, layout: Any, overlap: int, features: Any, future: Any
+    rows: Rows, length: int, horizon: int, world: int, layout: Any, overlap: int, features: Any, future_covariates: Any
 ) -> None:
-    windows = cut(rows, as_="numpy", length=length, horizon=horizon, features=features, future=future)
+    windows = cut(
+        rows, backend="numpy", length=length, horizon=horizon, features=features, future_covariates=future_covariates
+    )
     whole = next(iter(windows.batches(5)))
     for rank in range(world):
         shard = windows.shard(rank, world, layout, min(overlap, length - 1) if layout == "contiguous" else 0)
         part = next(iter(shard.batches(5)))
-        for name, fill in (("future", 0), ("future_mask", False)):
+        for name, fill in (("future_covariates", 0), ("future_covariates_mask", False)):
             wanted = getattr(whole, name)
             found = getattr(part, name)
             assert found.dtype == wanted.dtype
             np.testing.assert_array_equal(found, wanted if horizon else placed(wanted, part.positions, fill))
-        assert part.static.tolist() == whole.static.tolist()
+        assert part.region_encoding.tolist() == whole.region_encoding.tolist()
 
 
-@pytest.mark.parametrize("as_", ["mlx", "numpy"])
+@pytest.mark.parametrize("backend", ["mlx", "numpy"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("world", "overlap"), [(1, 0), (2, 0), (4, 5), (8, 0)])
 @pytest.mark.parametrize("target", ["y", ["y", "x"]])
 def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
-    rows: Rows, as_: str, layout: Any, world: int, overlap: int, target: Any
+    rows: Rows, backend: str, layout: Any, world: int, overlap: int, target: Any
 ) -> None:
-    windows = cut(rows, as_=as_, target=target, static="one-hot")
+    windows = cut(rows, backend=backend, target=target, region_encoding="one-hot")
     overlap = overlap if layout == "contiguous" else 0
     for rank in range(world):
         shard = windows.shard(rank, world, layout, overlap)
@@ -153,7 +157,7 @@ def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
             assert part.indices.tolist() == whole.indices.tolist()
             assert part.regions.tolist() == whole.regions.tolist()
             assert part.hours.tolist() == whole.hours.tolist()
-            assert part.static.tolist() == whole.static.tolist()
+            assert part.region_encoding.tolist() == whole.region_encoding.tolist()
             assert type(part.inputs) is type(whole.inputs)
             for name, fill in (("inputs", 0), ("mask", False), ("targets", 0), ("target_mask", False)):
                 wanted = placed(getattr(whole, name), part.positions, fill)
@@ -164,12 +168,12 @@ def test_a_shard_has_the_hours_of_the_same_windows_in_the_same_order(
 
 
 def test_the_targets_of_a_horizon_are_whole_on_every_rank(rows: Rows) -> None:
-    windows = cut(rows, horizon=6, future="x")
+    windows = cut(rows, horizon=6, future_covariates="x")
     whole = next(iter(windows.batches(4)))
     for rank in range(4):
         part = next(iter(windows.shard(rank, 4, "zigzag").batches(4)))
         assert part.inputs.shape == (4, 6, 2)
-        for name in ("targets", "target_mask", "future", "future_mask"):
+        for name in ("targets", "target_mask", "future_covariates", "future_covariates_mask"):
             np.testing.assert_array_equal(np.asarray(getattr(part, name)), np.asarray(getattr(whole, name)))
 
 

@@ -20,8 +20,9 @@ import energywh
 from energywh.core.paths import Home
 from energywh.core.time import hour_time
 from energywh.datasets.windows.source import bind, lookahead, lookback
-from energywh.datasets.windows.windows import Windows, cut_windows
+from energywh.datasets.windows.windows import Windows
 from energywh.errors import UnknownNameError, UsageError, WindowError
+from tests.datasets.cutting import cut_windows
 from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, Sample, expected, table_of
 
@@ -90,7 +91,7 @@ def test_windows_are_exactly_those_of_the_slow_way(
                 stride=stride,
                 horizon=horizon,
                 gaps="drop" if drop else "mask",
-                as_=kind,
+                backend=kind,
             )
             assert isinstance(made, Windows)
             return made
@@ -151,7 +152,7 @@ def test_splits_share_no_hour_and_keep_the_order_of_time(
                 horizon=horizon,
                 splits=[hour_time(EPOCH_HOUR + cut) for cut in cuts],
                 purge=purge,
-                as_="numpy",
+                backend="numpy",
             )
         except WindowError as error:
             assert any(word in str(error) for word in ("part", "the split"))  # noqa: PT017 - either outcome is right, the text is not free
@@ -175,7 +176,7 @@ def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gi
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, float(i)) for i in range(400)}
     says = (
         r"train gives up its last 100 hours \(1 windows instead of 101\): valid would hold no window of 104 hours"
-        r".*overlap='inputs', take"
+        r".*borrow_context=True, take"
     )
     with table_of(rows) as connection, pytest.warns(UserWarning, match=says):
         train, valid, test = cut_windows(  # type: ignore[misc]
@@ -187,7 +188,7 @@ def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gi
             horizon=4,
             splits=[hour_time(EPOCH_HOUR + 204), hour_time(EPOCH_HOUR + 290)],
             purge=0,
-            as_="numpy",
+            backend="numpy",
         )
     assert [part.name for part in (train, valid, test)] == ["train", "valid", "test"]
     first_target = [float(part.window(0).targets[0]) for part in (train, valid, test)]
@@ -209,7 +210,7 @@ def test_the_lookahead_of_the_model_is_left_free_before_a_split(
         splits=["2023-01-15"],
         regions="CISO",
         purge=purge,
-        as_="numpy",
+        backend="numpy",
     )
     gap = test.starts["hour_utc"][0] - (train.starts["hour_utc"][-1] + np.timedelta64(48, "h"))
     assert gap == np.timedelta64(free + 1, "h")
@@ -232,11 +233,11 @@ def test_nothing_is_left_free_where_no_column_used_knows_later_hours(
     publish_demo(Home(tmp_path), then=["DROP VIEW features.evening", *marked])
     with energywh.open(tmp_path) as warehouse:
         train, test = warehouse.windows(
-            source, target="demand_mwh", features="hour_sin", length=48, stride=1, splits="2023-01-15", as_="numpy"
+            source, target="demand_mwh", features="hour_sin", length=48, stride=1, splits="2023-01-15", backend="numpy"
         )
         (fold,) = warehouse.folds(
             source, target="demand_mwh", features="hour_sin", length=48, stride=1, horizon=1, origins=["2023-01-15"],
-            as_="numpy",
+            backend="numpy",
         )  # fmt: skip
     gap = test.starts["hour_utc"][0] - (train.starts["hour_utc"].max() + np.timedelta64(48, "h"))
     assert gap == np.timedelta64(free + 1, "h")
@@ -275,16 +276,16 @@ def test_with_a_query_sqlglot_cannot_read_the_lookahead_is_the_greatest_of_all(
     assert lookahead(warehouse.connection, source) == 29
 
 
-def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
+def test_with_borrowed_context_inputs_reach_back_and_targets_do_not() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, float(i)) for i in range(300)}
     arguments: dict[str, Any] = {
         "target": "y",
         "length": 50,
         "stride": 1,
         "splits": [hour_time(EPOCH_HOUR + 150)],
-        "overlap": "inputs",
+        "borrow_context": True,
         "purge": 0,
-        "as_": "numpy",
+        "backend": "numpy",
     }
     with table_of(rows) as connection:
         train, test = cut_windows(connection, "main.series", horizon=3, **arguments)  # type: ignore[misc]
@@ -296,11 +297,17 @@ def test_with_overlap_inputs_reach_back_and_targets_do_not() -> None:
 
 
 def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Warehouse) -> None:
-    arguments: dict[str, Any] = {"target": "demand_mwh", "stride": 1, "horizon": 24, "regions": "CISO", "as_": "numpy"}
+    arguments: dict[str, Any] = {
+        "target": "demand_mwh",
+        "stride": 1,
+        "horizon": 24,
+        "regions": "CISO",
+        "backend": "numpy",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warehouse.windows("features.hourly", length=48, splits=["2023-01-11", "2023-01-21"], **arguments)
-        warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], overlap="inputs", **arguments)
+        warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], borrow_context=True, **arguments)
     # 2023-01-01 to the cut, less the purge of 24 hours and the 264 of a window; then less the 240 given up.
     with pytest.warns(UserWarning, match=r"last 240 hours \(49 windows instead of 289\)") as caught:
         train, test = warehouse.windows("features.hourly", length=240, splits=["2023-01-25"], **arguments)
@@ -316,22 +323,22 @@ def test_only_a_part_that_gives_hours_up_is_warned_of(warehouse: energywh.Wareho
     length=st.integers(1, 12),
     horizon=st.integers(0, 6),
     stride=st.integers(1, 5),
-    overlap=st.sampled_from(["none", "inputs"]),
+    borrow=st.booleans(),
 )
 def test_regions_held_out_are_in_the_last_part_alone(
-    cuts: list[int], held: set[str], length: int, horizon: int, stride: int, overlap: Any
+    cuts: list[int], held: set[str], length: int, horizon: int, stride: int, borrow: bool
 ) -> None:
     regions = ("BPAT", "CISO", "ERCO")
     rows: Rows = {(region, EPOCH_HOUR + i): (1.0, 2.0) for region in regions for i in range(120)}
     arguments: dict[str, Any] = {"target": "y", "length": length, "stride": stride, "horizon": horizon, "purge": 0}
-    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut) for cut in cuts], "as_": "numpy"}
-    arguments["overlap"] = overlap if horizon else "none"
+    arguments |= {"splits": [hour_time(EPOCH_HOUR + cut) for cut in cuts], "backend": "numpy"}
+    arguments["borrow_context"] = borrow and bool(horizon)
     with table_of(rows) as connection:
         try:
             plain = cut_windows(connection, "main.series", **arguments)
         except WindowError:
             return  # a part is too short
-        parts = cut_windows(connection, "main.series", holdout=sorted(held), **arguments)
+        parts = cut_windows(connection, "main.series", holdout_regions=sorted(held), **arguments)
     assert isinstance(parts, tuple)
     assert isinstance(plain, tuple)
     if not cuts:
@@ -347,7 +354,9 @@ def test_regions_held_out_are_in_the_last_part_alone(
 def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.Warehouse) -> None:
     sizes = {}
     for stride in (1, 24):
-        windows = warehouse.windows("features.hourly", target="demand_mwh", length=168, stride=stride, as_="numpy")
+        windows = warehouse.windows(
+            "features.hourly", target="demand_mwh", length=168, stride=stride, backend="numpy"
+        ).all
         sizes[stride] = windows.nbytes
         assert np.shares_memory(windows.window(3).inputs, windows.frame.features.values)
         assert not windows.window(3).inputs.flags.writeable
@@ -356,7 +365,7 @@ def test_memory_does_not_grow_with_the_number_of_windows(warehouse: energywh.War
 
 
 def test_defaults_are_all_authorities_and_all_numeric_columns(warehouse: energywh.Warehouse) -> None:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24)
+    windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24).all
     assert windows.regions == ("BPAT", "CISO")  # US48 is an aggregate
     assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
     batch = next(iter(windows.batches(2)))
@@ -368,7 +377,7 @@ def test_defaults_are_all_authorities_and_all_numeric_columns(warehouse: energyw
     assert bool(batch.mask.all())
     assert np.asarray(batch.targets)[0].tolist() == [6001 + i for i in range(24)]
     assert np.asarray(batch.inputs)[0, :, 2].tolist() == [1.0] + [0.0] * 23
-    aggregate = warehouse.windows("features.hourly", regions="US48", target="demand_mwh", length=24, stride=24)
+    aggregate = warehouse.windows("features.hourly", regions="US48", target="demand_mwh", length=24, stride=24).all
     assert aggregate.regions == ("US48",)
 
 
@@ -381,8 +390,8 @@ def test_several_targets_add_an_axis_and_need_not_be_features(warehouse: energyw
         length=24,
         stride=24,
         horizon=6,
-        as_="numpy",
-    )
+        backend="numpy",
+    ).all
     batch = next(iter(windows.batches(4)))
     assert batch.inputs.shape == (4, 24, 1)
     assert batch.targets.shape == batch.target_mask.shape == (4, 6, 2)
@@ -399,8 +408,8 @@ def test_since_and_until_are_inclusive_hours(warehouse: energywh.Warehouse) -> N
         since="2023-01-03",
         until="2023-01-03",
         regions="CISO",
-        as_="numpy",
-    )
+        backend="numpy",
+    ).all
     assert len(windows) == 23
     assert str(windows.starts[0]["hour_utc"]) == "2023-01-03T00"
     assert windows.window(22).targets.tolist() == [20000 + 71]
@@ -411,7 +420,7 @@ def test_numbers_that_are_not_finite_are_missing() -> None:
     rows["CISO", EPOCH_HOUR + 1] = (float("nan"), 2.0)
     rows["CISO", EPOCH_HOUR + 2] = (float("inf"), float("-inf"))
     with table_of(rows) as connection:
-        windows = cut_windows(connection, "main.series", target="y", length=5, stride=1, as_="numpy")
+        windows = cut_windows(connection, "main.series", target="y", length=5, stride=1, backend="numpy")
         assert isinstance(windows, Windows)
     window = windows.window(0)
     assert window.mask.tolist() == [[True, True], [False, True], [False, False], [True, True], [True, True]]
@@ -433,7 +442,9 @@ def test_narrow_floats(dtype: Any) -> None:
             with pytest.raises(WindowError, match=r"column 'y' reaches 100,000, more than float16's 65,504"):
                 cut_windows(connection, "main.series", target="y", length=5, stride=1, dtype=dtype)
             with pytest.raises(UsageError, match="NumPy has no bfloat16"):
-                cut_windows(connection, "main.series", target="y", length=5, stride=1, dtype="bfloat16", as_="numpy")
+                cut_windows(
+                    connection, "main.series", target="y", length=5, stride=1, dtype="bfloat16", backend="numpy"
+                )
 
 
 @pytest.mark.parametrize(
@@ -459,10 +470,10 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"regions": ["CISO", 5]}, UsageError, "regions must be a name or a list of names"),
         ({"splits": 2024}, UsageError, "splits must be a day or hour, or a list of them, not 2024"),
         ({"source": 3}, UsageError, "the source must be the name of a model or an SQL query"),
-        ({"lenght": 3}, TypeError, r"windows\(\) has no argument 'lenght'; did you mean length"),
+        ({"lenght": 3}, TypeError, "unexpected keyword argument 'lenght'"),
         ({"gaps": "fill"}, UsageError, "gaps must be"),
-        ({"static": "embedding"}, UsageError, "static must be"),
-        ({"as_": "torch"}, UsageError, "as_ must be"),
+        ({"region_encoding": "embedding"}, UsageError, "region_encoding must be"),
+        ({"backend": "torch"}, UsageError, "backend must be"),
         ({"dtype": "float8"}, UsageError, "dtype must be"),
         ({"splits": ["2023-01-20", "2023-01-10"]}, UsageError, "splits must be ascending"),
         ({"splits": ["2022-01-20"]}, WindowError, "no hour on one.*data go from 2023-01-01T00 to 2023-01-30T23"),
@@ -470,20 +481,24 @@ def test_narrow_floats(dtype: Any) -> None:
         ({"splits": ["soon"]}, UsageError, "a split must be a UTC day or hour"),
         ({"splits": [datetime(2023, 1, 15, 5, 30)]}, UsageError, "a split must be a whole hour"),
         ({"since": "2025-01-01"}, WindowError, "no rows of any authority"),
-        ({"overlap": "all"}, UsageError, "overlap must be"),
+        ({"borrow_context": "all"}, UsageError, "borrow_context must be"),
         ({"purge": -1}, UsageError, "purge must be"),
-        ({"holdout": "CISO"}, UsageError, "give splits too"),
-        ({"splits": (), "holdout": ["CIS"]}, UnknownNameError, "no region 'CIS' to hold out; did you mean CISO"),
-        ({"splits": (), "holdout": ["CISO"], "regions": "BPAT"}, UnknownNameError, "they are of BPAT"),
-        ({"splits": (), "holdout": ["CISO", "BPAT"]}, UsageError, "holdout names every region"),
-        ({"splits": (), "holdout": []}, UsageError, "holdout is empty"),
+        ({"holdout_regions": "CISO"}, UsageError, "give splits too"),
         (
-            {"splits": (), "holdout": "CISO", "normalize": "zscore"},
+            {"splits": (), "holdout_regions": ["CIS"]},
+            UnknownNameError,
+            "no region 'CIS' to hold out; did you mean CISO",
+        ),
+        ({"splits": (), "holdout_regions": ["CISO"], "regions": "BPAT"}, UnknownNameError, "they are of BPAT"),
+        ({"splits": (), "holdout_regions": ["CISO", "BPAT"]}, UsageError, "holdout_regions names every region"),
+        ({"splits": (), "holdout_regions": []}, UsageError, "holdout_regions is empty"),
+        (
+            {"splits": (), "holdout_regions": "CISO", "normalize": "zscore"},
             UsageError,
             "CISO cannot be scaled .*'by': 'global'",
         ),
         ({"purge": "lookahead"}, UsageError, "purge must be"),
-        ({"purge": "lookback", "overlap": "inputs", "horizon": 1}, UsageError, "choose one of them"),
+        ({"purge": "lookback", "borrow_context": True, "horizon": 1}, UsageError, "choose one of them"),
         (
             {"source": "SELECT * FROM features.hourly UNION ALL FROM features.hourly"},
             WindowError,
@@ -524,7 +539,7 @@ def test_bad_requests_say_what_is_wrong(
         "target": "demand_mwh",
         "length": 24,
         "stride": 24,
-        "as_": "numpy",
+        "backend": "numpy",
     }
     arguments |= change
     with pytest.raises(error, match=says):
@@ -534,14 +549,14 @@ def test_bad_requests_say_what_is_wrong(
 def test_a_feature_without_values_is_pointed_out_and_masked(warehouse: energywh.Warehouse) -> None:
     query = "SELECT *, NULL::DOUBLE AS empty FROM features.hourly"
     with pytest.warns(UserWarning, match="feature 'empty' has no value at all in any region"):
-        windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, as_="numpy")
+        windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, backend="numpy").all
     assert not windows.window(0).mask[:, windows.columns.index("empty")].any()
     query = "SELECT *, CASE region WHEN 'CISO' THEN 1.0 END AS nuclear FROM features.hourly"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warehouse.windows(query, target="demand_mwh", length=24, stride=24, as_="numpy")
+        warehouse.windows(query, target="demand_mwh", length=24, stride=24, backend="numpy")
     with pytest.warns(UserWarning, match="'nuclear' has no value at all in BPAT: no window"):
-        windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, gaps="drop", as_="numpy")
+        windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, gaps="drop", backend="numpy").all
     assert set(windows.starts["region"]) == {"CISO"}
 
 
@@ -555,16 +570,16 @@ def test_what_is_made_in_hindsight_is_no_feature_unless_it_is_named(tmp_path: Pa
         "COMMENT ON COLUMN features.hourly.demand_clean_mwh IS '[hindsight] Demand to use, MWh.'",
     )
     publish_demo(home, hours=24 * 20, then=then)
-    arguments: dict[str, Any] = {"target": "demand_clean_mwh", "length": 24, "stride": 24, "as_": "numpy"}
+    arguments: dict[str, Any] = {"target": "demand_clean_mwh", "length": 24, "stride": 24, "backend": "numpy"}
     with energywh.open(home.path) as warehouse:
         for source in ("features.hourly", "SELECT * FROM features.hourly WHERE region = 'CISO'"):
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                windows = warehouse.windows(source, **arguments)
+                windows = warehouse.windows(source, **arguments).all
             assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
-            assert warehouse.context(24, source=source, as_="numpy").columns == windows.columns
+            assert warehouse.context(24, source=source, backend="numpy").columns == windows.columns
             with pytest.warns(UserWarning, match="demand_clean_mwh of .* gives later hours away") as caught:
-                windows = warehouse.windows(source, features=["demand_clean_mwh"], **arguments)
+                windows = warehouse.windows(source, features=["demand_clean_mwh"], **arguments).all
             assert [warning.filename for warning in caught] == [__file__]
             assert windows.columns == ("demand_clean_mwh",)
 
@@ -573,12 +588,12 @@ def test_where_gaps_are_dropped_a_feature_that_misses_much_of_a_history_is_left_
     home = Home(tmp_path)
     late = "UPDATE features.hourly SET hour_sin = NULL WHERE region = 'CISO' AND hour_utc < '2023-01-06'"
     publish_demo(home, hours=24 * 20, then=(late,))
-    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "as_": "numpy"}
+    arguments: dict[str, Any] = {"target": "demand_mwh", "length": 24, "stride": 24, "backend": "numpy"}
     with energywh.open(home.path) as warehouse:
-        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], gaps="drop", **arguments)
+        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], gaps="drop", **arguments).all
         assert windows.columns == ("demand_mwh", "is_midnight")
         assert len(windows) == 2 * 19
-        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], **arguments)
+        windows = warehouse.windows("features.hourly", regions=["CISO", "BPAT"], **arguments).all
         assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
 
 
@@ -593,7 +608,7 @@ def test_more_rows_left_out_than_come_at_once_are_no_trouble() -> None:
     with table_of({}) as connection:
         connection.execute(META)
         with pytest.warns(UserWarning, match="GEN0, GEN1, GEN2, GEN3 left out"):
-            windows = cut_windows(connection, query, target="y", length=24, stride=24, as_="numpy")
+            windows = cut_windows(connection, query, target="y", length=24, stride=24, backend="numpy")
     assert isinstance(windows, Windows)
     assert windows.regions == ("BPAT",)
     assert windows.window(1).inputs[:, 0].tolist() == list(range(24, 48))
@@ -601,9 +616,9 @@ def test_more_rows_left_out_than_come_at_once_are_no_trouble() -> None:
 
 def test_regions_without_the_target_are_left_out_unless_they_are_named(warehouse: energywh.Warehouse) -> None:
     query = "SELECT * REPLACE (CASE region WHEN 'CISO' THEN demand_mwh END AS demand_mwh) FROM features.hourly"
-    arguments: dict[str, Any] = {"target": ["hour_sin", "demand_mwh"], "length": 24, "stride": 24, "as_": "numpy"}
+    arguments: dict[str, Any] = {"target": ["hour_sin", "demand_mwh"], "length": 24, "stride": 24, "backend": "numpy"}
     with pytest.warns(UserWarning, match="BPAT left out: no value at all of hour_sin or demand_mwh"):
-        windows = warehouse.windows(query, **arguments)
+        windows = warehouse.windows(query, **arguments).all
     assert windows.regions == ("CISO",)
     assert set(windows.starts["region"]) == {"CISO"}
     assert windows.window(1).inputs[:, 0].tolist() == [20024 + i for i in range(24)]
@@ -615,8 +630,8 @@ def test_regions_without_the_target_are_left_out_unless_they_are_named(warehouse
 def test_windows_without_a_single_target_value_are_left_out(warehouse: energywh.Warehouse) -> None:
     gone = "hour_utc BETWEEN '2023-01-04' AND '2023-01-08T22:00' OR hour_utc >= '2023-01-29'"
     query = f"SELECT * REPLACE (CASE WHEN NOT ({gone}) THEN demand_mwh END AS demand_mwh) FROM features.hourly"
-    arguments: dict[str, Any] = {"regions": "CISO", "target": "demand_mwh", "as_": "numpy"}
-    windows = warehouse.windows(query, length=24, stride=24, horizon=24, **arguments)
+    arguments: dict[str, Any] = {"regions": "CISO", "target": "demand_mwh", "backend": "numpy"}
+    windows = warehouse.windows(query, length=24, stride=24, horizon=24, **arguments).all
     days = [str(hour)[8:10] for hour in windows.starts["hour_utc"]]
     # A window from day d has its targets on day d + 1; of the 8th, the last hour is there.
     assert days == [f"{day:02}" for day in range(1, 28) if day not in (3, 4, 5, 6)]
@@ -630,7 +645,7 @@ def test_windows_without_a_single_target_value_are_left_out(warehouse: energywh.
 def test_a_value_beyond_a_float_is_missing(warehouse: energywh.Warehouse) -> None:
     absurd = "CASE hour(hour_utc) WHEN 3 THEN -1e300 ELSE demand_mwh END"
     query = f"SELECT * REPLACE ({absurd} AS demand_mwh) FROM features.hourly"
-    windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, as_="numpy")
+    windows = warehouse.windows(query, target="demand_mwh", length=24, stride=24, backend="numpy").all
     assert windows.window(0).mask[:, 0].tolist() == [hour != 3 for hour in range(24)]
     assert windows.window(0).inputs[3, 0] == 0
 
@@ -643,12 +658,12 @@ import sys
 sys.path.insert(0, {str(tmp_path)!r})
 import energywh
 with energywh.open({str(warehouse.home.path)!r}) as warehouse:
-    windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24, as_="numpy")
+    windows = warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24, backend="numpy").all
     batch = next(iter(windows.batches(2, prefetch=1)))
     print(batch.inputs.shape)
     import numpy
     print((numpy.from_dlpack(batch.inputs) == batch.inputs).all(), batch.to_arrow().num_rows)
-    print(warehouse.context(hours=4, as_="numpy").inputs.shape)
+    print(warehouse.context(hours=4, backend="numpy").inputs.shape)
     try:
         warehouse.windows("features.hourly", target="demand_mwh", length=24, stride=24)
     except energywh.EnergywhError as error:
@@ -658,12 +673,12 @@ with energywh.open({str(warehouse.home.path)!r}) as warehouse:
     lines = found.stdout.splitlines()
     assert lines[:3] == ["(2, 24, 3)", "True 2", "(2, 4, 3)"]
     assert "no wheel for this machine" in lines[3]
-    assert "as_='numpy'" in lines[3]
+    assert "backend='numpy'" in lines[3]
 
 
 def test_an_hour_that_misses_an_input_can_still_be_a_target() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR): (1.0, 2.0), ("CISO", EPOCH_HOUR + 1): (None, 3.0)}
     with table_of(rows) as connection:
-        windows = cut_windows(connection, "main.series", target="y", length=1, stride=1, gaps="drop", as_="numpy")
+        windows = cut_windows(connection, "main.series", target="y", length=1, stride=1, gaps="drop", backend="numpy")
     assert isinstance(windows, Windows)
     assert windows.window(0).targets.tolist() == [3.0]

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stride=24,
             purge=0,
             splits=["2023-01-15"],
-            as_="numpy",
+            backend="numpy",
         )
         assert isinstance(splits, tuple)
         manifest = store(folder, splits, splits[0].scaler(), parquet=True)
@@ -52,4 +52,4 @@ def dataset(made: Path, tmp_path: Path) -> Dataset:
     """The dataset; the name of its folder needs escaping in an address."""
     folder = tmp_path / "my data" / "grid"
     shutil.copytree(made, folder)
-    return load_dataset(folder, as_="numpy")
+    return load_dataset(folder, backend="numpy")

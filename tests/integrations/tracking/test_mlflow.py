@@ -133,12 +133,12 @@ def test_the_source_of_an_input_leads_back_to_the_folder(dataset: Dataset, clien
     logged = inputs(client, run)["training"]
     assert logged.source_type == kind._get_source_type()
     source = kind.from_json(logged.source)
-    again = source.load(as_="numpy")
+    again = source.load(backend="numpy")
     assert (again.path, again.digest) == (dataset.path, dataset.digest)
 
     make_anew(dataset)
     with pytest.raises(CorruptError, match=f"holds another dataset now.*{dataset.digest}"):
-        source.load(as_="numpy")
+        source.load(backend="numpy")
 
 
 def test_a_run_that_takes_no_inputs_is_an_error_that_names_it(dataset: Dataset, client: Any, run: Any) -> None:
