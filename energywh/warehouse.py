@@ -134,7 +134,12 @@ class Warehouse:
             UsageError: wrong SQL, an unknown table or column, an attempt to write, or more than one statement.
             CorruptError: the version is damaged.
         """
-        return ask(self.connection, query, params)
+        try:
+            return ask(self.connection, query, params)
+        except UsageError as error:
+            from energywh.models.catalog.catalog import steps_named
+
+            raise UsageError(f"{error}{steps_named(self.connection, query)}") from None
 
     def attach_staging(self, wait_seconds: float = DEFAULT_WAIT_SECONDS, on_wait: OnWait | None = None) -> None:
         """Make the staging tables readable as ``staging.<source>.<dataset>``; sync waits until `close`.

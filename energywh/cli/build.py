@@ -171,6 +171,8 @@ def model_line(result: ModelResult) -> str:
         done = f"built whole in {result.seconds:.1f} s"
     else:
         done = f"{result.months} month{'' if result.months == 1 else 's'} built in {result.seconds:.1f} s"
+    if result.materialized == "inline":
+        return f"{result.name:<32} {'step':>18}  {'checked' if result.built else 'up to date'}"
     return f"{result.name:<32} {result.rows:>13,} {'row ' if result.rows == 1 else 'rows'}  {done}"
 
 

@@ -43,25 +43,8 @@ group by region
 severity = "warn"
 description = "respondents that normalized.region does not know"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as not materialized (
-    select * exclude (file)
-    from staging.eia_files.balance
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.balance
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, period
-),
-
 -- A clock is corrected measure by measure, for the other measures of an hour may stand where they are.
-corrected as (
+with corrected as (
     select
         measure,
         region,
@@ -81,7 +64,7 @@ filed_measures as (
         demand_mwh as reported,
         demand_imputed_mwh as imputed,
         demand_adjusted_mwh as adjusted
-    from filed
+    from normalized.filed_balance
     where region in (select region from corrected)
     union all
     select
@@ -92,7 +75,7 @@ filed_measures as (
         demand_forecast_mwh,
         null,
         null
-    from filed
+    from normalized.filed_balance
     where region in (select region from corrected)
     union all
     select
@@ -103,7 +86,7 @@ filed_measures as (
         net_generation_mwh,
         net_generation_imputed_mwh,
         net_generation_adjusted_mwh
-    from filed
+    from normalized.filed_balance
     where region in (select region from corrected)
     union all
     select
@@ -114,7 +97,7 @@ filed_measures as (
         total_interchange_mwh,
         total_interchange_imputed_mwh,
         total_interchange_adjusted_mwh
-    from filed
+    from normalized.filed_balance
     where region in (select region from corrected)
 ),
 
@@ -134,7 +117,7 @@ placed as (
         total_interchange_imputed_mwh,
         total_interchange_adjusted_mwh,
         null as correction
-    from filed
+    from normalized.filed_balance
     where region not in (select region from corrected)
     union all
     select

@@ -46,26 +46,9 @@ group by region
 severity = "warn"
 description = "respondents that normalized.region does not know"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as (
-    select * exclude (file)
-    from staging.eia_files.balance
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.balance
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, period
-),
-
-files as (
+with files as (
     select region, period, fuel, known_from_utc, generation_mwh, generation_imputed_mwh, generation_adjusted_mwh
-    from filed
+    from normalized.filed_balance
     unpivot include nulls (
         (generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) for fuel in (
             (col_mwh, col_imputed_mwh, col_adjusted_mwh) as 'COL',

@@ -35,25 +35,8 @@ group by region, neighbor
 severity = "warn"
 description = "regions or neighbors that normalized.region does not know"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as (
-    select * exclude (file)
-    from staging.eia_files.interchange
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region, neighbor,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.interchange
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, neighbor, period
-),
-
 -- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
-met as (
+with met as (
     select
         coalesce(a.fromba, f.region) as region,
         coalesce(a.toba, f.neighbor) as neighbor,
@@ -63,7 +46,7 @@ met as (
         f.interchange_mwh as file_mwh,
         f.interchange_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.interchange_data as a
-    full join filed as f
+    full join normalized.filed_interchange as f
         on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
 )
 

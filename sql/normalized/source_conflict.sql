@@ -41,54 +41,7 @@ where hour_utc between newest_utc - interval 1 year
 group by region, measure, code
 """
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with balance as (
-    select * exclude (file)
-    from staging.eia_files.balance
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.balance
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, period
-),
-
-filed_interchange as (
-    select * exclude (file)
-    from staging.eia_files.interchange
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region, neighbor,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.interchange
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, neighbor, period
-),
-
-filed_subregion as (
-    select * exclude (file)
-    from staging.eia_files.subregion
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region, subregion,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.subregion
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, subregion, period
-),
-
-compared as (
+with compared as (
     select
         a.respondent as region,
         a.period,
@@ -109,7 +62,7 @@ compared as (
         a.known_from_utc as eia_known_from_utc,
         f.known_from_utc as eia_files_known_from_utc
     from staging.eia.region_data as a
-    inner join balance as f on f.region = a.respondent and f.period = a.period
+    inner join normalized.filed_balance as f on f.region = a.respondent and f.period = a.period
     where a.type in ('D', 'DF', 'NG', 'TI')
     union all
     select
@@ -139,15 +92,15 @@ compared as (
         a.known_from_utc,
         f.known_from_utc
     from staging.eia.fuel_type_data as a
-    inner join balance as f on f.region = a.respondent and f.period = a.period
+    inner join normalized.filed_balance as f on f.region = a.respondent and f.period = a.period
     union all
     select a.fromba, a.period, 'interchange', a.toba, a.value, f.interchange_mwh, a.known_from_utc, f.known_from_utc
     from staging.eia.interchange_data as a
-    inner join filed_interchange as f on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
+    inner join normalized.filed_interchange as f on f.region = a.fromba and f.neighbor = a.toba and f.period = a.period
     union all
     select a.parent, a.period, 'subregion_demand', a.subba, a.value, f.demand_mwh, a.known_from_utc, f.known_from_utc
     from staging.eia.region_sub_ba_data as a
-    inner join filed_subregion as f on f.region = a.parent and f.subregion = a.subba and f.period = a.period
+    inner join normalized.filed_subregion as f on f.region = a.parent and f.subregion = a.subba and f.period = a.period
 )
 
 select

@@ -28,25 +28,8 @@ where not exists (select 1 from seeds.subregion as s where s.region = d.region a
 severity = "warn"
 description = "subregions that the seed does not know"
 ---*/
--- Files are cut by local date: in the days about New Year and midsummer an hour can be in two of them. There, the newest
--- value that is one counts (arg_max passes over NULL).
-with filed as (
-    select * exclude (file)
-    from staging.eia_files.subregion
-    where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
-    union all by name
-    select
-        region, subregion,
-        period,
-        max(known_from_utc) as known_from_utc,
-        arg_max(columns('_mwh$'), (known_from_utc, file))
-    from staging.eia_files.subregion
-    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-    group by region, subregion, period
-),
-
 -- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
-met as (
+with met as (
     select
         coalesce(a.parent, f.region) as region,
         coalesce(a.subba, f.subregion) as subregion,
@@ -56,7 +39,7 @@ met as (
         f.demand_mwh as file_mwh,
         f.demand_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
     from staging.eia.region_sub_ba_data as a
-    full join filed as f
+    full join normalized.filed_subregion as f
         on f.region = a.parent and f.subregion = a.subba and f.period = a.period
 )
 

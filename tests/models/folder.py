@@ -78,6 +78,18 @@ select region, month as hour_utc, greatest(first, month) as first_hour_utc,
 from months
 """
 
+SPINE = """/*---
+description = "The hours of each region."
+materialized = "inline"
+grain = ["region", "hour_utc"]
+[columns]
+region = "Authority."
+hour_utc = "Start of the hour, UTC."
+---*/
+select region, unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc
+from normalized.span
+"""
+
 GRID = """/*---
 description = "One row an hour, without gaps."
 grain = ["region", "hour_utc"]
@@ -87,12 +99,8 @@ hour_utc = "Start of the hour, UTC."
 demand_mwh = "Demand, MWh."
 sun_mwh = "Solar, MWh."
 ---*/
-with spine as (
-    select region, unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour)) as hour_utc
-    from normalized.span
-)
 select s.region, s.hour_utc, d.demand_mwh, g.generation_mwh as sun_mwh
-from spine as s
+from normalized.spine as s
 left join normalized.demand as d using (region, hour_utc)
 left join normalized.generation as g
     on g.region = s.region and g.hour_utc = s.hour_utc and g.family = 'solar'
@@ -158,12 +166,14 @@ MODELS = {
     "normalized/generation.sql": GENERATION,
     "normalized/fuel.sql": FUEL,
     "normalized/span.sql": SPAN,
+    "normalized/spine.sql": SPINE,
     "normalized/grid.sql": GRID,
     "features/shifted.sql": SHIFTED,
     "features/rolling.sql": ROLLING,
     "features/total.sql": TOTAL,
 }
-TABLES = tuple(name.removesuffix(".sql").replace("/", ".") for name in MODELS)
+STEP = "normalized.spine"  # of these, the one that is put into what reads it
+TABLES = tuple(name for path in MODELS if (name := path.removesuffix(".sql").replace("/", ".")) != STEP)
 FUEL_CSV = "fueltype,family\nSUN,solar\nWND,wind\n"
 START = datetime(2024, 1, 1)
 

@@ -68,7 +68,7 @@ def rebuilt(whole: duckdb.DuckDBPyConnection, name: str, back: timedelta) -> duc
             hours = f"{time_column} >= date_trunc('month', timestamp '{SINCE - back}')"
         con.register("source", whole.sql(f"select * from {other} where {hours}").to_arrow_table())
         con.execute(f"create table {other} as from source")
-    con.execute(f"create table {name} as {MODELS[name].sql}")
+    con.execute(f"create table {name} as {graph().sql(name)}")
     return con
 
 

@@ -32,8 +32,8 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     """expected.csv may leave columns out, never rows."""
     model = MODELS[name]
     con = built_fixture(name)
-    actual = rows(con, model.sql, model.grain)
-    types = {row[0]: row[1] for row in con.execute(f"describe {model.sql}").fetchall()}
+    actual = rows(con, graph().sql(name), model.grain)
+    types = {row[0]: row[1] for row in con.execute(f"describe {graph().sql(name)}").fetchall()}
     load_csv(con, "memory.main.expected", FIXTURES / name / "expected.csv", types)
     names = (FIXTURES / name / "expected.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     expected = rows(con, "from expected", model.grain)
@@ -46,7 +46,7 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
         if not same(row[n], actual[key][n])
     ]
     assert not wrong, "\n".join(wrong)
-    assert columns(con, model.sql) == list(model.columns), "promised columns are not those returned"
+    assert columns(con, graph().sql(name)) == list(model.columns), "promised columns are not those returned"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -114,7 +114,7 @@ class _BuildRuns:
                 self._under_way = name, now()
             case ModelEnded(result):
                 with self._mailbox.harmless():
-                    if result.built:
+                    if result.built and result.materialized != "inline":  # a step has no table
                         self._start()
                 self._under_way = None
             case ModelLeftOut(name, reason):
@@ -155,10 +155,13 @@ class _BuildRuns:
             return
         assert self._graph is not None
         lineage = lineage_of_version(report.path)
+        steps = self._graph.steps
 
         def origins(model: str, column: str) -> list[tuple[str, str]]:
-            places = {origin.place for origin in lineage.trace((model, column)).values}
-            return sorted(place for place in places if place[1] != ROWS)
+            places: set[tuple[str, str]] = set()
+            for place in {origin.place for origin in lineage.trace((model, column)).values if origin.column != ROWS}:
+                places.update(origins(*place) if place[0] in steps else [place])
+            return sorted(places)
 
         version = _Version(report.path, self._place, origins)
         for result in report.models:
@@ -177,7 +180,8 @@ class _BuildRuns:
         if name in self._runs:
             return
         model = self._graph.models[name]
-        reads = [*self._graph.staging(name), *self._graph.upstream(name)]
+        upstream = [table for table in self._graph.upstream(name) if table not in self._graph.steps]
+        reads = [*self._graph.staging(name), *upstream]
         self._runs[name] = JobRun(
             self._mailbox,
             f"build.{name}",

@@ -116,6 +116,8 @@ class Materializer:
         began = time.monotonic()
         known = self._known.get(model.name)
         try:
+            if model.materialized == "inline":
+                return self._check_step(model, known, began)
             months = self._stale(model, known)
             if months is not None and not months:
                 return self._keep(model, known)
@@ -124,6 +126,19 @@ class Materializer:
             if not is_about_sql(error):
                 raise
             raise model_error(model, error) from None
+
+    def _check_step(self, model: Model, known: Known | None, began: float) -> ModelResult:
+        """Check that a step returns the columns that it promises; its rows are made where it is read."""
+        for table in self._graph.staging(model.name):
+            self._check_dataset(model, table)
+        if known is not None and (known.sql_hash, known.file_hash) == (model.sql_hash, model.file_hash):
+            self._meta.touch_model(model.name, self._staging.landing)
+            return ModelResult(model.name, model.materialized, 0, 0, 0, 0.0, built=False)
+        types = self._promised_types(model)
+        self.drop(model.name)  # it may have been a table
+        seconds = time.monotonic() - began
+        self._save(model, types, {}, seconds)
+        return ModelResult(model.name, model.materialized, 0, None, 0, seconds, built=True)
 
     def drop(self, name: str) -> bool:
         """Remove a model or seed, and all that is remembered of it; say whether there was one."""
@@ -189,21 +204,21 @@ class Materializer:
         """Compute ``months``, or everything where None, and write what came out other than before."""
         types = self._promised_types(model)
         before = self._meta.digests(model.name)
-        if known is not None and known.materialized != model.materialized:
+        if known is not None and known.materialized not in (model.materialized, "inline"):
             self._connection.execute(f"DROP {known.materialized} {quoted(model.name)}")
             known = None
-        same = known is not None and self._types_of(quoted(model.name)) == types
+        same = known is not None and known.materialized != "inline" and self._types_of(quoted(model.name)) == types
         if months is not None and (not same or len(months) > WHOLE_ABOVE * len(months | before.keys())):
             months = None
 
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(model.schema)}")
         if model.materialized == "view":
-            self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {model.padded_sql}")
+            self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {self._graph.sql(model.name)}")
             after = self._digest_view(model, types, months, before)
         elif months is None and same and not self._full and not model.by_month:
             after = self._refresh(model, types, before)
         elif months is None:
-            ordered = f"SELECT * FROM ({model.padded_sql}\n) {self._by_month(model)}"
+            ordered = f"SELECT * FROM ({self._graph.sql(model.name)}\n) {self._by_month(model)}"
             run(self._connection, f"CREATE OR REPLACE TABLE {quoted(model.name)} AS {ordered}")
             after = self._digests(quoted(model.name), types, model.time_column)
         else:
@@ -234,7 +249,7 @@ class Materializer:
         )
 
     def _save(self, model: Model, types: Mapping[str, str], digests: Digests, seconds: float) -> None:
-        reads = self._graph.parsed[model.name].tables
+        reads = self._graph.reads(model.name)
         rows = sum(digest.rows for digest in digests.values())
         held = [sum(counts) for counts in zip(*(digest.held for digest in digests.values()), strict=True)]
         held = held or [0] * len(types)
@@ -251,7 +266,7 @@ class Materializer:
 
     def _refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
         """Compute all of a model that cannot be built by month, and write only the months that changed."""
-        run(self._connection, f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS {model.padded_sql}")
+        run(self._connection, f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS {self._graph.sql(model.name)}")
         after = self._digests(_SCRATCH, types, model.time_column)
         if model.time_column is None:
             if after != before:
@@ -320,7 +335,7 @@ class Materializer:
                 conditions[table] = within(stamp.column, start + stamp.offset, end + stamp.offset)
             elif (upstream := self._graph.models.get(table)) is not None and upstream.time_column is not None:
                 conditions[table] = within(upstream.time_column, start, end)
-        return "\n" * (model.sql_line - 1) + self._graph.parsed[model.name].restricted(conditions)
+        return self._graph.placed(model.name, self._graph.parsed[model.name].restricted(conditions))
 
     @staticmethod
     def _by_month(model: Model) -> str:
@@ -373,7 +388,7 @@ class Materializer:
 
     def _promised_types(self, model: Model) -> dict[str, str]:
         """Return names and types of what the SELECT returns, in its order, if it is what the model promises."""
-        rows = self._connection.execute(f"DESCRIBE {model.padded_sql}").fetchall()
+        rows = self._connection.execute(f"DESCRIBE {self._graph.sql(model.name)}").fetchall()
         names = [row[0] for row in rows]
         missing = [name for name in model.columns if name not in names]
         surplus = [name for name in names if name not in model.columns]

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.models.build.state import unit_of
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.versions.publish import current_version
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,25 @@ def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
     return by_name[pick_name(name, by_name)]
 
 
+def steps_named(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return a sentence about each step that ``sql`` names, as if it were a table; empty where it names none."""
+    rows = connection.execute(
+        """
+        SELECT name, list(dependency.model ORDER BY dependency.model)
+        FROM energywh.model LEFT JOIN energywh.dependency ON upstream = name
+        WHERE materialized = 'inline' AND contains(lower($1), split_part(name, '.', 2))
+        GROUP BY name ORDER BY name
+        """,
+        [sql],
+    ).fetchall()
+    return "".join(
+        f"\n{name} is a step without a table: its SELECT is put into "
+        f"{', '.join(filter(None, readers)) or 'the models that read it'}; "
+        f"'energywh models {name}' describes it"
+        for name, readers in rows
+    )
+
+
 def catalog_of_files(project: Project) -> list[CatalogModel]:
     """Return the models of a project, which knows no counts, by name."""
     return [
@@ -146,8 +168,8 @@ def catalog_of_version(path: Path) -> list[CatalogModel]:
                 materialized=materialized,
                 description=description,
                 grain=grain,
-                rows=count,
-                months=number if time_column else None,
+                rows=None if materialized == "inline" else count,
+                months=number if time_column and materialized != "inline" else None,
                 first_month=first,
                 last_month=last,
                 reads=[upstream for (upstream,) in reads.get(name, [])],

@@ -368,7 +368,7 @@ def lineage_of_files(project: Project) -> Lineage:
         with seed.path.open(newline="", encoding="utf-8") as file:
             seeds[name] = next(csv.reader(file), [])
     models = [
-        ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.parsed[name].tables))
+        ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.reads(name)))
         for name in graph.order
     ]
     return Lineage(models, {**_staging_tables(), **seeds})

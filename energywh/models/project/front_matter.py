@@ -27,7 +27,7 @@ NAME = re.compile(r"[a-z_][a-z0-9_]*")
 AuditKind = Literal["unique", "not_null", "accepted_values", "range", "sql"]
 Severity = Literal["error", "warn"]
 When = Literal["build", "check"]
-Materialized = Literal["table", "view"]
+Materialized = Literal["table", "view", "inline"]
 Refresh = Literal["incremental", "full"]
 
 Text = Annotated[str, Meta(pattern=r"\S")]
@@ -40,7 +40,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "severity": get_args(Severity),
     "when": get_args(When),
 }
-_EXPECTED = {key: " or ".join(choices) for key, choices in _CHOICES.items()} | {
+_EXPECTED = {key: f"{', '.join(choices[:-1])} or {choices[-1]}" for key, choices in _CHOICES.items()} | {
     "grain": "a list of column names",
     "time_column": "the name of a column",
     "lookback": "a duration such as 36h, 10d or 2w",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +22,13 @@ class Graph:
     Attributes:
         order: model names, each after everything it reads; readers of staging as early as can be, so that
             staging is held for as short a time as possible.
+        written: each model's SELECT as its file has it.
+        parsed: the SELECT that runs, with the steps that it reads put into it: it reads tables and views alone.
         audits: tables that each audit of a model reads.
     """
 
     project: Project
+    written: Mapping[str, Parsed]
     parsed: Mapping[str, Parsed]
     audits: Mapping[tuple[str, Audit], frozenset[str]]
     order: tuple[str, ...]
@@ -47,13 +51,35 @@ class Graph:
         """Why models of the user's own are left out, by name."""
         return self.project.left_out
 
+    @property
+    def steps(self) -> frozenset[str]:
+        """Names of the models that are put into what reads them."""
+        return frozenset(name for name, model in self.models.items() if model.materialized == "inline")
+
     def upstream(self, name: str) -> list[str]:
-        """Return the models and seeds that model ``name`` reads, sorted."""
-        return sorted(table for table in self.parsed[name].tables if not table.startswith(STAGING))
+        """Return the models and seeds that model ``name`` reads, by itself or through steps, sorted; steps too."""
+        return sorted(table for table in self.reads(name) if not table.startswith(STAGING))
 
     def staging(self, name: str) -> list[str]:
-        """Return the staging tables that model ``name`` reads, such as `staging.eia.region_data`, sorted."""
+        """Return the staging tables that model ``name`` reads, by itself or through steps, sorted."""
         return sorted(table for table in self.parsed[name].tables if table.startswith(STAGING))
+
+    def reads(self, name: str) -> frozenset[str]:
+        """Return all that model ``name`` reads, by itself or through steps; steps too."""
+        return self.written[name].tables | self.parsed[name].tables
+
+    def sql(self, name: str) -> str:
+        """Return the SELECT of model ``name`` that runs."""
+        return self.placed(name, self.parsed[name].sql)
+
+    def placed(self, name: str, sql: str) -> str:
+        """Return ``sql``, made of that of model ``name``, behind empty lines.
+
+        Line numbers in DuckDB's errors are then those of the file: steps stand before the SELECT's own lines.
+        """
+        model = self.models[name]
+        lines_of_steps = sql.count("\n") - model.sql.count("\n")
+        return "\n" * max(model.sql_line - 1 - lines_of_steps, 0) + sql
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """Return ``names`` with all models that they or their audits read, directly or not."""
@@ -70,7 +96,7 @@ class Graph:
 
     def readers(self, name: str) -> list[str]:
         """Return what reads model or seed ``name``, by itself or by its audits, directly or not, nearest first."""
-        reads = {model: set(self.parsed[model].tables) for model in self.order}
+        reads = {model: set(self.reads(model)) for model in self.order}
         for (model, _), tables in self.audits.items():
             reads[model] |= tables
         found = [name]
@@ -81,7 +107,7 @@ class Graph:
     def why_not(self, name: str, left_out: Collection[str]) -> str:
         """Return the place where model ``name`` reads one of ``left_out``, as a sentence."""
         model = self.models[name]
-        places = [(each.name, model.sql_line + each.line - 1) for each in self.parsed[name].references]
+        places = [(each.name, model.sql_line + each.line - 1) for each in self.written[name].references]
         places += [(table, audit.line) for audit in model.audits for table in sorted(self.audits[name, audit])]
         table, line = next(place for place in places if place[0] in left_out and place[0] != name)
         return f"{model.path}:{line}: it reads '{table}', which is left out"
@@ -108,6 +134,7 @@ def link(project: Project) -> Graph:
     parsed: dict[str, Parsed] = {}
     audits: dict[tuple[str, Audit], frozenset[str]] = {}
     left_out = dict(project.left_out)
+    steps = {name for name, model in project.models.items() if model.materialized == "inline"}
 
     def attempt(model: Model, work: Callable[[Model], None]) -> None:
         try:
@@ -131,6 +158,8 @@ def link(project: Project) -> Graph:
             _check(model, reference, known, left_out)
         for audit in model.audits:
             for table in audits[model.name, audit]:
+                if table in steps:
+                    raise ModelError(f"{model.path}:{audit.line}: the audit reads '{table}', a step without rows")
                 if table not in known:
                     raise ModelError(f"{model.path}:{audit.line}: the audit reads {_unknown(table, known, left_out)}")
 
@@ -145,12 +174,44 @@ def link(project: Project) -> Graph:
                 attempt(model, check)
         order = _order(project, parsed, left_out)
     models = {name: model for name, model in project.models.items() if name not in left_out}
+    expanded = dict(parsed)
+    for name in order:
+        if read := _steps_read(name, parsed, [step for step in order if step in steps]):
+            expanded[name] = parsed[name].with_steps({step: parsed[step] for step in read})
+            _check_view(models[name], expanded[name])
+            facts = (models[name].sql_hash, [models[step].sql_hash for step in read])
+            digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+            models[name] = replace(models[name], sql_hash=digest)
     return Graph(
         replace(project, models=models, left_out=left_out),
         {name: parsed[name] for name in models},
+        {name: expanded[name] for name in models},
         {key: tables for key, tables in audits.items() if key[0] in models},
         order,
     )
+
+
+def _steps_read(name: str, parsed: Mapping[str, Parsed], steps: Iterable[str]) -> list[str]:
+    """Return those of ``steps``, which are in order, that model ``name`` reads, directly or through each other."""
+    reached = {name}
+    for step in reversed(list(steps)):
+        if any(step in parsed[each].tables for each in reached):
+            reached.add(step)
+    return [step for step in steps if step in reached and step != name]
+
+
+def _check_view(model: Model, expanded: Parsed) -> None:
+    """Reject a view that reads staging through a step.
+
+    Raises:
+        ModelError: it does.
+    """
+    if model.materialized == "view" and (read := next((t for t in expanded.tables if t.startswith(STAGING)), None)):
+        line = model.sql_line + min(each.line for each in expanded.references if each.name == read) - 1
+        raise ModelError(f"{model.path}:{line}: {_NO_VIEW.format(read)}")
+
+
+_NO_VIEW = 'a view cannot read {}: people who query the warehouse have no staging; use materialized = "table"'
 
 
 def _parse_model(model: Model) -> Parsed:
@@ -172,10 +233,7 @@ def _check(model: Model, reference: Reference, known: Collection[str], left_out:
     where = f"{model.path}:{model.sql_line + reference.line - 1}"
     if reference.name.startswith(STAGING):
         if model.materialized == "view":
-            raise ModelError(
-                f"{where}: a view cannot read {reference.name}: people who query the warehouse have no staging; "
-                'use materialized = "table"'
-            )
+            raise ModelError(f"{where}: {_NO_VIEW.format(reference.name)}")
         if reference.name.count(".") != 2 or reference.name.startswith("staging.sync."):
             raise ModelError(
                 f"{where}: '{reference.name}' is not a dataset of staging, such as staging.eia.region_data"

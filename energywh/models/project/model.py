@@ -50,7 +50,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Model:
-    """One `.sql` file: a table or view of the warehouse.
+    """One `.sql` file: a table or view of the warehouse, or a step that is put into the models that read it.
 
     Attributes:
         name: folder and file, such as `normalized.demand`.
@@ -87,11 +87,6 @@ class Model:
         return self.name.split(".")[0]
 
     @property
-    def padded_sql(self) -> str:
-        """The SELECT after empty lines, so that line numbers in parser errors are those of the file."""
-        return "\n" * (self.sql_line - 1) + self.sql
-
-    @property
     def by_month(self) -> bool:
         """True if single months of the model can be built."""
         return self.time_column is not None and self.refresh == "incremental"
@@ -113,6 +108,8 @@ def read_model(path: Path) -> Model:
             raise file.error(f"'{part}' cannot name a table: use lower-case letters, digits and _", 1)
     file.split()
     head = file.decode()
+    if head.materialized == "inline":
+        _check_step(file, head)
     file.check_columns("grain", head.grain, head.columns)
     time_column = head.time_column or (TIME_COLUMN if TIME_COLUMN in head.columns else None)
     file.check_columns("time_column", [time_column] if time_column else [], head.columns)
@@ -131,12 +128,23 @@ def read_model(path: Path) -> Model:
         lookback=lookback,
         lookahead=lookahead,
         refresh=head.refresh,
-        may_be_empty=head.may_be_empty,
+        may_be_empty=head.may_be_empty or head.materialized == "inline",
         columns=columns,
         audits=_audits(file, head),
         sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
         file_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
     )
+
+
+def _check_step(file: ModelFile, head: FrontMatter) -> None:
+    """Reject what only stored rows can promise."""
+    given = {"lookback": head.lookback != "0h", "lookahead": head.lookahead != "0h", "audits": bool(head.audits)}
+    for key in [key for key, is_given in given.items() if is_given] + ["refresh"] * (head.refresh == "full"):
+        raise file.error(
+            f"'{key}' does not go with materialized = \"inline\": the step has no rows of its own; "
+            "state it in the models that read the step",
+            file.line_of([key]),
+        )
 
 
 def _audits(file: ModelFile, head: FrontMatter) -> tuple[Audit, ...]:

@@ -1,4 +1,4 @@
-"""Which tables a SELECT reads, and the same SELECT reading only a part of them.
+"""Which tables a SELECT reads, and the same SELECT with its steps put into it, or reading only a part of the tables.
 
 sqlglot says where the names stand; the text around them is never regenerated, so that a model runs exactly
 as its author wrote it.
@@ -6,14 +6,16 @@ as its author wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
 
 from energywh.errors import ModelError
+
+_Edit = tuple[int, int, str]  # the slice from start to end becomes the text
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Reference:
     alias: str | None
     line: int
 
+    def moved(self, by: int) -> Reference:
+        return replace(self, start=self.start + by, end=self.end + by)
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -50,9 +55,64 @@ class Parsed:
     def tables(self) -> frozenset[str]:
         return frozenset(reference.name for reference in self.references)
 
+    def with_steps(self, steps: Mapping[str, Parsed]) -> Parsed:
+        """Return the SELECT with ``steps`` as CTEs before its own; what it reads is then what they read.
+
+        Args:
+            steps: all that it reads, directly or through each other, each after those that it reads itself.
+        """
+        if not steps:
+            return self
+        line = min(reference.line for reference in self.references if reference.name in steps)
+        text, references, qualifiers = "", list[Reference](), list[tuple[str, int, int]]()
+        for name, step in steps.items():
+            text += f'{", " if text else ""}"{name}" AS NOT MATERIALIZED ('
+            inner = step._edited(step._named_as_ctes(steps))
+            references += [replace(each.moved(len(text)), line=line) for each in inner.references]
+            qualifiers += [(table, start + len(text), end + len(text)) for table, start, end in inner.qualifiers]
+            text += f"{inner.sql}\n)"  # the step may end with a comment
+        at, opened = _with_clause(self.sql)
+        before, after = (" ", ", ") if opened else ("WITH ", " ")
+        own = self._edited([*self._named_as_ctes(steps), (at, at, f"{before}{text}{after}")])
+        moved = at + len(before)
+        return Parsed(
+            own.sql,
+            (*(each.moved(moved) for each in references), *own.references),
+            (*((table, start + moved, end + moved) for table, start, end in qualifiers), *own.qualifiers),
+        )
+
+    def _named_as_ctes(self, steps: Mapping[str, Parsed]) -> list[_Edit]:
+        """Return the edits that name each of ``steps`` as the CTE that it becomes."""
+        edits = [
+            (each.start, each.end, f'"{each.name}"' + (f" AS {each.alias}" if each.alias else ""))
+            for each in self.references
+            if each.name in steps
+        ]
+        return edits + [(start, end, "") for name, start, end in self.qualifiers if name in steps]
+
+    def _edited(self, edits: Sequence[_Edit]) -> Parsed:
+        """Return the SELECT with ``edits`` made, without the references and qualifiers that they replace."""
+        sql, ordered = self.sql, sorted(edits)
+        replaced = {(start, end) for start, end, _ in ordered}
+
+        def moved(place: int) -> int:
+            return place + sum(len(text) - (end - start) for start, end, text in ordered if end <= place)
+
+        for start, end, text in reversed(ordered):
+            sql = sql[:start] + text + sql[end:]
+        references = [
+            replace(each, start=moved(each.start), end=moved(each.end))
+            for each in self.references
+            if (each.start, each.end) not in replaced
+        ]
+        qualifiers = [
+            (name, moved(start), moved(end)) for name, start, end in self.qualifiers if (start, end) not in replaced
+        ]
+        return Parsed(sql, tuple(references), tuple(qualifiers))
+
     def restricted(self, conditions: Mapping[str, str]) -> str:
         """Return the SQL with each table of ``conditions`` replaced by those rows of it that meet the condition."""
-        edits: list[tuple[int, int, str]] = []
+        edits: list[_Edit] = []
         for reference in self.references:
             if reference.name in conditions:
                 written = self.sql[reference.start : reference.end]
@@ -60,10 +120,7 @@ class Parsed:
                 text = f"(SELECT * FROM {written} WHERE {conditions[reference.name]}){alias}"
                 edits.append((reference.start, reference.end, text))
         edits += [(start, end, "") for name, start, end in self.qualifiers if name in conditions]
-        sql = self.sql
-        for start, end, text in sorted(edits, reverse=True):
-            sql = sql[:start] + text + sql[end:]
-        return sql
+        return self._edited(edits).sql
 
 
 class _WrongError(Exception):
@@ -127,3 +184,12 @@ def _parse(sql: str) -> Parsed:
             name = ".".join(part.name.lower() for part in parts[:-1])
             qualifiers.append((name, parts[0].meta["start"], parts[-2].meta["start"]))
     return Parsed(sql, tuple(sorted(references, key=lambda each: each.start)), tuple(qualifiers))
+
+
+def _with_clause(sql: str) -> tuple[int, bool]:
+    """Return where CTEs can be put into ``sql``, and whether it has a WITH clause there."""
+    tokens = sqlglot.tokenize(sql, dialect="duckdb")
+    if tokens[0].text.upper() != "WITH":
+        return tokens[0].start, False
+    last = tokens[1] if tokens[1].text.upper() == "RECURSIVE" else tokens[0]
+    return last.end + 1, True

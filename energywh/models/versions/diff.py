@@ -174,6 +174,7 @@ class _Comparison:
             types.setdefault(name, {})[column] = kind
         rows = self._connection.execute(
             f"SELECT name, rows, sql_hash, grain, time_column FROM {side}.energywh.model "
+            "WHERE materialized <> 'inline' "
             f"UNION ALL SELECT name, rows, file_hash, [], NULL FROM {side}.energywh.seed"
         ).fetchall()
         return {

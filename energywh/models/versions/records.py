@@ -119,7 +119,7 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
             TableRecord(**row)
             for row in rows(
                 f"SELECT name, rows, {'digest' if whole else 'NULL'} AS digest, sql_hash FROM "
-                f"(SELECT name, rows, sql_hash FROM energywh.model "
+                f"(SELECT name, rows, sql_hash FROM energywh.model WHERE materialized <> 'inline' "
                 f"UNION ALL SELECT name, rows, NULL FROM energywh.seed) "
                 + ("LEFT JOIN energywh.digest USING (name) " if whole else "")
                 + "ORDER BY name"

@@ -8,13 +8,13 @@ import pytest
 
 from energywh.errors import UnknownNameError
 from energywh.models.catalog.catalog import find_model, read_catalog
-from tests.models.folder import TABLES, Desk
+from tests.models.folder import STEP, TABLES, Desk
 
 
 def test_the_catalog_of_the_files_stands_in_before_the_first_build(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     catalog = read_catalog(desk.home, sql=desk.sql)
-    assert [model.name for model in catalog] == sorted(TABLES)
+    assert [model.name for model in catalog] == sorted([*TABLES, STEP])
     demand = find_model(catalog, "demand")
     assert (demand.rows, demand.months, demand.grain) == (None, None, ["region", "hour_utc"])
     assert [(column.name, column.unit) for column in demand.columns] == [
@@ -30,7 +30,7 @@ def test_the_catalog_of_a_warehouse_knows_rows_months_types_and_audits(tmp_path:
     desk.land_demand(date(2024, 3, 1), 1)
     desk.build()
     catalog = {model.name: model for model in read_catalog(desk.home)}
-    assert sorted(catalog) == sorted(TABLES)
+    assert sorted(catalog) == sorted([*TABLES, STEP])
     demand = catalog["normalized.demand"]
     assert (demand.rows, demand.months) == (96, 2)
     assert (demand.first_month, demand.last_month) == (date(2024, 1, 1), date(2024, 3, 1))
@@ -42,6 +42,7 @@ def test_the_catalog_of_a_warehouse_knows_rows_months_types_and_audits(tmp_path:
     ]
     assert (catalog["normalized.fuel"].rows, catalog["normalized.fuel"].months) == (2, None)
     assert catalog["features.shifted"].materialized == "view"
+    assert (catalog[STEP].materialized, catalog[STEP].rows, catalog[STEP].months) == ("inline", None, None)
 
 
 def test_columns_without_a_value_are_named_and_counted_anew_with_every_build(tmp_path: Path) -> None:

@@ -89,7 +89,11 @@ def test_words_change_the_file_hash_and_the_query_changes_both(tmp_path: Path) -
         (('"2d"', '"2 moons"'), 7, "'lookback' must be a number and h, d or w"),
         (('grain = ["region", "hour_utc"]', 'grain = ["region", "hour"]'), 6, "'grain' names 'hour'"),
         (("grain", "materialised"), 6, "unknown key 'materialised'; did you mean materialized?"),
-        (("lookback", 'materialized = "tabel"\nlookback'), 7, "'materialized' must be table or view, not 'tabel'"),
+        (
+            ("lookback", 'materialized = "tabel"\nlookback'),
+            7,
+            "must be table, view or inline, not 'tabel'",
+        ),
         (("lookback", 'refresh = "never"\nlookback'), 7, "'refresh' must be incremental or full"),
         (("lookback", 'time_column = "houre_utc"\nlookback'), 7, "did you mean hour_utc?"),
         (('"Hour."', '""'), 11, "'hour_utc' must be a text that is not empty"),

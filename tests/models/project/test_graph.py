@@ -8,7 +8,7 @@ from energywh.errors import ModelError, UnknownNameError
 from energywh.models.project.graph import Graph, link
 from energywh.models.project.project import load_project
 from energywh.models.project.references import Parsed, parse_select
-from tests.models.folder import MODELS, TABLES, model, write_models
+from tests.models.folder import MODELS, STEP, TABLES, model, write_models
 
 
 def graph(folder: Path, models: dict[str, str]) -> Graph:
@@ -22,7 +22,7 @@ def parse(sql: str) -> Parsed:
 def test_models_come_after_what_they_read_and_readers_of_staging_first(tmp_path: Path) -> None:
     write_models(tmp_path, {"seeds/fuel.csv": "fueltype,family\n"})
     found = graph(tmp_path, dict(MODELS))
-    assert sorted(found.order) == sorted(TABLES)
+    assert sorted(found.order) == sorted([*TABLES, STEP])
     for name in found.order:
         for upstream in found.upstream(name):
             assert upstream in found.seeds or found.order.index(upstream) < found.order.index(name)
@@ -30,7 +30,7 @@ def test_models_come_after_what_they_read_and_readers_of_staging_first(tmp_path:
     assert found.staging("normalized.generation") == ["staging.eia.fuel_type_data"]
     assert found.upstream("normalized.generation") == ["normalized.fuel"]
     assert found.ancestors(["normalized.grid"]) == {
-        "normalized.grid", "normalized.span", "normalized.demand", "normalized.generation", "normalized.fuel"
+        "normalized.grid", STEP, "normalized.span", "normalized.demand", "normalized.generation", "normalized.fuel"
     }  # fmt: skip
     assert found.reading_views({"normalized.demand", "normalized.grid"}) == {"features.shifted"}
 

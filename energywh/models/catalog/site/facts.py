@@ -68,7 +68,11 @@ def read_facts(home: Home, *, sql: Path | None = None, own_folders: Iterable[Pat
         found = connection.execute("SELECT * FROM energywh.version")
         names = [column[0] for column in found.description or []]
         version = dict(zip(names, found.fetchall()[0], strict=True))
-        times = run(connection, "SELECT name, time_column FROM energywh.model WHERE time_column IS NOT NULL ORDER BY 1")
+        times = run(
+            connection,
+            "SELECT name, time_column FROM energywh.model "
+            "WHERE time_column IS NOT NULL AND materialized <> 'inline' ORDER BY 1",
+        )
         landed = dict(run(connection, "SELECT name, landed_at_utc FROM energywh.model WHERE landed_at_utc IS NOT NULL"))
         last_hours = {
             name: moment

@@ -1,0 +1,85 @@
+/*---
+description = """
+What EIA's half-year files of kind BALANCE hold, one row for each respondent and hour, blank rows included.
+EIA cuts the files by local date, so an hour near New Year or midsummer can be in two of them: the newest value counts there.
+"""
+materialized = "inline"
+grain = ["region", "period"]
+
+[columns]
+period = "End of the hour, UTC."
+region = "Respondent, EIA code."
+demand_mwh = "Demand as reported, MWh."
+demand_forecast_mwh = "Demand forecast made the day before as reported, MWh."
+net_generation_mwh = "Net generation as reported, MWh."
+total_interchange_mwh = "Net interchange with all neighbors as reported, MWh; positive = export."
+valid_interchange_sum_mwh = "Sum of the interchange with the neighbors that EIA counts as valid, MWh; positive = export."
+demand_imputed_mwh = "EIA's estimate where demand was missing or implausible, MWh."
+net_generation_imputed_mwh = "EIA's estimate where net generation was missing or implausible, MWh."
+total_interchange_imputed_mwh = "EIA's estimate where total interchange was missing or implausible, MWh."
+demand_adjusted_mwh = "Demand after EIA's adjustments, MWh."
+net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh."
+total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh."
+col_mwh = "Generation from coal (COL) as reported, MWh."
+ng_mwh = "Generation from natural gas (NG) as reported, MWh."
+nuc_mwh = "Generation from nuclear (NUC) as reported, MWh."
+oil_mwh = "Generation from petroleum (OIL) as reported, MWh."
+wat_mwh = "Generation from hydro (WAT) as reported, MWh."
+ps_mwh = "Generation from pumped storage (PS) as reported, MWh."
+sun_mwh = "Generation from solar (SUN) as reported, MWh."
+snb_mwh = "Generation from solar with integrated battery storage (SNB) as reported, MWh."
+wnd_mwh = "Generation from wind (WND) as reported, MWh."
+wnb_mwh = "Generation from wind with integrated battery storage (WNB) as reported, MWh."
+geo_mwh = "Generation from geothermal (GEO) as reported, MWh."
+bat_mwh = "Generation from battery storage (BAT) as reported, MWh."
+oes_mwh = "Generation from other energy storage (OES) as reported, MWh."
+ues_mwh = "Generation from unknown energy storage (UES) as reported, MWh."
+oth_mwh = "Generation from other (OTH) as reported, MWh."
+unk_mwh = "Generation from unknown (UNK) as reported, MWh."
+col_imputed_mwh = "EIA's estimate of generation from coal (COL), MWh."
+ng_imputed_mwh = "EIA's estimate of generation from natural gas (NG), MWh."
+nuc_imputed_mwh = "EIA's estimate of generation from nuclear (NUC), MWh."
+oil_imputed_mwh = "EIA's estimate of generation from petroleum (OIL), MWh."
+wat_imputed_mwh = "EIA's estimate of generation from hydro (WAT), MWh."
+ps_imputed_mwh = "EIA's estimate of generation from pumped storage (PS), MWh."
+sun_imputed_mwh = "EIA's estimate of generation from solar (SUN), MWh."
+snb_imputed_mwh = "EIA's estimate of generation from solar with integrated battery storage (SNB), MWh."
+wnd_imputed_mwh = "EIA's estimate of generation from wind (WND), MWh."
+wnb_imputed_mwh = "EIA's estimate of generation from wind with integrated battery storage (WNB), MWh."
+geo_imputed_mwh = "EIA's estimate of generation from geothermal (GEO), MWh."
+bat_imputed_mwh = "EIA's estimate of generation from battery storage (BAT), MWh."
+oes_imputed_mwh = "EIA's estimate of generation from other energy storage (OES), MWh."
+ues_imputed_mwh = "EIA's estimate of generation from unknown energy storage (UES), MWh."
+oth_imputed_mwh = "EIA's estimate of generation from other (OTH), MWh."
+unk_imputed_mwh = "EIA's estimate of generation from unknown (UNK), MWh."
+col_adjusted_mwh = "Generation from coal (COL) after EIA's adjustments, MWh."
+ng_adjusted_mwh = "Generation from natural gas (NG) after EIA's adjustments, MWh."
+nuc_adjusted_mwh = "Generation from nuclear (NUC) after EIA's adjustments, MWh."
+oil_adjusted_mwh = "Generation from petroleum (OIL) after EIA's adjustments, MWh."
+wat_adjusted_mwh = "Generation from hydro (WAT) after EIA's adjustments, MWh."
+ps_adjusted_mwh = "Generation from pumped storage (PS) after EIA's adjustments, MWh."
+sun_adjusted_mwh = "Generation from solar (SUN) after EIA's adjustments, MWh."
+snb_adjusted_mwh = "Generation from solar with integrated battery storage (SNB) after EIA's adjustments, MWh."
+wnd_adjusted_mwh = "Generation from wind (WND) after EIA's adjustments, MWh."
+wnb_adjusted_mwh = "Generation from wind with integrated battery storage (WNB) after EIA's adjustments, MWh."
+geo_adjusted_mwh = "Generation from geothermal (GEO) after EIA's adjustments, MWh."
+bat_adjusted_mwh = "Generation from battery storage (BAT) after EIA's adjustments, MWh."
+oes_adjusted_mwh = "Generation from other energy storage (OES) after EIA's adjustments, MWh."
+ues_adjusted_mwh = "Generation from unknown energy storage (UES) after EIA's adjustments, MWh."
+oth_adjusted_mwh = "Generation from other (OTH) after EIA's adjustments, MWh."
+unk_adjusted_mwh = "Generation from unknown (UNK) after EIA's adjustments, MWh."
+known_from_utc = "Newest time at which a value of the row became known here, UTC."
+---*/
+-- arg_max ignores NULL: a value in either file counts before a blank in the other.
+select * exclude (file)
+from staging.eia_files.balance
+where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
+union all by name
+select
+    region,
+    period,
+    max(known_from_utc) as known_from_utc,
+    arg_max(columns('_mwh$'), (known_from_utc, file))
+from staging.eia_files.balance
+where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+group by region, period
