@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from energywh.config.settings import resolve_home
-from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, connect
+from energywh.core.database import connect
+from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
 from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.core.sql_text import identifier, text

@@ -1,29 +1,23 @@
-"""Open DuckDB files so that no user ever meets a lock error.
+"""Open DuckDB files, waiting while another process holds them.
 
-DuckDB lets one process write a file or many read it (measured on 2.0.0). We hold files briefly, so
-whoever meets a lock waits and tries again, and only says who holds it when patience runs out.
+DuckDB lets one process write a file, or many read it (measured on 2.0.0). energywh holds files briefly, so that whoever
+meets a lock waits and tries again.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from energywh.core.locks import DEFAULT_WAIT_SECONDS, GiveUp, OnWait, wait_while_locked
 from energywh.core.storage_errors import lock_holder, storage_error
 from energywh.errors import LockedError
 
 if TYPE_CHECKING:
     import duckdb
 
-DEFAULT_WAIT_SECONDS = 600.0
-SAY_AFTER_SECONDS = 2.0
-
-OnWait = Callable[[str], None]
-GiveUp = Callable[[], bool]
 T = TypeVar("T")
 
 
@@ -39,9 +33,8 @@ def connect(
     """Open the DuckDB file at ``path``, waiting while another process holds it.
 
     Args:
-        on_wait: called once with a sentence for the user when the wait gets long.
+        wait_seconds, on_wait, give_up: as of `wait_while_locked`.
         config: DuckDB settings for this connection.
-        give_up: asked again and again while waiting; True ends the wait at once.
 
     Raises:
         LockedError: another process still held the file after ``wait_seconds``, or when ``give_up`` said so.
@@ -74,26 +67,16 @@ def retry_while_locked(
     """
     import duckdb
 
-    began = time.monotonic()
-    while True:
+    def attempt() -> T:
         try:
             return action()
         except duckdb.Error as error:
             holder = lock_holder(error)
             if holder is None:
                 raise storage_error(error, "open", path) from None
-        waited = time.monotonic() - began
-        if give_up is not None and give_up():
-            raise LockedError(f"{path} is held by {holder}; given up: interrupted")
-        if waited >= wait_seconds:
-            raise LockedError(
-                f"{path} is held by {holder} and was not released within {wait_seconds:.0f} s; "
-                "wait for it to end, or end it, and run this again"
-            )
-        if on_wait is not None and waited >= SAY_AFTER_SECONDS:
-            on_wait(f"waiting for {path.name}, held by {holder}")
-            on_wait = None
-        time.sleep(random.uniform(0.01, 0.06))  # noqa: S311 - jitter, not a secret
+            raise LockedError(f"{path}, held by {holder}") from None
+
+    return wait_while_locked(attempt, wait_seconds, on_wait, give_up)
 
 
 @contextmanager

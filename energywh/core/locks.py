@@ -1,42 +1,118 @@
-"""One process at a time does a piece of work; the next waits, and says for what."""
+"""Locks between processes: one process at a time does a piece of work, and the others wait and say for whom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from energywh.core.database import SAY_AFTER_SECONDS, OnWait
 from energywh.errors import LockedError
+
+DEFAULT_WAIT_SECONDS = 600.0
+SAY_AFTER_SECONDS = 2.0
+
+OnWait = Callable[[str], None]
+GiveUp = Callable[[], bool]
+T = TypeVar("T")
+
+
+def wait_while_locked(
+    attempt: Callable[[], T], wait_seconds: float, on_wait: OnWait | None = None, give_up: GiveUp | None = None
+) -> T:
+    """Return what ``attempt`` returns; call it again while it raises LockedError.
+
+    Args:
+        attempt: the text of its LockedError names what is held, and by whom.
+        on_wait: called once with a sentence for the user when the wait gets long.
+        give_up: called again and again while waiting; True ends the wait at once.
+
+    Raises:
+        LockedError: it was still locked after ``wait_seconds``, or ``give_up`` returned True.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return attempt()
+        except LockedError as error:
+            held = str(error)
+        waited = time.monotonic() - began
+        if give_up is not None and give_up():
+            raise LockedError(f"interrupted while waiting for {held}")
+        if on_wait is not None and waited >= min(SAY_AFTER_SECONDS, wait_seconds):
+            on_wait(f"waiting for {held}")
+            on_wait = None
+        if waited >= wait_seconds:
+            raise LockedError(
+                f"waited {wait_seconds:.0f} s for {held}; wait for it to end, or end it, and run this again"
+            )
+        time.sleep(random.uniform(0.01, 0.06))  # noqa: S311 - jitter, not a secret
 
 
 @contextmanager
-def only_one(file: Path, work: str, wait_seconds: float, on_wait: OnWait | None) -> Iterator[None]:
-    """Hold the lock ``file``, whose folder is made.
+def file_lock(
+    file: Path,
+    holder: str,
+    wait_seconds: float,
+    on_wait: OnWait | None = None,
+    give_up: GiveUp | None = None,
+) -> Iterator[None]:
+    """Hold the lock ``file``, whose folder is made. The system releases it when the process dies.
 
     Args:
-        work: what is done, such as "export into FOLDER".
-        on_wait: called once with a sentence when another holds it.
+        holder: what another process that holds it is called, such as "another build".
+        wait_seconds, on_wait, give_up: as of `wait_while_locked`.
 
     Raises:
-        LockedError: another held it for longer than ``wait_seconds``.
+        LockedError: another process held it for longer than ``wait_seconds``.
+        OSError: the file cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
-    try:
-        lock.acquire(timeout=min(wait_seconds, SAY_AFTER_SECONDS))
-    except Timeout:
-        if on_wait is not None:
-            on_wait(f"waiting for another {work}")
+    # A file of its own: a process that waits empties the lock file each time it tries.
+    process = _process_file(file)
+
+    def attempt() -> None:
         try:
-            lock.acquire(timeout=max(wait_seconds - SAY_AFTER_SECONDS, 0.0))
+            lock.acquire(timeout=0)
         except Timeout:
-            raise LockedError(
-                f"another {work} did not end within {wait_seconds:.0f} s; wait for it, or end it, and run this again"
-            ) from None
+            raise LockedError(holder + _process(process)) from None
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    wait_while_locked(attempt, wait_seconds, on_wait, give_up)
     try:
+        process.write_text(str(os.getpid()))
         yield
     finally:
+        process.unlink(missing_ok=True)
         lock.release()
+
+
+def remove_if_free(file: Path) -> bool:
+    """Delete a lock file unless a process holds it; return whether it was free."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    file.unlink(missing_ok=True)
+    _process_file(file).unlink(missing_ok=True)
+    lock.release()
+    return True
+
+
+def _process_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.pid")
+
+
+def _process(file: Path) -> str:
+    """Return the process in the file, such as " (process 12)"; nothing where it was not written yet."""
+    with suppress(OSError):
+        return f" (process {file.read_text().strip()})"
+    return ""

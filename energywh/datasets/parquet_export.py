@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.checksums import digest_of
-from energywh.core.database import OnWait
 from energywh.core.files import TEMPORARY_SUFFIX, replacing
-from energywh.core.locks import only_one
+from energywh.core.locks import OnWait, file_lock
 from energywh.core.query import ask
 from energywh.core.sql_text import quoted
 from energywh.core.storage_errors import Cause, query_errors, storage_errors
@@ -132,7 +131,7 @@ def export_models(
     with (
         query_errors(),
         storage_errors("export into", target, _ADVICE),
-        only_one(state / "lock", f"export into {target}", wait_seconds, on_wait),
+        file_lock(state / "lock", f"another export into {target}", wait_seconds, on_wait),
     ):
         for leftover in state.glob(f".*{TEMPORARY_SUFFIX}"):  # of a killed export: no other one runs now
             leftover.unlink(missing_ok=True)

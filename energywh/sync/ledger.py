@@ -15,10 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from energywh.core.locks import file_lock, remove_if_free
+from energywh.core.storage_errors import storage_errors
 from energywh.core.time import hour_number, hour_time
-from energywh.errors import StorageError
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync.chunks import LedgerSpan, SlicePlan, settled
 
@@ -26,39 +25,35 @@ if TYPE_CHECKING:
     import duckdb
 
 
+REPLAY_LOCK = "replay.lock"  # in the folder of locks: held while a replay rebuilds staging
+
+
 class Owner:
     """A running sync, known by a lock file that the system releases when the process dies."""
 
     def __init__(self, folder: Path) -> None:
         self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._folder = folder
-        self._lock = FileLock(folder / f"sync-{self.name}.lock", thread_local=False)
+        self._file = folder / f"sync-{self.name}.lock"
+        # Another sync may hold the file for a moment, to find out whether its owner lives.
+        self._lock = file_lock(self._file, "another sync", wait_seconds=10)
 
     def __enter__(self) -> Owner:
-        try:
-            self._lock.acquire(timeout=10)  # another sync may be looking whether the owner of this file lives
-        except OSError as error:
-            raise StorageError(f"cannot write a lock file in {self._folder}: {error.strerror or error}") from None
+        with storage_errors("write the lock file", self._file):
+            self._lock.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.__exit__(None, None, None)
+        self._file.unlink(missing_ok=True)
 
 
 def living_owners(folder: Path) -> set[str]:
-    """Return the names of the running syncs, and clear away the lock files of dead ones."""
-    living = set()
-    for file in folder.glob("sync-*.lock"):
-        lock = FileLock(file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            living.add(file.name.removeprefix("sync-").removesuffix(".lock"))
-        else:
-            file.unlink(missing_ok=True)
-            lock.release()
-    return living
+    """Return the names of the running syncs, and delete the lock files of dead ones."""
+    return {
+        file.name.removeprefix("sync-").removesuffix(".lock")
+        for file in folder.glob("sync-*.lock")
+        if not remove_if_free(file)
+    }
 
 
 @dataclass(frozen=True)

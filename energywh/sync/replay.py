@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from energywh.config.settings import Settings
 from energywh.core.database import one_row
+from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
@@ -29,7 +29,7 @@ from energywh.sources.base import ALL_SLICES, Chunk, Response
 from energywh.sync.chunks import LedgerSpan, SlicePlan
 from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.landing import land_again
-from energywh.sync.ledger import Outcome, living_owners, write_plan
+from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
 from energywh.sync.schema import columns, datasets_in, open_staging
@@ -88,19 +88,12 @@ def _sweep(new_file: Path) -> None:
 @contextmanager
 def _exclude_syncs(home: Home) -> Iterator[None]:
     """Hold off syncs and other replays."""
-    lock = FileLock(home.locks / "replay.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError("another 'energywh replay' is running; wait for it to end") from None
-    try:
+    with file_lock(home.locks / REPLAY_LOCK, "another 'energywh replay'", wait_seconds=0):
         running = living_owners(home.locks)
         if running:
             pids = ", ".join(sorted(name.split("-")[0] for name in running))
             raise LockedError(f"a sync is running (process {pids}); wait for it to end, and run this again")
         yield
-    finally:
-        lock.release()
 
 
 def _make_replaceable(settings: Settings, on_say: Callable[[str], None]) -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from energywh.config.settings import Settings
 from energywh.core.database import one_row
+from energywh.core.locks import file_lock
 from energywh.core.time import hour_number, parse_duration_hours, utc_now
 from energywh.errors import EnergywhError, LockedError
 from energywh.sources.base import Chunk
@@ -26,7 +25,7 @@ from energywh.sync import ledger
 from energywh.sync.events import SyncEnded, SyncFailed, SyncListener, SyncStarted
 from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.landing import land
-from energywh.sync.ledger import Owner, living_owners
+from energywh.sync.ledger import REPLAY_LOCK, Owner, living_owners
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.planner import FetchPlan, empty_plan, plan_fetch, refresh_from
 from energywh.sync.progress import Reporter, SilentReporter, Speed, Tally
@@ -129,26 +128,14 @@ def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Even
     Raises:
         LockedError: the replay did not end within `lock.wait_seconds`.
     """
-    lock = FileLock(settings.home.locks / "replay.lock")
-    patience = float(settings.get("lock.wait_seconds"))
-    began, said = time.monotonic(), False
-    while not stop.is_set():
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waited = time.monotonic() - began
-            if waited >= patience:
-                raise LockedError(
-                    "'energywh replay' is still rebuilding staging; run this again when it has ended"
-                ) from None
-            if waited >= 1 and not said:
-                reporter.say("waiting for 'energywh replay' to end")
-                said = True
-            stop.wait(0.1)
-        else:
-            lock.release()
-            return True
-    return False
+    file, wait_seconds = settings.home.locks / REPLAY_LOCK, float(settings.get("lock.wait_seconds"))
+    try:
+        with file_lock(file, "'energywh replay'", wait_seconds, reporter.say, stop.is_set):
+            return not stop.is_set()
+    except LockedError:
+        if stop.is_set():
+            return False
+        raise
 
 
 @dataclass(frozen=True)

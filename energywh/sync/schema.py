@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.core.database import OnWait, connect, one_row
+from energywh.core.database import connect, one_row
+from energywh.core.locks import OnWait
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 from energywh.sources import all_datasets

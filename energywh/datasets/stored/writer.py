@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, limited
+from energywh.core.database import limited
 from energywh.core.files import put_back, replacing_folder
-from energywh.core.locks import only_one
+from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait, file_lock
 from energywh.core.paths import Home
 from energywh.core.storage_errors import query_errors, storage_errors
 from energywh.datasets.stored.containers import import_h5py
@@ -101,7 +101,7 @@ def make_dataset(
     folder = home.datasets / check_name(name)
     home.create()
     with (
-        only_one(home.locks / f"dataset-{name}.lock", f"making of dataset {name}", wait_seconds, on_wait),
+        file_lock(home.locks / f"dataset-{name}.lock", f"another making of dataset {name}", wait_seconds, on_wait),
         query_errors(),
         storage_errors("make", folder, {"system": _ADVICE, "full": _ADVICE}),
         limited(connection, memory_limit),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from energywh.core.database import connect
-from energywh.core.locks import only_one
+from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import hour_time
 from energywh.datasets.windows.source import bind, models_read
@@ -69,8 +69,8 @@ class Known:
     def _build(self, hour: int, file: Path) -> None:
         self.home.create()
         moment = f"{hour_time(hour):%Y-%m-%dT%H}"
-        lock, work = file.with_suffix(".lock"), f"process to build what was known at {moment} UTC"
-        with only_one(lock, work, self.options.wait_seconds, self.say):
+        lock, work = file.with_suffix(".lock"), f"another process to build what was known at {moment} UTC"
+        with file_lock(lock, work, self.options.wait_seconds, self.say):
             if file.exists():
                 return  # the other process did it
             self.say(f"building what was known at {moment} UTC ({self.knowledge})")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energywh.core.database import DEFAULT_WAIT_SECONDS
+from energywh.core.locks import DEFAULT_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings

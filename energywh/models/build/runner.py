@@ -13,12 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from energywh.core.database import SAY_AFTER_SECONDS, connect
+from energywh.core.database import connect
 from energywh.core.interrupt import interruptible
+from energywh.core.locks import file_lock
 from energywh.core.paths import Home, sql_dir
 from energywh.core.storage_errors import Cause, cause_of, storage_error
 from energywh.core.time import utc_now
-from energywh.errors import AuditError, CorruptError, LockedError, ModelError, StorageError
+from energywh.errors import AuditError, CorruptError, ModelError, StorageError
 from energywh.models.build import as_of_cache as asof_cache
 from energywh.models.build.audits import proven_before, run_audit
 from energywh.models.build.events import (
@@ -101,7 +102,10 @@ def _build(
         )
     publish.check_link(home)
     home.create()
-    with build_errors("write a new version under", home.versions), _build_lock(home, options, emit):
+    with (
+        build_errors("write a new version under", home.versions),
+        file_lock(home.locks / "build.lock", "another build", options.wait_seconds, emit.say),
+    ):
         home.versions.mkdir(exist_ok=True)
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
         publish.sweep(home)
@@ -576,38 +580,6 @@ def _nothing_new(
     for name, each in left_out.items():
         emit(ModelLeftOut(name, each.reason))
     return {name: each.reason for name, each in left_out.items()}
-
-
-@contextmanager
-def _build_lock(home: Home, options: BuildOptions, emit: Emitter) -> Iterator[None]:
-    """Hold the lock of the one build at a time; wait for another with a message."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(home.locks / "build.lock")
-    holder = home.locks / "build.pid"
-    try:
-        lock.acquire(timeout=min(SAY_AFTER_SECONDS, options.wait_seconds), poll_interval=0.05)
-    except Timeout:
-        emit.say(f"waiting for another build to end ({_process(holder)})")
-        try:
-            lock.acquire(timeout=max(options.wait_seconds - SAY_AFTER_SECONDS, 0), poll_interval=0.2)
-        except Timeout:
-            raise LockedError(
-                f"another build ({_process(holder)}) did not end within {options.wait_seconds:.0f} s; "
-                "wait for it to end, or end it, and run this again"
-            ) from None
-    try:
-        holder.write_text(str(os.getpid()))
-        yield
-    finally:
-        lock.release()
-
-
-def _process(holder: Path) -> str:
-    try:
-        return f"process {holder.read_text().strip()}"
-    except OSError:
-        return "process unknown"
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.core.database import DEFAULT_WAIT_SECONDS, OnWait, retry_while_locked
+from energywh.core.database import retry_while_locked
+from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
 from energywh.core.sql_text import text
 from energywh.errors import StorageError
 

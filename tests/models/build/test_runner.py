@@ -273,7 +273,7 @@ def test_a_warehouse_cut_short_is_built_anew(desk: Desk) -> None:
 
 
 def test_a_second_build_waits_and_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("energywh.models.build.runner.SAY_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr("energywh.core.locks.SAY_AFTER_SECONDS", 0.1)
     said: list[str] = []
     lock = FileLock(desk.home.locks / "build.lock")
     lock.acquire()
@@ -286,7 +286,7 @@ def test_a_second_build_waits_and_says_so(desk: Desk, monkeypatch: pytest.Monkey
     assert report.published
     assert [message for message in said if "waiting for another build" in message]
 
-    with lock, pytest.raises(LockedError, match="did not end within 0 s"):
+    with lock, pytest.raises(LockedError, match="waited 0 s for another build"):
         build(desk.home, sql=desk.sql, options=BuildOptions(wait_seconds=0))
 
 
