@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 # In the order of use, as the help lists them. The summary stands here so that the help imports no command.
 COMMANDS = {
-    "demo": "Everything, offline, in under a minute, on simulated data.",
+    "demo": "Run everything once, offline, on simulated data.",
     "sync": "Fetch what is due from the sources into staging.",
     "build": "Build the models and publish the warehouse.",
-    "sql": "Ask the warehouse a question in SQL.",
-    "export": "Write models as Parquet, a file a month.",
+    "sql": "Query the warehouse in SQL.",
+    "export": "Write models as Parquet, one file per month.",
     "dataset": "Make, list and verify training sets, as folders of files.",
-    "context": "Print the latest complete hours, as a forecast would start from them.",
+    "context": "Print the latest complete hours, for inference.",
     "models": "Print the catalog of tables, columns and units.",
-    "lineage": "Say where a column comes from, and what depends on it.",
+    "lineage": "Print where a column comes from, and what depends on it.",
     "docs": "Write the catalog as a small static site.",
-    "versions": "List the published versions, kept and pruned.",
-    "diff": "Say what differs between two versions.",
-    "revisions": "Say how often, how late and by how much sources revise.",
-    "status": "Say what is fresh, late or failed.",
-    "check": "Say what is wrong with the published data, where and since when.",
-    "watch": "Sync, build and export, again and again.",
-    "config": "Print the settings that hold and where they came from.",
-    "replay": "Rebuild staging from the payloads kept, without a network.",
+    "versions": "List, show and pin the published versions.",
+    "diff": "Print what differs between two versions.",
+    "revisions": "Print how often, how late and by how much sources revise.",
+    "status": "Print what is fresh, late or failed.",
+    "check": "Find what is wrong with the published data.",
+    "watch": "Sync, build and export in a loop.",
+    "config": "Print the settings in effect and where they come from.",
+    "replay": "Rebuild staging from the kept payloads, without a network.",
     "simulate": "Serve simulated stand-ins of the sources on this machine.",
 }
 
@@ -46,14 +46,14 @@ HOME_HELP = "Folder of the warehouse [ENERGYWH_HOME, else ./warehouse]."
 
 
 class Session:
-    """What every command needs: the settings that hold, loaded on first use."""
+    """What every command needs: the settings in effect, loaded on first use."""
 
     def __init__(self, home_option: str | None) -> None:
         self._home_option = home_option
         self._settings: Settings | None = None
 
     def take_home(self, home: str) -> None:
-        """Take the home folder that is given after the command."""
+        """Use the home folder that is given after the command."""
         self._home_option, self._settings = home, None
 
     @property
@@ -67,7 +67,7 @@ class Session:
         return self.settings.home
 
     def load(self, overrides: dict[str, Any] | None = None) -> Settings:
-        """Load the settings with command-line options laid over them."""
+        """Load the settings, overridden by command-line options."""
         from energywh.sources import load_settings
 
         self._settings = load_settings(self._home_option, overrides)
@@ -75,11 +75,11 @@ class Session:
 
 
 class _ReaderGone(Exception):
-    """The reader of our output (`| head`) has enough."""
+    """The reader of the output, such as `head`, has closed it."""
 
 
 def _home_option() -> click.Option:
-    """Return `--home` as every command takes it too, since it is so often typed after the command."""
+    """Return the option `--home`, which is often typed after the command, as every command takes it."""
 
     def take(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
@@ -107,10 +107,10 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # Taken here, as click would make exit status 1 of it.
+            # Caught here because click would turn it into exit status 1.
             raise _ReaderGone from None
         except SystemExit as end:
-            if isinstance(end.__context__, BrokenPipeError):  # so would rich
+            if isinstance(end.__context__, BrokenPipeError):  # rich exits with status 1 as well
                 raise _ReaderGone from None
             raise
 
@@ -172,11 +172,11 @@ def main() -> NoReturn:
         _print_click_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further Ctrl-C must not change the exit status any more
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C must not change the exit status
         click.echo("interrupted", err=True)
         sys.exit(130)
     except (BrokenPipeError, _ReaderGone):
-        # Say nothing, and keep Python from trying again at exit.
+        # Print nothing, and keep Python from flushing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except EnergywhError as error:
@@ -184,13 +184,13 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except OSError as error:
         where = f" at {Path(os.fsdecode(error.filename))}" if error.filename else ""
-        if not where and error.errno == errno.ENOSPC:  # a file of ours would be named
+        if not where and error.errno == errno.ENOSPC:  # an error of a file names it
             where = " while writing to standard output"
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor must Python try again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # keeps Python from flushing again at exit
         click.echo(f"energywh: {error.strerror or error}{where}", err=True)
         sys.exit(1)
     except RuntimeError as error:
-        if "Query interrupted" not in str(error):  # what DuckDB makes of Ctrl-C
+        if "Query interrupted" not in str(error):  # how DuckDB reports Ctrl-C
             raise
         click.echo("interrupted", err=True)
         sys.exit(130)

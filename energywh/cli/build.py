@@ -1,4 +1,4 @@
-"""`energywh build`: staging to a published warehouse."""
+"""`energywh build`: build the models from staging and publish the warehouse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from energywh.core.wording import count
 from energywh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,20 +20,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL…]")
-@click.option("--full", is_flag=True, help="Compute everything anew, not only what changed.")
+@click.option("--full", is_flag=True, help="Rebuild everything, not only what changed.")
 @click.option(
-    "--models", "folders", multiple=True, metavar="DIR", help="Folder of your own models; repeat [build.models]."
+    "--models",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    help="Folder of your own models; repeatable [build.models].",
 )
-@click.option(
-    "--as-of", metavar="TIME", help="Build what could have been built at this UTC time, into the file of --to."
-)
+@click.option("--as-of", metavar="TIME", help="Build from the values known at this UTC time, into the file of --to.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The file that --as-of writes.")
 @click.option(
     "--knowledge",
     type=click.Choice(["landed", "published-lag"]),
-    help="What --as-of counts as known: what had been fetched [landed], or of history loaded later what was published.",
+    help="What counts as known by --as-of: values fetched by then [landed], or published by then.",
 )
-@click.option("--force", is_flag=True, help="Let --to replace a warehouse file that is there.")
+@click.option("--force", is_flag=True, help="Let --to replace an existing warehouse file.")
 @click.pass_obj
 def build(
     session: Session,
@@ -46,16 +49,16 @@ def build(
 ) -> int:
     """Build the models from staging, audit them, and publish the warehouse in one step.
 
-    Without MODEL all models are built; with some (normalized.demand), these and what they read. Only months in
-    which something changed are computed. Readers keep what they have open and are never locked out.
+    Without MODEL all models are built; with MODEL (normalized.demand), these models and those they read. Only months
+    in which something changed are computed. Readers keep the version that they opened and are never locked out.
 
-    Models of your own that fail are left out, with what reads them, and the exit status is 1; the rest is published.
-    Those whose folder is not given any more are dropped: keep it in the setting build.models.
+    If one of your own models fails, it and the models that read it are left out, the rest is published, and the exit
+    status is 1. Models whose folder is no longer given are dropped: name the folder in the setting build.models.
 
-    --as-of TIME (a day means its start) builds with today's models from the values that were known at TIME, before
-    they were revised, and writes a warehouse file that 'energywh sql --version FILE' asks. Nothing is published.
-    --knowledge published-lag counts the first value that was ever fetched of an hour as known since the source is
-    wont to publish it (table seeds.publication_lag).
+    --as-of TIME (a day means its start) runs today's models on the values that were known at TIME, before later
+    revisions, and writes a warehouse file to query with 'energywh sql --version FILE'. Nothing is published.
+    --knowledge published-lag counts the first fetched value of each hour as known from the time at which the source
+    usually publishes it.
     """
     if as_of is not None:
         return _build_as_of(session, models, full, as_of, to, knowledge or "landed", force, folders)
@@ -110,13 +113,12 @@ def _build_as_of(
         listeners=[ProgressLines()],
     )
     _print_warnings(report)
-    number = len(report.models)
     click.echo(
-        f"wrote {report.path} as of {moment:%Y-%m-%d %H:%M:%S} UTC ({knowledge}): {number} "
-        f"model{'' if number == 1 else 's'}, {report.path.stat().st_size / 1e6:,.0f} MB, {report.seconds:.1f} s"
+        f"wrote {report.path} as of {moment:%Y-%m-%d %H:%M:%S} UTC ({knowledge}): "
+        f"{count(len(report.models), 'model')}, {report.path.stat().st_size / 1e6:,.0f} MB, {report.seconds:.1f} s"
     )
-    click.echo(f'ask it: energywh sql --version {report.path} "select ..."')
-    return _tell_left_out(report)
+    click.echo(f'to query it: energywh sql --version {report.path} "select ..."')
+    return _print_left_out(report)
 
 
 def print_report(report: BuildReport) -> None:
@@ -125,21 +127,21 @@ def print_report(report: BuildReport) -> None:
         _print_numbers(report)
     else:
         click.echo(f"nothing new; {report.version} stays published ({report.seconds:.2f} s)")
-    _tell_left_out(report)
+    _print_left_out(report)
 
 
-def _tell_left_out(report: BuildReport) -> int:
-    """Say what of the user's own models failed, and return the exit status."""
+def _print_left_out(report: BuildReport) -> int:
+    """Print which of the user's own models failed, and return the exit status."""
     if report.left_out:
         click.echo(f"energywh: {left_out_line(report)}", err=True)
     return 1 if report.left_out else 0
 
 
 def left_out_line(report: BuildReport) -> str:
-    """Return one line on what was left out; why, the listener was told."""
+    """Return one line on the models that were left out; their errors went to the listener."""
     return (
-        f"of your own models, {', '.join(report.left_out)} failed and {'is' if len(report.left_out) == 1 else 'are'} "
-        "left out, with what an earlier version held of them; all else is as it should be"
+        f"{count(len(report.left_out), 'model')} of your own failed and {'is' if len(report.left_out) == 1 else 'are'} "
+        f"not in this version: {', '.join(report.left_out)}; all other models are built"
     )
 
 
@@ -148,9 +150,9 @@ def _print_numbers(report: BuildReport) -> None:
     built = [result for result in report.models if result.built]
     changed = len({month for result in built for month in result.changed_months if month is not None})
     kept = len(report.models) - len(built)
-    numbers = [f"{len(built)} model{'' if len(built) == 1 else 's'} built", f"{kept} up to date"]
+    numbers = [f"{count(len(built), 'model')} built", f"{kept} up to date"]
     if report.base != "fresh":
-        numbers.append(f"{changed:,} month{'' if changed == 1 else 's'} changed")
+        numbers.append(f"{count(changed, 'month')} changed")
     numbers += [f"{report.path.stat().st_size / 1e6:,.0f} MB", f"{report.seconds:.1f} s"]
     click.echo(f"published {report.version}: {', '.join(numbers)}")
 
@@ -158,8 +160,7 @@ def _print_numbers(report: BuildReport) -> None:
 def _print_warnings(report: BuildReport) -> None:
     for warning in report.warnings:
         what = warning.description or f"audit {warning.audit} fails"
-        rows = "1 row" if warning.failures == 1 else f"{warning.failures or 0:,} rows"
-        click.echo(f"warning: {warning.model}: {what} ({rows}), such as")
+        click.echo(f"warning: {warning.model}: {what} ({count(warning.failures or 0, 'row')}), such as")
         click.echo(warning.sample)
 
 
@@ -170,7 +171,7 @@ def model_line(result: ModelResult) -> str:
     elif result.months is None:
         done = f"built whole in {result.seconds:.1f} s"
     else:
-        done = f"{result.months} month{'' if result.months == 1 else 's'} built in {result.seconds:.1f} s"
+        done = f"{count(result.months, 'month')} built in {result.seconds:.1f} s"
     if result.materialized == "inline":
         return f"{result.name:<32} {'step':>18}  {'checked' if result.built else 'up to date'}"
     return f"{result.name:<32} {result.rows:>13,} {'row ' if result.rows == 1 else 'rows'}  {done}"

@@ -1,12 +1,14 @@
-"""`energywh check`: what is wrong with the published data, where and since when."""
+"""`energywh check`: find what is wrong with the published data, where and since when."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from energywh.cli.output import print_table
+from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +23,7 @@ SHOWN_VALUES = 8
 @click.command()
 @click.argument("rules", nargs=-1, metavar="[RULE|MODEL…]")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Only these; repeat, or separate by commas.")
-@click.option("--since", metavar="TIME", help="Only what lasts until this UTC day or hour, or longer.")
+@click.option("--since", metavar="TIME", help="Only findings that last until this UTC day or hour, or longer.")
 @click.option(
     "--severity",
     type=click.Choice(["error", "warn"]),
@@ -36,7 +38,7 @@ SHOWN_VALUES = 8
     show_default=True,
     help="Exit with 1 when a rule of this severity, or a worse one, is broken.",
 )
-@click.option("--version", "kept", metavar="VERSION", help="Check a version that was kept, or a warehouse file.")
+@click.option("--version", "kept", metavar="VERSION", help="Check a kept version, or a warehouse file.")
 @click.option("--now", metavar="TIME", help="Judge lateness as at this UTC hour [the present].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the rules that hold.")
 @click.pass_obj
@@ -53,8 +55,8 @@ def check(
 ) -> int:
     """Run all audits and data-quality rules on the published warehouse and print what is broken, the worst first.
 
-    RULE is a rule of docs/data-quality.md (late, open_gap), MODEL stands for all rules of a model. For each broken
-    rule: in which regions, since when and until when (UTC, start of the hour), how many rows, and one of them. With
+    RULE is a rule of docs/data-quality.md (late, open_gap); MODEL stands for all rules of a model. Printed for each
+    broken rule: its regions, since when and until when (UTC, start of the hour), how many rows, and one of them. With
     --region and --since, rules whose rows name no region or no hour find nothing.
 
     The exit status is 0 when no rule of severity error is broken, 1 when one is or cannot be run (with --fail-on warn:
@@ -90,40 +92,29 @@ def check(
         errors = sum(finding.severity == "error" for finding in broken)
         warnings = len(broken) - errors
         click.echo(
-            f"{version}: {len(findings):,} rule{'' if len(findings) == 1 else 's'} checked, "
-            f"{len(findings) - len(broken):,} hold, {errors:,} error{'' if errors == 1 else 's'}, "
-            f"{warnings:,} warning{'' if warnings == 1 else 's'}"
+            f"{version}: {count(len(findings), 'rule')} checked, {len(findings) - len(broken):,} hold, "
+            f"{count(errors, 'error')}, {count(warnings, 'warning')}"
         )
     counted = ("error", "warn") if fail_on == "warn" else ("error",)
     return 1 if any(finding.severity in counted for finding in broken) else 0
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("severity", no_wrap=True)
-    table.add_column("rule", overflow="fold")
-    table.add_column("what is wrong", ratio=3)
-    table.add_column("regions", ratio=1)
-    for heading in ("since", "until"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("such as", ratio=3)
-    for finding in findings:
-        rule = finding.rule
-        table.add_row(
+    rows = [
+        (
             finding.severity,
-            f"{rule.model}\n{rule.name}",
-            f"cannot be run: {finding.trouble}" if finding.trouble else rule.words,
+            f"{finding.rule.model}\n{finding.rule.name}",
+            f"cannot be run: {finding.trouble}" if finding.trouble else finding.rule.words,
             _regions(finding.regions),
             _hour(finding.first_hour_utc),
             "still" if finding.first_hour_utc and not finding.last_hour_utc else _hour(finding.last_hour_utc),
             f"{finding.rows:,}",
             _example(finding),
         )
-    Console(width=None if sys.stdout.isatty() else 180, highlight=False, markup=False).print(table)
+        for finding in findings
+    ]
+    columns = ("severity", "rule", "what is wrong", "regions", "since", "until", "rows", "such as")
+    print_table(columns, rows, right=("rows",), wrap=("what is wrong", "regions", "such as"))
 
 
 def _example(finding: Finding) -> str:

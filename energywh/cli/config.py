@@ -1,4 +1,4 @@
-"""`energywh config`: the settings that hold."""
+"""`energywh config`: print the settings in effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`energywh demo`: everything, offline."""
+"""`energywh demo`: run everything once, offline, on simulated data."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def demo(session: Session) -> None:
-    """Show everything at work, offline, on SIMULATED data: sync, build, export, SQL and training windows.
+    """Run everything once, offline, on SIMULATED data: sync, build, export, SQL and training windows.
 
-    Six authorities, two years. Leaves a warehouse to query; run again, it finds everything in place.
+    Six authorities, two years. It leaves a warehouse to query; a second run finds everything up to date.
     """
     from energywh.demo import REGIONS, SINCE, UNTIL, run_demo
 

@@ -1,4 +1,4 @@
-"""`energywh diff`: what differs between two versions."""
+"""`energywh diff`: compare two versions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("before")
 @click.argument("after", default="latest")
-@click.option("--model", metavar="MODEL", help="Compare this one alone.")
+@click.option("--model", metavar="MODEL", help="Compare only this model.")
 @click.option(
     "--limit", type=click.IntRange(min=0), default=10, show_default=True, help="Columns shown a table; 0 for all."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, always complete.")
 @click.pass_obj
 def diff(session: Session, before: str, after: str, model: str | None, limit: int, as_json: bool) -> None:
-    """Say which tables, months and columns differ between two versions, and by how much.
+    """Print which tables, months and columns differ between two versions, and by how much.
 
     BEFORE and AFTER [latest] are names, numbers, latest, latest~1 (the one before), or files that 'energywh build
     --as-of' wrote. Only months that differ are read. The exit status is 0, whether anything differs or not.
@@ -73,7 +73,7 @@ def _summary(table: TableDiff) -> str:
     else:
         parts.append("the same rows")
     if table.sql_changed:
-        parts.append("another SQL")
+        parts.append("SQL changed")
     for what, columns in (
         ("columns added", table.columns_added),
         ("columns dropped", table.columns_dropped),

@@ -1,4 +1,4 @@
-"""`energywh lineage`: where a number comes from, and what depends on it."""
+"""`energywh lineage`: print where a column comes from, and what depends on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from energywh.core.wording import count
+
 if TYPE_CHECKING:
     from energywh.cli import Session
     from energywh.models.catalog.lineage import Dependent, Lineage, Step
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--downstream", is_flag=True, help="What depends on NAME, and from what else it comes.")
-@click.option("--conditions", is_flag=True, help="Show too what chooses values and rows: filters, keys, order.")
-@click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write a page of all models.")
+@click.option("--downstream", is_flag=True, help="Print what depends on NAME, and what else it is made of.")
+@click.option("--conditions", is_flag=True, help="Print also what selects values and rows: filters, keys, order.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write an HTML page of all models."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def lineage(
@@ -27,9 +31,9 @@ def lineage(
 ) -> None:
     """Print where NAME comes from: a table, or a column such as features.hourly.demand_lag_24h_mwh.
 
-    A column is followed through every model to staging and to the field of its source; shown is what its value is made
-    of. With --downstream, NAME may be a staging table such as eia.region_data too: what breaks when it stops. Works
-    before the first build too, on the models that came with the package.
+    A column is followed through every model to staging and to the field of its source. With --downstream, NAME may also
+    be a staging table such as eia.region_data, to see what depends on it. Works before the first build too, on the
+    models of the package.
     """
     from energywh.models.catalog.lineage import read_lineage
 
@@ -37,12 +41,12 @@ def lineage(
         from energywh.models.catalog.site.page import write_page
 
         if name is not None:
-            raise click.UsageError("--html writes all models; give no NAME with it")
+            raise click.UsageError("--html writes all models and takes no NAME")
         write_page(session.home, page, session.settings.get("build.models"))
         click.echo(f"wrote {page}")
         return
     if name is None:
-        raise click.UsageError("give a table or column, or --html FILE")
+        raise click.UsageError("name a table or column, or give --html FILE")
     lines = read_lineage(session.home, own_folders=session.settings.get("build.models"))
     place = lines.pick(name)
     if downstream:
@@ -66,7 +70,7 @@ def _print_column(lines: Lineage, place: Place, conditions: bool, as_json: bool)
 
 
 def _tree(step: Step, conditions: bool, shown: set[object], indent: str = "", branch: str = "") -> Iterator[str]:
-    """Yield the lines of a step and all before it; what was shown before is not unfolded again."""
+    """Yield the lines of a step and of all upstream steps; a repeated step is not expanded again."""
     where = f"  where {_where(step.where)}" if step.where and step.field is None else ""
     known = (step.name, *map(id, step.origins))
     repeated = step.origins and known in shown
@@ -103,7 +107,7 @@ MANY = 4
 
 
 def _alike(steps: tuple[Step, ...]) -> list[list[Step]]:
-    """Return the steps, with many columns of one staging table as one."""
+    """Group many columns of one staging table."""
     by_table: dict[object, list[Step]] = {}
     for step in steps:
         by_table.setdefault((step.table, step.where) if step.kind == "staging" else step, []).append(step)
@@ -128,7 +132,7 @@ def _where(choices: tuple[Choice, ...]) -> str:
 
 
 def _step_document(step: Step, shown: set[int]) -> dict[str, Any]:
-    """Return a step and all before it; one that stands above already is named alone, `as_above`."""
+    """Return a step and all upstream steps; a repeated one is only named, with `as_above`."""
     if step.origins and id(step) in shown:
         return {"name": step.name, "as_above": True}
     shown.add(id(step))
@@ -193,15 +197,15 @@ def _print_downstream(lines: Lineage, place: Place, conditions: bool, as_json: b
         if each.rows:
             click.echo("  its rows depend on it")
         if each.only:
-            click.echo(f"  come from it alone: {', '.join(each.only)}")
+            click.echo(f"  made of it alone: {', '.join(each.only)}")
         by_others: dict[tuple[str, ...], list[str]] = {}
         for column, others in each.partly.items():
             by_others.setdefault(others, []).append(column)
         for others, columns in by_others.items():
-            click.echo(f"  come from it and {', '.join(others)}: {', '.join(columns)}")
+            click.echo(f"  made of it and {', '.join(others)}: {', '.join(columns)}")
         if each.chosen:
             names = f": {', '.join(each.chosen)}" if conditions else "; --conditions names them"
-            click.echo(f"  {len(each.chosen)} are chosen by it, as by a filter or a key{names}")
+            click.echo(f"  {count(len(each.chosen), 'column')} selected by it, as by a filter or a key{names}")
 
 
 def _dependent_document(dependent: Dependent) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`energywh models`: the catalog."""
+"""`energywh models`: print the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`energywh simulate`: the sources, on this machine."""
+"""`energywh simulate`: serve simulated sources on this machine."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import click
 
 
 @click.command()
-@click.option("--port", default=8930, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes any free.")
-@click.option("--seed", default=0, show_default=True, help="Picks the simulated world.")
+@click.option("--port", default=8930, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the simulated world.")
 @click.option("--now", metavar="YYYY-MM-DDTHH", help="Where the simulated clock starts, UTC [the present].")
-@click.option("--time-scale", default=1.0, show_default=True, help="Simulated seconds in a real one; 0 stands still.")
-@click.option("--api-key", default="simulated-key", show_default=True, help="The key that is let in.")
+@click.option("--time-scale", default=1.0, show_default=True, help="Simulated seconds per second; 0 stops the clock.")
+@click.option("--api-key", default="simulated-key", show_default=True, help="The key that is accepted.")
 @click.option("--latency-ms", default=0.0, show_default=True, type=click.FloatRange(0), help="Added to every answer.")
 @click.option("--requests-per-second", type=click.FloatRange(1), help="Refuse more of one key [no limit].")
 @click.option("--requests-per-hour", type=click.FloatRange(1), help="Refuse more of one key [no limit].")
 @click.option("--fault-rate", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of faults.")
 @click.option("--faults", metavar="KIND,…", help="429,500,503,hang,truncated,html,wrong-total [all].")
-@click.option("--hang-seconds", default=30.0, show_default=True, type=click.FloatRange(0), help="How long a hang is.")
-@click.option("--interchange-lag-hours", default=24, show_default=True, help="From the hour to its interchange.")
-@click.option("--gap-rate", type=click.FloatRange(0, 0.2), help="Share of rows that never come.")
+@click.option("--hang-seconds", default=30.0, show_default=True, type=click.FloatRange(0), help="Length of a hang.")
+@click.option("--interchange-lag-hours", default=24, show_default=True, help="Hours until interchange is published.")
+@click.option("--gap-rate", type=click.FloatRange(0, 0.2), help="Share of rows that are never published.")
 @click.option("--null-rate", type=click.FloatRange(0, 0.2), help="Share of rows without a value.")
 @click.option("--outlier-rate", type=click.FloatRange(0, 0.2), help="Share of absurd values.")
 @click.option("--revision-rate", type=click.FloatRange(0, 0.2), help="Share of values that change within days.")
-@click.option("--first-period", metavar="YYYY-MM-DDTHH", help="Where the history begins [2019-01-01T00].")
+@click.option("--first-period", metavar="YYYY-MM-DDTHH", help="First hour of the history [2019-01-01T00].")
 def simulate(
     *,
     port: int,
@@ -45,9 +45,8 @@ def simulate(
 ) -> None:
     """Serve simulated stand-ins of all sources on this machine until Ctrl-C.
 
-    Every value is computed from the seed: nothing is downloaded or stored. The clock runs on (--time-scale),
-    and another process can move it: POST /_simulator/advance?hours=24. GET /_simulator/stats counts what was
-    served.
+    Every value is computed from the seed: nothing is downloaded or stored. The clock runs (--time-scale), and another
+    process can advance it: POST /_simulator/advance?hours=24. GET /_simulator/stats counts what was served.
     """
     from energywh.errors import UsageError
     from energywh.simulate.faults import ALL_KINDS, Faults

@@ -1,4 +1,4 @@
-"""`energywh sql`: a question in SQL, an answer as table, CSV, JSON or Parquet."""
+"""`energywh sql`: query the warehouse; the result as table, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from energywh.cli import Session
+from energywh.core.wording import count
 from energywh.errors import UsageError
 
 
@@ -19,10 +20,10 @@ from energywh.errors import UsageError
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json", "parquet"]),
-    help="Form of the answer [table, or what the name of --output says].",
+    help="Format of the result [table, or by the name of --output].",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to FILE.")
-@click.option("--version", "version", metavar="VERSION", help="Ask a kept version: name, number, latest~1, or a file.")
+@click.option("--version", "version", metavar="VERSION", help="Query another version: name, number, latest~1, file.")
 @click.option("--staging", is_flag=True, help="Attach the staging database too, as 'staging'.")
 @click.option(
     "--max-rows", type=click.IntRange(min=0), default=40, show_default=True, help="Rows a table shows; 0 for all."
@@ -37,10 +38,10 @@ def sql(
     staging: bool,
     max_rows: int,
 ) -> None:
-    """Ask the published warehouse in SQL. QUERY may also come from standard input ('-', or a pipe).
+    """Query the published warehouse in SQL. QUERY may also come from standard input ('-', or a pipe).
 
-    csv has a header and leaves NULL empty; json is one array of objects, a line each. Both, and parquet, are
-    always complete. The warehouse is opened for reading only.
+    csv has a header and leaves NULL empty; json is one array with one object per line. Both, and parquet, are always
+    complete. The warehouse is opened read-only.
     """
     if query is None and sys.stdin.isatty():
         raise UsageError("no query: energywh sql \"select ...\", or '-' to read it from standard input")
@@ -54,7 +55,7 @@ def sql(
 
     chosen = form_for(form, output)
     if chosen == "parquet" and output is None and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal: give --output FILE, or pipe it")
+        raise UsageError("Parquet cannot be shown on a terminal: give --output FILE, or pipe it")
     with Warehouse(session.home, version) as warehouse, interruptible(warehouse.connection):
         if staging:
             warehouse.attach_staging(
@@ -65,10 +66,10 @@ def sql(
         except UsageError as error:
             if staging or not re.search(r"\bstaging\s*\.", query, re.IGNORECASE):
                 raise
-            raise UsageError(f"{error}\nTables of staging can be asked with the option --staging") from None
+            raise UsageError(f"{error}\nTo query tables of staging, add the option --staging") from None
         if output is not None:
             rows = write_file(relation, chosen, output, max_rows)
-            click.echo(f"wrote {rows:,} row{'' if rows == 1 else 's'} to {output}", err=True)
+            click.echo(f"wrote {count(rows, 'row')} to {output}", err=True)
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         write_stream(relation, chosen, sys.stdout.buffer, max_rows, width)

@@ -1,4 +1,4 @@
-"""`energywh versions`: what was published when, what is kept of it, and from what it was built."""
+"""`energywh versions`: the published versions, and what they were built from."""
 
 from __future__ import annotations
 

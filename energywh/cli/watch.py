@@ -1,4 +1,4 @@
-"""`energywh watch`: sync, build and export, again and again."""
+"""`energywh watch`: sync, build and export in a loop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.argument("what", nargs=-1, metavar="[SOURCE|DATASET]...")
 @click.option("--since", metavar="TIME", help="First UTC day or hour to sync, inclusive.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
-@click.option("--every", default="1h", show_default=True, metavar="DURATION", help="From one round to the next.")
-@click.option("--rounds", default=0, type=click.IntRange(min=0), help="Stop after so many [until stopped].")
-@click.option("--export/--no-export", "export", default=True, help="Write Parquet in each round, or do not [do].")
+@click.option("--every", default="1h", show_default=True, metavar="DURATION", help="Time from one round to the next.")
+@click.option("--rounds", default=0, type=click.IntRange(min=0), help="Stop after N rounds [run until stopped].")
+@click.option("--export/--no-export", "export", default=True, help="Write Parquet in each round, or not [export].")
 @click.pass_obj
 def watch(
     session: Session,
@@ -32,11 +32,11 @@ def watch(
 ) -> int:
     """Sync, build and export every DURATION (30m, 1h, 1d), until SIGTERM or Ctrl-C.
 
-    Without more said it syncs what a plain sync does; SOURCE, DATASET, --since and --region limit it as there.
+    It syncs what a plain sync does; SOURCE, DATASET, --since and --region limit it as there.
 
-    A round that fails is told and survived: the next one tries again. To stop, a landing in hand is finished, and a
-    build is broken off; what is published stays. The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when
-    --rounds ended and any of them failed.
+    A round that fails is reported, and the next one tries again. On a signal the current landing is finished and a
+    build is aborted; what is published stays. The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when
+    --rounds ended and any round failed.
     """
     from energywh.core.time import parse_span_seconds
     from energywh.sync.selection import parse_selection

@@ -86,9 +86,9 @@ def test_downstream_says_what_breaks(desk: Desk) -> None:
     assert lines[:3] == [
         "normalized.generation",
         "  its rows depend on it",
-        "  come from it alone: region, hour_utc, fuel, generation_mwh",
+        "  made of it alone: region, hour_utc, fuel, generation_mwh",
     ]
-    assert lines[lines.index("normalized.grid") + 1] == "  come from it alone: sun_mwh"
+    assert lines[lines.index("normalized.grid") + 1] == "  made of it alone: sun_mwh"
     found = json.loads(run(desk, "lineage", "--downstream", "eia.fuel_type_data", "--json").stdout)
     assert [each["model"] for each in found] == ["normalized.generation", "normalized.grid"]
     assert run(desk, "lineage", "--downstream", "caiso.load").stdout == "nothing depends on staging.caiso.load\n"

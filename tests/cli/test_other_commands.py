@@ -196,5 +196,5 @@ def test_sql_gives_hints_for_what_is_easily_typed_wrong(desk: Desk, tmp_path: Pa
     question = "select count(*) from staging.eia.region_data"
     hinted = desk.run("sql", question)
     assert hinted.returncode == 2
-    assert "can be asked with the option --staging" in hinted.stderr
+    assert "To query tables of staging, add the option --staging" in hinted.stderr
     assert desk.run("sql", question, "--staging").returncode == 0

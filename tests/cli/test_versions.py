@@ -234,7 +234,7 @@ def test_diff_tells_of_models_columns_and_types_that_came_went_and_changed(desk:
     assert (changed["columns"][0]["mean_difference"], changed["months"]) == (1.0, ["2024-01-01", "2024-03-01"])
     assert tables["seeds.fuel"]["note"] == "a seed; its file differs"
     output = run(desk, "diff", "latest~1").output
-    assert "another SQL; columns added: twice_mwh; types changed: demand_mwh" in output
+    assert "SQL changed; columns added: twice_mwh; types changed: demand_mwh" in output
 
 
 def test_a_kept_version_and_a_file_can_be_asked_and_stay_where_they_are(desk: Desk, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tm
     done = type_in(desk, "build", "--as-of", "2025-01-01", "--to", to)
     assert done.returncode == 0, done.stderr
     assert f"wrote {to} as of 2025-01-01 00:00:00 UTC (landed): 8 models" in done.stdout
-    assert f'ask it: energywh sql --version {to} "select ..."' in done.stdout
+    assert f'to query it: energywh sql --version {to} "select ..."' in done.stdout
     asked = type_in(desk, "sql", "--version", to, "--format", "csv", "SELECT count(*) AS n FROM normalized.demand")
     assert asked.stdout == "n\n96\n"
     assert type_in(desk, "diff", to).stdout.startswith(f"then -> {names(desk)[-1]}\nequal: ")
