@@ -114,7 +114,7 @@ class WindowError(EnergywhError):
 
 
 class NoTrainValueError(WindowError):
-    """Columns cannot be scaled: they have no value in the train part, though later or elsewhere.
+    """Columns cannot be scaled: they have no value in the train split, though later or elsewhere.
 
     Attributes:
         columns: their names.
@@ -123,7 +123,7 @@ class NoTrainValueError(WindowError):
     def __init__(self, columns: Iterable[str]) -> None:
         self.columns = tuple(columns)
         super().__init__(
-            f"{', '.join(self.columns)} cannot be scaled: no value at all in the train part, though later or "
+            f"{', '.join(self.columns)} cannot be scaled: no value at all in the train split, though later or "
             "elsewhere; leave it out of the features, or move the split"
         )
 

@@ -28,7 +28,8 @@ from model import Forecaster, rotations
 from ring import Circle, ring_attention
 
 import energywh
-from energywh.datasets.windows.shard import LAYOUTS, Shard
+from energywh.datasets.windows.ring import LAYOUTS
+from energywh.datasets.windows.shard import Shard
 from energywh.datasets.windows.windows import Windows
 
 NAMES = ("model", "same hour last week", "day-ahead forecast")

@@ -55,11 +55,11 @@ def store(
     roles = {"feature": first.columns, "target": first.targets, "future_covariate": first.future_covariates}
     request = DatasetSpec(
         source="main.series",
-        target=first.targets[0] if first.one_target else first.targets,
+        target=first.targets[0] if first.view.one_target else first.targets,
         length=first.length,
         stride=first.stride,
         horizon=first.horizon,
-        region_encoding="one-hot" if first.one_hot else "index",
+        region_encoding="one-hot" if first.view.one_hot else "index",
         dtype=dtype,
     )
     manifest = Manifest(

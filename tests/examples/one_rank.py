@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from energywh.datasets.windows.shard import LAYOUTS, Ring
+from energywh.datasets.windows.ring import LAYOUTS, Ring
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "ring_attention"))
 from ring import Circle, ring_attention  # type: ignore[import-not-found]

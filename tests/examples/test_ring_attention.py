@@ -15,7 +15,7 @@ import pytest
 
 import energywh
 from energywh.core.paths import Home
-from energywh.datasets.windows.shard import LAYOUTS, Ring
+from energywh.datasets.windows.ring import LAYOUTS, Ring
 from tests.datasets.published import publish
 from tests.examples.processes import ROOT, run_ranks
 

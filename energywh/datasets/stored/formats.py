@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from energywh.core.checksums import hashing
 from energywh.core.time import hour_number, hour_time
 from energywh.datasets.stored import containers, safetensors
-from energywh.datasets.stored.manifest import FORMAT, Split, Stretch
+from energywh.datasets.stored.manifest import FORMAT, SplitRecord, Stretch
 from energywh.datasets.stored.safetensors import Tensor
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Axis, Frame, Matrix, check_range
 from energywh.datasets.windows.scaler import Scaler, scaled_blocks
@@ -158,12 +158,12 @@ def months(axis: Axis) -> list[date]:
     return [month.astype("datetime64[D]").item() for month in sorted(found)]
 
 
-def split_of(part: Part) -> Split:
+def split_of(part: Part) -> SplitRecord:
     """Return what the manifest says of the split."""
     axis, features = part.frame.axis, part.frame.features
     there = [region for region in range(len(axis.regions)) if axis.hours(region)]
     first, end = axis.first_hour, axis.first_hour + np.diff(axis.offset)
-    return Split(
+    return SplitRecord(
         part.name,
         _told(min(first[there])),
         _told(max(end[there]) - 1),

@@ -52,7 +52,7 @@ class Stretch(msgspec.Struct, frozen=True):
     windows: int
 
 
-class Split(msgspec.Struct, frozen=True):
+class SplitRecord(msgspec.Struct, frozen=True):
     """A part of time: its rows lie region after region, as ``stretches`` tell; ``missing`` counts feature values."""
 
     name: str
@@ -102,7 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     request: DatasetSpec
     columns: list[Column]
     regions: list[str]
-    splits: list[Split]
+    splits: list[SplitRecord]
     scaler: dict[str, Any] | None
     files: dict[str, File]  # by path below the folder, sorted
     provenance: Provenance

@@ -15,12 +15,13 @@ from energywh.core.storage_errors import storage_error
 from energywh.core.time import hour_number, parse_hour
 from energywh.datasets.stored import safetensors
 from energywh.datasets.stored.formats import FLOATS, MARK, as_json
-from energywh.datasets.stored.manifest import FILE, Manifest, Split
+from energywh.datasets.stored.manifest import FILE, Manifest, SplitRecord
 from energywh.datasets.stored.safetensors import Contents
 from energywh.datasets.windows.backends import Arrays
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Ahead, Axis, Frame, Matrix, Missing
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.splits import Shape
+from energywh.datasets.windows.view import WindowView
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError
 
@@ -34,7 +35,7 @@ def again(manifest: Manifest) -> str:
 
 
 def read_split(
-    folder: Path, manifest: Manifest, split: Split, library: Arrays, scaler: Scaler | None, check: bool
+    folder: Path, manifest: Manifest, split: SplitRecord, library: Arrays, scaler: Scaler | None, check: bool
 ) -> Windows:
     """Return the windows of one split.
 
@@ -60,17 +61,16 @@ def read_split(
     picks = None if own else [frame.features.columns.index(name) for name in columns["future_covariates"]]
     counts = {stretch.region: stretch.windows for stretch in split.stretches}
     ends = np.cumsum([counts.get(region, 0) for region in manifest.regions])
-    return Windows(
+    view = WindowView(
         frame,
         Shape(request.length, request.stride, request.horizon),
-        np.split(np.array(contents.tensors["starts"]), ends[:-1]),
         library,
+        Ahead(frame.future_covariates if own else frame.features, picks),
         one_target=isinstance(request.target, str),
-        ahead=Ahead(frame.future_covariates if own else frame.features, picks),
         one_hot=request.region_encoding == "one-hot",
-        name=split.name,
-        normalization=scaler,
     )
+    starts = np.split(np.array(contents.tensors["starts"]), ends[:-1])
+    return Windows(view, starts, name=split.name, normalization=scaler)
 
 
 def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
@@ -93,7 +93,7 @@ def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
         raise storage_error(error, "read", file) from None
 
 
-def _columns(file: Path, contents: Contents, manifest: Manifest, split: Split) -> dict[str, tuple[str, ...]]:
+def _columns(file: Path, contents: Contents, manifest: Manifest, split: SplitRecord) -> dict[str, tuple[str, ...]]:
     """Return the names of features, targets and columns known ahead, in their order, once all else is as it should be.
 
     Raises:
@@ -116,7 +116,7 @@ def _columns(file: Path, contents: Contents, manifest: Manifest, split: Split) -
     return columns
 
 
-def _told(manifest: Manifest, split: Split) -> dict[str, str]:
+def _told(manifest: Manifest, split: SplitRecord) -> dict[str, str]:
     """Return what the matrix must say of itself; see `stored.metadata`."""
     request = manifest.request
     return {
@@ -130,7 +130,9 @@ def _told(manifest: Manifest, split: Split) -> dict[str, str]:
     }
 
 
-def _shapes(columns: Mapping[str, tuple[str, ...]], dtype: str, split: Split) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _shapes(
+    columns: Mapping[str, tuple[str, ...]], dtype: str, split: SplitRecord
+) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of each tensor that the matrix must have."""
     rows = split.rows
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -145,7 +147,7 @@ def _shapes(columns: Mapping[str, tuple[str, ...]], dtype: str, split: Split) ->
     return shapes
 
 
-def _axis(file: Path, manifest: Manifest, split: Split) -> Axis:
+def _axis(file: Path, manifest: Manifest, split: SplitRecord) -> Axis:
     """Return the axis of the split, over all regions of the dataset: one without a row has no hours.
 
     Raises:

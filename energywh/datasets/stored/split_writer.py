@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from energywh.core.sql_text import text
 from energywh.core.time import hour_number
 from energywh.datasets.stored.formats import Part, months, split_of, write_matrix, write_month
-from energywh.datasets.stored.manifest import File, Split
+from energywh.datasets.stored.manifest import File, SplitRecord
 from energywh.datasets.stored.task import OnStep, Task, matrix_file, month_file
 from energywh.datasets.windows.backends import arrays
 from energywh.datasets.windows.matrix import Frame, load_stretch
 from energywh.datasets.windows.source import Bound
-from energywh.datasets.windows.split_survey import Section
+from energywh.datasets.windows.splits import Split
 from energywh.errors import StorageError
 from energywh.models.build.months import next_month, start_of
 
@@ -32,7 +32,7 @@ MAPPED_BYTES = 256 << 20  # a split of more lies in a file while it is written
 class Filled:
     """What a split came to; ``missing`` counts by column, ``files`` are all of its files."""
 
-    split: Split
+    split: SplitRecord
     missing: dict[str, int]
     files: dict[str, File]
 
@@ -40,7 +40,7 @@ class Filled:
 def fill_section(
     connection: duckdb.DuckDBPyConnection,
     task: Task,
-    section: Section,
+    section: Split,
     kept: Mapping[str, File],
     folder: Path,
     on_step: OnStep,
@@ -57,7 +57,7 @@ def fill_section(
         section.name,
         frame,
         task.regions,
-        section.starts,
+        list(section.starts),
         task.plan.shape,
         task.scaler,
         task.request.dtype,
@@ -96,7 +96,7 @@ def _bytes(task: Task, rows: int) -> int:
     return rows * (len(wanted.features) + len(wanted.targets) + len(wanted.future_covariates)) * 4
 
 
-def _check_room(task: Task, section: Section, kept: Collection[str], folder: Path) -> None:
+def _check_room(task: Task, section: Split, kept: Collection[str], folder: Path) -> None:
     """Refuse a split that the disk cannot hold, before the work; Parquet, whose size is not known, counts nothing.
 
     Raises:
@@ -117,7 +117,7 @@ def _check_room(task: Task, section: Section, kept: Collection[str], folder: Pat
 def _load(
     connection: duckdb.DuckDBPyConnection,
     task: Task,
-    section: Section,
+    section: Split,
     kept: Collection[str],
     folder: Path,
     on_step: OnStep,
@@ -135,7 +135,7 @@ def _load(
     return load_stretch(connection, asked(), task.plan.wanted, section.axis, library)
 
 
-def _asked(task: Task, section: Section, kept: Collection[str], folder: Path) -> Iterator[tuple[Bound, int, int]]:
+def _asked(task: Task, section: Split, kept: Collection[str], folder: Path) -> Iterator[tuple[Bound, int, int]]:
     """Yield what to ask for the values, from which hour to before which."""
     source, span = task.plan.source, months(section.axis)
     for stored, group in groupby(span, lambda month: month_file(section, month) in kept):
@@ -152,5 +152,5 @@ def _asked(task: Task, section: Section, kept: Collection[str], folder: Path) ->
             )
 
 
-def _months_at_once(task: Task, section: Section) -> int:
+def _months_at_once(task: Task, section: Split) -> int:
     return max(1, CHUNK_BYTES // _bytes(task, 744 * len(section.regions)))

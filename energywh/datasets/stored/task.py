@@ -19,13 +19,13 @@ from energywh.datasets.stored.provenance import Origin
 from energywh.datasets.stored.request import DatasetSpec
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
+from energywh.datasets.windows.find_splits import find_splits
 from energywh.datasets.windows.matrix import Axis
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.source import Bound
-from energywh.datasets.windows.split_survey import Section, sections
+from energywh.datasets.windows.splits import Split
 from energywh.datasets.windows.survey import survey_by_sql
-from energywh.datasets.windows.window_starts import find_parts
 from energywh.errors import NoTrainValueError
 from energywh.models.build.months import next_month, start_of
 from energywh.models.build.state import unit_of
@@ -49,7 +49,7 @@ class Task:
     plan: Plan
     origin: Origin
     regions: tuple[str, ...]
-    sections: list[Section]
+    sections: list[Split]
     scaler: Scaler | None
     about: Mapping[str, Mapping[str, str]]
 
@@ -70,7 +70,7 @@ class Task:
             for name in dict.fromkeys((*self.plan.wanted.columns, *self.plan.ahead))
         }
 
-    def files_of(self, section: Section) -> list[str]:
+    def files_of(self, section: Split) -> list[str]:
         """Return the names of the files of a split, below the dataset's folder."""
         return [
             *(matrix_file(section, form) for form in self.forms),
@@ -105,7 +105,7 @@ class Task:
                 files[matrix_file(section, form)] = _joined(form, *matrix, *known.values())
         return files
 
-    def _rows(self, section: Section, month: date) -> str:
+    def _rows(self, section: Split, month: date) -> str:
         """Return what the rows of a month of a split are known by; empty where nothing is known of them."""
         known = self.origin.rows_of(month)
         return "" if known is None else digest_of([known, self.plan.wanted.columns, _stretches(section.axis, month)])
@@ -126,12 +126,12 @@ def _stretches(axis: Axis, month: date | None = None) -> list[tuple[str, int, in
     return [(region, max(first, low), min(end, high)) for region, first, end in stretches if first < high and end > low]
 
 
-def matrix_file(section: Section, form: Form) -> str:
+def matrix_file(section: Split, form: Form) -> str:
     """Return the name of the file of a matrix, below the dataset's folder."""
     return f"{section.name}{SUFFIXES[form]}"
 
 
-def month_file(section: Section, month: date) -> str:
+def month_file(section: Split, month: date) -> str:
     """Return the name of the Parquet file of a month, below the dataset's folder."""
     return f"{section.name}/{month:%Y-%m}.parquet"
 
@@ -153,13 +153,13 @@ def plan_task(
     scaling.check_held_out(asked, request.holdout_regions or ())
     on_step(f"looking through {plan.source.name}", 0, 1)
     survey = survey_by_sql(connection, plan)
-    parts = find_parts(survey, plan)
+    splits = find_splits(survey, plan)
     about = _about(connection, plan.source, plan.wanted.columns)
-    task = Task(request, plan, origin, survey.axis.regions, sections(survey, parts), None, about)
+    task = Task(request, plan, origin, survey.axis.regions, [split.on_its_own() for split in splits], None, about)
     scaler = _scaler_of(before, task) if isinstance(asked, scaling.Choice) else asked
     if scaler is None and isinstance(asked, scaling.Choice):
         on_step("measuring statistics", 0, 1)
-        hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
+        hours = fitting.hours_of(survey.axis, plan.shape, splits[0].starts)
         try:
             scaler = fitting.fit(connection, plan.source, survey, hours, asked)
         except NoTrainValueError as error:

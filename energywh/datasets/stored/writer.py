@@ -35,7 +35,7 @@ from energywh.datasets.stored.split_writer import Filled, fill_section
 from energywh.datasets.stored.task import OnStep, Task, plan_task
 from energywh.datasets.stored.verify import Problem
 from energywh.datasets.windows.plan import make_plan
-from energywh.datasets.windows.split_survey import Section
+from energywh.datasets.windows.splits import Split
 from energywh.errors import CorruptError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _other_moment(name: str, made_of: Provenance, offered: Provenance) -> str:
     )
 
 
-def _as_before(before: Manifest, task: Task, section: Section, kept: Mapping[str, File]) -> Filled:
+def _as_before(before: Manifest, task: Task, section: Split, kept: Mapping[str, File]) -> Filled:
     """Return what the manifest said of a split whose files are all taken over."""
     (split,) = (split for split in before.splits if split.name == section.name)
     missing = {column.name: column.missing[section.name] for column in before.columns}

@@ -53,6 +53,15 @@ class Piece:
     step: int = 1
     before: int = 0
 
+    @property
+    def padded(self) -> bool:
+        return self.hours > self.count
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether it is consecutive hours without padding."""
+        return self.step == 1 and not self.padded
+
     def rows(self, window: int) -> slice:
         """Return its rows, of the window that starts at row ``window``."""
         first = window + self.start

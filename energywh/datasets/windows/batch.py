@@ -1,7 +1,8 @@
-"""A window, or a batch of them, cut from the arrays held; shapes are told in `energywh.datasets.windows.windows`."""
+"""A window, or a batch of them, cut from the arrays held; `energywh.datasets.windows.windows` lists the shapes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,100 +10,120 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.wording import abbreviate
+from energywh.datasets.windows.backends import Piece
 from energywh.datasets.windows.matrix import EVERY, Matrix
+from energywh.datasets.windows.ring import Share
+from energywh.datasets.windows.view import WindowView
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from energywh.datasets.windows.windows import Windows
 
+class _Sample:
+    """What a batch and a single window share: inputs and targets cut from the frame, all else made on demand."""
 
-class _Cut:
-    """What a batch and a single window share: inputs and targets cut from the frame, all else on demand."""
-
-    def __init__(self, windows: Windows, rows: list[int], batched: bool) -> None:
-        self._windows = windows
+    def __init__(self, view: WindowView, rows: NDArray[np.int64], share: Share, *, batched: bool) -> None:
+        self._view = view
         self._rows = rows
+        self._share = share
         self._batched = batched
-        shape = windows.shape
-        self.inputs = self._values(windows.frame.features, 0, shape.length)
-        self.targets = self._values(windows.frame.targets, shape.target_offset, shape.target_length)
+        self.positions, self.valid, self.own = share.positions, share.valid, share.own
+        self.inputs = self._values(view.frame.features, 0, share.pieces)
+        self.targets = self._values(view.frame.targets, view.shape.target_offset, self._target_pieces)
 
     @cached_property
     def mask(self) -> Any:
-        """Booleans like ``inputs``; False where a value is missing (and 0). ``mask.all(-1)`` tells whole hours."""
-        return self._present(self._windows.frame.features, 0, self._windows.shape.length)
+        """Booleans like ``inputs``; False where a value is missing (and 0), and in padding."""
+        return self._present(self._view.frame.features, 0, self._share.pieces)
 
     @cached_property
     def target_mask(self) -> Any:
-        """Booleans like ``targets``; False where a value is missing (and 0)."""
-        shape = self._windows.shape
-        return self._present(self._windows.frame.targets, shape.target_offset, shape.target_length)
+        """Booleans like ``targets``; False where a value is missing (and 0), and in padding, not in repeated hours."""
+        return self._present(self._view.frame.targets, self._view.shape.target_offset, self._target_pieces)
 
     @cached_property
     def future_covariates(self) -> Any:
         """What is known before of the hours of the targets; columns are `Windows.future_covariates`."""
-        shape, future_covariates = self._windows.shape, self._windows.ahead
-        values = self._values(future_covariates.matrix, shape.target_offset, shape.target_length)
-        return (
-            values
-            if future_covariates.picks is None
-            else self._windows.library.columns(values, future_covariates.picks)
-        )
+        ahead = self._view.ahead
+        values = self._values(ahead.matrix, self._view.shape.target_offset, self._target_pieces)
+        return values if ahead.picks is None else self._view.library.columns(values, ahead.picks)
 
     @cached_property
     def future_covariates_mask(self) -> Any:
-        """Booleans like ``future_covariates``; False where a value is missing (and 0)."""
-        shape, future_covariates = self._windows.shape, self._windows.ahead
-        return self._present(
-            future_covariates.matrix, shape.target_offset, shape.target_length, future_covariates.picks
-        )
+        """Booleans like ``future_covariates``; False where a value is missing (and 0), and in padding."""
+        ahead, offset = self._view.ahead, self._view.shape.target_offset
+        return self._present(ahead.matrix, offset, self._target_pieces, ahead.picks)
 
     @cached_property
     def region_encoding(self) -> Any:
-        """Which region of `Windows.regions` it is, by number or one-hot."""
-        numbers = self._windows.region_of(np.array(self._rows))
-        return self._windows.library.classes(
-            numbers if self._batched else numbers[0], len(self._windows.regions), one_hot=self._windows.one_hot
+        """Which region of `Windows.regions` each window is of, by number or one-hot."""
+        numbers = self._view.region_of(self._rows)
+        return self._view.library.classes(
+            numbers if self._batched else numbers[0], len(self._view.regions), one_hot=self._view.one_hot
         )
 
+    @property
+    def _target_pieces(self) -> tuple[Piece, ...]:
+        """With a horizon, targets come after the window, and each rank has all of them."""
+        horizon = self._view.shape.horizon
+        return (Piece(0, horizon, horizon),) if horizon else self._share.pieces
+
     def ready(self) -> None:
-        """Compute all that the window has now, and not when it is used."""
+        """Compute all that the batch has now, and not when it is used."""
         arrays = [self.inputs, self.targets, self.mask, self.target_mask, self.region_encoding]
-        if self._windows.future_covariates:
+        if self._view.ahead.columns:
             arrays += [self.future_covariates, self.future_covariates_mask]
-        self._windows.library.compute(arrays)
+        self._view.library.compute(arrays)
 
-    def _values(self, matrix: Matrix, offset: int, length: int) -> Any:
-        library = self._windows.library
-        if self._batched:
-            values = library.stack(matrix.values, [row + offset for row in self._rows], length)
+    def _values(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:
+        library, rows = self._view.library, (self._rows + offset).tolist()
+        if not self._batched:  # a view, not a copy
+            values = library.slice(matrix.values, rows[0], pieces[0].count)
+        elif len(pieces) == 1 and pieces[0].consecutive:
+            values = library.stack(matrix.values, [row + pieces[0].start for row in rows], pieces[0].count)
         else:
-            values = library.slice(matrix.values, self._rows[0] + offset, length)
-        return values[..., 0] if self._windows.squeezes(matrix) else values
+            values = library.pieces(matrix.values, rows, pieces)
+        return values[..., 0] if self._view.squeezes(matrix) else values
 
-    def _present(self, matrix: Matrix, offset: int, length: int, picks: list[int] | None = None) -> Any:
-        library = self._windows.library
-        rows = [row + offset for row in self._rows]
-        shape = (len(rows), length, len(matrix.columns) if picks is None else len(picks))
-        if matrix.missing.any_in(rows, length):
-            mask, view = library.mask(shape)
-            matrix.missing.clear(view, rows, picks=EVERY if picks is None else picks)
-        else:
+    def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece], picks: list[int] | None = None) -> Any:
+        library, rows = self._view.library, self._rows + offset
+        shape = (len(rows), sum(piece.hours for piece in pieces), len(matrix.columns) if picks is None else len(picks))
+        holes = any(
+            piece.padded or matrix.missing.any_in(rows + piece.start, piece.step * piece.count) for piece in pieces
+        )
+        if not holes:
             mask = library.full_mask(shape)
-        if self._windows.squeezes(matrix):
-            mask = mask[..., 0]
+        else:
+            mask, present = library.mask(shape)
+            at = 0
+            for piece in pieces:
+                begin, end = at + piece.before, at + piece.before + piece.count
+                present[:, at:begin] = False
+                at += piece.hours
+                present[:, end:at] = False
+                matrix.missing.clear(
+                    present[:, begin:end],
+                    (rows + piece.start).tolist(),
+                    piece.step,
+                    EVERY if picks is None else picks,
+                )
+        mask = mask[..., 0] if self._view.squeezes(matrix) else mask
         return mask if self._batched else mask[0]
 
 
-class Batch(_Cut):
-    """B windows, and which they are: ``indices`` among all, ``regions`` and first ``hours`` (UTC), each (B,)."""
+class Batch(_Sample):
+    """B windows, or of each of them the share of one rank.
 
-    def __init__(self, windows: Windows, indices: NDArray[np.int64]) -> None:
-        rows = windows.rows[indices]
-        super().__init__(windows, rows.tolist(), batched=True)
+    Attributes:
+        inputs, targets: the values; masks and all else are made when they are used.
+        indices, regions, hours: (B,) which of all windows they are, and their regions and first hours (UTC).
+        positions, valid, own: as `energywh.datasets.windows.shard` says; every hour of whole windows is their own.
+    """
+
+    def __init__(self, view: WindowView, indices: NDArray[np.int64], rows: NDArray[np.int64], share: Share) -> None:
+        super().__init__(view, rows, share, batched=True)
         self.indices = indices
-        self.regions, self.hours = windows.places_of(rows)
+        self.regions, self.hours = view.places_of(rows)
 
     def to_arrow(self) -> pa.RecordBatch:
         """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
@@ -113,11 +134,11 @@ class Batch(_Cut):
         import pyarrow as pa
 
         names = ["inputs", "targets", "mask", "target_mask"]
-        if self._windows.future_covariates:
+        if self._view.ahead.columns:
             names += ["future_covariates", "future_covariates_mask"]
         tensors = {}
         for name in names:
-            array = self._windows.library.numpy(getattr(self, name))
+            array = self._view.library.numpy(getattr(self, name))
             kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(array.dtype), array.shape[1:])
             # pyarrow's own way from NumPy (26.0) refuses arrays with an axis of one.
             flat = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array[0].size)
@@ -134,13 +155,13 @@ class Batch(_Cut):
         return f"<Batch of {len(self)}: inputs {self.inputs.shape}, targets {self.targets.shape}, of {regions}>"
 
 
-class Window(_Cut):
-    """One window, shapes as the module says without B. Arrays are views of the resident array."""
+class Window(_Sample):
+    """One window, shapes as those of a batch without B; inputs and targets are views of the resident array."""
 
-    def __init__(self, windows: Windows, index: int) -> None:
-        rows = windows.rows[index : index + 1]
-        super().__init__(windows, rows.tolist(), batched=False)
-        regions, hours = windows.places_of(rows)
+    def __init__(self, view: WindowView, row: int, share: Share) -> None:
+        rows = np.array([row], np.int64)
+        super().__init__(view, rows, share, batched=False)
+        regions, hours = view.places_of(rows)
         self.region, self.hour = str(regions[0]), hours[0]
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ origin can say; `features.hourly_asof` goes by lags of publication, though not b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +33,15 @@ from numpy.typing import NDArray
 from energywh.core.time import hour_time, parse_duration_hours
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
-from energywh.datasets.windows import splits as cutting
 from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
-from energywh.datasets.windows.matrix import Ahead, Frame
+from energywh.datasets.windows.find_splits import held_out
+from energywh.datasets.windows.matrix import Ahead, Axis, Frame
 from energywh.datasets.windows.plan import left_free
 from energywh.datasets.windows.spec import Moment, WindowSpec, as_hour
+from energywh.datasets.windows.splits import Split, whole_time
 from energywh.datasets.windows.survey import whole_hours
-from energywh.datasets.windows.window_starts import held_out
-from energywh.datasets.windows.windows import Origin, Windows, cut_windows
+from energywh.datasets.windows.window_starts import starts, targets_before
+from energywh.datasets.windows.windows import SourceConnection, Windows, cut_windows
 from energywh.errors import UsageError, WindowError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from energywh.datasets.windows.as_of_warehouse import Known
 
-Starts = list[NDArray[np.int64]]  # the rows at which windows start, a list a region
+Starts = tuple[NDArray[np.int64], ...]  # by region, the rows at which windows start
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Folds:
         self._free = left_free(connection, self._now.origin.source, columns, spec.purge)
         self._history = None if origins.history is None else parse_duration_hours(origins.history, "history")
         self._without = held_out(whole.regions, holdout, self._now.origin.source)
-        data = cutting.whole_time(whole.frame.axis)
+        data = whole_time(whole.frame.axis)
         self._start = data.first
         self._edges = [*_origins(origins, data), data.end]
         for check in (self._test, self._train):  # before anything is built for minutes, or trained for hours
@@ -169,26 +170,16 @@ class Folds:
         self, name: str, whole: Windows, frame: Frame, starts: Starts, scaler: scaling.Scaler | None
     ) -> Windows:
         """Return those of the windows ``whole`` that start at ``starts``, over ``frame``."""
-        return Windows(
-            frame,
-            whole.shape,
-            starts,
-            self._library,
-            one_target=whole.one_target,
-            ahead=Ahead(
-                frame.features if whole.ahead.picks is not None else frame.future_covariates, whole.ahead.picks
-            ),
-            one_hot=whole.one_hot,
-            name=name,
-            origin=whole.origin,
-            normalization=scaler,
-        )
+        picks = whole.view.ahead.picks
+        ahead = Ahead(frame.features if picks is not None else frame.future_covariates, picks)
+        view = replace(whole.view, frame=frame, library=self._library, ahead=ahead)
+        return Windows(view, starts, name=name, origin=whole.origin, normalization=scaler)
 
     def _held(self, whole: Windows) -> _Held:
         assert whole.origin is not None  # they come from a warehouse
-        told = cutting.targets_before(whole.frame)
-        needed = whole.ahead if self._spec.future_covariates is not None else None
-        return _Held(whole, whole.origin, whole_hours(whole.frame, self._spec.gaps, told, needed), told)
+        before = targets_before(whole.frame)
+        needed = whole.view.ahead if self._spec.future_covariates is not None else None
+        return _Held(whole, whole.origin, whole_hours(whole.frame, self._spec.gaps, before, needed), before)
 
     def _cut(self, connection: duckdb.DuckDBPyConnection, spec: WindowSpec) -> Windows:
         """Return all windows of the source."""
@@ -221,30 +212,30 @@ class Folds:
         origin, learnt = self._edges[number], self._learnt(number)
         behind = origin - self._free
         first = self._start if self._history is None else max(self._start, behind - self._history)
-        part = cutting.Part("train", first, behind, first, behind, without=self._without)
-        return learnt, self._starts(learnt, part, origin)
+        split = Split("train", first, behind, learnt.axis, first, behind, without=self._without)
+        return learnt, self._starts(learnt, split, origin)
 
     def _test(self, number: int) -> Starts:
         """Return where the windows of the test of a fold start; raises as `_starts` does."""
         origin, end = self._edges[number : number + 2]
         first = max(origin - self._now.whole.length, self._start)
-        return self._starts(self._now, cutting.Part("test", first, end, first, end), origin)
+        return self._starts(self._now, Split("test", first, end, self._now.axis, first, end), origin)
 
-    def _starts(self, held: _Held, part: cutting.Part, origin: int) -> Starts:
-        """Return the rows at which the windows of a part of the fold at ``origin`` start.
+    def _starts(self, held: _Held, split: Split, origin: int) -> Starts:
+        """Return the rows at which the windows of a split of the fold at ``origin`` start.
 
         Raises:
             WindowError: there are none.
         """
         shape = held.whole.shape
-        starts = cutting.starts(held.whole.frame.axis, shape, part, held.usable, held.told)
-        if not any(map(len, starts)):
+        found = starts(split, shape, held.usable, held.targets_before)
+        if not any(map(len, found)):
             raise WindowError(
                 f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {shape.span:,} hours with a target "
-                f"in its {part.name} part, {hour_time(part.first):%Y-%m-%dT%H} to before "
-                f"{hour_time(part.end):%Y-%m-%dT%H}; move the origins, or take a shorter length or horizon"
+                f"in its {split.name} split, {hour_time(split.first):%Y-%m-%dT%H} to before "
+                f"{hour_time(split.end):%Y-%m-%dT%H}; move the origins, or take a shorter length or horizon"
             )
-        return starts
+        return found
 
 
 @dataclass(frozen=True)
@@ -252,12 +243,16 @@ class _Held:
     """All windows of an array; which rows they may use, and in how many rows before each a target has a value."""
 
     whole: Windows
-    origin: Origin
+    origin: SourceConnection
     usable: NDArray[np.bool_] | None
-    told: NDArray[np.int64]
+    targets_before: NDArray[np.int64]
+
+    @property
+    def axis(self) -> Axis:
+        return self.whole.frame.axis
 
 
-def _origins(asked: FoldOrigins, data: cutting.Part) -> list[int]:
+def _origins(asked: FoldOrigins, data: Split) -> list[int]:
     """Return the origins as hours since 1970.
 
     Raises:

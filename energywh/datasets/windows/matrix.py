@@ -49,6 +49,12 @@ class Axis:
     def rows(self) -> int:
         return int(self.offset[-1])
 
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """By region, the hour after its last, since 1970."""
+        ends: NDArray[np.int64] = self.first_hour + np.diff(self.offset)
+        return ends
+
     def hours(self, region: int) -> int:
         """Return how many hours region number ``region`` spans."""
         return int(self.offset[region + 1] - self.offset[region])
@@ -71,10 +77,9 @@ class Missing:
         low, high = np.searchsorted(self.rows, (start, stop))
         return slice(int(low), int(high))
 
-    def any_in(self, starts: Sequence[int], length: int) -> bool:
+    def any_in(self, starts: NDArray[np.int64], length: int) -> bool:
         """Say whether any of the slices misses a value."""
-        low = np.searchsorted(self.rows, np.asarray(starts))
-        high = np.searchsorted(self.rows, np.asarray(starts) + length)
+        low, high = np.searchsorted(self.rows, (starts, starts + length))
         return bool((high > low).any())
 
     def unpack(self, where: slice) -> NDArray[np.bool_]:

@@ -61,7 +61,7 @@ class Plan:
         ):
             raise error
         warn(
-            f"{', '.join(error.columns)} left out of the features: no value in the train part to scale by, though "
+            f"{', '.join(error.columns)} left out of the features: no value in the train split to scale by, though "
             "later or elsewhere"
         )
         ahead = tuple(name for name in self.ahead if name in left)

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from numbers import Integral
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,60 @@ from energywh.errors import UsageError
 B_co = TypeVar("B_co", covariant=True)
 
 
-class Cutting(Protocol[B_co]):
+class Batched(Generic[B_co]):
     """What batches are cut from: whole windows, or the share of a device of each."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        raise NotImplementedError
 
     def batch(self, indices: NDArray[np.int64]) -> B_co:
         """Return the windows ``indices`` as one batch."""
+        raise NotImplementedError
+
+    def batches(
+        self,
+        size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        prefetch: int = 0,
+    ) -> Batches[B_co]:
+        """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
+
+        `energywh.datasets.windows.sampler` describes who takes which, and what happens where windows do not divide. On
+        CPU, MLX gives all freed memory but 32 MB back to the system; batches raise that to twice their size for the
+        process, unless `mx.set_cache_limit` was called before.
+
+        Args:
+            size: windows a batch and rank; the last may be smaller, unless ``drop_last``.
+            shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
+            rank, world: which of how many processes this is, each of which takes other windows. All ranks of a ring
+                that shares each window take the same windows, and leave these out.
+            start: batches to leave out from the beginning, as they were taken before: with the same other arguments
+                exactly those after them come.
+            prefetch: batches that a thread makes ahead, complete with masks, while the last one is worked on; 2 will
+                do. `prefetch.Prefetch`, which is what iterates then, also says how much was waited.
+
+        Raises:
+            UsageError: ``seed``, ``epoch`` or another argument is not a whole number, or not in its range.
+        """
+        for name, value in (("seed", seed), ("epoch", epoch)):
+            if not isinstance(value, Integral):
+                raise UsageError(f"{name} must be a whole number, from which the order follows, not {value!r}")
+        size = whole_number(size, "size", 1, "windows")
+        world = whole_number(world, "world", 1, "ranks")
+        rank = whole_number(rank, "rank", 0, "ranks before this one")
+        if rank >= world:
+            raise UsageError(f"rank must be 0 to {world - 1}, as world is {world}, not {rank}")
+        start = whole_number(start, "start", 0, "batches already taken")
+        order = permutation(len(self), int(seed), int(epoch)) if shuffle else None
+        prefetch = whole_number(prefetch, "prefetch", 0, "batches made ahead")
+        return Batches(self, size, order, drop_last, rank, world, start, prefetch)
 
 
 @dataclass(frozen=True)
@@ -44,7 +92,7 @@ class Batches(Generic[B_co]):
     Its length is the number of batches that are left, known beforehand.
     """
 
-    windows: Cutting[B_co]
+    windows: Batched[B_co]
     size: int
     order: NDArray[np.int64] | None  # None: as they come
     drop_last: bool
@@ -88,34 +136,6 @@ class Batches(Generic[B_co]):
         stop = min((step + 1) * together, len(self.windows))
         places = np.arange(step * together + self.rank, stop, self.world)
         return places if self.order is None else self.order[places]
-
-
-def cut_batches(
-    windows: Cutting[B_co],
-    size: int,
-    *,
-    shuffle: bool,
-    seed: int,
-    epoch: int,
-    drop_last: bool,
-    rank: int,
-    world: int,
-    start: int,
-    prefetch: int,
-) -> Batches[B_co]:
-    """Return the batches; `energywh.datasets.windows.windows.Windows.batches` documents the arguments and errors."""
-    for name, value in (("seed", seed), ("epoch", epoch)):
-        if not isinstance(value, int | np.integer):
-            raise UsageError(f"{name} must be a whole number, from which the order follows, not {value!r}")
-    size = whole_number(size, "size", 1, "windows")
-    world = whole_number(world, "world", 1, "ranks")
-    rank = whole_number(rank, "rank", 0, "ranks before this one")
-    if rank >= world:
-        raise UsageError(f"rank must be 0 to {world - 1}, as world is {world}, not {rank}")
-    start = whole_number(start, "start", 0, "batches already taken")
-    order = permutation(len(windows), int(seed), int(epoch)) if shuffle else None
-    prefetch = whole_number(prefetch, "prefetch", 0, "batches made ahead")
-    return Batches(windows, size, order, drop_last, rank, world, start, prefetch)
 
 
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -172,7 +172,7 @@ class Scaler:
             return 0
         if region not in self.regions:
             raise UnknownNameError(
-                f"no window of the train part is of {region or 'a region unnamed'}, so nothing is known to scale it "
+                f"no window of the train split is of {region or 'a region unnamed'}, so nothing is known to scale it "
                 f"by; name one of {', '.join(self.regions)}, leave it out, or scale all alike with by='global'"
             )
         return self.regions.index(region)

@@ -265,7 +265,7 @@ def _report(
     if unheard := [name for name in measured if not heard[name].count and name in told_of]:
         raise NoTrainValueError(unheard)
     if same:
-        where = "in the train part" if by == "global" else "within any region of the train part"
+        where = "in the train split" if by == "global" else "within any region of the train split"
         warn(f"{', '.join(same)} does not vary {where}: moved to 0, and not divided")
     lent: dict[str, list[str]] = {}
     for region, name in sorted(told):
@@ -273,7 +273,7 @@ def _report(
             lent.setdefault(name, []).append(region)
     if lent:
         shown = "; ".join(f"{name} of {', '.join(where)}" for name, where in lent.items())
-        warn(f"no value in the train part, so scaled by the statistics of all regions: {shown}")
+        warn(f"no value in the train split, so scaled by the statistics of all regions: {shown}")
 
 
 def _report_far(

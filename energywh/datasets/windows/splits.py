@@ -1,17 +1,16 @@
-"""Where windows may start: within their part of time, by their stride, and not over a gap.
+"""Splits in time, and by region: which hours the windows of train, valid and test may use.
 
-Splits are in time. By default no hour is in windows of two parts, inputs or targets: a window
-belongs to the part that holds its last hour, and its hours all lie between the cuts. A part that is itself shorter
-than one window (a test year, windows of a year and a day) cannot hold any: it borrows the hours of inputs before
-its cut, and the part before ends that much earlier; as that may be most of it, `energywh.Warehouse.windows` warns and
-says how much.
+By default no hour is in windows of two splits, inputs or targets: a window belongs to the split that holds its last
+hour, and its hours all lie between the cuts. A split that is itself shorter than one window (a test year, windows of a
+year and a day) cannot hold any: it borrows the hours of inputs before its cut, and the split before ends that much
+earlier; as that may be most of it, `energywh.Warehouse.windows` warns and says how much.
 
-With `borrow_context=True` a window belongs to the part that holds its targets, and its inputs may reach back into
-earlier parts, as they may when a forecast is made.
+With `borrow_context=True` a window belongs to the split that holds its targets, and its inputs may reach back into
+earlier splits, as they may when a forecast is made.
 
-Features look back only, and a later part may know what was before it. What must not happen is that an earlier part
-knows of a later one: columns made in hindsight, as a repaired demand, are computed from later hours as well.
-So before each part hours are left free (`purge`):
+Features look back only, and a later split may know what was before it. An earlier split must not know of a later one:
+columns made in hindsight, as a repaired demand, are computed from later hours as well. So hours are left free before
+each split (`purge`):
 
 | borrow_context | purge | hours free before a cut | source hours behind the cut | source hours of train |
 |---|---|---|---|---|
@@ -24,8 +23,8 @@ Look-ahead and look-back are those that models declare, added up along what they
 "lookback" leaves more than a year free. The look-ahead counts only where a column is used that may be made of later
 hours: by the marks of the model, such as [hindsight], or because it has none.
 
-Regions held out (`holdout_regions`) have windows in the last part alone, in its time as the others; with no cut in
-time, the first part has the other regions and the last those held out, both over the whole time.
+Regions held out (`holdout_regions`) have windows in the last split alone, in its time as the others; with no cut in
+time, the first split has the other regions and the last those held out, both over the whole time.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.time import hour_time
-from energywh.datasets.windows.matrix import Axis, Frame
+from energywh.datasets.windows.matrix import Axis
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 
 NAMES = {1: ("all",), 2: ("train", "test"), 3: ("train", "valid", "test")}
@@ -58,7 +57,7 @@ class Splits(tuple[Item, ...]):
     """The splits in order of time, by name: ``train, valid, test = splits``, ``splits.train``, ``splits["train"]``.
 
     Without cuts in time and regions held out, there is the one split ``splits.all``. With four splits or more they are
-    named "part 1", "part 2", ...
+    named "split 1", "split 2", ...
     """
 
     __slots__ = ()
@@ -148,50 +147,89 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of time; the hours of its windows lie from ``first`` to before ``end`` (hours since 1970)."""
+class Split:
+    """A stretch of time, and where its windows start.
+
+    Attributes:
+        first, end: the hours of its windows lie from ``first`` to before ``end``, since 1970.
+        axis: rows that windows are cut from.
+        cut, cut_end: where the split begins and ends by the cuts in time.
+        given_up: hours before its end, and the purge, that the split after it has taken for its inputs.
+        lends_to: name of that split.
+        without: numbers of the regions of the axis that have no windows in it.
+        starts: by region of the axis, the rows at which windows start.
+    """
 
     name: str
     first: int
     end: int
-    cut: int  # where it nominally begins
+    axis: Axis
+    cut: int
     cut_end: int
-    given_up: int = 0  # hours before its end, and the purge, that the part after it has taken for its inputs
-    lends_to: str = ""  # name of that part
-    without: frozenset[int] = frozenset()  # numbers of the regions that have no windows in it
+    given_up: int = 0
+    lends_to: str = ""
+    without: frozenset[int] = frozenset()
+    starts: tuple[NDArray[np.int64], ...] = ()
 
     @property
-    def unshortened(self) -> Part:
-        """The part as it would be if it gave nothing up."""
+    def unshortened(self) -> Split:
+        """The split as it would be if it gave nothing up."""
         return replace(self, end=self.end + self.given_up, given_up=0)
 
+    @property
+    def windows(self) -> int:
+        """How many windows start in it."""
+        return sum(map(len, self.starts))
 
-def whole_time(axis: Axis) -> Part:
-    """Return the one part that holds every hour of the axis."""
-    start = int(axis.first_hour.min())
-    end = int((axis.first_hour + np.diff(axis.offset)).max())
-    return Part(NAMES[1][0], start, end, start, end)
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return self.axis.regions
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """By region of the axis, the hour after its last, since 1970."""
+        return self.axis.ends
+
+    def on_its_own(self) -> Split:
+        """Return it with an axis of the hours that its windows may use, of the regions that may have windows in it."""
+        axis = self.axis
+        first, end = np.maximum(axis.first_hour, self.first), np.minimum(axis.ends, self.end)
+        kept = [
+            region for region in range(len(axis.regions)) if region not in self.without and first[region] < end[region]
+        ]
+        offset = np.concatenate(([0], np.cumsum(end[kept] - first[kept])))
+        clipped = Axis(tuple(axis.regions[region] for region in kept), first[kept], offset)
+        # The hour of a window is the same in both axes.
+        moved = offset[:-1] - first[kept] + axis.first_hour[kept] - axis.offset[kept]
+        starts = tuple(self.starts[region] + by for region, by in zip(kept, moved.tolist(), strict=True))
+        return replace(self, axis=clipped, without=frozenset(), starts=starts)
 
 
-def parts(
+def whole_time(axis: Axis) -> Split:
+    """Return the one split that holds every hour of the axis."""
+    start, end = int(axis.first_hour.min()), int(axis.ends.max())
+    return Split(NAMES[1][0], start, end, axis, start, end)
+
+
+def split_time(
     axis: Axis,
     shape: Shape,
     cuts: Sequence[int],
     borrow_context: bool = False,
     purge: int = 0,
     held_out: frozenset[int] = frozenset(),
-) -> list[Part]:
-    """Return the parts of time that ``cuts`` make, in order.
+) -> list[Split]:
+    """Return the splits in time that ``cuts`` make, in order, before their windows are known.
 
     Args:
-        cuts: first hour of every part but the first, ascending.
+        cuts: first hour of every split but the first, ascending.
         borrow_context: let inputs of later splits reach back, see the module.
         purge: hours left free before every cut.
-        held_out: numbers of the regions with windows in the last part alone.
+        held_out: numbers of the regions with windows in the last split alone.
 
     Raises:
         UsageError: cuts that do not ascend, or borrow_context without a horizon.
-        WindowError: a cut outside the data, or a part that cannot hold a window.
+        WindowError: a cut outside the data, or a split that cannot hold a window.
     """
     if borrow_context and not shape.horizon:
         raise UsageError(
@@ -213,8 +251,8 @@ def parts(
                 f"the data go from {hour_time(start):%Y-%m-%dT%H} to {hour_time(end - 1):%Y-%m-%dT%H}"
             )
     edges = [start, *cuts, end]
-    names = NAMES.get(len(cuts) + 1, tuple(f"part {number + 1}" for number in range(len(cuts) + 1)))
-    found: list[Part] = []
+    names = NAMES.get(len(cuts) + 1, tuple(f"split {number + 1}" for number in range(len(cuts) + 1)))
+    found: list[Split] = []
     until, given_up = end, 0
     for number in reversed(range(len(names))):
         cut, cut_end = edges[number], edges[number + 1]
@@ -222,101 +260,27 @@ def parts(
         first = max(cut - shape.length, start) if borrows else cut
         after = names[number + 1] if given_up else ""
         without = held_out if number < len(names) - 1 else frozenset()
-        part = Part(names[number], first, until, cut, cut_end, given_up, after, without)
-        if part.end - part.first < shape.span:
-            raise WindowError(_too_short(part, shape, start, end))
-        found.append(part)
+        split = Split(names[number], first, until, axis, cut, cut_end, given_up, after, without)
+        if split.end - split.first < shape.span:
+            raise WindowError(_too_short(split, shape, start, end))
+        found.append(split)
         given_up = 0 if borrow_context else cut - first
         until = cut - given_up - purge
     return found[::-1]
 
 
-def _too_short(part: Part, shape: Shape, start: int, end: int) -> str:
-    """Say with numbers why a part holds no window."""
-    times = [f"{hour_time(hour):%Y-%m-%dT%H}" for hour in (part.cut, part.cut_end, start, end - 1)]
-    left = max(part.end - part.first, 0)
-    taken = part.cut_end - part.end
+def _too_short(split: Split, shape: Shape, start: int, end: int) -> str:
+    """Say with numbers why a split holds no window."""
+    times = [f"{hour_time(hour):%Y-%m-%dT%H}" for hour in (split.cut, split.cut_end, start, end - 1)]
+    left = max(split.end - split.first, 0)
+    taken = split.cut_end - split.end
     why = (
-        f" ({taken:,} hours before the next cut are kept free for the part after it, whose windows reach back)"
+        f" ({taken:,} hours before the next cut are kept free for the split after it, whose windows reach back)"
         if taken > 0
         else ""
     )
     return (
-        f"the {part.name} part, {times[0]} to {times[1]}, has {left:,} hours for its windows{why}, and one needs "
+        f"the {split.name} split, {times[0]} to {times[1]}, has {left:,} hours for its windows{why}, and one needs "
         f"{shape.span:,} (length {shape.length:,} and targets); the data go from {times[2]} to {times[3]}. "
-        "Move the cuts, take a shorter length, or let inputs reach back into earlier parts with borrow_context=True"
+        "Move the cuts, take a shorter length, or let inputs reach back into earlier splits with borrow_context=True"
     )
-
-
-def usable(frame: Frame) -> NDArray[np.bool_]:
-    """Return per row two booleans (2, rows): no feature is missing, no target is missing."""
-    whole = np.ones((2, frame.axis.rows), np.bool_)
-    whole[0, frame.features.missing.rows] = False
-    whole[1, frame.targets.missing.rows] = False
-    return whole
-
-
-def targets_before(frame: Frame) -> NDArray[np.int64]:
-    """Return (rows + 1): in how many rows before each any target has a value."""
-    there = np.ones(frame.axis.rows, np.bool_)
-    missing = frame.targets.missing
-    there[missing.rows] = ~missing.unpack(slice(None)).all(axis=1)
-    return np.concatenate(([0], np.cumsum(there)))
-
-
-def starts(
-    axis: Axis, shape: Shape, part: Part, whole: NDArray[np.bool_] | None, told: NDArray[np.int64]
-) -> list[NDArray[np.int64]]:
-    """Return, per region, the rows at which the windows of ``part`` start.
-
-    Within each stretch of consecutive rows where a window could start, every ``stride``-th is taken, from the first;
-    of these, a window without a single target value is left out: there is nothing to learn from it.
-
-    Args:
-        whole: what `usable` returned, to drop every window that misses a value; None to keep them.
-        told: what `targets_before` returned.
-    """
-    found = []
-    for region in range(len(axis.regions)):
-        offset, first = int(axis.offset[region]), int(axis.first_hour[region])
-        low = max(part.first - first, 0)
-        high = min(part.end - first, axis.hours(region)) - shape.span  # last possible start
-        if high < low or region in part.without:
-            found.append(np.empty(0, np.int64))
-        elif whole is None:
-            rows = np.arange(offset + low, offset + high + 1, shape.stride, dtype=np.int64)
-            targets = rows + shape.target_offset
-            found.append(rows[told[targets + shape.target_length] > told[targets]])
-        else:
-            possible = _possible(whole[:, offset + low : offset + high + shape.span], shape)
-            found.append(offset + low + _every(possible, shape.stride))
-    return found
-
-
-def _possible(whole: NDArray[np.bool_], shape: Shape) -> NDArray[np.bool_]:
-    """Return per start whether a window from there has all its inputs and targets."""
-    good = []
-    for line, start, length in ((0, 0, shape.length), (1, shape.target_offset, shape.target_length)):
-        holes = np.concatenate(([0], np.cumsum(~whole[line])))
-        count = whole.shape[1] - shape.span + 1
-        good.append(holes[start + length : start + length + count] == holes[start : start + count])
-    return np.asarray(good[0] & good[1], np.bool_)
-
-
-def _every(possible: NDArray[np.bool_], stride: int) -> NDArray[np.int64]:
-    """Return every ``stride``-th index of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], possible, [False]))))
-    runs = [np.arange(low, high, stride, dtype=np.int64) for low, high in edges.reshape(-1, 2).tolist()]
-    return np.concatenate(runs) if runs else np.empty(0, np.int64)
-
-
-def longest_runs(axis: Axis, whole: NDArray[np.bool_] | None) -> list[int]:
-    """Return per region the longest run of hours that miss nothing; its whole history where gaps do not matter."""
-    if whole is None:
-        return [axis.hours(region) for region in range(len(axis.regions))]
-    longest = []
-    for region in range(len(axis.regions)):
-        good = whole[:, axis.offset[region] : axis.offset[region + 1]].all(axis=0)
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])))).reshape(-1, 2)
-        longest.append(int((edges[:, 1] - edges[:, 0]).max(initial=0)))
-    return longest

@@ -13,12 +13,12 @@ from energywh.core.query import ask
 from energywh.core.sql_text import identifier
 from energywh.core.storage_errors import query_errors
 from energywh.core.warnings import warn
-from energywh.datasets.windows import splits as cutting
 from energywh.datasets.windows.backends import arrays
 from energywh.datasets.windows.matrix import Ahead, Axis, Frame, Wanted, as_float, load, selection
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.source import HOUR, REGION, Bound
 from energywh.datasets.windows.spec import Gaps
+from energywh.datasets.windows.window_starts import targets_before, usable
 from energywh.errors import WindowError
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class Survey:
     Attributes:
         silent: regions left out, see `energywh.datasets.windows.matrix.Wanted.regions`.
         held: by column, in how many of its hours each region has a value: (regions,).
-        told: what `energywh.datasets.windows.splits.targets_before` returned.
+        targets_before: what `energywh.datasets.windows.window_starts.targets_before` returned.
         whole: what `whole_hours` returned.
     """
 
     axis: Axis
     silent: tuple[str, ...]
     held: Mapping[str, NDArray[np.int64]]
-    told: NDArray[np.int64]
+    targets_before: NDArray[np.int64]
     whole: NDArray[np.bool_] | None
 
     @property
@@ -120,26 +120,26 @@ def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) 
 
 def _surveyed(frame: Frame, plan: Plan, held: Mapping[str, NDArray[np.int64]], ahead: Ahead | None) -> Survey:
     """Return the survey, what is without a single value refused or pointed out."""
-    told = cutting.targets_before(frame)
-    survey = Survey(frame.axis, frame.silent, held, told, whole_hours(frame, plan.spec.gaps, told, ahead))
+    before = targets_before(frame)
+    survey = Survey(frame.axis, frame.silent, held, before, whole_hours(frame, plan.spec.gaps, before, ahead))
     _check(survey, plan)
     return survey
 
 
-def whole_hours(frame: Frame, gaps: Gaps, told: NDArray[np.int64], ahead: Ahead | None) -> NDArray[np.bool_] | None:
+def whole_hours(frame: Frame, gaps: Gaps, before: NDArray[np.int64], ahead: Ahead | None) -> NDArray[np.bool_] | None:
     """Return per row whether windows may use it as an input, and as a target (2, rows); None where all may be used.
 
     Args:
-        told: what `splits.targets_before` returned.
+        before: what `energywh.datasets.windows.window_starts.targets_before` returned.
         ahead: columns known ahead that must not be missing either where gaps are dropped.
     """
     if gaps == "drop":
-        whole = cutting.usable(frame)
+        whole = usable(frame)
         if ahead is not None:
             whole[1, ahead.missing_rows()] = False
         return whole
     if gaps == "split":
-        there = np.diff(told) > 0
+        there = np.diff(before) > 0
         return np.stack([there, there])
     return None
 

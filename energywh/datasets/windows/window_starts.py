@@ -1,115 +1,83 @@
-"""The parts of a plan, and where their windows start; what is said where there are none."""
+"""At which rows windows may start: within their split, by their stride, and not over a gap."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.warnings import warn
-from energywh.datasets.windows import splits as cutting
-from energywh.datasets.windows.plan import Plan
-from energywh.datasets.windows.source import Bound
-from energywh.datasets.windows.splits import Part, Shape
-from energywh.datasets.windows.survey import Survey
-from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
+from energywh.datasets.windows.matrix import Axis, Frame
+from energywh.datasets.windows.splits import Shape, Split
 
 
-@dataclass(frozen=True)
-class Parted:
-    """A part of time, and by region of the survey the rows at which its windows start."""
-
-    part: Part
-    starts: list[NDArray[np.int64]]
-
-    @property
-    def windows(self) -> int:
-        return sum(map(len, self.starts))
+def usable(frame: Frame) -> NDArray[np.bool_]:
+    """Return per row two booleans (2, rows): no feature is missing, no target is missing."""
+    whole = np.ones((2, frame.axis.rows), np.bool_)
+    whole[0, frame.features.missing.rows] = False
+    whole[1, frame.targets.missing.rows] = False
+    return whole
 
 
-def find_parts(survey: Survey, plan: Plan) -> list[Parted]:
-    """Return the parts in order, each with a window at least; warn of parts that end early.
+def targets_before(frame: Frame) -> NDArray[np.int64]:
+    """Return (rows + 1): in how many rows before each any target has a value."""
+    there = np.ones(frame.axis.rows, np.bool_)
+    missing = frame.targets.missing
+    there[missing.rows] = ~missing.unpack(slice(None)).all(axis=1)
+    return np.concatenate(([0], np.cumsum(there)))
 
-    Raises:
-        UnknownNameError: a region to hold out that there is not.
-        UsageError: all regions held out, or cuts that do not ascend.
-        WindowError: histories too short for a window, in all or in a part, or a cut outside of the data.
+
+def starts(
+    split: Split, shape: Shape, whole: NDArray[np.bool_] | None, before: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    """Return, by region of the split's axis, the rows at which its windows start.
+
+    Within each stretch of consecutive rows where a window could start, every ``stride``-th is taken, from the first;
+    of these, a window without a single target value is left out: there is nothing to learn from it.
+
+    Args:
+        whole: what `usable` returned, to drop every window that misses a value; None to keep them.
+        before: what `targets_before` returned.
     """
-    if not any(map(len, _starts(survey, plan.shape, cutting.whole_time(survey.axis)))):
-        raise WindowError(_no_window(survey, plan))
-    without = held_out(survey.axis.regions, plan.spec.holdout_regions or (), plan.source)
-    parts = cutting.parts(survey.axis, plan.shape, plan.spec.cuts, plan.spec.borrow_context, plan.free, without)
-    found = [Parted(part, _starts(survey, plan.shape, part)) for part in parts]
-    for parted in found:
-        if not parted.windows:
-            unbroken = survey.whole is not None
-            raise WindowError(
-                f"the {parted.part.name} part holds no window of {plan.shape.span:,} "
-                f"{'unbroken ' if unbroken else ''}hours with a target in any region; move the cuts, take a "
-                f"shorter length{', or gaps=' + repr('mask') if unbroken else ''}"
-            )
-    _report_given_up(survey, plan.shape, [parted for parted in found if parted.part.given_up])
-    return found
+    axis, found = split.axis, []
+    for region in range(len(axis.regions)):
+        offset, first = int(axis.offset[region]), int(axis.first_hour[region])
+        low = max(split.first - first, 0)
+        high = min(split.end - first, axis.hours(region)) - shape.span  # last possible start
+        if high < low or region in split.without:
+            found.append(np.empty(0, np.int64))
+        elif whole is None:
+            rows = np.arange(offset + low, offset + high + 1, shape.stride, dtype=np.int64)
+            targets = rows + shape.target_offset
+            found.append(rows[before[targets + shape.target_length] > before[targets]])
+        else:
+            possible = _possible(whole[:, offset + low : offset + high + shape.span], shape)
+            found.append(offset + low + _every(possible, shape.stride))
+    return tuple(found)
 
 
-def _starts(survey: Survey, shape: Shape, part: Part) -> list[NDArray[np.int64]]:
-    return cutting.starts(survey.axis, shape, part, survey.whole, survey.told)
+def _possible(whole: NDArray[np.bool_], shape: Shape) -> NDArray[np.bool_]:
+    """Return per start whether a window from there has all its inputs and targets."""
+    good = []
+    for line, start, length in ((0, 0, shape.length), (1, shape.target_offset, shape.target_length)):
+        holes = np.concatenate(([0], np.cumsum(~whole[line])))
+        count = whole.shape[1] - shape.span + 1
+        good.append(holes[start + length : start + length + count] == holes[start : start + count])
+    return np.asarray(good[0] & good[1], np.bool_)
 
 
-def _no_window(survey: Survey, plan: Plan) -> str:
-    """Say with numbers why there is no window at all."""
-    shape, source = plan.shape, plan.source.name
-    runs = cutting.longest_runs(survey.axis, survey.whole)
-    if max(runs) >= shape.span:
-        return (
-            f"of the windows of {shape.span:,} hours that {source} has, a stride of {shape.stride:,} apart, "
-            f"none holds a value of {' or '.join(plan.wanted.targets)} to learn from; take a smaller stride"
-        )
-    shown = ", ".join(f"{name} {run:,}" for name, run in zip(survey.axis.regions, runs, strict=True))
-    unbroken = "unbroken " if survey.whole is not None else ""
-    less = {"drop": ", fewer features, or gaps='mask'", "split": ", or gaps='mask'"}
-    return (
-        f"no region of {source} has {shape.span:,} {unbroken}hours, as length {shape.length:,} and its targets "
-        f"need; the longest {unbroken}run by region, in hours: {shown}; take a shorter length"
-        f"{less.get(plan.spec.gaps, '')}"
-    )
+def _every(possible: NDArray[np.bool_], stride: int) -> NDArray[np.int64]:
+    """Return every ``stride``-th index of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], possible, [False]))))
+    runs = [np.arange(low, high, stride, dtype=np.int64) for low, high in edges.reshape(-1, 2).tolist()]
+    return np.concatenate(runs) if runs else np.empty(0, np.int64)
 
 
-def held_out(regions: Sequence[str], holdout_regions: Sequence[str], source: Bound) -> frozenset[int]:
-    """Return the numbers of the regions to hold out.
-
-    Raises:
-        UnknownNameError: one that is not among the windows' regions.
-        UsageError: all of them.
-    """
-    for region in holdout_regions:
-        if region not in regions:
-            near = did_you_mean(region, regions) or f"; they are of {', '.join(regions)}"
-            raise UnknownNameError(f"the windows of {source.name} have no region '{region}' to hold out{near}")
-    if holdout_regions and set(holdout_regions) == set(regions):
-        raise UsageError(f"holdout_regions names every region ({', '.join(regions)}): none is left to train on")
-    return frozenset(map(regions.index, holdout_regions))
-
-
-def _report_given_up(survey: Survey, shape: Shape, shortened: Sequence[Parted]) -> None:
-    """Warn of parts that end early, with how many windows they have and would have had."""
-    if not shortened:
-        return
-    lost = []
-    for parted in shortened:
-        would_have = sum(map(len, _starts(survey, shape, parted.part.unshortened)))
-        lost.append(
-            f"{parted.part.name} gives up its last {parted.part.given_up:,} hours "
-            f"({parted.windows:,} windows instead of {would_have:,})"
-        )
-    short = " and ".join(parted.part.lends_to for parted in shortened)
-    reach = "let inputs reach back into earlier parts with borrow_context=True" + (
-        "" if shape.horizon else " (and a horizon)"
-    )
-    warn(
-        f"{', '.join(lost)}: {short} would hold no window of {shape.span:,} hours otherwise, and no hour is in windows "
-        f"of two parts. No window has a target in the hours given up. To keep them, {reach}, take a shorter length, "
-        "or move the cuts"
-    )
+def longest_runs(axis: Axis, whole: NDArray[np.bool_] | None) -> list[int]:
+    """Return per region the longest run of hours that miss nothing; its whole history where gaps do not matter."""
+    if whole is None:
+        return [axis.hours(region) for region in range(len(axis.regions))]
+    longest = []
+    for region in range(len(axis.regions)):
+        good = whole[:, axis.offset[region] : axis.offset[region + 1]].all(axis=0)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])))).reshape(-1, 2)
+        longest.append(int((edges[:, 1] - edges[:, 0]).max(initial=0)))
+    return longest

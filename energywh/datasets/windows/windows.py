@@ -15,7 +15,7 @@ What is to be done with gaps, hours without a row or without a value of any targ
 
 | gaps    | such an hour                       | another value that is missing | strides count from           |
 |---------|------------------------------------|-------------------------------|------------------------------|
-| "mask"  | 0, masked; a window needs 1 target | 0, masked                     | first hour in the part       |
+| "mask"  | 0, masked; a window needs 1 target | 0, masked                     | first hour in the split      |
 | "split" | in no window: it ends a stretch    | 0, masked                     | first hour of each stretch   |
 | "drop"  | among no window's targets          | in no window that would use it| first start that is possible |
 
@@ -37,36 +37,37 @@ from numpy.typing import NDArray
 from energywh.core.wording import abbreviate
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows import scaler_fit as fitting
-from energywh.datasets.windows import splits as cutting
-from energywh.datasets.windows.backends import Arrays, Backend, Memmap, arrays, folder_of
+from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.batch import Batch, Window
-from energywh.datasets.windows.matrix import Ahead, Frame, Matrix, load
+from energywh.datasets.windows.find_splits import find_splits
+from energywh.datasets.windows.matrix import Frame, load
 from energywh.datasets.windows.plan import make_plan
-from energywh.datasets.windows.sampler import Batches, cut_batches
+from energywh.datasets.windows.ring import Layout, Ring
+from energywh.datasets.windows.sampler import Batched
+from energywh.datasets.windows.shard import Shard
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.spec import Kind, WindowSpec
-from energywh.datasets.windows.splits import Splits
+from energywh.datasets.windows.splits import Shape, Splits
 from energywh.datasets.windows.survey import survey_of
-from energywh.datasets.windows.window_starts import find_parts
+from energywh.datasets.windows.view import WindowView
 from energywh.errors import NoTrainValueError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.datasets.windows.shard import Layout, Shard
 
-FIRST = ("all", "train", "part 1")  # names of parts that statistics may be measured in
+FIRST = ("all", "train", "split 1")  # names of splits that statistics may be measured in
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceConnection:
     """Where the values of windows come from, to be asked again."""
 
     connection: duckdb.DuckDBPyConnection
     source: Bound
 
 
-class Windows:
+class Windows(Batched[Batch]):
     """Training windows over one resident array. Made by `energywh.Warehouse.windows`.
 
     Attributes:
@@ -76,36 +77,38 @@ class Windows:
         future_covariates: columns known ahead, in the order of the last axis of future_covariates.
         name: "train", "valid", "test"; "all" without splits.
         rows: (len,) row of the array at which each window starts.
-        frame: the array itself, with the record of what is missing.
+        view: the arrays, with the record of what is missing, and how a batch is to look.
         normalization: the scaler that the array was normalized with, None where values are those of the source.
         origin: what was asked for the values; None of windows of a stored dataset.
     """
 
     def __init__(
         self,
-        frame: Frame,
-        shape: cutting.Shape,
+        view: WindowView,
         starts: Sequence[NDArray[np.int64]],
-        library: Arrays,
         *,
-        one_target: bool,
-        ahead: Ahead,
-        one_hot: bool,
         name: str,
-        origin: Origin | None = None,
+        origin: SourceConnection | None = None,
         normalization: scaling.Scaler | None = None,
     ) -> None:
-        self.frame = frame
-        self.shape = shape
-        self.library = library
-        self.one_target = one_target
-        self.ahead = ahead
-        self.one_hot = one_hot
+        self.view = view
         self.name = name
         self.normalization = normalization
         self.origin = origin
         self._starts = tuple(starts)
         self.rows = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
+        # A whole window is the share of the one rank of a ring of one.
+        self._share = Ring(view.shape.length, 1).share(0)
+
+    @property
+    def frame(self) -> Frame:
+        """The arrays of all splits."""
+        return self.view.frame
+
+    @property
+    def shape(self) -> Shape:
+        """Hours of a window."""
+        return self.view.shape
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ class Windows:
 
     @property
     def future_covariates(self) -> tuple[str, ...]:
-        return self.ahead.columns
+        return self.view.ahead.columns
 
     @property
     def length(self) -> int:
@@ -148,7 +151,7 @@ class Windows:
     @cached_property
     def starts(self) -> NDArray[np.void]:
         """Region and first hour of each window: (len,) with fields ``region`` and ``hour_utc`` (UTC)."""
-        region, hour = self.places_of(self.rows)
+        region, hour = self.view.places_of(self.rows)
         table = np.empty(len(self), np.dtype([("region", region.dtype), ("hour_utc", hour.dtype)]))
         table["region"], table["hour_utc"] = region, hour
         return table
@@ -174,10 +177,10 @@ class Windows:
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
-        return Window(self, index % len(self))
+        return Window(self.view, int(self.rows[index]), self._share)
 
     def scaler(self, kind: Kind = "zscore", by: scaling.By = "region", log: Sequence[str] | str = ()) -> scaling.Scaler:
-        """Measure the hours of these windows, those of the train part, by SQL; see `energywh.datasets.windows.scaler`.
+        """Measure the hours of these windows, those of the train split, by SQL; see `energywh.datasets.windows.scaler`.
 
         Pass it as ``normalize`` to `energywh.Warehouse.windows`, keep it with `Scaler.to_dict`, and take predictions
         back to MWh with `Scaler.inverse`.
@@ -188,9 +191,9 @@ class Windows:
             log: columns to take the logarithm of first; "auto" for those never negative and skewed.
 
         Raises:
-            UsageError: these are the windows of a later part, or of a stored dataset; or a wrong argument, or a
+            UsageError: these are the windows of a later split, or of a stored dataset; or a wrong argument, or a
                 negative column to take the log of.
-            WindowError: a column without any value in the train part.
+            WindowError: a column without any value in the train split.
             StorageError: the warehouse was closed.
         """
         if self.origin is None:
@@ -200,35 +203,21 @@ class Windows:
             )
         if self.name not in FIRST:
             raise UsageError(
-                f"statistics come from the train part alone, or they would give the {self.name} part away: fit the "
+                f"statistics come from the train split alone, or they would give the {self.name} split away: fit the "
                 "scaler on train"
             )
         hours = fitting.hours_of(self.frame.axis, self.shape, self._starts)
         chosen = scaling.Choice(kind, by, log)
         return fitting.fit(self.origin.connection, self.origin.source, self.frame, hours, chosen)
 
-    def region_of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the number of the region of each row."""
-        return (np.searchsorted(self.frame.axis.offset, rows, side="right") - 1).astype(np.int32)
-
-    def places_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.str_], NDArray[np.datetime64]]:
-        """Return the region and the hour (UTC) of each row."""
-        axis, region = self.frame.axis, self.region_of(rows)
-        hours = rows - axis.offset[region] + axis.first_hour[region]
-        return np.array(axis.regions)[region], hours.view("datetime64[h]")
-
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the windows ``indices`` as one batch."""
-        return Batch(self, indices)
-
-    def squeezes(self, matrix: Matrix) -> bool:
-        """Say whether the last axis of the matrix is left out: the one target was not given as a list."""
-        return self.one_target and matrix is self.frame.targets
+        return Batch(self.view, indices, self.rows[indices], self._share)
 
     def shard(self, rank: int, world: int, layout: Layout = "contiguous", overlap: int = 0) -> Shard:
         """Return the share of ``rank`` of each window, for a ring of ``world`` devices that work on it together.
 
-        Shapes, padding and layouts are told in `energywh.datasets.windows.shard`.
+        `energywh.datasets.windows.shard` lists shapes and padding, `energywh.datasets.windows.ring` draws the layouts.
 
         Args:
             layout: "contiguous"; "striped" or "zigzag", which even out the work under a causal mask.
@@ -237,53 +226,7 @@ class Windows:
         Raises:
             UsageError: no such rank or layout, or an overlap that cannot be.
         """
-        from energywh.datasets.windows.shard import Ring, Shard
-
-        return Shard(self, Ring(self.length, world, layout, overlap), rank)
-
-    def batches(
-        self,
-        size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        epoch: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world: int = 1,
-        start: int = 0,
-        prefetch: int = 0,
-    ) -> Batches[Batch]:
-        """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
-
-        `energywh.datasets.windows.sampler` tells who takes which, and what happens where windows do not divide. On CPU,
-        MLX gives all freed memory but 32 MB back to the system; batches raise that to twice their size for the process,
-        unless `mx.set_cache_limit` was called before.
-
-        Args:
-            size: windows a batch and rank; the last may be smaller, unless ``drop_last``.
-            shuffle: in an order that follows from ``seed`` and ``epoch`` alone, on every machine and release.
-            rank, world: which of how many processes this is, each of which takes other windows.
-            start: batches to leave out from the beginning, as they were taken before: with the same other arguments
-                exactly those after them come.
-            prefetch: batches that a thread makes ahead, complete with masks, while the last one is worked on; 2 will
-                do. `prefetch.Prefetch`, which is what iterates then, also says how much was waited.
-
-        Raises:
-            UsageError: ``seed``, ``epoch`` or another argument is not a whole number, or not in its range.
-        """
-        return cut_batches(
-            self,
-            size,
-            shuffle=shuffle,
-            seed=seed,
-            epoch=epoch,
-            drop_last=drop_last,
-            rank=rank,
-            world=world,
-            start=start,
-            prefetch=prefetch,
-        )
+        return Shard(self.view, self.rows, Ring(self.length, world, layout, overlap), rank)
 
 
 def cut_windows(
@@ -310,10 +253,10 @@ def cut_windows(
     while True:
         frame = load(connection, plan.source, plan.wanted, wide, streamed=folder is not None)
         survey = survey_of(frame, plan)
-        parts = find_parts(survey, plan)
+        splits = find_splits(survey, plan)
         try:
             if isinstance(normalization, scaling.Choice):
-                hours = fitting.hours_of(survey.axis, plan.shape, parts[0].starts)
+                hours = fitting.hours_of(survey.axis, plan.shape, splits[0].starts)
                 normalization = fitting.fit(connection, plan.source, survey, hours, normalization)
             break
         except NoTrainValueError as error:
@@ -321,18 +264,15 @@ def cut_windows(
             del frame  # before it is loaded again: two of them might be more than memory holds
     if normalization is not None:
         frame = scaling.scaled(frame, normalization, library if narrow else None)
+    view = WindowView(
+        frame,
+        plan.shape,
+        library,
+        plan.ahead_of(frame),
+        one_target=isinstance(spec.target, str),
+        one_hot=spec.region_encoding == "one-hot",
+    )
+    origin = SourceConnection(connection, plan.source)
     return Splits(
-        Windows(
-            frame,
-            plan.shape,
-            parted.starts,
-            library,
-            one_target=isinstance(spec.target, str),
-            ahead=plan.ahead_of(frame),
-            one_hot=spec.region_encoding == "one-hot",
-            name=parted.part.name,
-            origin=Origin(connection, plan.source),
-            normalization=normalization,
-        )
-        for parted in parts
+        Windows(view, split.starts, name=split.name, origin=origin, normalization=normalization) for split in splits
     )

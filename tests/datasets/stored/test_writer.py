@@ -289,7 +289,7 @@ def test_what_was_known_once_does_not_become_what_is_known_now_without_a_word(ho
 
 def test_a_feature_without_a_value_in_train_is_left_out_with_a_note_unless_it_is_named(home: Home) -> None:
     late = "SELECT *, CASE WHEN hour_utc >= '2023-03-01' THEN demand_mwh END AS level FROM features.hourly"
-    with pytest.warns(UserWarning, match="level left out of the features: no value in the train part"):
+    with pytest.warns(UserWarning, match="level left out of the features: no value in the train split"):
         made = make(home, source=late, **ASKED)
     columns = ["demand_mwh", "hour_sin", "is_midnight"]
     assert [column.name for column in made.manifest.columns] == columns
@@ -299,7 +299,7 @@ def test_a_feature_without_a_value_in_train_is_left_out_with_a_note_unless_it_is
         with pytest.warns(UserWarning, match="level left out"):
             train, *_ = warehouse.windows(late, **asked)
         assert list(train.columns) == columns
-        with pytest.raises(WindowError, match="level cannot be scaled: no value at all in the train part"):
+        with pytest.raises(WindowError, match="level cannot be scaled: no value at all in the train split"):
             warehouse.windows(late, **asked, features=["hour_sin", "level"])
 
 

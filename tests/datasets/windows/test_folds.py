@@ -162,7 +162,7 @@ def test_a_warehouse_gives_folds_less_the_lookahead_of_its_models(tmp_path: Any)
         ({"first": "2024-01-03", "every": "1d"}, WindowError, "the origin 2024-01-03T00 leaves no hour"),
         ({"first": "2023-01-03", "every": "0h"}, UsageError, "every must be an hour or more"),
         ({"first": "2023-01-03", "every": "monthly"}, UsageError, "every must be a number and h, d or w"),
-        ({"origins": ["2023-01-01T03"]}, WindowError, "no window of 8 hours with a target in its train part"),
+        ({"origins": ["2023-01-01T03"]}, WindowError, "no window of 8 hours with a target in its train split"),
         ({"origins": ["2023-01-03"], "horizon": 0}, UsageError, "need a horizon of 1 or more"),
         ({"origins": ["2023-01-03"], "purge": "lookback"}, UsageError, "choose one of them"),
         (

@@ -12,9 +12,8 @@ import pytest
 from filelock import FileLock
 
 import energywh
-from energywh.core.paths import sql_dir
 from energywh.errors import LockedError, UnknownNameError, UsageError, WindowError
-from energywh.models.build.as_of import LAGS, build_as_of
+from energywh.models.build.as_of import build_as_of
 from tests.models.folder import DEMAND, Desk
 
 MODEL = DEMAND.replace("value as demand_mwh", "value as demand_mwh, hour(period) as hour_of_day").replace(
@@ -29,7 +28,6 @@ REVISED_AT = datetime(2025, 1, 25)
 def desk_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Demand of January 2025, its hours numbered: known from two hours after each, 1,000 more of two days since."""
     desk = Desk(folder, {"normalized/demand.sql": MODEL})
-    (desk.sql / LAGS).write_bytes((sql_dir() / LAGS).read_bytes())
     monkeypatch.setattr("energywh.models.build.as_of.sql_dir", lambda: desk.sql)
     days = ", ".join(f"'{day}'" for day in REVISED)
     revised = f"(period - INTERVAL 1 HOUR)::DATE IN ({days})"
@@ -125,7 +123,10 @@ def test_what_another_process_builds_is_waited_for(desk: Desk, monkeypatch: pyte
     folds_of(desk, origins=ORIGINS[1:])  # so that the folder is there
     version = desk.versions()[0].removesuffix(".duckdb")
     lock = FileLock(desk.home.as_of / f"{version}.20250121T00.landed.{SOURCE}.lock")
-    with lock, pytest.raises(LockedError, match="another process to build what was known at 2025-01-21T00 UTC did not"):
+    with (
+        lock,
+        pytest.raises(LockedError, match="waited 0 s for another process to build what was known at 2025-01-21T00 UTC"),
+    ):
         folds_of(desk, origins=["2025-01-21"], on_progress=said.append)
     assert said == ["waiting for another process to build what was known at 2025-01-21T00 UTC"]
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from energywh.datasets.windows.sampler import Batches, cut_batches, permutation
+from energywh.datasets.windows.sampler import Batched, Batches, permutation
 from energywh.errors import UsageError
 
 FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
 
 
-class Numbers:
+class Numbers(Batched[list[int]]):
     """Windows that are nothing but their numbers."""
 
     def __init__(self, count: int) -> None:
@@ -30,9 +30,8 @@ class Numbers:
 
 
 def batches(count: int, size: Any, **options: Any) -> Batches[list[int]]:
-    every: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 1, "drop_last": False}
-    every |= {"rank": 0, "world": 1, "start": 0, "prefetch": 0}
-    return cut_batches(Numbers(count), size, **(every | options))
+    every: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 1}
+    return Numbers(count).batches(size, **(every | options))
 
 
 counts, sizes, worlds = st.integers(0, 200), st.integers(1, 40), st.integers(1, 9)

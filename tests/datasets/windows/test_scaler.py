@@ -88,7 +88,7 @@ def test_statistics_are_those_of_the_hours_in_train_windows(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the same value in the few hours there are
             if any(not len(values_in(rows, train, None, column)) for column in (0, 1)):
-                with pytest.raises(WindowError, match="no value at all in the train part"):
+                with pytest.raises(WindowError, match="no value at all in the train split"):
                     train.scaler(kind, by)
                 return
             scaler = train.scaler(kind, by)
@@ -217,9 +217,9 @@ def test_flags_and_sines_are_left_alone_and_what_does_not_vary_is_named_not_divi
         }
         arguments["purge"] = 0
         raw, _ = cut_windows(connection, WIDE, **arguments)  # type: ignore[misc]
-        with pytest.warns(UserWarning, match=r"level does not vary within any region of the train part") as caught:
+        with pytest.warns(UserWarning, match=r"level does not vary within any region of the train split") as caught:
             train, _ = cut_windows(connection, WIDE, normalize={"log": "auto"}, **arguments)  # type: ignore[misc]
-        with pytest.warns(UserWarning, match="level does not vary in the train part") as over_all:
+        with pytest.warns(UserWarning, match="level does not vary in the train split") as over_all:
             assert raw.scaler(by="global").constant == ("level",)
     assert [warning.filename for warning in over_all] == [__file__]
     assert len(caught) == 1
@@ -252,7 +252,7 @@ def test_a_region_without_a_column_in_train_is_scaled_as_all_regions_are() -> No
         assert (bpat[0], bpat[1]) == (ciso[0], ciso[1])
         connection.execute("UPDATE series SET x = NULL WHERE hour_utc < '2023-01-07'")
         for by in ("region", "global"):
-            with pytest.raises(WindowError, match="x cannot be scaled: no value at all in the train part"):
+            with pytest.raises(WindowError, match="x cannot be scaled: no value at all in the train split"):
                 parts_of(connection, 140, normalize={"by": by})
         connection.execute("UPDATE series SET x = NULL")
         with pytest.warns(UserWarning, match="'x' has no value at all in any region"):
@@ -276,7 +276,7 @@ def test_a_region_with_no_window_in_train_can_be_scaled_only_as_all_are() -> Non
     rows = drawn(6, 200) | {("ERCO", hour): pair for (region, hour), pair in drawn(7, 200).items() if region == "CISO"}
     rows = {key: pair for key, pair in rows.items() if key[0] != "ERCO" or key[1] >= EPOCH_HOUR + 150}
     with table_of(rows) as connection:
-        with pytest.raises(UnknownNameError, match=r"no window of the train part is of ERCO.*by='global'"):
+        with pytest.raises(UnknownNameError, match=r"no window of the train split is of ERCO.*by='global'"):
             parts_of(connection, 140, normalize="zscore")
         train, test = parts_of(connection, 140, normalize={"by": "global"})
     assert "ERCO" in set(test.starts["region"])
@@ -400,7 +400,7 @@ def test_bad_choices_say_what_is_wrong(change: dict[str, Any], error: type[Excep
                 cut_windows(connection, source, normalize=wrong, **arguments)  # type: ignore[arg-type]
         more = cut_windows(connection, source, **(arguments | {"splits": ["2023-01-02", "2023-01-03", "2023-01-04"]}))
         for later in (test, *more[1:]):  # type: ignore[index]
-            with pytest.raises(UsageError, match=f"would give the {later.name} part away: fit the scaler on train"):
+            with pytest.raises(UsageError, match=f"would give the {later.name} split away: fit the scaler on train"):
                 later.scaler()
         scaler = train.scaler()
     for shape, columns, regions, what in (

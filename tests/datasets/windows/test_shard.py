@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energywh.datasets.windows.shard import LAYOUTS, Ring
+from energywh.datasets.windows.ring import LAYOUTS, Ring
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import UsageError
 from tests.datasets.cutting import cut_windows
