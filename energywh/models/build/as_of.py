@@ -18,30 +18,25 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from energywh.core.database import connect, one_row
 from energywh.core.files import is_alive
-from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.time import utc_now
 from energywh.errors import CorruptError, StorageError, UsageError
 from energywh.models.build.events import BuildListener, Emitter
+from energywh.models.build.fill import BuildRequest, fill
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
-from energywh.models.build.runner import (
-    Filled,
-    Task,
-    build_errors,
-    fill_and_record,
-    until_done,
-)
+from energywh.models.build.runner import build_errors
 from energywh.models.build.staging import NOW, REVISION, Staging, attach_read_only
 from energywh.models.build.state import Meta, is_warehouse
+from energywh.models.build.version_file import VersionFile
 from energywh.models.project.project import load_project
 from energywh.models.versions.publish import sync_to_disk
 from energywh.sources.base import Dataset
@@ -101,10 +96,17 @@ def build_as_of(
     building = _building(to)
     try:
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
-        task = Task(project, wanted, True, options, emit)
-        work = _Work(home, moment, knowledge, task)
+        request = BuildRequest(project, wanted, options, emit, full=True)
         with build_errors("write", to):
-            filled = until_done(lambda: work.run(building, to.stem))
+            _remove(building)
+            with VersionFile(*_openers(home, building, moment, knowledge, request)) as version:
+                if version.staging.why_empty() is not None:
+                    raise UsageError(_nothing_known(version.connection, home, moment, knowledge))
+                Meta(version.connection).create()
+                contents = fill(version, request)
+                facts = contents.facts(request, to.stem, utc_now(), as_of=(moment, knowledge))
+                Meta(version.connection).save_version(facts)
+                version.connection.execute("CHECKPOINT")
             sync_to_disk(building)
             _put(building, to, force)
             sync_to_disk(to.parent)
@@ -112,55 +114,47 @@ def build_as_of(
         _remove(building)
         raise
     return BuildReport(
-        to.stem, to, False, time.monotonic() - began, "fresh", filled.models, filled.warnings, task.left_out
+        to.stem,
+        to,
+        False,
+        time.monotonic() - began,
+        "fresh",
+        contents.models,
+        contents.warnings,
+        contents.left_out,
     )
 
 
-class _Work:
-    """One build as of a time."""
+def _openers(
+    home: Home, building: Path, moment: datetime, knowledge: Knowledge, request: BuildRequest
+) -> tuple[Callable[[], duckdb.DuckDBPyConnection], Callable[[duckdb.DuckDBPyConnection], Staging]]:
+    """Return what opens the file ``building``, and what attaches staging to it as it was known at ``moment``."""
+    options, on_wait = request.options, request.emit.say
 
-    def __init__(self, home: Home, moment: datetime, knowledge: Knowledge, task: Task) -> None:
-        self._home = home
-        self._moment = moment
-        self._knowledge = knowledge
-        self._task = task
+    def connect_to_file() -> duckdb.DuckDBPyConnection:
+        return connect(building, read_only=False, wait_seconds=0, config=options.config)
 
-    def run(self, building: Path, version: str) -> Filled:
-        """Fill the file ``building``, from nothing; it will be called ``version``."""
-        _remove(building)
-        options = self._task.options
-        connection = connect(building, read_only=False, wait_seconds=0, config=options.config)
-        try:
-            with interruptible(connection):
-                on_wait = self._task.emit.say
-                attach_read_only(
-                    connection, self._home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait
-                )
-                show_as_of(connection, self._moment, self._knowledge, datasets_in(connection, NOW))
-                staging = Staging(connection, self._home.staging)
-                if staging.why_empty() is not None:
-                    raise UsageError(self._nothing_known(connection))
-                Meta(connection).create()
-                filled = fill_and_record(
-                    connection, staging, self._task, lambda _: version, as_of=self._moment, knowledge=self._knowledge
-                )
-                connection.execute("CHECKPOINT")
-        finally:
-            connection.close()
-        return filled
+    def attach(connection: duckdb.DuckDBPyConnection) -> Staging:
+        attach_read_only(connection, home.staging, NOW, wait_seconds=options.wait_seconds, on_wait=on_wait)
+        show_as_of(connection, moment, knowledge, datasets_in(connection, NOW))
+        return Staging(connection, home.staging)
 
-    def _nothing_known(self, connection: duckdb.DuckDBPyConnection) -> str:
-        when = f"{self._moment:%Y-%m-%dT%H:%M:%S} UTC"
-        (first,) = one_row(connection, f"SELECT min(landed_at_utc) FROM {NOW}.sync.landing")
-        if first is None:
-            return f"nothing was known at {when}: nothing has landed in {self._home.staging} yet"
-        if self._knowledge == "landed":
-            return (
-                f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. History that was "
-                "loaded later counts as known since it was published with --knowledge published-lag (in Python, "
-                "folds of as_of='published-lag')"
-            )
-        return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
+    return connect_to_file, attach
+
+
+def _nothing_known(connection: duckdb.DuckDBPyConnection, home: Home, moment: datetime, knowledge: Knowledge) -> str:
+    """Return why nothing was known at ``moment``."""
+    when = f"{moment:%Y-%m-%dT%H:%M:%S} UTC"
+    (first,) = one_row(connection, f"SELECT min(landed_at_utc) FROM {NOW}.sync.landing")
+    if first is None:
+        return f"nothing was known at {when}: nothing has landed in {home.staging} yet"
+    if knowledge == "landed":
+        return (
+            f"nothing was known at {when}: the first landing was at {first:%Y-%m-%dT%H:%M:%S}. History that was "
+            "loaded later counts as known since it was published with --knowledge published-lag (in Python, "
+            "folds of as_of='published-lag')"
+        )
+    return f"nothing was known at {when}: by the lags of publication, all that is held was published later"
 
 
 def show_as_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -12,11 +12,14 @@ from energywh.core.sql_text import literal, quoted, run, within
 from energywh.core.storage_errors import is_about_sql
 from energywh.errors import AuditError, ModelError
 from energywh.models.build.months import spans
-from energywh.models.build.state import AuditResult
+from energywh.models.build.state import AuditResult, Meta
+from energywh.models.project.graph import Graph
 from energywh.models.project.model import Audit, Model
 
 if TYPE_CHECKING:
     import duckdb
+
+    from energywh.models.build.materialize import ModelResult
 
 SAMPLE_ROWS = 3
 
@@ -114,3 +117,67 @@ def _sample(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 def _shown(value: object) -> str:
     return "NULL" if value is None else str(value)
+
+
+AuditKey = tuple[str, Audit]  # name of the model, and its audit
+
+
+class AuditRunner:
+    """Runs each audit as soon as all it reads is built, so that a broken promise ends a build early.
+
+    Args:
+        file_hashes: hash of the file of each model in the version built on, by name.
+
+    Attributes:
+        warnings: audits of severity `warn` that found rows.
+    """
+
+    def __init__(self, graph: Graph, file_hashes: Mapping[str, str]) -> None:
+        self._graph = graph
+        self._file_hashes = file_hashes
+        self._done: set[AuditKey] = set()
+        self._forgotten: set[str] = set()
+        self.warnings: list[AuditResult] = []
+
+    def due(self, results: Mapping[str, ModelResult], *, at_end: bool = False) -> Iterator[AuditKey]:
+        """Yield the audits that can run now and can have other results than before.
+
+        Args:
+            at_end: yield also those that read models which are not among ``results``.
+        """
+        for key, reads in self._graph.audits.items():
+            name = key[0]
+            if name not in results or key in self._done:
+                continue
+            if not at_end and not all(table in results or table in self._graph.seeds for table in reads):
+                continue
+            self._done.add(key)
+            if self._is_rewritten(name) or any(table in results and results[table].built for table in reads):
+                yield key
+
+    def run(self, connection: duckdb.DuckDBPyConnection, key: AuditKey, results: Mapping[str, ModelResult]) -> None:
+        """Run an audit and record its result.
+
+        Raises:
+            AuditError: rows break an audit of severity `error`.
+            ModelError: the audit's SQL fails.
+        """
+        name, audit = key
+        model, meta = self._graph.models[name], Meta(connection)
+        rewritten = self._is_rewritten(name)
+        if rewritten and name not in self._forgotten:
+            self._forgotten.add(name)
+            meta.forget_audits(name)
+        months = None if rewritten or not proven_before(model, audit) else results[name].rebuilt_months
+        try:
+            outcome = run_audit(connection, model, audit, months)
+        except AuditError as error:
+            if name in self._graph.own:
+                raise
+            raise AuditError(f"{error}\nNothing was published; the warehouse is as it was before.") from None
+        meta.save_audit(outcome)
+        if outcome.failures:
+            self.warnings.append(outcome)
+
+    def _is_rewritten(self, name: str) -> bool:
+        return self._file_hashes.get(name) != self._graph.models[name].file_hash

@@ -66,8 +66,8 @@ def attach_read_only(
     retry_while_locked(lambda: connection.execute(statement), path, wait_seconds, on_wait)
 
 
-def let_go(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let go of staging, so that a sync can land; doing it twice does no harm."""
+def detach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Detach staging, if it is attached, so that a sync can land."""
     connection.execute(f"DETACH DATABASE IF EXISTS staging; DETACH DATABASE IF EXISTS {NOW}")
 
 

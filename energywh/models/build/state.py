@@ -151,6 +151,21 @@ class LeftOut:
     tried: str | None
 
 
+@dataclass(frozen=True)
+class VersionFacts:
+    """What a version records about itself and what it was built from; times are naive UTC."""
+
+    version: str
+    built_at_utc: datetime
+    base_version: str | None
+    base_kind: str
+    landing: Landing
+    watermarks: list[Watermark]
+    options: Mapping[str, Any]
+    as_of_utc: datetime | None = None
+    knowledge: str | None = None
+
+
 def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
     """Say whether a build can go on from this version.
 
@@ -371,23 +386,12 @@ class Meta:
         """Return one digest of all rows of all tables."""
         return str(self._connection.execute(f"SELECT name, digest FROM {self._schema}.digest ORDER BY ALL").fetchall())
 
-    def save_version(
-        self,
-        version: str,
-        built_at_utc: datetime,
-        base_version: str | None,
-        base_kind: str,
-        landing: Landing,
-        watermarks: Iterable[Watermark],
-        options: Mapping[str, Any],
-        as_of_utc: datetime | None = None,
-        knowledge: str | None = None,
-    ) -> None:
+    def save_version(self, facts: VersionFacts) -> None:
         """Record what this version is and what it was built from."""
         import duckdb
 
         self._connection.execute(f"DELETE FROM {self._schema}.watermark")
-        for mark in watermarks:
+        for mark in facts.watermarks:
             self._connection.execute(
                 f"INSERT INTO {self._schema}.watermark VALUES (?, ?, ?, ?)",
                 [mark.dataset, mark.landing_id, mark.landed_at_utc, mark.newest_hour_utc],
@@ -397,16 +401,16 @@ class Meta:
         self._connection.execute(
             f"INSERT INTO {self._schema}.version VALUES ({', '.join('?' * 11)})",
             [
-                version,
-                built_at_utc,
-                base_version,
-                base_kind,
-                landing.number,
+                facts.version,
+                facts.built_at_utc,
+                facts.base_version,
+                facts.base_kind,
+                facts.landing.number,
                 energywh.__version__,
                 duckdb.__version__,
                 FORMAT,
-                json.dumps(options),
-                as_of_utc,
-                knowledge,
+                json.dumps(facts.options),
+                facts.as_of_utc,
+                facts.knowledge,
             ],
         )

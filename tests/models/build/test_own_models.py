@@ -10,13 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from energywh.errors import AuditError, ModelError, UnknownNameError, UsageError
+from energywh.errors import AuditError, LockedError, ModelError, UnknownNameError, UsageError
 from energywh.models.build.as_of import build_as_of
-from energywh.models.build.events import messages_to
+from energywh.models.build.events import BuildEvent, ModelStarted, messages_to
 from energywh.models.build.materialize import Materializer
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build
+from energywh.models.build.version_file import VersionFile
 from energywh.models.catalog.catalog import find_model, read_catalog
 from energywh.models.project.graph import link
 from energywh.models.project.project import load_project
@@ -48,7 +49,13 @@ class Corner:
         self.said: list[str] = []
         folders = (self.folder,) if folders is None else folders
         words = BuildOptions(models=folders, wait_seconds=30, **options)  # type: ignore[arg-type]
-        listeners = [messages_to(self.said.append)]
+        self.started: list[str] = []
+
+        def note(event: BuildEvent) -> None:
+            if isinstance(event, ModelStarted):
+                self.started.append(event.name)
+
+        listeners = [messages_to(self.said.append), note]
         return build(self.desk.home, names, full=full, sql=self.desk.sql, options=words, listeners=listeners)
 
     def tables(self) -> list[str]:
@@ -284,6 +291,33 @@ def test_what_reads_a_broken_one_says_where(corner: Corner) -> None:
     assert reasons["own.audited"].endswith("mine/own/audited.sql:8: it reads 'own.r', which is left out")
 
 
+def test_ours_are_built_before_the_first_of_theirs(corner: Corner) -> None:
+    corner.write(
+        {"a/z.sql": model("select a from n.x"), "a/w.sql": model("select value as a from staging.eia.region_data")}
+    )
+    assert corner.build().left_out == {}
+    assert corner.started == ["n.x", "n.y", "a.w", "a.z"]
+
+
+def test_one_that_cannot_read_staging_because_a_sync_holds_it_is_left_out(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner.write({"own/z.sql": model("select value as a from staging.eia.region_data"), "own/w.sql": MINE})
+    attach = VersionFile.attach_staging
+
+    def held(self: VersionFile) -> None:
+        if corner.started:  # ours are built
+            raise LockedError("staging is held by a sync")
+        attach(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VersionFile, "attach_staging", held)
+        report = corner.build()
+    assert report.left_out == {"own.z": "staging is held by a sync"}
+    assert corner.tables() == ["n.x", "n.y", "own.w"]
+    assert corner.build().left_out == {}  # tried again, though nothing changed
+
+
 def test_a_seed_that_cannot_be_read_is_left_out_with_what_reads_it(corner: Corner) -> None:
     corner.write({"seeds/t.csv": "a\n2\n", "seeds/Bad.csv": "a\n", "own/z.sql": model("select a from seeds.t")})
     corner.build()
@@ -353,7 +387,7 @@ def fatal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Materializer, "build", fail)
 
 
-def test_one_that_brings_duckdb_down_is_left_out_and_the_build_starts_again(
+def test_one_that_brings_duckdb_down_is_left_out_and_nothing_is_built_twice(
     corner: Corner, request: pytest.FixtureRequest
 ) -> None:
     corner.write({"own/z.sql": model("select 1 as a"), "own/w.sql": MINE})
@@ -365,6 +399,7 @@ def test_one_that_brings_duckdb_down_is_left_out_and_the_build_starts_again(
     assert report.left_out == {"own.z": "own.z failed: INTERNAL Error"}
     assert corner.tables() == ["n.x", "n.y", "own.w"]
     assert corner.desk.query("FROM own.w") == [(11,)]
+    assert corner.started == ["n.x", "n.y", "own.w", "own.z"]
 
 
 @pytest.mark.usefixtures("fatal")

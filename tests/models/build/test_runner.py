@@ -34,7 +34,7 @@ def small(tmp_path: Path, **models: str) -> Desk:
 
 def test_nothing_new_publishes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = desk.build()
-    monkeypatch.delattr("energywh.models.build.runner.link")  # it is found without parsing SQL
+    monkeypatch.delattr("energywh.models.build.fill.link")  # it is found without parsing SQL
     second = desk.build()
     assert first.published
     assert not second.published
@@ -309,7 +309,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_left(desk: Desk, monkeypat
     def full(*_: object, **__: object) -> Callable[[], None]:
         raise duckdb.IOException('Could not write file "x": No space left on device')
 
-    monkeypatch.setattr("energywh.models.build.runner.Materializer.build", full)
+    monkeypatch.setattr("energywh.models.build.fill.Materializer.build", full)
     with pytest.raises(StorageError, match=r"No space left on device\); .* [\d,]+ MB that are free"):
         desk.build()
     assert desk.versions() == before

@@ -1,0 +1,75 @@
+"""Find out whether the published version is up to date, without parsing SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from energywh.core.interrupt import interruptible
+from energywh.core.paths import Home
+from energywh.errors import CorruptError
+from energywh.models.build.events import Emitter, ModelLeftOut
+from energywh.models.build.fill import warn_if_empty
+from energywh.models.build.options import BuildOptions
+from energywh.models.build.own_models import attempt_digest
+from energywh.models.build.staging import Staging, attach_read_only
+from energywh.models.build.state import Meta, compatible
+from energywh.models.project.graph import STAGING
+from energywh.models.project.project import Project
+
+
+def left_out_if_up_to_date(
+    home: Home, current: Path, project: Project, wanted: list[str], options: BuildOptions, emit: Emitter
+) -> dict[str, str] | None:
+    """Find out whether the version ``current`` holds all that a build would give.
+
+    Returns:
+        None if there is work to do; else which models and seeds of the user's own a build would leave out again, and
+        why.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection, interruptible(connection):
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=emit.say)
+        except CorruptError:
+            return None
+        if not compatible(connection, "published."):
+            return None
+        meta = Meta(connection, "published.")
+        known, reads = meta.models(), meta.dependencies()
+        left_out = {} if wanted else meta.left_out()
+        if not wanted and known.keys() != project.models.keys() - left_out.keys():
+            return None
+        if not wanted and not project.left_out.keys() <= left_out.keys():
+            return None
+        if {name: seed.file_hash for name, seed in project.seeds.items() if name not in left_out} != meta.seeds():
+            return None
+        attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=emit.say)
+        staging = Staging(connection, home.staging)
+        if left_out:
+            tried = attempt_digest(project, options, meta, staging.watermarks())
+            if any(each.tried != tried for each in left_out.values()):
+                return None
+        waiting, seen = list(wanted or known), set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in project.models:
+                continue
+            seen.add(name)
+            if name not in known or known[name].file_hash != project.models[name].file_hash:
+                return None
+            upstream = reads.get(name, [])
+            tables = [table for table in upstream if table.startswith(STAGING)]
+            since = known[name].landing
+            if tables and not (staging.holds(since) and not staging.changed_months(tables, since)):
+                return None
+            if meta.changed_inputs(name, upstream):
+                return None
+            waiting += upstream
+        warn_if_empty(staging, emit)
+    if left_out:
+        emit.say("your own models that failed are not tried again, because nothing changed; --full tries them")
+    for name, each in left_out.items():
+        emit(ModelLeftOut(name, each.reason))
+    return {name: each.reason for name, each in left_out.items()}
