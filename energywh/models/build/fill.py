@@ -125,8 +125,8 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     changed |= own.build(own_seeds, own_names)
     detach(version.connection)
     meta = Meta(version.connection)
-    empty = [name for name, result in results.items() if not result.rows and not graph.models[name].may_be_empty]
-    if empty:
+    may_be_empty = {name for name, model in graph.models.items() if model.may_be_empty} | set(graph.steps)
+    if empty := [name for name, result in results.items() if not result.rows and name not in may_be_empty]:
         emit.say(f"warning: no rows in {', '.join(empty)}")
 
     tried = attempt_digest(request.project, request.options, meta, watermarks)
