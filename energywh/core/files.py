@@ -1,4 +1,8 @@
-"""Files and folders that are whole or not there: written beside their place under another name, then moved into it."""
+"""The one writer of files and folders that are whole or not there, also after a power cut.
+
+What is written gets a hidden name beside its place, is flushed to the disk, and is then renamed; the folder that holds
+the name is flushed last. A rename that reaches the disk before the content would leave a broken file under a good name.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +31,57 @@ def replacing(file: Path, folder: Path | None = None) -> Iterator[Path]:
     Args:
         folder: where the hidden file is written, on the same file system; by default beside ``file``.
     """
-    temporary = (folder or file.parent) / f".{file.name}.{os.getpid()}{TEMPORARY_SUFFIX}"
+    temporary = _hidden(file, folder or file.parent)
     try:
         yield temporary
-        temporary.replace(file)
+        move_into_place(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; its folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
+
+
+def move_into_place(temporary: Path, file: Path) -> None:
+    """Flush a finished file to the disk and give it its name, on the same file system; any file there is replaced."""
+    flush(temporary)
+    temporary.replace(file)
+    flush(file.parent)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Let the symbolic link ``link`` point to ``target``, in one step."""
+    temporary = _hidden(link, link.parent)
+    try:
+        temporary.symlink_to(target)
+        temporary.replace(link)
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush(link.parent)
+
+
+def flush(path: Path) -> None:
+    """Write a file, or the names in a folder, from the system's memory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hidden(file: Path, folder: Path) -> Path:
+    return folder / f".{file.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
+
+
+def _flush_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            flush(Path(parent) / name)
+        flush(Path(parent))
 
 
 @contextmanager
@@ -61,9 +111,11 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
         (temporary / mark).touch()
         with storage_errors("write", folder):
             yield temporary
+            _flush_tree(temporary)
         if folder.exists():
             folder.rename(aside)
         temporary.rename(folder)
+        flush(folder.parent)
     finally:
         if aside.exists() and not folder.exists():
             aside.rename(folder)

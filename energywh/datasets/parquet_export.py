@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.checksums import digest_of
-from energywh.core.files import TEMPORARY_SUFFIX, replacing
+from energywh.core.files import TEMPORARY_SUFFIX, replacing, write_file
 from energywh.core.locks import OnWait, file_lock
 from energywh.core.query import ask
 from energywh.core.sql_text import quoted
@@ -338,5 +338,4 @@ def _read_manifest(state: Path, layout: ExportLayout) -> tuple[dict[str, dict[st
 def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, dict[str, Any]]) -> None:
     """Replace the manifest in one step."""
     text = json.dumps({"model": layout.model, "shape": layout.shape, "files": dict(sorted(files.items()))}, indent=1)
-    with replacing(state / f"{layout.model}.json") as temporary:
-        temporary.write_text(text, "utf-8")
+    write_file(state / f"{layout.model}.json", text.encode())

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from energywh.core.files import TEMPORARY_SUFFIX, move_into_place, write_file
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import CorruptError
 
@@ -119,9 +120,8 @@ class PayloadStore:
         """
         file = self._file(dataset, payload_id)
         with _write_errors(file):
-            _to_disk(incoming)
             file.parent.mkdir(parents=True, exist_ok=True)
-            incoming.replace(file)
+            move_into_place(incoming, file)
 
     def file_version(self, dataset: str, slice_: str) -> FileVersion | None:
         """Return what the server said of the file of a slice when it was landed last, where that is known."""
@@ -198,7 +198,12 @@ class PayloadStore:
         # Another process may be at work on a part, whatever the retention.
         part_limit = min(limit, time.time() - PART_KEPT.total_seconds())
         gone = 0
-        for pattern, oldest in (("*/??/*", limit), (f"*/{PART}*", part_limit), (f"{_JOURNAL}/*", limit)):
+        for pattern, oldest in (
+            ("*/??/*", limit),
+            (f"*/{PART}*", part_limit),
+            (f"*/.*{TEMPORARY_SUFFIX}", part_limit),
+            (f"{_JOURNAL}/*", limit),
+        ):
             for file in self.folder.glob(pattern):
                 with contextlib.suppress(FileNotFoundError):  # another process prunes too
                     if file.stat().st_mtime < oldest:
@@ -216,24 +221,8 @@ def _zstd(body: bytes) -> bytes:
 
 
 def _write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is seen whole or not at all."""
     with _write_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=PART)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            _to_disk(temporary)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _to_disk(file: Path) -> None:
-    """See to it that a rename does not outlive the content: that would leave a file nobody mends."""
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+        write_file(file, content)
 
 
 def _write_errors(path: Path) -> contextlib.AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.core.files import replacing, replacing_folder
+from energywh.core.files import replace_link, replacing, replacing_folder, write_file
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 
@@ -100,3 +100,52 @@ def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_reaches_the_disk_before_its_name_and_the_name_before_the_writer_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def flushed(descriptor: int) -> None:
+        steps.append("folder" if os.fstat(descriptor).st_ino == tmp_path.stat().st_ino else "content")
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_file(tmp_path / "answer.csv", b"1")
+    assert steps == ["content", "rename", "folder"]
+    steps.clear()
+    replace_link(tmp_path / "newest", Path("answer.csv"))
+    assert steps == ["rename", "folder"]
+    assert (tmp_path / "newest").read_bytes() == b"1"
+
+
+def test_every_file_of_a_folder_reaches_the_disk_before_the_folder_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+    at_rename: list[set[int]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def flush(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        at_rename.append(set(flushed))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "rename", renamed)
+    with replacing_folder(tmp_path / "site", ".mark") as temporary:
+        (temporary / "deep").mkdir()
+        (temporary / "deep" / "page.html").write_text("new")
+    wanted = {path.stat().st_ino for path in (tmp_path / "site").rglob("*")} | {(tmp_path / "site").stat().st_ino}
+    assert [wanted <= each for each in at_rename] == [True]
+    assert tmp_path.stat().st_ino in flushed

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from energywh.core.database import connect, one_row
-from energywh.core.files import is_alive
+from energywh.core.files import flush, is_alive
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.time import utc_now
@@ -38,7 +38,6 @@ from energywh.models.build.staging import NOW, REVISION, Staging, attach_read_on
 from energywh.models.build.state import Meta, is_warehouse
 from energywh.models.build.version_file import VersionFile
 from energywh.models.project.project import load_project
-from energywh.models.versions.publish import sync_to_disk
 from energywh.sources.base import Dataset
 from energywh.sync.schema import NO_LINKS, bring_up_to_date, datasets_in
 
@@ -107,9 +106,9 @@ def build_as_of(
                 facts = contents.facts(request, to.stem, utc_now(), as_of=(moment, knowledge))
                 Meta(version.connection).save_version(facts)
                 version.connection.execute("CHECKPOINT")
-            sync_to_disk(building)
+            flush(building)
             _put(building, to, force)
-            sync_to_disk(to.parent)
+            flush(to.parent)
     except BaseException:
         _remove(building)
         raise

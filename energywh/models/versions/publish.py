@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from energywh.core.files import TEMPORARY_SUFFIX, move_into_place, replace_link, write_file
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
 from energywh.errors import StorageError
@@ -109,37 +110,20 @@ def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
         StorageError: something that is not a link stands where the link belongs.
     """
     check_link(home)
-    sync_to_disk(building)
-    new_record = building.with_suffix(RECORD)
-    new_record.write_bytes(record)
-    sync_to_disk(new_record)
-    new_record.rename(version.with_suffix(RECORD))
-    building.rename(version)
-    sync_to_disk(home.versions)
+    write_file(version.with_suffix(RECORD), record)
+    move_into_place(building, version)
     move_link(home, version)
 
 
 def move_link(home: Home, version: Path) -> None:
     """Point `energy.duckdb` to ``version``, in one step."""
-    temporary = home.path / f"{BUILDING}link-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(version.relative_to(home.path))
-    temporary.replace(home.energy)
-    sync_to_disk(home.path)
-
-
-def sync_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_link(home.energy, version.relative_to(home.path))
 
 
 def sweep(home: Home) -> None:
     """Remove what builds left that died; the build lock says that none is alive."""
     for folder in (home.versions, home.path):
-        for path in folder.glob(f"{BUILDING}*"):
+        for path in (*folder.glob(f"{BUILDING}*"), *folder.glob(f".energy*{TEMPORARY_SUFFIX}")):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from energywh.core.files import replacing
+from energywh.core.files import write_file
 from energywh.core.paths import Home
 from energywh.core.storage_errors import storage_errors
 from energywh.models.catalog.catalog import CatalogModel
@@ -30,9 +30,7 @@ def write_page(home: Home, file: Path, own_folders: Iterable[Path] = ()) -> None
     """
     content = render_page(read_facts(home, own_folders=own_folders))
     with storage_errors("write", file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            temporary.write_text(content, "utf-8")
+        write_file(file, content.encode())
 
 
 def render_page(facts: Facts) -> str:
