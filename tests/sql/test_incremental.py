@@ -74,7 +74,10 @@ def rebuilt(
     Of a table with one row a month, what is read begins with a whole month, as in a build.
     """
     con = warehouse()
+    read = graph().staging(name)
     for dataset in read_datasets():
+        if f"staging.{dataset.name}" not in read and f"staging.{dataset.name}_revision" not in read:
+            continue
         who = region_key(dataset)
         of_region = f"{who} = '{region}'" if region and who else "true"
         for table in (dataset.name, f"{dataset.name}_revision"):

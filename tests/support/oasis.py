@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -50,6 +51,7 @@ def rows_of(zip_file: Path) -> list[Row]:
         return list(csv.DictReader(io.StringIO(archive.read(name).decode())))
 
 
+@cache
 def moment(stamp: str) -> datetime:
     """Return a stamp such as 2025-02-19T08:00:00-00:00 as naive UTC."""
     return datetime.fromisoformat(stamp).replace(tzinfo=None)
@@ -66,7 +68,8 @@ class Recording:
     end: datetime
 
 
-def recordings(folder: Path) -> list[Recording]:
+@cache
+def recordings(folder: Path) -> tuple[Recording, ...]:
     """Return every recorded zip with data, wherever it lies under ``recorded/caiso``."""
     found = []
     for file in sorted(folder.rglob("*.zip")):
@@ -75,10 +78,10 @@ def recordings(folder: Path) -> list[Recording]:
         if name.endswith(".csv"):
             rows = rows_of(file)
             report, market = name.split("_v")[0].split("_", 2)[2].rsplit("_", 5)[:2]
-            times = [moment(row["INTERVALSTARTTIME_GMT"]) for row in rows]
-            ends = [moment(row["INTERVALENDTIME_GMT"]) for row in rows]
-            found.append(Recording(report, market, file, min(times), max(ends)))
-    return found
+            first = min(row["INTERVALSTARTTIME_GMT"] for row in rows)  # stamps of one form sort as text
+            last = max(row["INTERVALENDTIME_GMT"] for row in rows)
+            found.append(Recording(report, market, file, moment(first), moment(last)))
+    return tuple(found)
 
 
 @contextmanager
