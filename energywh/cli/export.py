@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from energywh.cli import Session
+from energywh.core.wording import count
 from energywh.errors import UsageError
 
 
@@ -54,10 +55,10 @@ def export(session: Session, models: tuple[str, ...], everything: bool, to: Path
             removed = f", {result.removed} removed" if result.removed else ""
             click.echo(
                 f"{result.model}: {result.written} written, {result.skipped} unchanged{removed}; "
-                f"{result.total_rows:,} rows, {result.total_bytes / 1e6:,.1f} MB in {result.folder}"
+                f"{count(result.total_rows, 'row')}, {result.total_bytes / 1e6:,.1f} MB in {result.folder}"
             )
             written += result.written
             rows += result.rows
             size += result.bytes
             seconds += result.seconds
-    click.echo(f"exported {written} files, {rows:,} rows, {size / 1e6:,.1f} MB in {seconds:.1f} s")
+    click.echo(f"exported {count(written, 'file')}, {count(rows, 'row')}, {size / 1e6:,.1f} MB in {seconds:.1f} s")
