@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from energywh.core.version import VERSION as __version__
+
 __all__ = ["EnergywhError", "Scaler", "Warehouse", "WindowSpec", "__version__", "load_dataset", "open"]
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from energywh.models.project.project import SEEDS, shipped_schemas
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.datasets.stored.task import OnStep
-    from energywh.datasets.stored.writer import Made
+    from energywh.datasets.stored.plan import OnStep
+    from energywh.datasets.stored.writer import MadeDataset
     from energywh.datasets.windows.backends import Backend, Memmap
     from energywh.datasets.windows.folds import Folds
     from energywh.datasets.windows.latest import Context, Scales
@@ -247,7 +247,7 @@ class Warehouse:
         on_wait: OnWait | None = None,
         on_step: OnStep | None = None,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
-    ) -> Made:
+    ) -> MadeDataset:
         """Make a stored dataset, the folder ``datasets/NAME`` of the home, or bring it up to date.
 
         It holds the windows that `windows` with the same arguments gives, and `energywh.load_dataset` gives them again
@@ -275,20 +275,12 @@ class Warehouse:
             TypeError: an argument is unknown.
         """
         given = locals()
-        from energywh.datasets.stored.request import dataset_spec_of
-        from energywh.datasets.stored.writer import make_dataset
+        from energywh.datasets.stored.spec import dataset_spec_of
+        from energywh.datasets.stored.writer import MakeOptions, make_dataset
 
+        options = MakeOptions(full, memory_limit, wait_seconds, on_wait, on_step)
         return make_dataset(
-            self.connection,
-            self.home,
-            name,
-            dataset_spec_of(given),
-            version=self.version,
-            full=full,
-            memory_limit=memory_limit,
-            wait_seconds=wait_seconds,
-            on_wait=on_wait,
-            on_step=on_step,
+            self.connection, self.home, name, dataset_spec_of(given), version=self.version, options=options
         )
 
     def folds(

@@ -133,7 +133,7 @@ def verify(session: Session, names: tuple[str, ...], as_json: bool) -> int:
 def _make(session: Session, name: str, asked: dict[str, Any] | None, version: str | None, full: bool) -> None:
     """Make a dataset and print the result; ``asked`` are the options, None for those it was made with."""
     from energywh.core.interrupt import interruptible
-    from energywh.datasets.stored.request import check_name
+    from energywh.datasets.stored.spec import check_name
     from energywh.warehouse import Warehouse
 
     check_name(name)

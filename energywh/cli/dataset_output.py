@@ -18,8 +18,8 @@ from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from energywh.core.paths import Home
-    from energywh.datasets.stored.manifest import File, Manifest
-    from energywh.datasets.stored.writer import Made
+    from energywh.datasets.stored.manifest import FileEntry, Manifest
+    from energywh.datasets.stored.writer import MadeDataset
 
 LINE_EVERY_SECONDS = 10.0
 _CLEAR = "\r\x1b[K"
@@ -60,7 +60,7 @@ def notes() -> Iterator[None]:
         yield
 
 
-def print_made(made: Made) -> None:
+def print_made(made: MadeDataset) -> None:
     """Print what a dataset holds, in numbers, and how to load it."""
     manifest = made.manifest
     for problem in made.damaged:
@@ -84,7 +84,7 @@ def print_made(made: Made) -> None:
     click.echo(f'  import energywh\n  {unpacked} = energywh.load_dataset("{made.folder}")')
 
 
-def _split_rows(made: Made) -> list[list[str]]:
+def _split_rows(made: MadeDataset) -> list[list[str]]:
     rows = []
     for split in made.manifest.splits:
         own = (f"{split.name}.", f"{split.name}/")
@@ -95,7 +95,7 @@ def _split_rows(made: Made) -> list[list[str]]:
                 split.name,
                 split.first_hour_utc[:10],
                 split.last_hour_utc[:10],
-                f"{len(split.stretches):,}",
+                f"{len(split.regions):,}",
                 f"{split.rows:,}",
                 f"{split.windows:,}",
                 f"{split.missing / split.values:.1%}",
@@ -106,7 +106,7 @@ def _split_rows(made: Made) -> list[list[str]]:
     return rows
 
 
-def _sized(files: Iterable[File]) -> str:
+def _sized(files: Iterable[FileEntry]) -> str:
     return f"{sum(file.bytes for file in files) / 1e6:,.1f} MB"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energywh.datasets.stored.manifest import Manifest, SplitRecord
+from energywh.datasets.stored.manifest import Manifest, SplitEntry
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def amounts(split: SplitRecord) -> dict[str, Any]:
+def amounts(split: SplitEntry) -> dict[str, Any]:
     """Return the numbers of rows, windows and values of a split, and its first and last hour."""
     return {
         "rows": split.rows,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from energywh.datasets.stored.manifest import Manifest
-    from energywh.datasets.stored.reader import Dataset
+    from energywh.datasets.stored.reader import StoredDataset
 
 _TAKEN = (
     "log_dataset takes a run of MLflow (what mlflow.start_run() or MlflowClient.create_run returns) or of "
@@ -22,7 +22,7 @@ _TAKEN = (
 
 
 def log_dataset(
-    dataset: Dataset, run: Any, *, name: str | None = None, files: bool = False, check: bool = False
+    dataset: StoredDataset, run: Any, *, name: str | None = None, files: bool = False, check: bool = False
 ) -> None:
     """Record in a run of MLflow or Weights & Biases that it uses ``dataset``, identified by its digest.
 

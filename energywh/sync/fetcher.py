@@ -16,8 +16,8 @@ import requests
 import tenacity
 import urllib3
 
-from energywh import __version__
 from energywh.core.time import utc_now
+from energywh.core.version import VERSION
 from energywh.errors import (
     KeyRefusedError,
     NotReadyError,
@@ -78,7 +78,7 @@ class Fetcher:
         self._simulation_guard = simulation_guard
         self._timeout = float(settings.get("sync.timeout_seconds"))
         self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"energywh/{__version__}"
+        self._session.headers["User-Agent"] = f"energywh/{VERSION}"
         jobs = min(int(settings.get("sync.jobs")), source.max_jobs)
         adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
         self._session.mount("https://", adapter)

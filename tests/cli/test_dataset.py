@@ -48,7 +48,7 @@ def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
     text = run(home, "make", "ahead").stdout
     assert "3 files written, 8 kept" in text
     text = run(home, "make", "ahead", *ASKED, "--region", "ciso", "--horizon", "12").stdout
-    assert "the request changed: horizon 12 (was 24), regions CISO (was not said), normalize not said" in text
+    assert "the request changed: horizon 12 (was 24), regions CISO (was not given), normalize not given" in text
 
 
 def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:

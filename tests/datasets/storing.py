@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energywh.datasets.stored.formats import SUFFIXES, Form, Part, months, split_of, write_matrix, write_month
-from energywh.datasets.stored.manifest import FORMAT, Column, File, Manifest, Provenance
-from energywh.datasets.stored.request import DatasetSpec
+from energywh.datasets.stored.formats.content import SplitContent
+from energywh.datasets.stored.formats.matrix import SUFFIXES, MatrixFormat, write_matrix
+from energywh.datasets.stored.formats.parquet import months_of, write_month
+from energywh.datasets.stored.manifest import FORMAT, ColumnEntry, FileEntry, Manifest, WarehouseState
+from energywh.datasets.stored.spec import DatasetSpec
+from energywh.datasets.stored.split_writer import entry_of
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.windows import Windows
 
-PROVENANCE = Provenance("energy-1", None, None, {}, {}, "0.1.0", "26.0.0")
+PROVENANCE = WarehouseState("energy-1", None, None, {}, {}, "0.1.0", "26.0.0")
 
 
-def part_of(
+def content_of(
     windows: Windows, scaler: Scaler | None = None, dtype: Any = "float32", regions: tuple[str, ...] | None = None
-) -> Part:
-    """Return windows in the units of the source, as NumPy float32, as a part of a dataset of ``regions``."""
-    return Part(
+) -> SplitContent:
+    """Return windows in the units of the source, as NumPy float32, as a split of a dataset of ``regions``."""
+    return SplitContent(
         windows.name,
         windows.frame,
         regions or windows.regions,
@@ -37,20 +40,20 @@ def store(
     splits: Sequence[Windows],
     scaler: Scaler | None = None,
     dtype: Any = "float32",
-    forms: Sequence[Form] = ("safetensors",),
+    forms: Sequence[MatrixFormat] = ("safetensors",),
     parquet: bool = False,
 ) -> Manifest:
     """Write the files and the manifest of a dataset of ``splits``, and return the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
-    parts = [part_of(windows, scaler, dtype, splits[0].regions) for windows in splits]
-    for part in parts:
+    contents = [content_of(windows, scaler, dtype, splits[0].regions) for windows in splits]
+    for content in contents:
         for form in forms:
-            name = f"{part.name}{SUFFIXES[form]}"
-            files[name] = write_matrix(part, folder / name, form)
-        for month in months(part.frame.axis) if parquet else ():
-            name = f"{part.name}/{month:%Y-%m}.parquet"
-            files[name] = write_month(part, month, folder / name) or ""
+            name = f"{content.name}{SUFFIXES[form]}"
+            files[name] = write_matrix(content, folder / name, form)
+        for month in months_of(content.frame.axis) if parquet else ():
+            name = f"{content.name}/{month:%Y-%m}.parquet"
+            files[name] = write_month(content, month, folder / name) or ""
     first = splits[0]
     roles = {"feature": first.columns, "target": first.targets, "future_covariate": first.future_covariates}
     request = DatasetSpec(
@@ -67,13 +70,13 @@ def store(
         name=folder.name,
         request=request,
         columns=[
-            Column(name, [role for role, names in roles.items() if name in names], None, "", {})
+            ColumnEntry(name, [role for role, names in roles.items() if name in names], None, "", {})
             for name in dict.fromkeys(name for names in roles.values() for name in names)
         ],
         regions=list(first.regions),
-        splits=[split_of(part) for part in parts],
+        splits=[entry_of(content) for content in contents],
         scaler=None if scaler is None else scaler.to_dict(),
-        files={name: File(files[name], (folder / name).stat().st_size, "") for name in sorted(files)},
+        files={name: FileEntry(files[name], (folder / name).stat().st_size, "") for name in sorted(files)},
         provenance=PROVENANCE,
     ).with_digest()
     manifest.write(folder)

@@ -1,13 +1,13 @@
-"""`dataset.json`: what a stored dataset holds, where it comes from, and by which bytes it is known.
+"""`dataset.json`: what a stored dataset holds, where it comes from, and the digest that identifies it.
 
     datasets/NAME/dataset.json            this
-    datasets/NAME/train.safetensors       the matrix of a split, as windows hold it: normalized, missing values 0
+    datasets/NAME/train.safetensors       the matrix of a split, as windows use it: normalized, missing values 0
     datasets/NAME/train/2023-01.parquet   the same rows in the units of the source, missing values NULL, a file a month
-    datasets/NAME/train.npz, train.h5     what is in train.safetensors, where asked for
+    datasets/NAME/train.npz, train.h5     the content of train.safetensors, where asked for
 
-The digest is that of all a training run can see: columns, regions, splits, statistics, and the bytes of every file. It
-does not depend on the dataset's name, on the version of the warehouse (of which the content is in the files), or on
-when or where it was made.
+The digest covers all that a training run can see: the request, columns, regions, splits, statistics, and the bytes of
+every file. It does not depend on the dataset's name, on the version of the warehouse, or on when and where the dataset
+was made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from energywh.core.storage_errors import storage_error
-from energywh.datasets.stored.request import DatasetSpec
+from energywh.datasets.stored.spec import DatasetSpec
 from energywh.errors import CorruptError, StorageError, UsageError
 
 FORMAT = 1
@@ -27,13 +27,18 @@ FILE = "dataset.json"
 
 
 class _Format(msgspec.Struct):
-    """What is read first: whether the rest can be."""
+    """The number that says whether the rest can be read."""
 
     format: int
 
 
-class Column(msgspec.Struct, frozen=True):
-    """A column: its uses ("feature", "target", "future_covariate"), and how often it is missing, by split."""
+class ColumnEntry(msgspec.Struct, frozen=True):
+    """A column.
+
+    Attributes:
+        roles: "feature", "target", "future_covariate".
+        missing: number of missing values, by split.
+    """
 
     name: str
     roles: list[str]
@@ -42,8 +47,8 @@ class Column(msgspec.Struct, frozen=True):
     missing: dict[str, int]
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """The consecutive hours of one region in a split, and the rows and windows that they take."""
+class RegionEntry(msgspec.Struct, frozen=True):
+    """The consecutive hours of one region in a split, its rows, and the number of its windows."""
 
     region: str
     first_hour_utc: str  # 2023-01-01T00
@@ -52,8 +57,12 @@ class Stretch(msgspec.Struct, frozen=True):
     windows: int
 
 
-class SplitRecord(msgspec.Struct, frozen=True):
-    """A part of time: its rows lie region after region, as ``stretches`` tell; ``missing`` counts feature values."""
+class SplitEntry(msgspec.Struct, frozen=True):
+    """A split; its rows lie region after region, in the order of ``regions``.
+
+    Attributes:
+        values, missing: numbers of feature values, and of those that are missing.
+    """
 
     name: str
     first_hour_utc: str
@@ -62,26 +71,26 @@ class SplitRecord(msgspec.Struct, frozen=True):
     windows: int
     values: int
     missing: int
-    stretches: list[Stretch]
+    regions: list[RegionEntry]
 
 
-class File(msgspec.Struct, frozen=True):
-    """One file, by its bytes; ``made_of`` is the digest of what it was made of: a later build knows it by that."""
+class FileEntry(msgspec.Struct, frozen=True):
+    """A file; ``input_digest`` identifies what it was made from, so that it can be reused when that is the same."""
 
     sha256: str
     bytes: int
-    made_of: str
+    input_digest: str
 
 
-class Provenance(msgspec.Struct, frozen=True):
-    """The warehouse that the values were taken from.
+class WarehouseState(msgspec.Struct, frozen=True):
+    """The version of the warehouse that the values were read from.
 
     Attributes:
-        version: name of the version.
-        as_of, knowledge: of a version built as of a moment, that moment (UTC), and what counted as known.
-        models: of each model that was read, directly or not, the hashes of its SQL, and the digest of its rows.
+        version: its name.
+        as_of, knowledge: of a version built as of a moment, that moment (UTC), and which rows count as known then.
+        models: of each model that was read, directly or not, the hashes of its SQL and the digest of its rows.
         staging: of each dataset of staging, its newest landing and hour.
-        energywh, pyarrow: releases of what made the files.
+        energywh, pyarrow: releases that wrote the files.
     """
 
     version: str
@@ -92,27 +101,36 @@ class Provenance(msgspec.Struct, frozen=True):
     energywh: str
     pyarrow: str
 
+    def same_moment(self, other: WarehouseState) -> bool:
+        """Return whether both hold what was known at the same moment."""
+        return (self.as_of, self.knowledge) == (other.as_of, other.knowledge)
+
+    def same_rows(self, other: WarehouseState) -> bool:
+        """Return whether a dataset made from either has the same bytes."""
+        made_by = (self.energywh, self.pyarrow) == (other.energywh, other.pyarrow)
+        return self.models == other.models and made_by and self.same_moment(other)
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """All of `dataset.json`."""
+    """The content of `dataset.json`."""
 
     format: int
     name: str
     digest: str = ""
     request: DatasetSpec
-    columns: list[Column]
+    columns: list[ColumnEntry]
     regions: list[str]
-    splits: list[SplitRecord]
+    splits: list[SplitEntry]
     scaler: dict[str, Any] | None
-    files: dict[str, File]  # by path below the folder, sorted
-    provenance: Provenance
+    files: dict[str, FileEntry]  # by path below the folder, sorted
+    provenance: WarehouseState
 
     def with_digest(self) -> Manifest:
         """Return it with the digest of its content."""
         return msgspec.structs.replace(self, digest=self.measured())
 
     def measured(self) -> str:
-        """Return the digest that the content has, 64 hexadecimal digits."""
+        """Return the digest of the content, 64 hexadecimal digits."""
         content = {
             "format": self.format,
             "request": self.request,
@@ -125,15 +143,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
     def check(self, folder: Path) -> None:
-        """Make sure that it is as it was written into ``folder``.
+        """Check that it is as it was written into ``folder``.
 
         Raises:
             CorruptError: it was changed.
         """
         if self.measured() != self.digest:
             raise CorruptError(
-                f"{folder / FILE} was changed: its content has another digest than it says; make it again with "
-                f"'energywh dataset make {self.name}' and its options"
+                f"{folder / FILE} was changed: its content has another digest than it states; make the dataset again "
+                f"with 'energywh dataset make {self.name}' and its options"
             )
 
     def write(self, folder: Path) -> None:
@@ -142,7 +160,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Read that of ``folder``; the digest is not checked.
+        """Read the manifest of ``folder``; its digest is not checked.
 
         Raises:
             StorageError: there is none, it cannot be read, or a later energywh wrote it.
@@ -165,10 +183,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 )
             manifest = msgspec.json.decode(text, type=cls)
             if outside := [name for name in manifest.files if Path(name).is_absolute() or ".." in Path(name).parts]:
-                raise msgspec.ValidationError(f"{outside[0]} is no file of its folder")
+                raise msgspec.ValidationError(f"{outside[0]} is not a file of its folder")
             return manifest
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
             raise CorruptError(
-                f"{file} is damaged or no manifest of a dataset ({error}); make it again with "
+                f"{file} is damaged or not the manifest of a dataset ({error}); make it again with "
                 "'energywh dataset make NAME' and its options"
             ) from None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import energywh
 from energywh.core.checksums import digest_of
 from energywh.core.query import ask
-from energywh.datasets.stored.manifest import Provenance
+from energywh.core.version import VERSION
+from energywh.datasets.stored.manifest import WarehouseState
 from energywh.datasets.windows.source import Bound, aggregates_table, tables_read
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ NO_ROWS = "no rows"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A source in a version of the warehouse.
+class SourceState:
+    """The rows of a source in a version of the warehouse.
 
     Attributes:
-        certain: equal ``provenance.models`` mean equal rows.
+        certain: equal ``warehouse.models`` mean equal rows.
         months: of a model, a digest of the rows of each month that has any.
         whole: of any other source, a digest of all that its rows depend on; None where that is not known.
     """
 
-    provenance: Provenance
+    warehouse: WarehouseState
     certain: bool
     months: Mapping[date, str]
     whole: str | None
@@ -39,7 +39,7 @@ class Origin:
         return self.months.get(month, NO_ROWS) if self.months else self.whole
 
 
-def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str) -> Origin:
+def source_state(connection: duckdb.DuckDBPyConnection, source: Bound, version: str) -> SourceState:
     """Return the state of ``source`` in the ``version`` that is open."""
     import pyarrow
 
@@ -47,13 +47,13 @@ def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str
     about_regions = aggregates_table(connection)
     models = _models(connection, [*read, *([about_regions] if about_regions else [])])
     as_of, knowledge = ask(connection, "SELECT as_of_utc, knowledge FROM energywh.version").fetchall()[0]
-    provenance = Provenance(
+    warehouse = WarehouseState(
         version=version,
         as_of=None if as_of is None else f"{as_of:%Y-%m-%dT%H:%M:%S}",
         knowledge=knowledge,
         models=models,
         staging=_staging(connection, list(models)),
-        energywh=energywh.__version__,
+        energywh=VERSION,
         pyarrow=pyarrow.__version__,
     )
     known = certain and all(name in models for name in read)
@@ -62,9 +62,9 @@ def origin_of(connection: duckdb.DuckDBPyConnection, source: Bound, version: str
     columns = [source.model, list(zip(shape.columns, map(str, shape.types), strict=True))]
     if source.model is not None:
         months = {month: digest_of([columns, digest]) for month, digest in _months(connection, source.model)}
-        return Origin(provenance, known, months, None)
+        return SourceState(warehouse, known, months, None)
     whole = digest_of([source.sql, columns, {name: models[name]["digest"] for name in read}]) if known else None
-    return Origin(provenance, known, {}, whole)
+    return SourceState(warehouse, known, {}, whole)
 
 
 def _models(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str, dict[str, str]]:

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from energywh.datasets.stored.manifest import FILE, File, Manifest
+from energywh.datasets.stored.manifest import FILE, FileEntry, Manifest
 from energywh.datasets.stored.verify import Problem, verify
 
 
-class Existing:
+class ExistingDataset:
     """The dataset in a folder, or an empty one.
 
     Attributes:
@@ -26,29 +26,27 @@ class Existing:
             manifest: None where there is none that can be trusted.
             trusted: its files may be reused.
         """
-        self.manifest = manifest
-        self._trusted = trusted
+        self._files = manifest.files if manifest is not None and trusted else {}
         self._folder = folder
         problems = verify(folder) if (folder / FILE).exists() else []
         self.damaged: list[Problem] = [problem for problem in problems if problem.kind not in ("foreign", "stray")]
         self.stray = [problem.file for problem in problems if problem.kind == "stray"]
         self._foreign = [problem.file for problem in problems if problem.kind == "foreign"]
 
-    def kept(self, made_of: Mapping[str, str]) -> dict[str, File]:
+    def reusable(self, input_digests: Mapping[str, str]) -> dict[str, FileEntry]:
         """Return by name the undamaged files that were made from the same input as they would be now.
 
         Args:
-            made_of: by file, the digest of its input; empty where that is not known.
+            input_digests: by file, a digest of its input; "" where that is not known.
         """
-        files = self.manifest.files if self.manifest is not None and self._trusted else {}
         bad = {problem.file for problem in self.damaged}
         return {
-            name: files[name]
-            for name, digest in made_of.items()
-            if digest and name in files and name not in bad and files[name].made_of == digest
+            name: self._files[name]
+            for name, digest in input_digests.items()
+            if digest and name in self._files and name not in bad and self._files[name].input_digest == digest
         }
 
-    def take(self, name: str, new: Path) -> None:
+    def copy_to(self, new: Path, name: str) -> None:
         """Put the file into the folder ``new`` too, as a hard link where possible."""
         target = new / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +55,8 @@ class Existing:
         except OSError:  # no hard links on this file system; a full disk fails the copy too
             shutil.copyfile(self._folder / name, target)
 
-    def take_foreign(self, new: Path) -> None:
+    def copy_foreign_to(self, new: Path) -> None:
         """Put the files of others in the folder into ``new`` too, where their names are free."""
         for name in self._foreign:
             if name != FILE and not (new / name).exists():
-                self.take(name, new)
+                self.copy_to(new, name)

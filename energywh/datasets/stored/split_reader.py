@@ -1,4 +1,4 @@
-"""The matrix of one split of a stored dataset, read as the windows it was made of; `stored` tells what is in it."""
+"""Read one split of a stored dataset as windows; `energywh.datasets.stored.formats` documents its matrix."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from energywh.core.checksums import sha256_of
 from energywh.core.storage_errors import storage_error
 from energywh.core.time import hour_number, parse_hour
-from energywh.datasets.stored import safetensors
-from energywh.datasets.stored.formats import FLOATS, MARK, as_json
-from energywh.datasets.stored.manifest import FILE, Manifest, SplitRecord
-from energywh.datasets.stored.safetensors import Contents
+from energywh.datasets.stored.formats import safetensors
+from energywh.datasets.stored.formats.matrix import FLOATS, MARK, as_json
+from energywh.datasets.stored.formats.safetensors import Contents
+from energywh.datasets.stored.manifest import FILE, Manifest, SplitEntry
 from energywh.datasets.windows.backends import Arrays
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Ahead, Axis, Frame, Matrix, Missing
 from energywh.datasets.windows.scaler import Scaler
@@ -29,18 +29,13 @@ from energywh.errors import CorruptError
 ROLES = {"feature": "features", "target": "targets", "future_covariate": "future_covariates"}
 
 
-def again(manifest: Manifest) -> str:
-    """Return the advice to make the dataset again."""
-    return f"make it again with 'energywh dataset make {manifest.name}'"
-
-
 def read_split(
-    folder: Path, manifest: Manifest, split: SplitRecord, library: Arrays, scaler: Scaler | None, check: bool
+    folder: Path, manifest: Manifest, split: SplitEntry, library: Arrays, scaler: Scaler | None, check: bool
 ) -> Windows:
     """Return the windows of one split.
 
     Raises:
-        CorruptError: its matrix is not what the manifest says.
+        CorruptError: its matrix does not agree with the manifest.
         StorageError: it cannot be read.
     """
     file = folder / f"{split.name}.safetensors"
@@ -59,7 +54,7 @@ def read_split(
     frame = Frame(axis, matrices["features"], matrices["targets"], matrices.get("future_covariates", nothing))
     own = "future_covariates" in matrices
     picks = None if own else [frame.features.columns.index(name) for name in columns["future_covariates"]]
-    counts = {stretch.region: stretch.windows for stretch in split.stretches}
+    counts = {entry.region: entry.windows for entry in split.regions}
     ends = np.cumsum([counts.get(region, 0) for region in manifest.regions])
     view = WindowView(
         frame,
@@ -73,19 +68,23 @@ def read_split(
     return Windows(view, starts, name=split.name, normalization=scaler)
 
 
+def _again(manifest: Manifest) -> str:
+    return f"make it again with 'energywh dataset make {manifest.name}'"
+
+
 def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
-    """Map the matrix, its size and header checked, and if ``check`` its bytes."""
-    told = manifest.files.get(file.name)
-    if told is None:
-        raise CorruptError(f"{file.parent / FILE} tells nothing of {file.name}; {again(manifest)}")
-    advice = f"{again(manifest)}, or see with 'energywh dataset verify {manifest.name}' what else is wrong"
+    """Map the matrix after checking its size, its header and, with ``check``, its bytes."""
+    entry = manifest.files.get(file.name)
+    if entry is None:
+        raise CorruptError(f"{file.parent / FILE} does not list {file.name}; {_again(manifest)}")
+    advice = f"{_again(manifest)}, or see with 'energywh dataset verify {manifest.name}' what else is wrong"
     try:
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            if size != told.bytes:
-                raise CorruptError(f"{file} has {size:,} bytes, and was made with {told.bytes:,}; {advice}")
-            if check and sha256_of(stream) != told.sha256:
-                raise CorruptError(f"{file} was changed: its bytes are not those it was made with; {advice}")
+            if size != entry.bytes:
+                raise CorruptError(f"{file} has {size:,} bytes, and was made with {entry.bytes:,}; {advice}")
+            if check and sha256_of(stream) != entry.sha256:
+                raise CorruptError(f"{file} was changed: its bytes are not those that it was made with; {advice}")
             return safetensors.read(stream, file)
     except FileNotFoundError:
         raise CorruptError(f"{file} is missing; {advice}") from None
@@ -93,31 +92,31 @@ def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
         raise storage_error(error, "read", file) from None
 
 
-def _columns(file: Path, contents: Contents, manifest: Manifest, split: SplitRecord) -> dict[str, tuple[str, ...]]:
-    """Return the names of features, targets and columns known ahead, in their order, once all else is as it should be.
+def _columns(file: Path, contents: Contents, manifest: Manifest, split: SplitEntry) -> dict[str, tuple[str, ...]]:
+    """Check metadata, columns and shapes, and return the names of features, targets and columns known ahead.
 
     Raises:
-        CorruptError: it is not the matrix that the manifest tells of.
+        CorruptError: it is not the matrix that the manifest describes.
     """
-    told, metadata = _told(manifest, split), contents.metadata
-    wrong = [f"{key} is {metadata.get(key)}, not {text}" for key, text in told.items() if metadata.get(key) != text]
+    expected, metadata = _expected_metadata(manifest, split), contents.metadata
+    wrong = [f"{key} is {metadata.get(key)}, not {text}" for key, text in expected.items() if metadata.get(key) != text]
     try:
         columns = {role: tuple(map(str, json.loads(metadata[role]))) for role in ROLES.values()}
     except (KeyError, ValueError, TypeError) as error:
-        raise CorruptError(f"{file} does not tell its columns ({error!r}); {again(manifest)}") from None
+        raise CorruptError(f"{file} does not name its columns ({error!r}); {_again(manifest)}") from None
     named = {(role, column.name) for column in manifest.columns for role in column.roles}
     if named != {(role, name) for role, key in ROLES.items() for name in columns[key]}:
         wrong.append(f"its columns are {columns}")
     found = {name: (contents.dtypes[name], tensor.shape) for name, tensor in contents.tensors.items()}
-    if found != (shapes := _shapes(columns, manifest.request.dtype, split)):
+    if found != (shapes := _expected_shapes(columns, manifest.request.dtype, split)):
         wrong.append(f"it holds {found}, not {shapes}")
     if wrong:
-        raise CorruptError(f"{file} is not the matrix that {FILE} tells of: {'; '.join(wrong)}; {again(manifest)}")
+        raise CorruptError(f"{file} is not the matrix that {FILE} describes: {'; '.join(wrong)}; {_again(manifest)}")
     return columns
 
 
-def _told(manifest: Manifest, split: SplitRecord) -> dict[str, str]:
-    """Return what the matrix must say of itself; see `stored.metadata`."""
+def _expected_metadata(manifest: Manifest, split: SplitEntry) -> dict[str, str]:
+    """Return what the metadata of the matrix must have, besides its columns."""
     request = manifest.request
     return {
         "format": MARK,
@@ -130,8 +129,8 @@ def _told(manifest: Manifest, split: SplitRecord) -> dict[str, str]:
     }
 
 
-def _shapes(
-    columns: Mapping[str, tuple[str, ...]], dtype: str, split: SplitRecord
+def _expected_shapes(
+    columns: Mapping[str, tuple[str, ...]], dtype: str, split: SplitEntry
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of each tensor that the matrix must have."""
     rows = split.rows
@@ -147,25 +146,25 @@ def _shapes(
     return shapes
 
 
-def _axis(file: Path, manifest: Manifest, split: SplitRecord) -> Axis:
-    """Return the axis of the split, over all regions of the dataset: one without a row has no hours.
+def _axis(file: Path, manifest: Manifest, split: SplitEntry) -> Axis:
+    """Return the axis of the split over all regions of the dataset; a region without a row has no hours.
 
     Raises:
-        CorruptError: the manifest's stretches are not those of its rows.
+        CorruptError: the entries of the regions do not add up to the rows.
     """
-    stretches = {stretch.region: stretch for stretch in split.stretches}
+    entries = {entry.region: entry for entry in split.regions}
     first = np.full(len(manifest.regions), _hour(split.first_hour_utc), np.int64)
     offset = np.zeros(len(manifest.regions) + 1, np.int64)
     for place, region in enumerate(manifest.regions):
         offset[place + 1] = offset[place]
-        if region in stretches:
-            first[place] = _hour(stretches[region].first_hour_utc)
-            offset[place + 1] += stretches[region].hours
-    laid = [stretches[region].first_row for region in manifest.regions if region in stretches]
-    counted = sum(stretch.windows for stretch in split.stretches)
-    there = [int(offset[place]) for place, region in enumerate(manifest.regions) if region in stretches]
-    if laid != there or offset[-1] != split.rows or counted != split.windows or len(laid) < len(split.stretches):
-        raise CorruptError(f"the stretches of {split.name} in {file.parent / FILE} do not add up; {again(manifest)}")
+        if region in entries:
+            first[place] = _hour(entries[region].first_hour_utc)
+            offset[place + 1] += entries[region].hours
+    stated = [entries[region].first_row for region in manifest.regions if region in entries]
+    windows = sum(entry.windows for entry in split.regions)
+    counted = [int(offset[place]) for place, region in enumerate(manifest.regions) if region in entries]
+    if stated != counted or offset[-1] != split.rows or windows != split.windows or len(stated) < len(split.regions):
+        raise CorruptError(f"the regions of {split.name} in {file.parent / FILE} do not add up; {_again(manifest)}")
     return Axis(tuple(manifest.regions), first, offset)
 
 
@@ -174,7 +173,7 @@ def _hour(text: str) -> int:
 
 
 def _missing(mask: NDArray[np.bool_]) -> Missing:
-    """Return what a mask, True where a value is there, says is missing."""
+    """Return the missing values of a mask that is True where there is a value."""
     rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     bits = [np.empty((0, (mask.shape[1] + 7) // 8), np.uint8)]
     for low in range(0, len(mask), BLOCK_ROWS):

@@ -1,4 +1,4 @@
-"""Write the files of one split: its values loaded alone, from the warehouse or from months that are taken over."""
+"""Write the files of one split: its values are loaded alone, from the warehouse or from reused months."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from energywh.core.sql_text import text
-from energywh.core.time import hour_number
-from energywh.datasets.stored.formats import Part, months, split_of, write_matrix, write_month
-from energywh.datasets.stored.manifest import File, SplitRecord
-from energywh.datasets.stored.task import OnStep, Task, matrix_file, month_file
+from energywh.core.time import hour_number, hour_time
+from energywh.datasets.stored.formats.content import SplitContent
+from energywh.datasets.stored.formats.matrix import write_matrix
+from energywh.datasets.stored.formats.parquet import months_of, write_month
+from energywh.datasets.stored.manifest import FileEntry, RegionEntry, SplitEntry
+from energywh.datasets.stored.plan import DatasetPlan, OnStep, matrix_file, month_file
 from energywh.datasets.windows.backends import arrays
 from energywh.datasets.windows.matrix import Frame, load_stretch
 from energywh.datasets.windows.source import Bound
@@ -24,62 +28,93 @@ from energywh.models.build.months import next_month, start_of
 if TYPE_CHECKING:
     import duckdb
 
-CHUNK_BYTES = 256 << 20  # of values asked for in one query of a model
-MAPPED_BYTES = 256 << 20  # a split of more lies in a file while it is written
+CHUNK_BYTES = 256 << 20  # of values that one query of a model returns
+MAPPED_BYTES = 256 << 20  # the values of a larger split are mapped from a file while it is written
+HOURS_OF_A_MONTH = 31 * 24
 
 
 @dataclass(frozen=True)
-class Filled:
-    """What a split came to; ``missing`` counts by column, ``files`` are all of its files."""
+class WrittenSplit:
+    """A split whose files exist, with the number of missing values by column."""
 
-    split: SplitRecord
+    entry: SplitEntry
     missing: dict[str, int]
-    files: dict[str, File]
+    files: dict[str, FileEntry]
 
 
-def fill_section(
+def write_split(
     connection: duckdb.DuckDBPyConnection,
-    task: Task,
-    section: Split,
-    kept: Mapping[str, File],
+    plan: DatasetPlan,
+    split: Split,
+    kept: Mapping[str, FileEntry],
     folder: Path,
     on_step: OnStep,
-) -> Filled:
-    """Write the files of ``section`` into ``folder`` that are not among ``kept``, which are there.
+) -> WrittenSplit:
+    """Write the files of ``split`` into ``folder``, except those ``kept``, which are there.
 
     Raises:
         StorageError: the disk is full, or a file cannot be written.
         WindowError: a value that a 16-bit float cannot hold.
     """
-    _check_room(task, section, kept, folder)
-    frame = _load(connection, task, section, kept, folder, on_step)
-    part = Part(
-        section.name,
+    _check_room(plan, split, kept, folder)
+    frame = _load(connection, plan, split, kept, folder, on_step)
+    content = SplitContent(
+        split.name,
         frame,
-        task.regions,
-        list(section.starts),
-        task.plan.shape,
-        task.scaler,
-        task.request.dtype,
-        task.plan.ahead,
-        task.about,
+        plan.regions,
+        list(split.starts),
+        plan.windows.shape,
+        plan.scaler,
+        plan.request.dtype,
+        plan.windows.ahead,
+        plan.about,
     )
-    files = {name: kept[name] for name in task.files_of(section) if name in kept}
-    due = [month for month in months(section.axis) if month_file(section, month) not in kept]
+    files = {name: kept[name] for name in plan.files_of(split) if name in kept}
+    due = [month for month in months_of(split.axis) if month_file(split, month) not in kept]
     for done, month in enumerate(due):
-        on_step(f"{section.name}: writing months", done, len(due))
-        name = month_file(section, month)
-        files[name] = _entry(task, folder, name, write_month(part, month, folder / name))
-    for form in task.forms:
-        if (name := matrix_file(section, form)) not in kept:
-            on_step(f"{section.name}: writing {name}", 0, 1)
-            files[name] = _entry(task, folder, name, write_matrix(part, folder / name, form))
-    return Filled(split_of(part), _missing(frame), files)
+        on_step(f"{split.name}: writing months", done, len(due))
+        name = month_file(split, month)
+        files[name] = _file_entry(plan, folder, name, write_month(content, month, folder / name))
+    for form in plan.formats:
+        if (name := matrix_file(split, form)) not in kept:
+            on_step(f"{split.name}: writing {name}", 0, 1)
+            files[name] = _file_entry(plan, folder, name, write_matrix(content, folder / name, form))
+    return WrittenSplit(entry_of(content), _missing(frame), files)
 
 
-def _entry(task: Task, folder: Path, name: str, sha256: str | None) -> File:
+def entry_of(content: SplitContent) -> SplitEntry:
+    """Return the entry of a split in the manifest."""
+    axis, features = content.frame.axis, content.frame.features
+    with_hours = [region for region in range(len(axis.regions)) if axis.hours(region)]
+    first, end = axis.first_hour, axis.first_hour + np.diff(axis.offset)
+    return SplitEntry(
+        name=content.name,
+        first_hour_utc=_as_text(min(first[with_hours])),
+        last_hour_utc=_as_text(max(end[with_hours]) - 1),
+        rows=axis.rows,
+        windows=sum(map(len, content.starts)),
+        values=axis.rows * len(features.columns),
+        missing=int(features.missing.counts(axis).sum()),
+        regions=[
+            RegionEntry(
+                region=axis.regions[region],
+                first_hour_utc=_as_text(first[region]),
+                hours=axis.hours(region),
+                first_row=int(axis.offset[region]),
+                windows=len(content.starts[region]),
+            )
+            for region in with_hours
+        ],
+    )
+
+
+def _as_text(hour: int) -> str:
+    return f"{hour_time(int(hour)):%Y-%m-%dT%H}"
+
+
+def _file_entry(plan: DatasetPlan, folder: Path, name: str, sha256: str | None) -> FileEntry:
     assert sha256 is not None  # every month of an axis has rows
-    return File(sha256, (folder / name).stat().st_size, task.made_of[name])
+    return FileEntry(sha256, (folder / name).stat().st_size, plan.input_digests[name])
 
 
 def _missing(frame: Frame) -> dict[str, int]:
@@ -90,67 +125,67 @@ def _missing(frame: Frame) -> dict[str, int]:
     }
 
 
-def _bytes(task: Task, rows: int) -> int:
-    """Return the bytes of the values of so many rows."""
-    wanted = task.plan.wanted
+def _bytes(plan: DatasetPlan, rows: int) -> int:
+    """Return the size of the values of so many rows, as float32."""
+    wanted = plan.windows.wanted
     return rows * (len(wanted.features) + len(wanted.targets) + len(wanted.future_covariates)) * 4
 
 
-def _check_room(task: Task, section: Split, kept: Collection[str], folder: Path) -> None:
-    """Refuse a split that the disk cannot hold, before the work; Parquet, whose size is not known, counts nothing.
+def _check_room(plan: DatasetPlan, split: Split, kept: Collection[str], folder: Path) -> None:
+    """Check that the disk can hold a split, before the work. Parquet is left out: its size is not known.
 
     Raises:
         StorageError: there is no room.
     """
-    size = _bytes(task, section.axis.rows)
-    written = sum(matrix_file(section, form) not in kept for form in task.forms)
-    needed = size * written * (1 if task.request.dtype == "float32" else 0.5)
+    size = _bytes(plan, split.axis.rows)
+    written = sum(matrix_file(split, form) not in kept for form in plan.formats)
+    needed = size * written * (1 if plan.request.dtype == "float32" else 0.5)
     needed += size if size > MAPPED_BYTES else 0
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
-            f"the {section.name} split takes about {needed / 1e9:,.1f} GB to make, and the disk that holds "
+            f"the {split.name} split takes about {needed / 1e9:,.1f} GB to make, and the disk that holds "
             f"{folder.parent} has {free / 1e9:,.1f} GB free; make room, or take fewer regions, features or years"
         )
 
 
 def _load(
     connection: duckdb.DuckDBPyConnection,
-    task: Task,
-    section: Split,
+    plan: DatasetPlan,
+    split: Split,
     kept: Collection[str],
     folder: Path,
     on_step: OnStep,
 ) -> Frame:
-    """Return the values of a split; in a nameless file of ``folder`` where they are many."""
-    mapped = _bytes(task, section.axis.rows) > MAPPED_BYTES
+    """Return the values of a split; those of a large one are mapped from an unnamed file of ``folder``."""
+    mapped = _bytes(plan, split.axis.rows) > MAPPED_BYTES
     library = arrays("numpy", "float32", folder if mapped else None)
-    first, end = int(section.axis.first_hour.min()), int(section.ends.max())
+    first, end = int(split.axis.first_hour.min()), int(split.ends.max())
 
-    def asked() -> Iterator[tuple[Bound, int, int]]:
-        for source, low, high in _asked(task, section, kept, folder):
-            on_step(f"{section.name}: loading", max(low - first, 0), end - first)
+    def pieces() -> Iterator[tuple[Bound, int, int]]:
+        for source, low, high in _pieces(plan, split, kept, folder):
+            on_step(f"{split.name}: loading", max(low - first, 0), end - first)
             yield source, max(low, first), min(high, end) - 1
 
-    return load_stretch(connection, asked(), task.plan.wanted, section.axis, library)
+    return load_stretch(connection, pieces(), plan.windows.wanted, split.axis, library)
 
 
-def _asked(task: Task, section: Split, kept: Collection[str], folder: Path) -> Iterator[tuple[Bound, int, int]]:
-    """Yield what to ask for the values, from which hour to before which."""
-    source, span = task.plan.source, months(section.axis)
-    for stored, group in groupby(span, lambda month: month_file(section, month) in kept):
+def _pieces(plan: DatasetPlan, split: Split, kept: Collection[str], folder: Path) -> Iterator[tuple[Bound, int, int]]:
+    """Yield the sources to read the values from, each with its first hour and the hour after its last."""
+    source, span = plan.windows.source, months_of(split.axis)
+    for reused, group in groupby(span, lambda month: month_file(split, month) in kept):
         run = list(group)
-        # A query is asked once, and for all hours: what it computes over them it would compute each time.
-        step = _months_at_once(task, section) if source.model is not None or stored else len(run)
+        # A query runs once for all hours: it may compute over all of them, and would do so each time.
+        step = _months_at_once(plan, split) if source.model is not None or reused else len(run)
         for place in range(0, len(run), step):
             some = run[place : place + step]
-            files = ", ".join(text(str(folder / month_file(section, month))) for month in some)
+            files = ", ".join(text(str(folder / month_file(split, month))) for month in some)
             yield (
-                replace(source, sql=f"read_parquet([{files}])") if stored else source,
+                replace(source, sql=f"read_parquet([{files}])") if reused else source,
                 hour_number(start_of(some[0])),
                 hour_number(start_of(next_month(some[-1]))),
             )
 
 
-def _months_at_once(task: Task, section: Split) -> int:
-    return max(1, CHUNK_BYTES // _bytes(task, 744 * len(section.regions)))
+def _months_at_once(plan: DatasetPlan, split: Split) -> int:
+    return max(1, CHUNK_BYTES // _bytes(plan, HOURS_OF_A_MONTH * len(split.regions)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from energywh.core.checksums import sha256_of
-from energywh.datasets.stored.manifest import FILE, File, Manifest
+from energywh.datasets.stored.manifest import FILE, FileEntry, Manifest
 from energywh.errors import CorruptError
 
 THREADS = 2  # hashing releases the GIL; more threads only make a disk seek
@@ -87,7 +87,7 @@ def _foreign(name: str) -> Problem:
     return Problem(name, "foreign", "it was not made with the dataset")
 
 
-def _check(folder: Path, name: str, expected: File) -> Problem | None:
+def _check(folder: Path, name: str, expected: FileEntry) -> Problem | None:
     """Return the problem with one file of the manifest, if it has any."""
     try:
         with (folder / name).open("rb") as stream:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from energywh.datasets.stored.manifest import FILE, Manifest, SplitRecord
+from energywh.datasets.stored.manifest import FILE, Manifest, SplitEntry
 from energywh.errors import StorageError
 from energywh.integrations.dataset_facts import amounts, facts
 from energywh.integrations.mlflow.source import StoredSource
@@ -28,7 +28,7 @@ _DIGEST_CHARACTERS = 10
 class SplitDataset(Dataset):  # type: ignore[misc]
     """A split of a stored dataset as an MLflow dataset."""
 
-    def __init__(self, source: StoredSource, manifest: Manifest, split: SplitRecord, name: str) -> None:
+    def __init__(self, source: StoredSource, manifest: Manifest, split: SplitEntry, name: str) -> None:
         self._manifest = manifest
         self._split = split
         # MLflow identifies the datasets of an experiment by name and digest alone, and splits share a digest.
@@ -46,7 +46,7 @@ class SplitDataset(Dataset):  # type: ignore[misc]
     @property
     def profile(self) -> dict[str, Any]:
         """The amounts of the split and the facts of the dataset, as plain data."""
-        regions = [stretch.region for stretch in self._split.stretches]
+        regions = [stretch.region for stretch in self._split.regions]
         return {**amounts(self._split), "regions": regions, **facts(self._manifest)}
 
     def to_dict(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ def log(folder: Path, manifest: Manifest, run: Any, name: str, files: bool) -> N
         ) from error
 
 
-def _tags(manifest: Manifest, split: SplitRecord) -> list[InputTag]:
+def _tags(manifest: Manifest, split: SplitEntry) -> list[InputTag]:
     """Return the tags of this use of the dataset."""
     # The version is a tag too: MLflow keeps only the first profile of a name and digest in an experiment.
     return [

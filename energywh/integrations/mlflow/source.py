@@ -15,7 +15,7 @@ from mlflow.data.dataset_source import DatasetSource
 from energywh.errors import CorruptError
 
 if TYPE_CHECKING:
-    from energywh.datasets.stored.reader import Dataset
+    from energywh.datasets.stored.reader import StoredDataset
 
 
 class StoredSource(DatasetSource):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class StoredSource(DatasetSource):  # type: ignore[misc]
         self.path = path
         self.digest = digest
 
-    def load(self, **options: Any) -> Dataset:
+    def load(self, **options: Any) -> StoredDataset:
         """Return the dataset that the run used.
 
         Args:

@@ -31,13 +31,13 @@ from openlineage.client.transport.file import FileConfig, FileTransport
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 from openlineage.client.uuid import generate_new_uuid
 
-import energywh
 from energywh.config.settings import without_secrets
+from energywh.core.version import VERSION
 
 if TYPE_CHECKING:
     from energywh.integrations.openlineage import Target
 
-PRODUCER = f"urn:energywh:{energywh.__version__}"
+PRODUCER = f"urn:energywh:{VERSION}"
 ENDPOINT = "api/v1/lineage"  # the standard's own, where the address names none
 SEND_SECONDS = 3.0  # for an endpoint to take one event
 CLOSE_SECONDS = 5.0  # that a sync or build waits, at most, for what is not delivered when it ends

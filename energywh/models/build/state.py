@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-import energywh
+from energywh.core.version import VERSION
 from energywh.models.build.staging import Landing, Watermark
 from energywh.models.project.model import Model
 from energywh.models.project.project import Seed
@@ -406,7 +406,7 @@ class Meta:
                 facts.base_version,
                 facts.base_kind,
                 facts.landing.number,
-                energywh.__version__,
+                VERSION,
                 duckdb.__version__,
                 FORMAT,
                 json.dumps(facts.options),

@@ -19,16 +19,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energywh.datasets.stored import containers, safetensors
-from energywh.datasets.stored import formats as stored
-from energywh.datasets.stored.formats import Part, months, split_of, write_matrix, write_month
-from energywh.datasets.stored.safetensors import Tensor, bfloat16, widened
+from energywh.datasets.stored.formats import containers, safetensors
+from energywh.datasets.stored.formats.content import SplitContent
+from energywh.datasets.stored.formats.matrix import SUFFIXES, metadata, write_matrix
+from energywh.datasets.stored.formats.parquet import months_of, write_month
+from energywh.datasets.stored.formats.safetensors import Tensor, bfloat16, widened
+from energywh.datasets.stored.split_writer import entry_of
 from energywh.datasets.windows.matrix import Axis
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import CorruptError, StorageError, UsageError, WindowError
 from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
-from tests.datasets.storing import part_of
+from tests.datasets.storing import content_of
 from tests.datasets.windows.test_windows import QUICK
 
 mx = pytest.importorskip("mlx.core")
@@ -37,7 +39,7 @@ HOURS = 24 * 40  # January and nine days of February 2023
 
 
 @pytest.fixture(scope="module")
-def part() -> Part:
+def content() -> SplitContent:
     """BPAT from the 11th hour on, CISO from the first; some values and some hours missing."""
     rows: Rows = {}
     for region, begin in (("BPAT", 10), ("CISO", 0)):
@@ -56,7 +58,7 @@ def part() -> Part:
             backend="numpy",
         )
         assert isinstance(windows, Windows)
-        return part_of(windows, windows.scaler())
+        return content_of(windows, windows.scaler())
 
 
 ANY = st.integers(0, 2**32 - 1).map(lambda bits: struct.unpack("<f", struct.pack("<I", bits))[0])
@@ -72,9 +74,9 @@ def test_bfloat16_is_that_of_mlx_bit_for_bit(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path: Path) -> None:
+def test_others_read_the_matrix_of_safetensors(content: SplitContent, dtype: Any, tmp_path: Path) -> None:
     file = tmp_path / "train.safetensors"
-    digest = write_matrix(replace(part, dtype=dtype), file, "safetensors")
+    digest = write_matrix(replace(content, dtype=dtype), file, "safetensors")
     assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
     library = pytest.importorskip("safetensors")
     ours = mx.load(str(file))
@@ -92,7 +94,7 @@ def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path:
         "future_covariates": ["x"],
         "regions": ["BPAT", "CISO"],
     }
-    assert json.loads(told["scaler"]) == part.scaler.to_dict()  # type: ignore[union-attr]
+    assert json.loads(told["scaler"]) == content.scaler.to_dict()  # type: ignore[union-attr]
     assert {*ours} == {
         "hour", "starts", "region", "features", "targets", "future_covariates", "features_mask", "targets_mask",
         "future_covariates_mask",
@@ -105,33 +107,33 @@ def test_others_read_the_matrix_of_safetensors(part: Part, dtype: Any, tmp_path:
         assert not mapped.flags.writeable
 
 
-def test_the_rows_tell_region_and_hour_and_what_is_missing(part: Part, tmp_path: Path) -> None:
-    write_matrix(part, tmp_path / "train.safetensors", "safetensors")
+def test_the_rows_tell_region_and_hour_and_what_is_missing(content: SplitContent, tmp_path: Path) -> None:
+    write_matrix(content, tmp_path / "train.safetensors", "safetensors")
     held = {name: np.asarray(array) for name, array in mx.load(str(tmp_path / "train.safetensors")).items()}
     hours = np.arange(EPOCH_HOUR, EPOCH_HOUR + HOURS)
     assert held["hour"].tolist() == [*hours[10:], *hours]
     assert held["region"].tolist() == [0] * (HOURS - 10) + [1] * HOURS
-    assert held["starts"].tolist() == part.starts[0].tolist() + part.starts[1].tolist()
+    assert held["starts"].tolist() == content.starts[0].tolist() + content.starts[1].tolist()
     step = held["hour"] - EPOCH_HOUR
     assert held["targets_mask"][:, 0].tolist() == (step % 50 != 7).tolist()
     assert held["future_covariates_mask"][:, 0].tolist() == ((step % 50 != 7) & (step % 9 != 4)).tolist()
     for name in ("features", "targets", "future_covariates"):
         assert not held[name][~held[f"{name}_mask"]].any()
-    back = part.scaler.inverse(held["future_covariates"][HOURS - 10 :], columns=["x"], regions="CISO")  # type: ignore[union-attr]
+    back = content.scaler.inverse(held["future_covariates"][HOURS - 10 :], columns=["x"], regions="CISO")  # type: ignore[union-attr]
     there = held["future_covariates_mask"][HOURS - 10 :, 0]
     np.testing.assert_allclose(back[there, 0], np.arange(HOURS)[there] / 3, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_npz_and_hdf5_hold_the_same_arrays(part: Part, dtype: Any, tmp_path: Path) -> None:
+def test_npz_and_hdf5_hold_the_same_arrays(content: SplitContent, dtype: Any, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
-    part = replace(part, dtype=dtype)
-    digests = {form: write_matrix(part, tmp_path / f"train{end}", form) for form, end in stored.SUFFIXES.items()}
-    for form, end in stored.SUFFIXES.items():
+    content = replace(content, dtype=dtype)
+    digests = {form: write_matrix(content, tmp_path / f"train{end}", form) for form, end in SUFFIXES.items()}
+    for form, end in SUFFIXES.items():
         assert digests[form] == hashlib.sha256((tmp_path / f"train{end}").read_bytes()).hexdigest()
     wanted = mx.load(str(tmp_path / "train.safetensors"))
     with np.load(tmp_path / "train.npz") as npz, h5py.File(tmp_path / "train.h5") as hdf5:
-        assert json.loads(str(npz["metadata"])) == dict(hdf5.attrs) == stored.metadata(part)
+        assert json.loads(str(npz["metadata"])) == dict(hdf5.attrs) == metadata(content)
         assert {*npz} - {"metadata"} == {*hdf5} == {*wanted}
         for name, array in wanted.items():
             plain = np.asarray(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
@@ -141,27 +143,27 @@ def test_npz_and_hdf5_hold_the_same_arrays(part: Part, dtype: Any, tmp_path: Pat
 
 
 def test_the_same_content_makes_the_same_bytes_whenever(
-    part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("h5py")
-    once = {form: write_matrix(part, tmp_path / form, form) for form in stored.SUFFIXES}
-    month = write_month(part, date(2023, 1, 1), tmp_path / "month")
+    once = {form: write_matrix(content, tmp_path / form, form) for form in SUFFIXES}
+    month = write_month(content, date(2023, 1, 1), tmp_path / "month")
     monkeypatch.setattr("time.time", lambda: 2e9)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
-    again = {form: write_matrix(part, tmp_path / "again" / form, form) for form in stored.SUFFIXES}
+    again = {form: write_matrix(content, tmp_path / "again" / form, form) for form in SUFFIXES}
     assert again == once
-    assert write_month(part, date(2023, 1, 1), tmp_path / "again" / "month") == month
+    assert write_month(content, date(2023, 1, 1), tmp_path / "again" / "month") == month
 
 
-def test_months_hold_the_rows_in_the_units_of_the_source(part: Part, tmp_path: Path) -> None:
-    assert months(part.frame.axis) == [date(2023, 1, 1), date(2023, 2, 1)]
+def test_months_hold_the_rows_in_the_units_of_the_source(content: SplitContent, tmp_path: Path) -> None:
+    assert months_of(content.frame.axis) == [date(2023, 1, 1), date(2023, 2, 1)]
     tables = []
-    for month in months(part.frame.axis):
+    for month in months_of(content.frame.axis):
         file = tmp_path / "train" / f"{month:%Y-%m}.parquet"
-        assert write_month(part, month, file) == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert write_month(content, month, file) == hashlib.sha256(file.read_bytes()).hexdigest()
         tables.append(pq.read_table(file))
         assert {hour.month for hour in tables[-1]["hour_utc"].to_pylist()} == {month.month}
-    assert write_month(part, date(2022, 12, 1), tmp_path / "none") is None
+    assert write_month(content, date(2022, 12, 1), tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
     assert [str(field.type) for field in tables[0].schema] == ["string", "timestamp[us]", "float", "float"]
     assert tables[0].schema.field("y").metadata == {b"unit": b"MWh"}
@@ -173,49 +175,51 @@ def test_months_hold_the_rows_in_the_units_of_the_source(part: Part, tmp_path: P
         assert row["x"] == (None if step % 50 == 7 or step % 9 == 4 else float(np.float32(step / 3)))
 
 
-def test_the_manifest_is_told_of_stretches_and_what_is_missing(part: Part) -> None:
-    told = split_of(part)
+def test_the_manifest_is_told_of_stretches_and_what_is_missing(content: SplitContent) -> None:
+    told = entry_of(content)
     assert (told.first_hour_utc, told.last_hour_utc) == ("2023-01-01T00", "2023-02-09T23")
-    assert [(at.region, at.first_hour_utc, at.hours, at.first_row) for at in told.stretches] == [
+    assert [(at.region, at.first_hour_utc, at.hours, at.first_row) for at in told.regions] == [
         ("BPAT", "2023-01-01T10", HOURS - 10, 0),
         ("CISO", "2023-01-01T00", HOURS, HOURS - 10),
     ]
-    assert [at.windows for at in told.stretches] == [len(rows) for rows in part.starts]
+    assert [at.windows for at in told.regions] == [len(rows) for rows in content.starts]
     assert (told.rows, told.values) == (2 * HOURS - 10, 2 * HOURS - 10)
     assert told.missing == sum(i % 50 == 7 for i in (*range(10, HOURS), *range(HOURS)))
 
 
 def test_months_are_those_of_every_region() -> None:
     axis = Axis(("A", "B", "C"), np.array([0, 24 * 31 * 13, 5]), np.array([0, 24 * 31 + 1, 24 * 31 + 2, 24 * 31 + 2]))
-    assert months(axis) == [date(1970, 1, 1), date(1970, 2, 1), date(1971, 2, 1)]
+    assert months_of(axis) == [date(1970, 1, 1), date(1970, 2, 1), date(1971, 2, 1)]
 
 
-def test_a_value_beyond_float16_is_named_and_not_made_infinite(part: Part, tmp_path: Path) -> None:
-    frame = replace(part.frame, targets=replace(part.frame.targets, values=part.frame.targets.values * 10))
+def test_a_value_beyond_float16_is_named_and_not_made_infinite(content: SplitContent, tmp_path: Path) -> None:
+    frame = replace(content.frame, targets=replace(content.frame.targets, values=content.frame.targets.values * 10))
     with pytest.raises(WindowError, match=r"column 'y' reaches 209,590, more than float16's 65,504"):
-        write_matrix(replace(part, scaler=None, frame=frame, dtype="float16"), tmp_path / "file", "safetensors")
+        write_matrix(replace(content, scaler=None, frame=frame, dtype="float16"), tmp_path / "file", "safetensors")
 
 
-def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(part: Part, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(content: SplitContent, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for form in stored.SUFFIXES:
+    for form in SUFFIXES:
         with pytest.raises(StorageError, match=r"cannot write .*/file/train: .*; make its folder writable"):
-            write_matrix(part, tmp_path / "file" / "train", form)
+            write_matrix(content, tmp_path / "file" / "train", form)
     full = Path("/dev/full")
     if full.exists():
         for write in (
-            lambda: write_matrix(part, full, "safetensors"),
-            lambda: write_matrix(part, full, "npz"),
-            lambda: write_month(part, date(2023, 1, 1), full),
+            lambda: write_matrix(content, full, "safetensors"),
+            lambda: write_matrix(content, full, "npz"),
+            lambda: write_month(content, date(2023, 1, 1), full),
         ):
             with pytest.raises(StorageError, match=r"cannot write /dev/full: no room on the disk .*free some"):
                 write()
 
 
-def test_without_h5py_it_is_said_how_to_install_it(part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_h5py_it_is_said_how_to_install_it(
+    content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UsageError, match=r'HDF5 files need h5py.*pip install "energywh\[hdf5\]"'):
-        write_matrix(part, tmp_path / "train.h5", "hdf5")
+        write_matrix(content, tmp_path / "train.h5", "hdf5")
 
 
 def test_text_longer_than_an_hdf5_header_comes_back(tmp_path: Path) -> None:
@@ -295,10 +299,10 @@ def test_an_empty_tensor_is_one(tmp_path: Path) -> None:
     assert contents.tensors["b"].shape == (0, 4)
 
 
-def test_the_blocks_of_rows_do_not_show(part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {form: write_matrix(part, tmp_path / form, form) for form in ("safetensors", "npz")}
-    for module in ("stored.formats", "windows.scaler"):
+def test_the_blocks_of_rows_do_not_show(content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {form: write_matrix(content, tmp_path / form, form) for form in ("safetensors", "npz")}
+    for module in ("stored.formats.matrix", "windows.scaler"):
         monkeypatch.setattr(f"energywh.datasets.{module}.BLOCK_ROWS", 7)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert {form: write_matrix(part, tmp_path / form, form) for form in ("safetensors", "npz")} == wanted  # type: ignore[arg-type]
+        assert {form: write_matrix(content, tmp_path / form, form) for form in ("safetensors", "npz")} == wanted  # type: ignore[arg-type]

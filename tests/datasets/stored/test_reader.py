@@ -114,7 +114,7 @@ def test_windows_come_back_as_they_were(
     folder = tmp_path_factory.getbasetemp() / "stored"
     store(folder, raw, scaler, dtype)
     dataset = energywh.load_dataset(folder, backend=backend, memmap=memmap)
-    assert dataset.splits == tuple(windows.name for windows in several(wanted))
+    assert dataset.names == tuple(windows.name for windows in several(wanted))
     for found, other in zip(dataset, several(wanted), strict=True):
         assert repr(found) == repr(other).replace(f"{other.nbytes / 1e6:,.1f}", f"{found.nbytes / 1e6:,.1f}")
         assert found.starts.tolist() == other.starts.tolist()
@@ -169,18 +169,18 @@ def test_a_dataset_tells_what_it_is(folder: Path, splits: tuple[Windows, ...]) -
     train, valid, test = dataset
     assert dataset.path == folder
     assert len(dataset) == 3
-    assert dataset["train"] is train
+    assert dataset["train"] is dataset.train is train
     assert [len(part) for part in (train, valid, test)] == [len(part) for part in splits]
-    assert dataset.splits == ("train", "valid", "test")
+    assert dataset.names == ("train", "valid", "test")
     assert [*dataset.columns] == ["demand_mwh", "hour_sin", "is_midnight"]
     assert dataset.columns["demand_mwh"].roles == ["feature", "target"]
     assert dataset.scaler == splits[0].scaler()
     assert dataset.digest == dataset.manifest.measured()
     assert repr(dataset) == (
-        "<Dataset day-ahead: train 10, valid 10, test 10 windows of 24 hours x 3 features, horizon 6, "
+        "<StoredDataset day-ahead: train 10, valid 10, test 10 windows of 24 hours x 3 features, horizon 6, "
         f"2 regions (BPAT, CISO), float32, digest {dataset.digest[:12]}>"
     )
-    with pytest.raises(UnknownNameError, match="day-ahead has no split 'vaild'; did you mean valid"):
+    with pytest.raises(UnknownNameError, match="there is no split 'vaild'; did you mean valid"):
         dataset["vaild"]
 
 
@@ -251,7 +251,7 @@ def test_bad_requests(folder: Path, splits: tuple[Windows, ...]) -> None:
         energywh.load_dataset(folder, backend="torch")  # type: ignore[arg-type]
     store(folder.parent / "brief", splits, dtype="bfloat16")
     with pytest.raises(
-        UsageError, match="dataset brief is of bfloat16, which NumPy has not: load it with backend='mlx'"
+        UsageError, match="dataset brief is of bfloat16, which NumPy does not have: load it with backend='mlx'"
     ):
         energywh.load_dataset(folder.parent / "brief", backend="numpy")
 
@@ -310,8 +310,8 @@ def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
         ({"columns": manifest.columns[1:]}, "its columns are"),
         ({"scaler": None}, "scaler is .*, not null"),
         ({"splits": [msgspec.structs.replace(split, rows=split.rows + 1) for split in manifest.splits]}, "it holds"),
-        ({"splits": [msgspec.structs.replace(split, stretches=[]) for split in manifest.splits]}, "do not add up"),
-        ({"files": {}}, "dataset.json tells nothing of train.safetensors"),
+        ({"splits": [msgspec.structs.replace(split, regions=[]) for split in manifest.splits]}, "do not add up"),
+        ({"files": {}}, "dataset.json does not list train.safetensors"),
     ):
         msgspec.structs.replace(manifest, **change).with_digest().write(folder)  # type: ignore[arg-type]
         with pytest.raises(CorruptError, match=says):
@@ -323,7 +323,7 @@ def test_no_file_outside_of_its_folder_is_believed_to_be_of_a_dataset(folder: Pa
     manifest = Manifest.read(folder)
     files = manifest.files | {name: manifest.files["train.safetensors"]}
     msgspec.structs.replace(manifest, files=files).with_digest().write(folder)
-    with pytest.raises(CorruptError, match=f"{name} is no file of its folder"):
+    with pytest.raises(CorruptError, match=f"{name} is not a file of its folder"):
         energywh.load_dataset(folder, backend="numpy")
     assert [found.kind for found in verify(folder)] == ["manifest"]
 
@@ -331,11 +331,11 @@ def test_no_file_outside_of_its_folder_is_believed_to_be_of_a_dataset(folder: Pa
 @pytest.mark.parametrize(
     ("content", "says", "error"),
     [
-        (b"", "damaged or no manifest", CorruptError),
+        (b"", "damaged or not the manifest", CorruptError),
         (b"{}", "missing required field `format`", CorruptError),
         (b'{"format": 1, "name": "x"}', "missing required field `request`", CorruptError),
-        (b"\xff\xfe", "damaged or no manifest", CorruptError),
-        (b"[" * 100_000, "damaged or no manifest", CorruptError),
+        (b"\xff\xfe", "damaged or not the manifest", CorruptError),
+        (b"[" * 100_000, "damaged or not the manifest", CorruptError),
         (b'{"format": 2, "other": 1}', "of format 2, written by a later energywh; this one reads 1", StorageError),
     ],
 )
@@ -353,7 +353,7 @@ def test_a_damaged_or_later_manifest_is_refused(content: bytes, says: str, error
 def test_a_manifest_changed_by_hand_is_noticed(folder: Path) -> None:
     file = folder / "dataset.json"
     file.write_text(file.read_text().replace('"stride": 24', '"stride": 12', 1))
-    with pytest.raises(CorruptError, match=r"dataset.json was changed: its content has another digest than it says"):
+    with pytest.raises(CorruptError, match=r"dataset.json was changed: its content has another digest than it states"):
         energywh.load_dataset(folder, backend="numpy")
     assert [(found.file, found.kind) for found in verify(folder)] == [("dataset.json", "manifest")]
 

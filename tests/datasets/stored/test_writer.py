@@ -22,9 +22,9 @@ from energywh.core.paths import Home
 from energywh.datasets.stored import split_writer as fill
 from energywh.datasets.stored.manifest import Manifest
 from energywh.datasets.stored.reader import load_dataset
-from energywh.datasets.stored.request import DatasetSpec
+from energywh.datasets.stored.spec import DatasetSpec
 from energywh.datasets.stored.verify import verify
-from energywh.datasets.stored.writer import Made, make_dataset
+from energywh.datasets.stored.writer import MadeDataset, make_dataset
 from energywh.datasets.windows.source import bind, tables_read
 from energywh.errors import (
     CorruptError,
@@ -116,7 +116,7 @@ def test_a_dataset_holds_the_windows_asked_for_whatever_it_was_made_from(
     assert isinstance(wanted, tuple)
     assert verify(old.datasets / "set") == []
     stored = load_dataset(old.datasets / "set", backend="numpy")
-    assert stored.splits == tuple(windows.name for windows in wanted)
+    assert stored.names == tuple(windows.name for windows in wanted)
     for ours, theirs in zip(stored, wanted, strict=True):
         assert ours.starts.tolist() == theirs.starts.tolist()
         assert ours.regions == theirs.regions
@@ -146,7 +146,7 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def make(home: Home, name: str = "set", **asked: Any) -> Made:
+def make(home: Home, name: str = "set", **asked: Any) -> MadeDataset:
     with energywh.open(home.path) as warehouse:
         return warehouse.dataset(name, **asked)
 
@@ -281,7 +281,7 @@ def test_what_was_known_once_does_not_become_what_is_known_now_without_a_word(ho
     make(home, **ASKED)
     publish_demo(home, hours=24 * 100, number=3)
     with pytest.raises(
-        UsageError, match=r"made of energy-20240101T000000Z-2, which holds what was known at 2023-04-01"
+        UsageError, match=r"made from energy-20240101T000000Z-2, which holds what was known at 2023-04-01"
     ):
         make(home)
     assert make(home, **ASKED).manifest.provenance.as_of is None
@@ -384,7 +384,7 @@ def test_a_split_in_a_file_and_read_in_pieces_is_the_same(home: Home, monkeypatc
 
 
 def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> None:
-    with pytest.raises(UsageError, match=r"there is no dataset 'set' in .* yet: say .* length and stride"):
+    with pytest.raises(UsageError, match=r"there is no dataset 'set' in .* yet: give .* length and stride"):
         make(home)
     for error, says, wrong in (
         (UsageError, "needs both length and stride", {"length": 24}),

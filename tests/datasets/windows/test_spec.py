@@ -14,7 +14,7 @@ import energywh
 from energywh import Scaler, Warehouse, WindowSpec
 from energywh.cli.dataset import make
 from energywh.core.paths import Home
-from energywh.datasets.stored.request import DatasetSpec
+from energywh.datasets.stored.spec import DatasetSpec
 from energywh.errors import UnknownNameError, UsageError
 from tests.datasets.published import publish_demo
 
@@ -89,7 +89,7 @@ def test_a_scaler_in_a_spec_is_the_scaler_that_comes_out_of_it() -> None:
 
 
 def test_a_dataset_takes_the_same_spec_with_formats_beside_it() -> None:
-    from energywh.datasets.stored.request import dataset_spec_of
+    from energywh.datasets.stored.spec import dataset_spec_of
 
     spec = WindowSpec(**MINIMAL, gaps="split")
     given = {field.name: None if field.required else field.default for field in msgspec.structs.fields(DatasetSpec)}

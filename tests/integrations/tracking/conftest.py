@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 import energywh
 from energywh.core.paths import Home
-from energywh.datasets.stored.reader import Dataset, load_dataset
+from energywh.datasets.stored.reader import StoredDataset, load_dataset
 from tests.datasets.published import publish_demo
 from tests.datasets.storing import store
 
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def dataset(made: Path, tmp_path: Path) -> Dataset:
+def dataset(made: Path, tmp_path: Path) -> StoredDataset:
     """The dataset; the name of its folder needs escaping in an address."""
     folder = tmp_path / "my data" / "grid"
     shutil.copytree(made, folder)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from energywh.datasets.stored.reader import Dataset
+from energywh.datasets.stored.reader import StoredDataset
 from energywh.errors import CorruptError, StorageError, UsageError
 from energywh.integrations import log_dataset
 from tests.integrations.tracking.conftest import VERSION
@@ -54,13 +54,13 @@ def inputs(client: Any, run: Any) -> dict[str, Any]:
     return {{tag.key: tag.value for tag in used.tags}["mlflow.data.context"]: used.dataset for used in found}
 
 
-def make_anew(dataset: Dataset) -> None:
+def make_anew(dataset: StoredDataset) -> None:
     """Put a dataset of another request into the folder."""
     request = replace(dataset.manifest.request, source="features.hourly")
     replace(dataset.manifest, request=request).with_digest().write(dataset.path)
 
 
-def test_a_run_has_each_split_as_an_input_with_its_context(dataset: Dataset, client: Any, run: Any) -> None:
+def test_a_run_has_each_split_as_an_input_with_its_context(dataset: StoredDataset, client: Any, run: Any) -> None:
     log_dataset(dataset, run)
 
     used = inputs(client, run)
@@ -85,7 +85,7 @@ def test_a_run_has_each_split_as_an_input_with_its_context(dataset: Dataset, cli
     assert {name: profile[name] for name in expected} == expected
 
 
-def test_the_schema_names_the_columns_and_those_without_a_gap(dataset: Dataset, client: Any, run: Any) -> None:
+def test_the_schema_names_the_columns_and_those_without_a_gap(dataset: StoredDataset, client: Any, run: Any) -> None:
     log_dataset(dataset, run)
 
     def required(context: str) -> dict[str, bool]:
@@ -97,7 +97,7 @@ def test_the_schema_names_the_columns_and_those_without_a_gap(dataset: Dataset, 
 
 
 def test_the_active_run_is_taken_as_well_and_twice_is_once(
-    dataset: Dataset, mlflow: Any, client: Any, experiment: Any
+    dataset: StoredDataset, mlflow: Any, client: Any, experiment: Any
 ) -> None:
     with mlflow.start_run(experiment_id=experiment) as run:
         log_dataset(dataset, run, name="west")
@@ -107,13 +107,13 @@ def test_the_active_run_is_taken_as_well_and_twice_is_once(
     assert sorted(used.dataset.name for used in found) == ["west/test", "west/train"]
 
 
-def test_no_text_of_a_query_is_logged(dataset: Dataset, client: Any, run: Any) -> None:
+def test_no_text_of_a_query_is_logged(dataset: StoredDataset, client: Any, run: Any) -> None:
     log_dataset(dataset, run)
 
     assert "someone" not in str([dict(entry) for entry in inputs(client, run).values()])
 
 
-def test_files_become_artifacts_of_the_run_where_asked_for(dataset: Dataset, client: Any, run: Any) -> None:
+def test_files_become_artifacts_of_the_run_where_asked_for(dataset: StoredDataset, client: Any, run: Any) -> None:
     (dataset.path / "notes.txt").write_text("not of the dataset")
     log_dataset(dataset, run, files=True)
 
@@ -124,7 +124,7 @@ def test_files_become_artifacts_of_the_run_where_asked_for(dataset: Dataset, cli
     }
 
 
-def test_the_source_of_an_input_leads_back_to_the_folder(dataset: Dataset, client: Any, run: Any) -> None:
+def test_the_source_of_an_input_leads_back_to_the_folder(dataset: StoredDataset, client: Any, run: Any) -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
     module, _, name = project["entry-points"]["mlflow.dataset_source"]["energywh"].partition(":")
     kind = getattr(import_module(module), name)
@@ -141,14 +141,14 @@ def test_the_source_of_an_input_leads_back_to_the_folder(dataset: Dataset, clien
         source.load(backend="numpy")
 
 
-def test_a_run_that_takes_no_inputs_is_an_error_that_names_it(dataset: Dataset, client: Any, run: Any) -> None:
+def test_a_run_that_takes_no_inputs_is_an_error_that_names_it(dataset: StoredDataset, client: Any, run: Any) -> None:
     client.delete_run(run.info.run_id)
     with pytest.raises(StorageError, match=rf"'grid' as input of run {run.info.run_id}.*set_tracking_uri"):
         log_dataset(dataset, run)
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_dataset_with_a_damaged_file_is_not_logged(dataset: Dataset, client: Any, run: Any, full: bool) -> None:
+def test_a_dataset_with_a_damaged_file_is_not_logged(dataset: StoredDataset, client: Any, run: Any, full: bool) -> None:
     damaged = dataset.path / "train.safetensors"
     damaged.write_bytes(damaged.read_bytes().swapcase() if full else b"short")
     with pytest.raises(CorruptError, match=r"'grid' is not logged.*train\.safetensors"):
@@ -156,14 +156,14 @@ def test_a_dataset_with_a_damaged_file_is_not_logged(dataset: Dataset, client: A
     assert not inputs(client, run)
 
 
-def test_a_dataset_made_anew_since_it_was_loaded_is_not_logged(dataset: Dataset, client: Any, run: Any) -> None:
+def test_a_dataset_made_anew_since_it_was_loaded_is_not_logged(dataset: StoredDataset, client: Any, run: Any) -> None:
     make_anew(dataset)
     with pytest.raises(CorruptError, match="made again since it was loaded"):
         log_dataset(dataset, run)
     assert not inputs(client, run)
 
 
-def test_what_is_no_run_is_refused_with_what_is(dataset: Dataset, mlflow: Any, client: Any, run: Any) -> None:
+def test_what_is_no_run_is_refused_with_what_is(dataset: StoredDataset, mlflow: Any, client: Any, run: Any) -> None:
     for wrong in (None, run.info.run_id, run.info, client, mlflow, object()):
         with pytest.raises(UsageError, match=r"start_run.*wandb\.init"):
             log_dataset(dataset, wrong)

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 import pytest
 
-from energywh.datasets.stored.reader import Dataset
+from energywh.datasets.stored.reader import StoredDataset
 from energywh.errors import StorageError, UsageError
 from energywh.integrations import log_dataset
 from tests.integrations.tracking.conftest import VERSION
@@ -77,7 +77,7 @@ def records(log: bytes) -> list[Any]:
     return found
 
 
-def test_an_offline_run_keeps_an_artifact_that_refers_to_the_files(dataset: Dataset, wandb: Any) -> None:
+def test_an_offline_run_keeps_an_artifact_that_refers_to_the_files(dataset: StoredDataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run:
         log_dataset(dataset, run)
         log_dataset(dataset, run)
@@ -99,7 +99,7 @@ def test_an_offline_run_keeps_an_artifact_that_refers_to_the_files(dataset: Data
     assert "someone" not in artifact.metadata, "the text of a query may name files of the machine"
 
 
-def test_files_are_kept_for_an_offline_run_until_it_is_sent(dataset: Dataset, wandb: Any) -> None:
+def test_files_are_kept_for_an_offline_run_until_it_is_sent(dataset: StoredDataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run:
         log_dataset(dataset, run, name="west", files=True)
 
@@ -111,7 +111,7 @@ def test_files_are_kept_for_an_offline_run_until_it_is_sent(dataset: Dataset, wa
         assert kept.read_bytes() == file.read_bytes()
 
 
-def test_an_online_run_uses_the_artifact(dataset: Dataset, wandb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_online_run_uses_the_artifact(dataset: StoredDataset, wandb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     with wandb.init(project="grid") as run:
         monkeypatch.setattr(type(run), "offline", False)
@@ -121,12 +121,12 @@ def test_an_online_run_uses_the_artifact(dataset: Dataset, wandb: Any, monkeypat
     assert [(artifact.name, artifact.type) for artifact in used] == [("grid", "dataset")]
 
 
-def test_a_disabled_run_takes_it_and_keeps_nothing(dataset: Dataset, wandb: Any) -> None:
+def test_a_disabled_run_takes_it_and_keeps_nothing(dataset: StoredDataset, wandb: Any) -> None:
     with wandb.init(mode="disabled") as run:
         log_dataset(dataset, run)
 
 
-def test_a_name_or_run_that_cannot_be_is_told(dataset: Dataset, wandb: Any) -> None:
+def test_a_name_or_run_that_cannot_be_is_told(dataset: StoredDataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run, pytest.raises(UsageError, match=r"'a/b'.*give another name="):
         log_dataset(dataset, run, name="a/b")
     with pytest.raises(StorageError, match=rf"'grid' as input of run {run.id}.*finished"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from energywh.core.checksums import MAKE_WRITABLE, sha256_of
 from energywh.core.storage_errors import storage_errors
-from energywh.datasets.stored.safetensors import DTYPES, Tensor, widened
+from energywh.datasets.stored.formats.safetensors import DTYPES, Tensor, widened
 from energywh.errors import UsageError
 
 # The time and system that a zip archive records are fixed, so that the bytes depend on the content alone.

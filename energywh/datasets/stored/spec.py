@@ -1,4 +1,4 @@
-"""What a stored dataset is asked for: windows, and the formats of their files; the manifest keeps it."""
+"""`DatasetSpec`: the request for a stored dataset, windows and the formats of their files. The manifest keeps it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DatasetSpec(WindowSpec, frozen=True, kw_only=True):
 
 
 def dataset_spec_of(given: Mapping[str, Any]) -> DatasetSpec | None:
-    """Return what the arguments of `energywh.Warehouse.dataset` ask for; None where nothing was asked for.
+    """Return the request in the arguments of `energywh.Warehouse.dataset`; None if they are all left out.
 
     Raises:
         UsageError: a wrong argument, or one without length and stride.
@@ -65,14 +65,14 @@ def check_name(name: str) -> str:
 
 
 def differences(asked: DatasetSpec, before: DatasetSpec) -> list[str]:
-    """Return in words what is asked otherwise than before."""
+    """Return in words how a request differs from the one before."""
     fields = ((name, getattr(asked, name), getattr(before, name)) for name in asked.__struct_fields__)
     return [f"{name} {_shown(now)} (was {_shown(then)})" for name, now, then in fields if now != then]
 
 
 def _shown(value: object) -> str:
     if value is None:
-        return "not said"
+        return "not given"
     if isinstance(value, dict):
         return "a scaler" if "center" in value else str(value["kind"])
     return (", ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)

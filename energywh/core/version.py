@@ -1,0 +1,3 @@
+"""The release of energywh."""
+
+VERSION = "0.1.0"
