@@ -76,6 +76,12 @@ def columns(dataset: Dataset) -> list[str]:
     return [dataset.time_column, *dataset.keys, *dataset.values, "known_from_utc"]
 
 
+def staging_columns() -> dict[str, list[str]]:
+    """Return the columns of each staging table, and of those of revisions, by full name, such as `staging.eia.x`."""
+    tables = {f"staging.{name}": columns(dataset) for name, dataset in all_datasets().items()}
+    return {**tables, **{f"{name}_revision": [*listed, "known_until_utc"] for name, listed in tables.items()}}
+
+
 Tables = dict[str, dict[str, bool]]  # by name, columns and whether each must have a value
 
 

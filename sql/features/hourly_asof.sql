@@ -14,7 +14,6 @@ grain = ["region", "hour_utc"]
 lookback = "144h"  # the longest publication lag, of weather
 
 [columns]
-region = "Balancing authority, EIA code."
 hour_utc = "The origin t: the start of this hour, UTC."
 demand_until_utc = "[ahead] Start of the newest hour whose demand counts as published at t, UTC."
 forecast_until_utc = "[ahead] Start of the newest hour of which demand and its forecast count as published at t, UTC."
@@ -22,16 +21,6 @@ supply_until_utc = "[ahead] Start of the newest hour whose generation counts as 
 interchange_until_utc = "[ahead] Start of the newest hour whose total interchange counts as published at t, UTC."
 pairs_until_utc = "[ahead] Start of the newest hour whose interchange with each neighbor counts as published at t, UTC."
 weather_until_utc = "[ahead] Start of the newest hour whose observed weather counts as published at t, UTC."
-hour_of_day = "[ahead] Local hour of t, 0 to 23."
-day_of_week = "[ahead] Local day of the week, 1 = Monday to 7 = Sunday."
-is_holiday = "[ahead] True on a federal holiday, or on the weekday on which one is observed, local date."
-is_working_hour = "[ahead] True from 8:00 to 18:00 local time, Monday to Friday, holidays apart."
-hour_sin = "[ahead] Sine of the local hour, one turn a day; no unit."
-hour_cos = "[ahead] Cosine of the local hour, one turn a day; no unit."
-week_sin = "[ahead] Sine of the local hour of the week, one turn from Monday 0 h; no unit."
-week_cos = "[ahead] Cosine of the local hour of the week, one turn from Monday 0 h; no unit."
-year_sin = "[ahead] Sine of the local day of the year, one turn a year; no unit."
-year_cos = "[ahead] Cosine of the local day of the year, one turn a year; no unit."
 demand_newest_mwh = "[published] Demand of the newest hour published (u), MWh."
 demand_lag_24h_mwh = "[published] Demand at t-24, MWh; NULL where that is not yet published."
 demand_lag_48h_mwh = "[published] Demand at t-48, MWh; NULL where that is not yet published."

@@ -11,8 +11,6 @@ grain = ["region", "hour_utc"]
 lookback = "336h"
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 demand_lag_1h_mwh = "[past] Demand at t-1, MWh."
 demand_lag_2h_mwh = "[past] Demand at t-2, MWh."
 demand_lag_3h_mwh = "[past] Demand at t-3, MWh."

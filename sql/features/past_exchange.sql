@@ -10,8 +10,6 @@ grain = ["region", "hour_utc"]
 lookback = "168h"
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 interchange_lag_1h_mwh = "[past] Total interchange at t-1, MWh; positive = export."
 interchange_lag_24h_mwh = "[past] Total interchange at t-24, MWh; positive = export."
 interchange_lag_168h_mwh = "[past] Total interchange at t-168, MWh; positive = export."

@@ -8,8 +8,6 @@ grain = ["region", "hour_utc"]
 lookback = "168h"
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 caiso_load_error_lag_24h_mwh = "[past] CISO only: CAISO's actual load less its day-ahead forecast at t-24, MWh."
 price_sp15_lag_24h_usd_per_mwh = "[past] CISO only: day-ahead price at SP15 at t-24, USD/MWh."
 price_sp15_lag_168h_usd_per_mwh = "[past] CISO only: day-ahead price at SP15 at t-168, USD/MWh."

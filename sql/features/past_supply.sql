@@ -10,8 +10,6 @@ grain = ["region", "hour_utc"]
 lookback = "169h"  # the change in hour t-168 reads t-169
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 net_load_lag_1h_mwh = "[past] Net load (demand less solar and wind) at t-1, MWh."
 net_load_lag_24h_mwh = "[past] Net load (demand less solar and wind) at t-24, MWh."
 net_load_lag_168h_mwh = "[past] Net load (demand less solar and wind) at t-168, MWh."

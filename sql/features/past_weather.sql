@@ -9,8 +9,6 @@ grain = ["region", "hour_utc"]
 lookback = "168h"
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 temperature_lag_1h_c = "[past] Temperature at t-1, °C."
 temperature_lag_24h_c = "[past] Temperature at t-24, °C."
 temperature_lag_168h_c = "[past] Temperature at t-168, °C."

@@ -11,8 +11,6 @@ grain = ["region", "hour_utc"]
 lookback = "8784h"  # 365 whole days before the day of t, and the hour before them
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour t, UTC."
 demand_lag_8760h_mwh = "[past] Demand at t-8760, 365 days before, MWh."
 demand_growth_8760h_ratio = "[past] Demand at t-1 over demand at t-8761, less 1."
 demand_max_365d_mwh = "[past] Greatest demand of the past 365 days, MWh."

@@ -10,7 +10,6 @@ lookback = "0h"
 
 [columns]
 region = "Respondent that reports the area today, EIA code; authorities and, where synced, aggregates."
-hour_utc = "Start of the hour, UTC."
 demand_mwh = "Demand as reported by all of reported_by, MWh; NULL while one of them has none."
 demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL while one of them has none."
 demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL where one of them has none, or one that by the end of that very hour could be seen to be wrong."

@@ -14,23 +14,11 @@ lookback = "0h"
 [columns]
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
-demand_mwh = "Demand as reported (type D), MWh."
 demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
 demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag or but clock_error (of which the hour is wrong, not the amount), an estimate where demand_repair says how it was made, else NULL."
 demand_repair = "[hindsight] How a missing or flagged demand was filled in demand_clean_mwh, a code of normalized.flag (kind repair); NULL where it was not."
 demand_gap_hours = "[hindsight] Length of the gap that was filled, hours; NULL where demand_repair is."
-demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
-demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh; runs up to a day and a half beyond the actuals."
-net_generation_mwh = "Net generation (type NG), MWh."
-total_interchange_mwh = "Net interchange with all neighbors (type TI), MWh; positive = export."
-demand_imputed_mwh = "What EIA imputed where demand was missing or beyond belief, MWh; only in the half-year files."
-demand_adjusted_mwh = "Demand after EIA's adjustments, MWh; only in the half-year files."
-net_generation_imputed_mwh = "What EIA imputed for net generation, MWh; only in the half-year files."
-net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
-total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
-total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
-correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL where none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]

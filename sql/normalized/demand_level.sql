@@ -10,8 +10,6 @@ grain = ["region", "month_utc"]
 time_column = "month_utc"
 
 [columns]
-region = "Respondent, EIA code; authorities and, where synced, aggregates."
-month_utc = "First hour of the month for which the row speaks, UTC."
 median_month_mwh = "Median of the positive demand reported for the hours of this month, MWh; NULL where there is none."
 median_mwh = "Median of median_month_mwh over this month and the eleven before, MWh."
 median_before_mwh = "Median of median_month_mwh over the twelve months before this one, MWh; looks at no hour of this month. NULL in a region's first."

@@ -11,7 +11,6 @@ lookback = "1008h"
 lookahead = "1008h"
 
 [columns]
-region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC."
 demand_repaired_mwh = "Estimate of the demand that was not reported, or not to be trusted, MWh."
 demand_repair = "What the estimate rests on, a code of normalized.flag (kind repair)."

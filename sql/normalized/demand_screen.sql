@@ -12,9 +12,7 @@ lookback = "672h"
 lookahead = "672h"
 
 [columns]
-region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC."
-demand_mwh = "Demand as reported (type D), MWh."
 demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
 demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 

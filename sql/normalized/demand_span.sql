@@ -9,7 +9,6 @@ grain = ["region", "month_utc"]
 time_column = "month_utc"
 
 [columns]
-region = "Respondent, EIA code; authorities and, where synced, aggregates."
 month_utc = "First hour of the month for which the row speaks, UTC."
 first_hour_utc = "Start of the first hour covered in this month, UTC."
 last_hour_utc = "Start of the last hour covered in this month, UTC."

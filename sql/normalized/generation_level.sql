@@ -10,8 +10,6 @@ time_column = "month_utc"
 lookback = "744h"
 
 [columns]
-region = "Respondent, EIA code."
-fuel = "EIA fuel code."
 month_utc = "First hour of the month for which the row speaks, UTC."
 level_mwh = "80th percentile of the fuel's hours, without sign, MWh; NULL where no hour has a value."
 region_level_mwh = "Sum of the levels of all fuels of the region, MWh."

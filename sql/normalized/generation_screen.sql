@@ -10,9 +10,6 @@ lookback = "1h"
 lookahead = "1h"
 
 [columns]
-region = "Respondent, EIA code; authorities and, where synced, aggregates."
-hour_utc = "Start of the hour, UTC."
-fuel = "EIA fuel code."
 generation_flag = "Why the hour's generation is not to be trusted, a code of normalized.flag."
 
 [[audits]]

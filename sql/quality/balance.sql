@@ -10,11 +10,6 @@ grain = ["region", "hour_utc"]
 lookback = "0h"
 
 [columns]
-region = "Balancing authority, EIA code."
-hour_utc = "Start of the hour, UTC."
-balance_residual_mwh = "Demand less (net generation less total interchange), MWh."
-fuel_residual_mwh = "Net generation less the sum of all fuels, MWh."
-interchange_residual_mwh = "Total interchange less the sum over neighbors, MWh."
 pair_residual_mwh = "Sum over neighbors of |what the region reports + what the neighbor reports|, MWh; over pairs that both sides report."
 pairs = "Pairs that both sides report in this hour; count."
 worst_neighbor = "Neighbor with which the two reports are furthest apart; NULL where all agree."

@@ -8,9 +8,6 @@ may_be_empty = true
 grain = ["dataset", "measure", "region"]
 
 [columns]
-dataset = "Dataset of staging, such as eia.region_data."
-measure = "Which rows of it: EIA's type (D, DF, NG, TI) or CAISO's market; all where there is no such difference."
-region = "Respondent, EIA code; CISO for CAISO's own datasets."
 newest_row_utc = "Start of the newest hour with a row, UTC."
 newest_value_utc = "Start of the newest hour with a value, UTC; NULL where there has never been one."
 newest_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
@@ -18,7 +15,6 @@ behind_hours = "Hours by which the newest value is behind the newest of any regi
 typical_delay_hours = "Median delay in the newest month with hours that came fresh, whole hours (see quality.arrival); NULL without one."
 greatest_delay_hours = "Greatest delay in the newest two months with hours that came fresh, whole hours; NULL without one."
 publication_lag_hours = "How long after the end of an hour the source is expected to have published it, hours (seeds.publication_lag)."
-last_date = "Date on which the region is known to have stopped reporting; NULL while it reports."
 is_stand_in = "True for a half-year file of what the API gives for this region too: it may be behind."
 
 [[audits]]

@@ -24,6 +24,7 @@ from energywh.core.paths import Home, sql_dir
 from energywh.datasets import parquet_export as exporting
 from energywh.datasets.parquet_export import Exported, export_models
 from energywh.errors import LockedError, StorageError, UnknownNameError, UsageError
+from energywh.models.project.graph import link
 from energywh.models.project.project import load_project
 from tests.datasets.published import publish_demo
 from tests.models.folder import Desk
@@ -126,7 +127,7 @@ def test_a_target_whose_path_sets_a_column_of_the_model_is_refused(home: Home, t
 
 
 def test_no_shipped_model_has_a_column_named_as_the_folders_of_a_year() -> None:
-    columns = {column for model in load_project(sql_dir()).models.values() for column in model.columns}
+    columns = {column for model in link(load_project(sql_dir())).models.values() for column in model.columns}
     assert "region" in columns
     assert exporting.YEAR_KEY not in {column.casefold() for column in columns}
 

@@ -92,7 +92,7 @@ def lags() -> list[tuple[str, str, str, int]]:
     """Model, column, what it lags, and by how many hours, of every column that is a plain lag."""
     found = []
     for name in FEATURES:
-        for column in MODELS[name].columns if name.startswith("features.past_") else ():
+        for column in graph().models[name].columns if name.startswith("features.past_") else ():
             if (match := LAG.fullmatch(column)) and not column.startswith(NEIGHBORS):
                 what = match["what"]
                 if not what.endswith(("_capacity_factor", "_headroom")):

@@ -91,7 +91,7 @@ def rebuilt(
         model = MODELS[other]
         begin = first.replace(day=1, hour=0) if model.time_column == "month_utc" else first
         hours = within(model.time_column, begin, end) if model.time_column else "true"
-        of_region = f"region = '{region}'" if region and model.time_column and "region" in model.columns else "true"
+        of_region = f"region = '{region}'" if region and model.time_column and "region" in model.grain else "true"
         con.register("source", whole.sql(f"select * from {other} where {hours} and {of_region}").to_arrow_table())
         con.execute(f"create table {other} as from source")
     build(con, name)
@@ -148,7 +148,9 @@ def test_a_lookback_is_no_longer_than_its_model_needs(whole: duckdb.DuckDBPyConn
     assert differing(whole, rebuilt(whole, name, MONTH - short, NEXT), name, in_month(name)) > 0
 
 
-@pytest.mark.parametrize("name", [n for n in TIMED if "region" in MODELS[n].columns and n not in READS_NEIGHBORS])
+@pytest.mark.parametrize(
+    "name", [n for n in TIMED if "region" in graph().models[n].columns and n not in READS_NEIGHBORS]
+)
 def test_a_region_built_alone_equals_the_region_built_among_others(whole: duckdb.DuckDBPyConnection, name: str) -> None:
     alone = rebuilt(whole, name, FIRST - timedelta(days=40), LAST, "NYIS")
     assert differing(whole, alone, name, "region = 'NYIS'") == 0

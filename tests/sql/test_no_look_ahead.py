@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
@@ -39,21 +39,23 @@ Column = tuple[str, str]  # model, column
 Ahead = tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]
 
 
+def words_of(name: str) -> Mapping[str, str]:
+    """The descriptions of the columns of a model, those that it inherits among them."""
+    return graph().models[name].columns
+
+
 def mark_of(column: Column) -> str | None:
     """What a column of a features model claims to know."""
-    found = re.match(r"\[(.+?)\]", MODELS[column[0]].columns[column[1]])
+    found = re.match(r"\[(.+?)\]", words_of(column[0])[column[1]])
     return found[1] if found else None
 
 
 def marked(*marks: str) -> set[Column]:
     """Columns of features models with one of the marks."""
-    return {(name, column) for name in FEATURES for column in MODELS[name].columns if mark_of((name, column)) in marks}
+    return {(name, column) for name in FEATURES for column in words_of(name) if mark_of((name, column)) in marks}
 
 
-UNMARKED = [name for name in FEATURES if not any(mark_of((name, column)) for column in MODELS[name].columns)]
-KNOWN_BEFORE = [
-    name for name in FEATURES if name in UNMARKED or any(n == name for n, _ in marked("ahead", "day ahead"))
-]
+KNOWN_BEFORE = sorted({name for name, _ in marked("ahead", "day ahead")})
 
 
 # Whole warehouses, from staging on
@@ -237,17 +239,14 @@ def told_apart(
 
 def test_a_column_says_when_it_is_known() -> None:
     for name in FEATURES:
-        marks = {column: mark_of((name, column)) for column in MODELS[name].columns if column not in MODELS[name].grain}
-        wrong = [column for column, mark in marks.items() if mark not in (MARKS if any(marks.values()) else (None,))]
+        marks = {column: mark_of((name, column)) for column in words_of(name) if column not in MODELS[name].grain}
+        wrong = [column for column, mark in marks.items() if mark not in MARKS]
         assert not wrong, f"{name}: {', '.join(wrong)} must begin with one of {MARKS} in brackets"
-    assert UNMARKED == ["features.calendar"]
 
 
 def claimed(name: str, *marks: str) -> list[str]:
-    """Columns of a features model with one of the marks; of one without marks all, as they are all [ahead]."""
-    if name in UNMARKED:
-        return [column for column in MODELS[name].columns if column not in MODELS[name].grain]
-    return [column for column in MODELS[name].columns if mark_of((name, column)) in marks]
+    """Columns of a features model with one of the marks."""
+    return [column for column in words_of(name) if mark_of((name, column)) in marks]
 
 
 def told_early(calm: duckdb.DuckDBPyConnection, worlds: Ahead, name: str, sql: str | None = None) -> set[Column]:
@@ -265,7 +264,7 @@ def test_what_is_known_ahead_moves_with_nothing_measured_and_only_a_day_ahead_wi
     calm: duckdb.DuckDBPyConnection, otherwise: Ahead, name: str
 ) -> None:
     assert told_early(calm, otherwise, name) == set()
-    day_ahead = [column for column in MODELS[name].columns if mark_of((name, column)) == "day ahead"]
+    day_ahead = claimed(name, "day ahead")
     if day_ahead:
         only = f"select {', '.join((*MODELS[name].grain, *day_ahead))} from {name}"
         assert told_apart(calm, otherwise[1], name, only) == {(name, column) for column in day_ahead}
@@ -293,12 +292,10 @@ def test_a_column_that_is_not_known_so_long_before_would_be_found(
 
 
 def test_a_column_that_two_features_models_have_says_the_same_in_both() -> None:
-    texts = MODELS["features.hourly"].columns
+    texts = words_of("features.hourly")
     for name in FEATURES:
         if name.startswith("features.past_"):
-            of_family = {
-                column: text for column, text in MODELS[name].columns.items() if column not in MODELS[name].grain
-            }
+            of_family = {column: text for column, text in words_of(name).items() if column not in MODELS[name].grain}
             assert {column: texts.get(column) for column in of_family} == of_family
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from energywh.models.build.state import unit_of
-from tests.sql.model_files import MODELS, NAMES, column_types
+from tests.sql.model_files import NAMES, column_types, graph
 
 # What a number without a unit in its name may say instead.
 UNITLESS = re.compile(r"no unit|unit of the|ratio|count|how many|\d+ ?(=|to|in) ", re.IGNORECASE)
@@ -16,7 +16,7 @@ UNITLESS = re.compile(r"no unit|unit of the|ratio|count|how many|\d+ ?(=|to|in) 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_number_has_its_unit_in_its_name_or_says_that_it_has_none(name: str) -> None:
     for column, kind in column_types()[name].items():
-        words = MODELS[name].columns[column]
+        words = graph().models[name].columns[column]
         assert words
         if kind not in ("VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP"):
             assert unit_of(column) or UNITLESS.search(words), f"{name}.{column}: {words}"

@@ -156,7 +156,8 @@ class Materializer:
         """Leave the rows as they are; only words in the file may have changed."""
         digests = self._meta.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
-        if known is not None and known.file_hash != model.file_hash:
+        said = self._meta.descriptions(model.name)
+        if known is not None and (known.file_hash != model.file_hash or said != dict(model.columns)):
             types = self._types_of(quoted(model.name))
             self._comment(model, types)
             self._save(model, types, digests, 0.0)

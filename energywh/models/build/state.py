@@ -223,6 +223,13 @@ class Meta:
         ).fetchall()
         return dict(rows)
 
+    def descriptions(self, model: str) -> dict[str, str]:
+        """Return what is recorded of the meaning of each column, which may be inherited from another model."""
+        rows = self._connection.execute(
+            f'SELECT name, description FROM {self._schema}."column" WHERE model = ?', [model]
+        ).fetchall()
+        return dict(rows)
+
     def digests(self, model: str) -> Digests:
         rows = self._connection.execute(
             f"SELECT month, rows, digest, held FROM {self._schema}.month WHERE model = ?", [model]

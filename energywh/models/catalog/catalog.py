@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.models.build.state import unit_of
+from energywh.models.project.graph import link
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.versions.publish import current_version
 
@@ -107,7 +108,11 @@ def steps_named(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def catalog_of_files(project: Project) -> list[CatalogModel]:
-    """Return the models of a project, which knows no counts, by name."""
+    """Return the models of a project, which knows no counts, by name; those of the user's own that are wrong left out.
+
+    Raises:
+        ModelError: a model file is wrong.
+    """
     return [
         CatalogModel(
             name=model.name,
@@ -124,7 +129,7 @@ def catalog_of_files(project: Project) -> list[CatalogModel]:
                 CatalogAudit(each.name, each.severity, None, description=each.description) for each in model.audits
             ],
         )
-        for _, model in sorted(project.models.items())
+        for _, model in sorted(link(project).models.items())
     ]
 
 

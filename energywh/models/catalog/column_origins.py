@@ -22,6 +22,7 @@ import sqlglot
 from sqlglot import exp
 
 from energywh.models.catalog.traces import ROWS, Choice, Chosen, Origin, Place, Relation, Trace, table_relation, union
+from energywh.models.project.references import syntax_trees
 
 
 class Untraceable(Exception):
@@ -38,7 +39,7 @@ def trace_select(sql: str, tables: Mapping[str, Sequence[str]]) -> Relation:
         Untraceable: a construct or a name that cannot be followed.
     """
     try:
-        return _Tracer(tables).query(sqlglot.parse_one(sql, dialect="duckdb"), {}, None)
+        return _Tracer(tables).query(_tree(sql), {}, None)
     except sqlglot.errors.SqlglotError as error:
         raise Untraceable(f"cannot parse the SQL: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -49,9 +50,15 @@ def read_once(sql: str) -> frozenset[str]:
     """Return the tables that ``sql`` names in one place only."""
     names = Counter(
         ".".join(part.name.lower() for part in table.parts if isinstance(part, exp.Identifier))
-        for table in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table)
+        for table in _tree(sql).find_all(exp.Table)
     )
     return frozenset(name for name, times in names.items() if times == 1)
+
+
+def _tree(sql: str) -> exp.Expr:
+    tree = syntax_trees(sql)[0]
+    assert tree is not None
+    return tree
 
 
 @dataclass

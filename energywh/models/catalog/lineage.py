@@ -22,7 +22,7 @@ from energywh.models.project.graph import STAGING, link
 from energywh.models.project.project import SEEDS, Project, load_project
 from energywh.models.versions.publish import current_version
 from energywh.sources import all_datasets
-from energywh.sync.schema import columns
+from energywh.sync.schema import staging_columns
 
 if TYPE_CHECKING:
     from energywh.sources.base import Dataset
@@ -350,12 +350,6 @@ def read_lineage(home: Home, *, sql: Path | None = None, own_folders: Iterable[P
     return lineage_of_version(current)
 
 
-def _staging_tables() -> dict[str, Sequence[str]]:
-    """Return the columns of each staging table."""
-    tables = {f"{STAGING}{name}": columns(dataset) for name, dataset in all_datasets().items()}
-    return {**tables, **{f"{name}{REVISION}": [*listed, "known_until_utc"] for name, listed in tables.items()}}
-
-
 def lineage_of_files(project: Project) -> Lineage:
     """Return the lineage of the models of a project.
 
@@ -371,7 +365,7 @@ def lineage_of_files(project: Project) -> Lineage:
         ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.reads(name)))
         for name in graph.order
     ]
-    return Lineage(models, {**_staging_tables(), **seeds})
+    return Lineage(models, {**staging_columns(), **seeds})
 
 
 def lineage_of_version(path: Path) -> Lineage:
@@ -395,7 +389,7 @@ def lineage_of_version(path: Path) -> Lineage:
             """
         ).fetchall()
     models = {name: ModelSql(name, source, listed, reads or []) for name, source, listed, reads in rows}
-    return Lineage(_ordered(models), {**_staging_tables(), **dict(seeds)})
+    return Lineage(_ordered(models), {**staging_columns(), **dict(seeds)})
 
 
 def _ordered(models: Mapping[str, ModelSql]) -> Iterator[ModelSql]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -230,15 +229,6 @@ class ModelFile:
                 if pattern.match(lines[number]):
                     return self.toml_line + number
         return self.toml_line + first
-
-    def check_columns(
-        self, key: str, names: Iterable[str], columns: Mapping[str, str], audit: int | None = None
-    ) -> None:
-        """Raise an error if the value of ``key`` names a column that is not in [columns]."""
-        for name in names:
-            if name not in columns:
-                near = did_you_mean(name, columns)
-                raise self.error(f"'{key}' names '{name}', which is not in [columns]{near}", self.line_of([key], audit))
 
     def duration(self, key: str, value: str) -> timedelta:
         try:

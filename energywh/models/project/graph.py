@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from energywh.errors import ModelError, did_you_mean
+from energywh.models.project.inheritance import Tables, complete
 from energywh.models.project.model import Audit, Model
 from energywh.models.project.project import Project, Seed
 from energywh.models.project.references import Parsed, Reference, parse_select
@@ -163,9 +164,20 @@ def link(project: Project) -> Graph:
                 if table not in known:
                     raise ModelError(f"{model.path}:{audit.line}: the audit reads {_unknown(table, known, left_out)}")
 
+    def finish(model: Model) -> None:
+        models[model.name] = complete(model, parsed[model.name], models, columns)
+        if read := _steps_read(model.name, parsed, [step for step in order if step in steps]):
+            expanded[model.name] = parsed[model.name].with_steps({step: parsed[step] for step in read})
+            _check_view(model, expanded[model.name])
+            facts = (model.sql_hash, [models[step].sql_hash for step in read])
+            digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+            models[model.name] = replace(models[model.name], sql_hash=digest)
+
     for model in project.models.values():
         attempt(model, parse)
     order: tuple[str, ...] = ()
+    models, expanded = dict[str, Model](), dict[str, Parsed]()
+    columns = Tables(models, project.seeds)
     before = -1
     while len(left_out) > before:  # again, for what reads those that were left out just now
         before = len(left_out)
@@ -173,19 +185,13 @@ def link(project: Project) -> Graph:
             if name not in left_out:
                 attempt(model, check)
         order = _order(project, parsed, left_out)
-    models = {name: model for name, model in project.models.items() if name not in left_out}
-    expanded = dict(parsed)
-    for name in order:
-        if read := _steps_read(name, parsed, [step for step in order if step in steps]):
-            expanded[name] = parsed[name].with_steps({step: parsed[step] for step in read})
-            _check_view(models[name], expanded[name])
-            facts = (models[name].sql_hash, [models[step].sql_hash for step in read])
-            digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-            models[name] = replace(models[name], sql_hash=digest)
+        for name in order:
+            attempt(project.models[name], finish)
+    models = {name: models[name] for name in project.models if name not in left_out}
     return Graph(
         replace(project, models=models, left_out=left_out),
         {name: parsed[name] for name in models},
-        {name: expanded[name] for name in models},
+        {name: expanded.get(name, parsed[name]) for name in models},
         {key: tables for key, tables in audits.items() if key[0] in models},
         order,
     )

@@ -60,6 +60,8 @@ class Model:
         lookback: how far before its own hour a row reads.
         lookahead: how far after its own hour a row reads; for cleaning, never for features.
         refresh: `incremental` if a month can be built from its months, the lookback and the lookahead alone.
+        columns: description by name. Of a model that is not linked yet, only those that its file describes.
+        unlisted: keys of the front matter that name a column which the file does not describe, the column and the line.
         may_be_empty: True if a table without rows needs no warning.
         sql_hash: changes when the model's rows could change.
         file_hash: changes when anything in the file does.
@@ -81,6 +83,7 @@ class Model:
     audits: tuple[Audit, ...]
     sql_hash: str
     file_hash: str
+    unlisted: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def schema(self) -> str:
@@ -110,9 +113,11 @@ def read_model(path: Path) -> Model:
     head = file.decode()
     if head.materialized == "inline":
         _check_step(file, head)
-    file.check_columns("grain", head.grain, head.columns)
-    time_column = head.time_column or (TIME_COLUMN if TIME_COLUMN in head.columns else None)
-    file.check_columns("time_column", [time_column] if time_column else [], head.columns)
+    time_column = head.time_column or (TIME_COLUMN if TIME_COLUMN in {*head.columns, *head.grain} else None)
+    audits = _audits(file, head)
+    named = [("grain", head.grain, file.line_of(["grain"])), *((each.kind, each.columns, each.line) for each in audits)]
+    if head.time_column:
+        named.append(("time_column", (head.time_column,), file.line_of(["time_column"])))
     lookback, lookahead = file.duration("lookback", head.lookback), file.duration("lookahead", head.lookahead)
     columns = {name: _one_line(words) for name, words in head.columns.items()}
     facts = (file.sql, head.materialized, head.grain, time_column, lookback, lookahead, head.refresh, sorted(columns))
@@ -130,9 +135,10 @@ def read_model(path: Path) -> Model:
         refresh=head.refresh,
         may_be_empty=head.may_be_empty or head.materialized == "inline",
         columns=columns,
-        audits=_audits(file, head),
+        audits=audits,
         sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
         file_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+        unlisted=tuple((key, name, line) for key, names, line in named for name in names if name not in columns),
     )
 
 
@@ -151,7 +157,6 @@ def _audits(file: ModelFile, head: FrontMatter) -> tuple[Audit, ...]:
     audits: list[Audit] = []
     for number, table in enumerate(head.audits):
         audit = _audit(file, table, number)
-        file.check_columns(audit.kind, audit.columns, head.columns, number)
         if table.name is not None and table.name in (other.name for other in audits):
             raise file.error(f"two audits are named '{table.name}'", file.line_of([], number))
         audits.append(audit)

@@ -45,11 +45,14 @@ class Parsed:
 
     Attributes:
         qualifiers: slices such as the `normalized.` of `normalized.demand.hour_utc`, by table name.
+        outputs: names of the columns that it returns, in order, as far as they can be read from its first SELECT; `*`
+            for columns that are not named.
     """
 
     sql: str
     references: tuple[Reference, ...]
     qualifiers: tuple[tuple[str, int, int], ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def tables(self) -> frozenset[str]:
@@ -147,9 +150,19 @@ def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
 
 
 @lru_cache(maxsize=1024)  # half of the time of a small build; `energywh watch` builds again and again
+def syntax_trees(sql: str) -> tuple[exp.Expr | None, ...]:
+    """Return the statements of ``sql`` as sqlglot parses them. The trees are shared: do not change them.
+
+    Raises:
+        sqlglot.errors.SqlglotError: it cannot be parsed.
+    """
+    return tuple(sqlglot.parse(sql, dialect="duckdb"))
+
+
+@lru_cache(maxsize=1024)
 def _parse(sql: str) -> Parsed:
     try:
-        trees = sqlglot.parse(sql, dialect="duckdb")
+        trees = syntax_trees(sql)
     except sqlglot.errors.SqlglotError as problem:
         details = getattr(problem, "errors", None) or [{}]
         line = details[0].get("line") or 1
@@ -183,7 +196,8 @@ def _parse(sql: str) -> Parsed:
         if len(parts) > 2:
             name = ".".join(part.name.lower() for part in parts[:-1])
             qualifiers.append((name, parts[0].meta["start"], parts[-2].meta["start"]))
-    return Parsed(sql, tuple(sorted(references, key=lambda each: each.start)), tuple(qualifiers))
+    outputs = tuple(name.lower() for name in tree.named_selects)
+    return Parsed(sql, tuple(sorted(references, key=lambda each: each.start)), tuple(qualifiers), outputs)
 
 
 def _with_clause(sql: str) -> tuple[int, bool]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import ModelError
-from energywh.models.project.model import read_model
+from energywh.models.project.graph import link
+from energywh.models.project.project import load_project
 from tests.models.folder import write_models
 
 GOOD = '''/*---
@@ -39,7 +40,7 @@ select 1 as region -- the end
 
 
 def read(tmp_path: Path, text: str, name: str = "normalized/demand.sql"):
-    return read_model(write_models(tmp_path, {name: text}) / name)
+    return link(load_project(write_models(tmp_path, {name: text}))).models[name.removesuffix(".sql").replace("/", ".")]
 
 
 def test_a_model_file_is_read(tmp_path: Path) -> None:
