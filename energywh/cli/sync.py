@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from energywh.sync.planner import PlanLine
-    from energywh.sync.runner import SyncResult
+    from energywh.sync.result import SyncResult
 
 ERRORS_SHOWN = 5
 

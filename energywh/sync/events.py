@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings
-    from energywh.sync.runner import SyncResult
+    from energywh.sync.result import SyncResult
     from energywh.sync.selection import Selection
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from energywh.sync.ledger import REPLAY_LOCK, Owner, living_owners
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.planner import FetchPlan, empty_plan, plan_fetch, refresh_from
 from energywh.sync.progress import Reporter, SilentReporter, Speed, Tally
+from energywh.sync.result import SyncResult
 from energywh.sync.schema import open_staging, sweep
 from energywh.sync.selection import Selection, check_source, resolve
 from energywh.sync.simulation_guard import SimulationGuard
@@ -39,36 +40,6 @@ if TYPE_CHECKING:
 
 LAND_EVERY_SECONDS = 1.0  # at most this long does an answer wait for its landing
 LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, so that they bypass the log
-
-
-@dataclass
-class SyncResult:
-    """What a run did.
-
-    Attributes:
-        why_nothing: where nothing was due.
-        failures: what failed chunks say, without secrets.
-        fatal: by source, what ended its part of the run early; under "" what ended the whole run.
-        spent: of sources that allow no more today; no failure, what is left is fetched by a later sync.
-    """
-
-    tallies: list[Tally]
-    seconds: float = 0.0
-    requests: int = 0
-    interrupted: bool = False
-    why_nothing: str = ""
-    failures: list[str] = field(default_factory=list)
-    fatal: dict[str, EnergywhError] = field(default_factory=dict)
-    spent: list[str] = field(default_factory=list)
-
-    @property
-    def errors(self) -> list[str]:
-        """All that went wrong, the worst first."""
-        return [*map(str, self.fatal.values()), *self.failures]
-
-    @property
-    def ok(self) -> bool:
-        return not self.errors and not self.interrupted
 
 
 def sync(

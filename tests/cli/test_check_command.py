@@ -165,16 +165,7 @@ def test_a_rule_that_cannot_be_run_is_an_error_and_the_others_are_run(desk: Desk
     assert "cannot be run: Catalog Error" in done.stdout
 
 
-def test_before_a_build_and_on_an_older_version_it_says_what_to_do(tmp_path: Path, desk: Desk) -> None:
+def test_before_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     nothing = typed("--home", str(tmp_path / "none"), "check")
     assert nothing.returncode == 1
     assert "run 'energywh build' after 'energywh sync'" in nothing.stderr
-    with duckdb.connect(str(current_version(desk.home))) as connection:
-        connection.execute("ALTER TABLE energywh.audit DROP COLUMN source_sql")
-        connection.execute("UPDATE energywh.version SET format = 3")
-    old = check(desk)
-    assert old.returncode == 1
-    assert old.stderr == (
-        "energywh: an older energywh built this version, without the SQL of its audits; run 'energywh build', "
-        "and then this again\n"
-    )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from energywh.integrations.openlineage import Target
     from energywh.sources.base import Dataset
     from energywh.sync.progress import Tally
-    from energywh.sync.runner import SyncResult
+    from energywh.sync.result import SyncResult
     from energywh.sync.selection import Selection
 
 

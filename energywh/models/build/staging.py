@@ -75,7 +75,7 @@ class Staging:
     """An attached staging database: its tables, its newest landing, and which months changed since an older one.
 
     Raises:
-        StorageError: the file is not one that sync wrote, or an older energywh wrote it.
+        StorageError: the file is not one that sync wrote.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -91,19 +91,14 @@ class Staging:
         }
         try:
             self.landing = self._newest_landing()
+            self._stamps = {
+                name: Stamp(column, timedelta(hours=hours))
+                for name, column, hours in connection.execute(
+                    "SELECT name, time_column, stamp_offset_hours FROM staging.sync.dataset"
+                ).fetchall()
+            }
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise StorageError(f"{path} is not a staging database of energywh: {error}") from None
-        if "staging.sync.dataset" not in self.tables:
-            raise StorageError(
-                f"{path} was written by an older energywh: it does not say how its datasets stamp their hours "
-                "(table sync.dataset); run 'energywh sync', which brings it up to date, and then this again"
-            )
-        self._stamps = {
-            name: Stamp(column, timedelta(hours=hours))
-            for name, column, hours in connection.execute(
-                "SELECT name, time_column, stamp_offset_hours FROM staging.sync.dataset"
-            ).fetchall()
-        }
 
     def stamp(self, table: str) -> Stamp | None:
         """Return how rows of ``table``, such as `staging.eia.region_data`, are stamped; None if it is no dataset."""

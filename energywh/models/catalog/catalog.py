@@ -148,12 +148,8 @@ def catalog_of_version(path: Path) -> list[CatalogModel]:
                 groups.setdefault(model, []).append(tuple(rest))
             return groups
 
-        counted = connection.execute(
-            "SELECT count(*) FROM duckdb_columns() WHERE database_name = current_database() "
-            "AND schema_name = 'energywh' AND table_name = 'column' AND column_name = 'rows_with_value'"
-        ).fetchall() == [(1,)]  # a version of an older energywh does not have it
         columns = grouped(
-            f"SELECT model, name, type, unit, description, {'rows_with_value' if counted else 'NULL'} "
+            "SELECT model, name, type, unit, description, rows_with_value "
             'FROM energywh."column" ORDER BY model, position'
         )
         audits = grouped(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from energywh.core.sql_text import text, timestamp
 from energywh.core.storage_errors import cause_of
-from energywh.errors import StorageError, UnknownNameError, did_you_mean
+from energywh.errors import UnknownNameError, did_you_mean
 from energywh.models.project.project import pick_name
 
 if TYPE_CHECKING:
@@ -73,22 +73,10 @@ class Finding:
 
 
 def rules_of(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
-    """Return the rules that the open version keeps, in the order of its audits.
-
-    Raises:
-        StorageError: an older energywh made the version, which kept results alone.
-    """
-    import duckdb
-
-    try:
-        rows = connection.execute(
-            "SELECT model, audit, severity, description, source_sql FROM energywh.audit ORDER BY rowid"
-        ).fetchall()
-    except (duckdb.BinderException, duckdb.CatalogException):
-        raise StorageError(
-            "an older energywh built this version, without the SQL of its audits; run 'energywh build', "
-            "and then this again"
-        ) from None
+    """Return the rules that the open version keeps, in the order of its audits."""
+    rows = connection.execute(
+        "SELECT model, audit, severity, description, source_sql FROM energywh.audit ORDER BY rowid"
+    ).fetchall()
     return [
         Rule(model, name, severity, words or f"{name.split('(')[0].replace('_', ' ')} is broken", sql)
         for model, name, severity, words, sql in rows

@@ -62,7 +62,7 @@ def read_revisions(
 
     Raises:
         UnknownNameError: a region or dataset of which the warehouse holds nothing.
-        StorageError: the version was built before there was such a model.
+        StorageError: the version does not have this model.
     """
     import duckdb
 

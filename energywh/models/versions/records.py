@@ -28,11 +28,11 @@ _MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
 
 @dataclass(frozen=True)
 class TableRecord:
-    """A table as a version had it; ``sql_hash`` is None for a seed, ``digest`` where an older energywh built it."""
+    """A table of a version; ``sql_hash`` is None for a seed."""
 
     name: str
     rows: int
-    digest: str | None
+    digest: str
     sql_hash: str | None
 
 
@@ -96,7 +96,7 @@ class Listed:
 
 
 def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None) -> Record:
-    """Return the record of the version that is open; an older energywh wrote less."""
+    """Return the record of the version that is open."""
 
     def rows(query: str) -> list[dict[str, Any]]:
         answer = connection.execute(query)
@@ -104,7 +104,6 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     (version,) = rows("FROM energywh.version")
-    whole = "as_of_utc" in version
     return Record(
         version=version["version"],
         built_at_utc=version["built_at_utc"],
@@ -112,20 +111,18 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
         base_kind=version["base_kind"],
         energywh_version=version["energywh_version"],
         duckdb_version=version["duckdb_version"],
-        options=json.loads(version["options"]) if whole else {},
-        as_of_utc=version.get("as_of_utc"),
-        knowledge=version.get("knowledge"),
+        options=json.loads(version["options"]),
+        as_of_utc=version["as_of_utc"],
+        knowledge=version["knowledge"],
         tables=[
             TableRecord(**row)
             for row in rows(
-                f"SELECT name, rows, {'digest' if whole else 'NULL'} AS digest, sql_hash FROM "
-                f"(SELECT name, rows, sql_hash FROM energywh.model WHERE materialized <> 'inline' "
-                f"UNION ALL SELECT name, rows, NULL FROM energywh.seed) "
-                + ("LEFT JOIN energywh.digest USING (name) " if whole else "")
-                + "ORDER BY name"
+                "SELECT name, rows, digest, sql_hash FROM energywh.digest JOIN "
+                "(SELECT name, rows, sql_hash FROM energywh.model WHERE materialized <> 'inline' "
+                "UNION ALL SELECT name, rows, NULL FROM energywh.seed) USING (name) ORDER BY name"
             )
         ],
-        watermarks=[Watermark(**row) for row in rows("FROM energywh.watermark ORDER BY dataset")] if whole else [],
+        watermarks=[Watermark(**row) for row in rows("FROM energywh.watermark ORDER BY dataset")],
         warnings=[
             Warned(**row)
             for row in rows("SELECT model, audit, failures FROM energywh.audit WHERE failures > 0 ORDER BY ALL")

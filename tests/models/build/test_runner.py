@@ -212,9 +212,9 @@ def test_a_staging_file_that_is_no_database_is_said(desk: Desk) -> None:
     assert not [name for name in desk.versions() if name.startswith(".")]
 
 
-def test_a_staging_file_of_an_older_energywh_is_said(desk: Desk) -> None:
+def test_a_database_that_is_no_staging_file_is_refused(desk: Desk) -> None:
     desk.land("DROP TABLE sync.dataset", changes={})
-    with pytest.raises(StorageError, match=r"written by an older energywh.*run 'energywh sync'"):
+    with pytest.raises(StorageError, match="is not a staging database of energywh"):
         desk.build()
 
 

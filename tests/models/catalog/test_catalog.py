@@ -3,7 +3,6 @@
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from energywh.errors import UnknownNameError
@@ -70,15 +69,6 @@ def test_columns_without_a_value_are_named_and_counted_anew_with_every_build(tmp
     assert find_model(catalog, "generation").rows == 0
     assert find_model(catalog, "generation").empty_columns == []
     assert find_model(read_catalog(Desk(tmp_path / "none").home, sql=desk.sql), "grid").empty_columns == []
-
-
-def test_a_version_that_did_not_count_values_can_still_be_read(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.land_demand(date(2024, 1, 1), 1)
-    with duckdb.connect(desk.build().path) as connection:
-        connection.execute('ALTER TABLE energywh."column" DROP COLUMN rows_with_value')
-    demand = find_model(read_catalog(desk.home), "demand")
-    assert (demand.rows, demand.columns[0].rows_with_value, demand.empty_columns) == (48, None, [])
 
 
 def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
