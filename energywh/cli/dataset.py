@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import click
-import msgspec
 from click.core import ParameterSource
 
 from energywh.cli import Session
 from energywh.cli.dataset_output import Progress, list_all, notes, print_made, verify_all
-from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, KINDS, WindowSpec
+from energywh.cli.spec_options import arguments_of, spec_options
+from energywh.datasets.stored.spec import DatasetSpec, check_name
 from energywh.errors import UsageError, did_you_mean
-
-_LISTS = "repeat, or separate by commas"
-
-
-def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for each field of a `WindowSpec`, and two more for how to normalize."""
-    further = [
-        click.option(
-            "--by", type=click.Choice(["region", "global"]), help="Scale each region by its own, or all alike [region]."
-        ),
-        click.option(
-            "--log", multiple=True, metavar="NAME", help=f"Columns to take the logarithm of, or auto; {_LISTS}."
-        ),
-    ]
-    for field in reversed(msgspec.structs.fields(WindowSpec)):
-        if field.name == "normalize":
-            for option in reversed(further):
-                command = option(command)
-        command = _spec_option(field)(command)
-    return command
-
-
-def _spec_option(field: msgspec.structs.FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option for a field: its name, type, default and description."""
-    kind, meta = get_args(field.type)
-    inner = get_args(kind)
-    name = f"--{field.name.replace('_', '-')}"
-    names = ["--region", name, field.name] if field.name == "regions" else [name]
-    about: dict[str, Any] = {"help": meta.description}
-    if field.name == "source":
-        about |= {"default": DEFAULT_SOURCE, "show_default": True}
-    elif kind is bool:
-        about |= {"is_flag": True}
-    elif kind is int:
-        about |= {"type": click.IntRange(min=1 if field.required else 0)}
-        about |= {} if field.required else {"default": field.default, "show_default": True}
-    elif field.name == "normalize":
-        about |= {"type": click.Choice(KINDS)}
-    elif get_origin(kind) is Literal:
-        about |= {"type": click.Choice(inner), "default": field.default, "show_default": True}
-    elif any(get_origin(each) is tuple for each in inner):
-        default = f" [{DEFAULT_TARGET}]" if field.name == "target" else ""
-        none = "; none: no column" if field.name == "future_covariates" else ""
-        shown = meta.description.removesuffix(".")
-        about |= {"multiple": True, "metavar": meta.extra["metavar"], "help": f"{shown}{default}; {_LISTS}{none}."}
-    else:
-        about |= {"metavar": meta.extra["metavar"]}
-    return click.option(*names, **about)
 
 
 class _DatasetGroup(click.Group):
@@ -91,8 +42,7 @@ def dataset(ctx: click.Context) -> None:
 
 @dataset.command()
 @click.argument("name")
-@_spec_options
-@click.option("--format", "formats", multiple=True, metavar="FORMAT", help="Also write npz or hdf5; repeat for both.")
+@spec_options(DatasetSpec)
 @click.option("--version", metavar="VERSION", help="Make it of this version, or of a file of 'build --as-of'.")
 @click.option("--full", is_flag=True, help="Make every file again, not only what changed.")
 @click.pass_context
@@ -133,11 +83,10 @@ def verify(session: Session, names: tuple[str, ...], as_json: bool) -> int:
 def _make(session: Session, name: str, asked: dict[str, Any] | None, version: str | None, full: bool) -> None:
     """Make a dataset and print the result; ``asked`` are the options, None for those it was made with."""
     from energywh.core.interrupt import interruptible
-    from energywh.datasets.stored.spec import check_name
     from energywh.warehouse import Warehouse
 
     check_name(name)
-    arguments = {} if asked is None else _arguments(**asked)
+    arguments = {} if asked is None else arguments_of(DatasetSpec, asked)
     if asked is not None and (asked["length"] is None or asked["stride"] is None):
         raise UsageError(
             "give both --length and --stride, in hours, with all other options; NAME alone makes it as before"
@@ -161,41 +110,3 @@ def _make(session: Session, name: str, asked: dict[str, Any] | None, version: st
         finally:
             progress.end()
     print_made(made)
-
-
-def _arguments(
-    *,
-    target: tuple[str, ...],
-    splits: tuple[str, ...],
-    regions: tuple[str, ...],
-    features: tuple[str, ...],
-    future_covariates: tuple[str, ...],
-    holdout_regions: tuple[str, ...],
-    formats: tuple[str, ...],
-    log: tuple[str, ...],
-    normalize: str | None,
-    by: str | None,
-    purge: str | None,
-    **as_they_are: Any,
-) -> dict[str, Any]:
-    """Return the options as arguments of `energywh.Warehouse.dataset`."""
-    targets = _listed(target) or [DEFAULT_TARGET]
-    if (by or log) and normalize is None:
-        raise UsageError("--by and --log say how to scale: give --normalize too")
-    logged = _listed(log) or []
-    return as_they_are | {
-        "target": targets[0] if len(targets) == 1 else targets,
-        "splits": _listed(splits) or [],
-        "regions": _listed(regions),
-        "features": _listed(features),
-        "future_covariates": [] if _listed(future_covariates) == ["none"] else _listed(future_covariates),
-        "holdout_regions": _listed(holdout_regions),
-        "formats": _listed(formats) or [],
-        "purge": int(purge) if purge is not None and purge.isdecimal() else purge,
-        "normalize": normalize
-        and {"kind": normalize, "by": by or "region", "log": "auto" if logged == ["auto"] else logged},
-    }
-
-
-def _listed(given: tuple[str, ...]) -> list[str] | None:
-    return [name.strip() for item in given for name in item.split(",") if name.strip()] or None

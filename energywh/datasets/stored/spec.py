@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from energywh.core.arguments import as_names, one_of
-from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, WindowSpec, default_of, spec_of
+from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, WindowSpec, about, default_of, spec_of
 from energywh.errors import UsageError
 
 FORMATS = ("npz", "hdf5")
@@ -22,7 +22,7 @@ class DatasetSpec(WindowSpec, frozen=True, kw_only=True):
     Without ``splits`` all windows are one split, or two where regions are held out.
     """
 
-    formats: tuple[str, ...] = ()
+    formats: Annotated[tuple[str, ...], about("Also write npz or hdf5.", "FORMAT")] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

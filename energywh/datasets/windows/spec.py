@@ -30,7 +30,7 @@ Purge = int | Literal["lookback"]
 Spec = TypeVar("Spec", bound="WindowSpec")
 
 
-def _about(description: str, metavar: str = "NAME") -> Meta:
+def about(description: str, metavar: str = "NAME") -> Meta:
     """Return what the command line says of a field: a short description, and what stands for its value."""
     return Meta(description=description, extra={"metavar": metavar})
 
@@ -88,26 +88,26 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True):
             asked.
     """
 
-    source: Annotated[str, _about("A model, or an SQL query.")]
-    target: Annotated[str | tuple[str, ...], _about("What to forecast.")]
-    length: Annotated[int, _about("Hours of input in a window.")]
-    stride: Annotated[int, _about("Hours from the start of one window to the next.")]
-    horizon: Annotated[int, _about("Hours of target after the input; 0: the input's own, moved on by one.")] = 0
-    regions: Annotated[tuple[str, ...] | None, _about("Only these.", "CODE")] = None
-    features: Annotated[tuple[str, ...] | None, _about("Columns of the input [all].")] = None
-    future_covariates: Annotated[tuple[str, ...] | None, _about("Columns known ahead [those marked so].")] = None
-    region_encoding: Annotated[RegionEncoding, _about("How a window names its region.")] = "index"
-    splits: Annotated[tuple[str, ...] | None, _about("First hours of valid and test, or of test.", "TIME")] = None
-    borrow_context: Annotated[bool, _about("Let inputs of later splits reach back into earlier ones.")] = False
-    purge: Annotated[Purge | None, _about("Hours left free before a split, or lookback [the look-ahead].", "HOURS")] = (
+    source: Annotated[str, about("A model, or an SQL query.")]
+    target: Annotated[str | tuple[str, ...], about("What to forecast.")]
+    length: Annotated[int, about("Hours of input in a window.")]
+    stride: Annotated[int, about("Hours from the start of one window to the next.")]
+    horizon: Annotated[int, about("Hours of target after the input; 0: the input's own, moved on by one.")] = 0
+    regions: Annotated[tuple[str, ...] | None, about("Only these.", "CODE")] = None
+    features: Annotated[tuple[str, ...] | None, about("Columns of the input [all].")] = None
+    future_covariates: Annotated[tuple[str, ...] | None, about("Columns known ahead [those marked so].")] = None
+    region_encoding: Annotated[RegionEncoding, about("How a window names its region.")] = "index"
+    splits: Annotated[tuple[str, ...] | None, about("First hours of valid and test, or of test.", "TIME")] = None
+    borrow_context: Annotated[bool, about("Let inputs of later splits reach back into earlier ones.")] = False
+    purge: Annotated[Purge | None, about("Hours left free before a split, or lookback [the look-ahead].", "HOURS")] = (
         None
     )
-    gaps: Annotated[Gaps, _about("What to do with hours that miss something.")] = "mask"
-    since: Annotated[str | None, _about("First hour to use.", "TIME")] = None
-    until: Annotated[str | None, _about("Last hour to use; a day means all of it.", "TIME")] = None
-    normalize: Annotated[dict[str, Any] | None, _about("Scale by statistics of train [values as they are].")] = None
-    holdout_regions: Annotated[tuple[str, ...] | None, _about("Regions for the last split alone.", "CODE")] = None
-    dtype: Annotated[DType, _about("What values are held as.")] = "float32"
+    gaps: Annotated[Gaps, about("What to do with hours that miss something.")] = "mask"
+    since: Annotated[str | None, about("First hour to use.", "TIME")] = None
+    until: Annotated[str | None, about("Last hour to use; a day means all of it.", "TIME")] = None
+    normalize: Annotated[dict[str, Any] | None, about("Scale by statistics of train [values as they are].")] = None
+    holdout_regions: Annotated[tuple[str, ...] | None, about("Regions for the last split alone.", "CODE")] = None
+    dtype: Annotated[DType, about("What values are held as.")] = "float32"
 
     def __post_init__(self) -> None:
         for name, value in self._checked().items():
