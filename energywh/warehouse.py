@@ -6,17 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from energywh.config.settings import resolve_home
-from energywh.core.database import connect
 from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
 from energywh.core.paths import Home
 from energywh.core.query import ask
-from energywh.core.sql_text import identifier, text
 from energywh.errors import StorageError, UsageError
-from energywh.models.project.project import SEEDS, shipped_schemas
+from energywh.models.versions.opening import open_current, open_version
+from energywh.models.versions.publish import current_version
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,7 +66,7 @@ class Warehouse:
         self.home = home
         self._pinned = version is not None
         self._connection: duckdb.DuckDBPyConnection | None
-        self._path, self._connection = _open_current(home) if version is None else _open_version(home, version)
+        self._path, self._connection = open_current(home) if version is None else open_version(home, version)
 
     @property
     def version(self) -> str:
@@ -100,24 +98,19 @@ class Warehouse:
     def __enter__(self) -> Warehouse:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<Warehouse {self.home.path}, {self.version}{' (closed)' if self._connection is None else ''}>"
 
     def refresh(self) -> bool:
-        """Go over to the newest version if another was published since; say whether it was.
-
-        A warehouse that was opened at a version stays there: it does nothing, and says False.
-        """
+        """Open the newest version if another was published since, unless one was chosen; return whether it was."""
         if self._pinned:
             return False
-        if _current(self.home) == self._path and self._connection is not None:
+        if current_version(self.home) == self._path and self._connection is not None:
             return False
-        path, connection = _open_current(self.home)
+        path, connection = open_current(self.home)
         self.close()
         self._path, self._connection = path, connection
         return True
@@ -189,14 +182,12 @@ class Warehouse:
             train, valid, test = wh.windows("features.hourly", target="demand_mwh", length=8760, stride=24, horizon=24,
                                             splits=("2023-01-01", "2024-01-01"), borrow_context=True)
 
-        One query loads (hours x features) float32 of all regions; memory grows with the data, not with the number
-        of windows. No window crosses from one region to another. `energywh.datasets.windows.windows` has the shapes of
-        a batch. A warning names features left out because train has no value of them to scale by.
+        One query loads (hours x features) float32 of all regions; memory grows with the data, not with the number of
+        windows. `energywh.datasets.windows.windows` has the shapes of a batch.
 
         Args:
-            source: a model, a query, or a `WindowSpec` that is all that is asked for.
-            target, length, stride: must be given; these and all others up to dtype are documented by
-                `energywh.WindowSpec`, which they become.
+            source: a model, a query, or a `WindowSpec` in place of all arguments up to dtype.
+            target, length, stride: must be given. `energywh.WindowSpec` documents all arguments up to dtype.
             backend: "mlx" for mx.array, "numpy" for NumPy arrays without MLX being imported.
             memmap: True lays the values into a file of the home's cache folder, for data that memory cannot hold: the
                 same windows in the same order, each copied out when it is taken. Or the Path of another folder. The
@@ -250,9 +241,9 @@ class Warehouse:
     ) -> MadeDataset:
         """Make a stored dataset, the folder ``datasets/NAME`` of the home, or bring it up to date.
 
-        It holds the windows that `windows` with the same arguments gives, and `energywh.load_dataset` gives them again
-        without the warehouse. ``wh.dataset("day-ahead")`` alone asks again what the dataset was made with: only what
-        changed in the warehouse since is written. `energywh.datasets.stored.manifest` lists what the folder holds.
+        It holds the windows that `windows` gives with the same arguments, and `energywh.load_dataset` reads them
+        without the warehouse. ``wh.dataset("day-ahead")`` alone repeats the request that the dataset was made with, and
+        writes only what changed since. `energywh.datasets.stored.manifest` lists what the folder holds.
 
         Args:
             name: letters, digits, "-", "_" and ".".
@@ -261,8 +252,7 @@ class Warehouse:
                 where regions are held out.
             formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
             full: make every file anew.
-            memory_limit: what DuckDB may take meanwhile, beside the values of one split, which lie in a file where
-                they are many; "" for its own limit.
+            memory_limit: what DuckDB may take, beside the values of one split; "" for its own limit.
             on_wait: called once with a sentence when another process is making the dataset.
             on_step: called with what is done now, how much of it is done, and of how much.
 
@@ -313,36 +303,30 @@ class Warehouse:
     ) -> Folds:
         """Cut rolling-origin folds for a backtest; `energywh.datasets.windows.folds` draws them.
 
-        ``for fold in wh.folds(...)`` gives ``fold.train``, ``fold.test`` and ``fold.origin``. The source is asked once
-        and one array is held, whatever the number of folds.
+        ``for fold in wh.folds(...)`` gives ``fold.train``, ``fold.test`` and ``fold.origin``, over one array.
 
         Args:
             source, target, length, stride, horizon: as for `windows`, and so what is not listed here; a horizon of 1
                 or more.
             origins: first hours of the tests, ascending; each test goes on to the next origin, the last to the end.
-            first, every: instead of these, the first of them and the time to the next, such as "30d"; the last test
-                may be shorter.
+            first, every: instead of these, the first of them and the time to the next, such as "30d".
             history: how much before its origin a fold trains on, such as "365d"; by default all.
             purge: hours left free before each origin; by default as for `windows`.
             normalize: as for `windows`; measured in the train of each fold, on a copy that goes with the fold.
             holdout_regions: regions to hold out: with windows in the tests alone.
-            as_of: "landed" or "published-lag" to train each fold on what was known at its origin, not on what the
-                sources have revised since: what had been fetched by then, or of history loaded later what had been
-                published by then, in the first value fetched: what was revised before that nobody can say (as
-                `energywh build --as-of --knowledge`). Tests are of this version: the truth of the targets, but the
-                inputs too, as known today. A warehouse is built for each origin, from staging as it is now, and kept
-                in the home's cache folder: it takes as long as a build anew, and the room of what this version holds
-                up to the origin. The next time it is only read. It goes with this version.
-            on_progress: called with a sentence for each warehouse built, and for each wait; `print` will do.
+            as_of: "landed" or "published-lag" to train each fold on what was known at its origin, as `energywh build
+                --as-of --knowledge`; tests are of this version. A warehouse is built for each origin, from staging as
+                it is now, and kept in the home's cache folder until this version goes; that takes as long as a full
+                build. `energywh.datasets.windows.folds` says what was known means.
+            on_progress: called with a sentence for each warehouse built, and for each wait, such as `print`.
 
         Raises:
             UnknownNameError: no such model, column or region.
-            UsageError: wrong SQL or arguments; with ``as_of``, nothing was known at an origin, or what is open is a
-                file from elsewhere and no version of the home.
+            UsageError: wrong SQL or arguments; with ``as_of``, nothing was known at an origin, or no version of the
+                home is open.
             WindowError: an origin outside the data, or a fold without a window to train or test.
             ModelError, AuditError: with ``as_of``, a model fails on what was known at an origin.
-            StorageError: with ``as_of``, there is no staging, or no room; or no room for memmap=True.
-            LockedError: with ``as_of``, another process held staging, or built the same, for too long.
+            StorageError, LockedError: with ``as_of``, staging is missing or in use for too long; or no room.
             TypeError: target, length or stride is missing, or an argument is unknown.
         """
         given = locals()
@@ -352,9 +336,9 @@ class Warehouse:
         spec = spec_of(WindowSpec, "folds", given)
         known = None
         if as_of is not None:
-            from energywh.datasets.windows.as_of_warehouse import known_of
+            from energywh.datasets.windows.as_of_warehouse import as_of_warehouses
 
-            known = known_of(self.home, self._path, self.connection, spec.source, as_of, on_progress)
+            known = as_of_warehouses(self.home, self._path, self.connection, spec.source, as_of, on_progress)
         return Folds(
             self.connection,
             spec,
@@ -393,82 +377,16 @@ class Warehouse:
             UsageError: wrong SQL or arguments.
             WindowError: no region has that many hours, duplicate hours, a value beyond float16, or MLX missing.
         """
+        from energywh.datasets.windows.backends import arrays
         from energywh.datasets.windows.latest import latest
 
         return latest(
             self.connection,
             source,
+            arrays(backend, dtype),
             hours=hours,
             regions=regions,
             features=features,
-            dtype=dtype,
-            backend=backend,
             scaler=scaler,
             now=now,
         )
-
-
-def _current(home: Home) -> Path | None:
-    """Return the real file of the newest published version, None before the first."""
-    from energywh.models.versions.publish import current_version
-
-    return current_version(home)
-
-
-def _open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
-    """Open the newest version by its real path: by that of the link, DuckDB gives this process the old file.
-
-    Looked up again when it was pruned between being found and being opened.
-    """
-    for _ in range(5):
-        path = _current(home)
-        if path is None:
-            break
-        try:
-            connection = connect(path)
-        except StorageError:
-            if path.exists():
-                raise
-            continue
-        _search_models(connection)
-        return path, connection
-    raise StorageError(
-        f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
-    )
-
-
-def _open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBPyConnection]:
-    """Open a kept version, or the warehouse file at a path.
-
-    Raises:
-        UnknownNameError: there is no such version.
-        StorageError: the file is not a warehouse, or cannot be read.
-    """
-    from energywh.models.build.state import is_warehouse
-    from energywh.models.versions.records import find_version
-
-    path = find_version(home, version)
-    connection = connect(path)
-    if not is_warehouse(connection):
-        connection.close()
-        raise StorageError(
-            f"{path} is a DuckDB database, but not a version of a warehouse: it has no table energywh.version"
-        )
-    _search_models(connection)
-    return path, connection
-
-
-def _search_models(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let SHOW TABLES list the models, and SQL name them without their schema; seeds stay apart, as everywhere.
-
-    Schemas of the user's own come last: a table of theirs must not be taken for one of ours.
-    """
-    schemas = connection.execute(
-        """
-        SELECT schema_name FROM duckdb_schemas()
-        WHERE database_name = current_database() AND NOT internal AND schema_name NOT IN ('energywh', 'main', $seeds)
-        """,
-        {"seeds": SEEDS},
-    ).fetchall()
-    ordered = sorted((name for (name,) in schemas), key=lambda name: (name not in shipped_schemas(), name))
-    connection.execute(f"SET search_path = {text(','.join([*map(identifier, ordered), 'main']))}")

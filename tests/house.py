@@ -23,12 +23,20 @@ CIRCLES, CLASSES, FILES, PARAMETERS = (
     f"functions with more than {MAX_PARAMETERS} parameters",
 )
 
+PUBLIC = "public keyword arguments, in one place; they become a struct at once"
+SPELT_OUT = "public: spells out the fields of WindowSpec, so that signatures and completion show every argument"
+
 # Reasons by the entry as it is printed.
 REASONS: dict[str, dict[str, str]] = {
     CIRCLES: {},
     CLASSES: {},
     FILES: {},
-    PARAMETERS: {},
+    PARAMETERS: {
+        "energywh.datasets.windows.sampler.Batched.batches": PUBLIC,
+        "energywh.warehouse.Warehouse.dataset": SPELT_OUT,
+        "energywh.warehouse.Warehouse.folds": SPELT_OUT,
+        "energywh.warehouse.Warehouse.windows": SPELT_OUT,
+    },
 }
 
 

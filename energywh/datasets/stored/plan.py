@@ -19,11 +19,12 @@ from energywh.datasets.stored.manifest import FORMAT, Manifest
 from energywh.datasets.stored.provenance import SourceState
 from energywh.datasets.stored.spec import DatasetSpec
 from energywh.datasets.windows import scaler as scaling
-from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows.find_splits import find_splits
 from energywh.datasets.windows.matrix import Axis
+from energywh.datasets.windows.moments import hours_of
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.scaler import Scaler
+from energywh.datasets.windows.scaler_fit import fit_scaler
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.splits import Split
 from energywh.datasets.windows.survey import survey_by_sql
@@ -144,7 +145,7 @@ def plan_dataset(
     Raises:
         UnknownNameError, UsageError, WindowError: as `energywh.Warehouse.windows`.
     """
-    normalize = scaling.choice(request.normalize)
+    normalize = scaling.as_normalization(request.normalize)
     scaling.check_held_out(normalize, request.holdout_regions or ())
     on_step(f"surveying {windows.source.name}", 0, 1)
     survey = survey_by_sql(connection, windows)
@@ -153,12 +154,12 @@ def plan_dataset(
     plan = DatasetPlan(
         request, windows, source, survey.axis.regions, [split.on_its_own() for split in splits], None, about
     )
-    scaler = _scaler_of(before, plan) if isinstance(normalize, scaling.Choice) else normalize
-    if scaler is None and isinstance(normalize, scaling.Choice):
+    scaler = _scaler_of(before, plan) if isinstance(normalize, scaling.Normalization) else normalize
+    if scaler is None and isinstance(normalize, scaling.Normalization):
         on_step("measuring statistics", 0, 1)
-        hours = fitting.hours_of(survey.axis, windows.shape, splits[0].starts)
+        hours = hours_of(survey.axis, windows.shape, splits[0].starts)
         try:
-            scaler = fitting.fit(connection, windows.source, survey, hours, normalize)
+            scaler = fit_scaler(connection, windows.source, survey, hours, normalize)
         except NoTrainValueError as error:
             return plan_dataset(connection, request, windows.without(error), source, before, on_step)
     if scaler is not None:

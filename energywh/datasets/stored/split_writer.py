@@ -19,7 +19,8 @@ from energywh.datasets.stored.formats.parquet import months_of, write_month
 from energywh.datasets.stored.manifest import FileEntry, RegionEntry, SplitEntry
 from energywh.datasets.stored.plan import DatasetPlan, OnStep, matrix_file, month_file
 from energywh.datasets.windows.backends import arrays
-from energywh.datasets.windows.matrix import Frame, load_stretch
+from energywh.datasets.windows.load import load_stretch
+from energywh.datasets.windows.matrix import Frame
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.splits import Split
 from energywh.errors import StorageError

@@ -35,7 +35,7 @@ OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Known:
+class AsOfWarehouses:
     """Opens a version as it could have been built at a time.
 
     Attributes:
@@ -87,14 +87,14 @@ class Known:
             self.say(f"built what was known at {moment} UTC in {report.seconds:.1f} s, {size:,.0f} MB in {file.parent}")
 
 
-def known_of(
+def as_of_warehouses(
     home: Home,
     version: Path,
     connection: duckdb.DuckDBPyConnection,
     source: str,
     knowledge: Knowledge,
     say: OnProgress | None,
-) -> Known:
+) -> AsOfWarehouses:
     """Return what opens a version as it was known at a time; what was kept of versions that are gone goes.
 
     Args:
@@ -120,7 +120,7 @@ def known_of(
     options = replace(
         options, corrections=recorded.get("corrections", options.corrections), models=tuple(map(Path, own))
     )
-    return Known(
+    return AsOfWarehouses(
         home,
         version.stem,
         tuple(models_read(connection, bind(connection, source))),

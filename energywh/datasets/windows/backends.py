@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.storage_errors import storage_errors
-from energywh.datasets.windows.mlx_cache import kept
+from energywh.datasets.windows.mlx_cache import cache_limit
 from energywh.datasets.windows.spec import DType
 from energywh.errors import UsageError, WindowError, did_you_mean
 
@@ -253,7 +253,7 @@ class MlxArrays:
         if self._mapped or base.size > MOST_STRIDED:
             return self.pieces(base, starts, (Piece(0, length, length),))
         columns = base.shape[1]
-        kept.make_room(self._mx, len(starts) * length * columns * base.itemsize)
+        cache_limit.make_room(self._mx, len(starts) * length * columns * base.itemsize)
         views = self._mx.as_strided(base, (len(base) - length + 1, length, columns), (columns, columns, 1))
         return views[self._mx.array(starts, self._mx.int32)]
 
@@ -263,7 +263,7 @@ class MlxArrays:
         narrow = not self._mapped and self._dtype != self._filled_as
         held = np.asarray(base.view(self._mx.uint16) if narrow else base)
         bits = held.dtype == np.uint16
-        kept.make_room(self._mx, math.prod(shape) * held.itemsize)
+        cache_limit.make_room(self._mx, math.prod(shape) * held.itemsize)
         batch, view = self._open(self._mx.zeros(shape, self._mx.uint16 if bits else self._filled_as))
         lay(view, held, starts, pieces)
         return batch.view(self._dtype) if bits else batch.astype(self._dtype)

@@ -76,13 +76,13 @@ class _Sample:
         self._view.library.compute(arrays)
 
     def _values(self, matrix: Matrix, offset: int, pieces: Sequence[Piece]) -> Any:
-        library, rows = self._view.library, (self._rows + offset).tolist()
+        library, first = self._view.library, pieces[0]
         if not self._batched:  # a view, not a copy
-            values = library.slice(matrix.values, rows[0], pieces[0].count)
-        elif len(pieces) == 1 and pieces[0].consecutive:
-            values = library.stack(matrix.values, [row + pieces[0].start for row in rows], pieces[0].count)
+            values = library.slice(matrix.values, int(self._rows[0]) + offset, first.count)
+        elif len(pieces) == 1 and first.consecutive:
+            values = library.stack(matrix.values, (self._rows + (offset + first.start)).tolist(), first.count)
         else:
-            values = library.pieces(matrix.values, rows, pieces)
+            values = library.pieces(matrix.values, (self._rows + offset).tolist(), pieces)
         return values[..., 0] if self._view.squeezes(matrix) else values
 
     def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece], picks: list[int] | None = None) -> Any:

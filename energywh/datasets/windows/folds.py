@@ -12,10 +12,12 @@ normalized, each has a scaler of its own train and a scaled copy of the array, w
 
 Sources revise what they have published, so a train cut from today's warehouse holds values that nobody had at its
 origin. With ``as_of`` the train of each fold comes from a warehouse as it could have been built at its origin
-(`energywh.datasets.windows.as_of_warehouse`); it is loaded, held and scaled by itself. The test comes from the
-warehouse that is open: its targets are the truth as known today, and its inputs too are as known today, revised and
-published later as they may be. What a forecast would have been given at each hour after the origin no build as of the
-origin can say; `features.hourly_asof` goes by lags of publication, though not by revisions.
+(`energywh.datasets.windows.as_of_warehouse`); it is loaded, held and scaled by itself. Known is what had been fetched
+by then ("landed"), or of history loaded later what had been published by then ("published-lag"), in the first value
+fetched: nobody can say what was revised before that. The test comes from the warehouse that is open: its targets are
+the truth as known today, and its inputs too are as known today, revised and published later as they may be. What a
+forecast would have been given at each hour after the origin no build as of the origin can say;
+`features.hourly_asof` goes by lags of publication, though not by revisions.
 """
 
 from __future__ import annotations
@@ -32,11 +34,12 @@ from numpy.typing import NDArray
 
 from energywh.core.time import hour_time, parse_duration_hours
 from energywh.datasets.windows import scaler as scaling
-from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.find_splits import held_out
 from energywh.datasets.windows.matrix import Ahead, Axis, Frame
+from energywh.datasets.windows.moments import hours_of
 from energywh.datasets.windows.plan import left_free
+from energywh.datasets.windows.scaler_fit import fit_scaler
 from energywh.datasets.windows.spec import Moment, WindowSpec, as_hour
 from energywh.datasets.windows.splits import Split, whole_time
 from energywh.datasets.windows.survey import whole_hours
@@ -47,7 +50,7 @@ from energywh.errors import UsageError, WindowError
 if TYPE_CHECKING:
     import duckdb
 
-    from energywh.datasets.windows.as_of_warehouse import Known
+    from energywh.datasets.windows.as_of_warehouse import AsOfWarehouses
 
 Starts = tuple[NDArray[np.int64], ...]  # by region, the rows at which windows start
 
@@ -83,7 +86,7 @@ class Folds:
         spec: WindowSpec,
         origins: FoldOrigins,
         *,
-        known: Known | None = None,
+        known: AsOfWarehouses | None = None,
         backend: Backend = "mlx",
         memmap: Memmap = False,
         cache: Path | None = None,
@@ -100,7 +103,7 @@ class Folds:
             raise UsageError("folds need a horizon of 1 or more: the hours after the origin that are forecast")
         spec = msgspec.structs.replace(spec, borrow_context=True)
         holdout = spec.holdout_regions or ()
-        self._normalize = scaling.choice(spec.normalize)
+        self._normalize = scaling.as_normalization(spec.normalize)
         scaling.check_held_out(self._normalize, holdout)
         self._narrow = self._normalize is not None and spec.dtype != "float32"
         # All windows of the source, neither split nor scaled.
@@ -154,9 +157,9 @@ class Folds:
     def _fold(self, number: int) -> Fold:
         now, test, (learnt, train) = self._now, self._test(number), self._train(number)
         shared, own, scaler = now.whole.frame, learnt.whole.frame, self._normalize
-        if isinstance(scaler, scaling.Choice):
-            origin, hours = learnt.origin, fitting.hours_of(own.axis, learnt.whole.shape, train)
-            scaler = fitting.fit(origin.connection, origin.source, own, hours, scaler)
+        if isinstance(scaler, scaling.Normalization):
+            origin, hours = learnt.origin, hours_of(own.axis, learnt.whole.shape, train)
+            scaler = fit_scaler(origin.connection, origin.source, own, hours, scaler)
         if scaler is not None:
             shared = scaling.scaled(shared, scaler, self._library)
             own = shared if learnt is now else scaling.scaled(own, scaler, self._library if self._narrow else None)
@@ -190,7 +193,7 @@ class Folds:
 
         Raises:
             UsageError, WindowError: what was known then has not the same regions and columns, or no window.
-            Others as `energywh.datasets.windows.as_of_warehouse.Known.open`.
+            Others as `energywh.datasets.windows.as_of_warehouse.AsOfWarehouses.open`.
         """
         if self._known is None:
             return self._now

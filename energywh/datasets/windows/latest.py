@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from energywh.core.arguments import whole_number
 from energywh.core.time import HOUR, hour_time, utc_now
-from energywh.datasets.windows.backends import Backend, arrays
-from energywh.datasets.windows.matrix import Frame, Wanted, check_range, load
+from energywh.datasets.windows.backends import Arrays, arrays
+from energywh.datasets.windows.load import Wanted, load
+from energywh.datasets.windows.matrix import Frame, check_range
 from energywh.datasets.windows.source import bind
-from energywh.datasets.windows.spec import DType, named_regions
+from energywh.datasets.windows.spec import named_regions
 from energywh.errors import WindowError
 
 if TYPE_CHECKING:
@@ -102,18 +103,16 @@ def summaries(context: Context) -> list[RegionSummary]:
 def latest(
     connection: duckdb.DuckDBPyConnection,
     source: str,
+    library: Arrays,
     *,
     hours: int,
     regions: Sequence[str] | str | None,
     features: Sequence[str] | str | None,
-    dtype: DType,
-    backend: Backend,
     scaler: Scales | None,
     now: datetime | None,
 ) -> Context:
-    """Take the context; `energywh.Warehouse.context` documents the arguments and errors."""
+    """Take the context, as arrays of ``library``; `energywh.Warehouse.context` documents the arguments and errors."""
     hours = whole_number(hours, "hours", 1)
-    library = arrays(backend, dtype)
     bound = bind(connection, source)
     wanted = Wanted(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
     # Loaded into NumPy: the rows are few, and each region is cut at another hour.

@@ -14,7 +14,7 @@ BATCHES = 2  # a batch with its masks, and as much again for what a training ste
 NO_LIMIT = 1 << 62
 
 
-class Kept:
+class CacheLimit:
     """How much MLX keeps, one for the process as MLX's limit is."""
 
     def __init__(self) -> None:
@@ -33,4 +33,4 @@ class Kept:
             self._limit = max(wanted, found) if ours else NO_LIMIT
 
 
-kept = Kept()
+cache_limit = CacheLimit()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from energywh.core.warnings import warn
-from energywh.datasets.windows.matrix import Ahead, Frame, Wanted
+from energywh.datasets.windows.load import Wanted
+from energywh.datasets.windows.matrix import Ahead, Frame
 from energywh.datasets.windows.source import Bound, bind, lookahead, lookback, told_by
 from energywh.datasets.windows.spec import Purge, WindowSpec
 from energywh.datasets.windows.splits import Shape

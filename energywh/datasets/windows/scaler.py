@@ -222,7 +222,7 @@ def _tupled(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Normalization:
     """How to normalize."""
 
     kind: Kind = "zscore"
@@ -241,7 +241,7 @@ class Choice:
 Normalize = Kind | Mapping[str, Any] | Scaler  # as people give it
 
 
-def choice(normalize: object) -> Choice | Scaler | None:
+def as_normalization(normalize: object) -> Normalization | Scaler | None:
     """Return what the argument ``normalize`` of `energywh.Warehouse.windows` asks for.
 
     Raises:
@@ -250,30 +250,30 @@ def choice(normalize: object) -> Choice | Scaler | None:
     if normalize is None or isinstance(normalize, Scaler):
         return normalize
     if isinstance(normalize, str):
-        return Choice(normalize)  # type: ignore[arg-type]
+        return Normalization(normalize)  # type: ignore[arg-type]
     if isinstance(normalize, Mapping) and "center" in normalize:
         return Scaler.from_dict(normalize)
     if isinstance(normalize, Mapping) and set(normalize) <= {"kind", "by", "log"}:
-        return Choice(**normalize)
+        return Normalization(**normalize)
     raise UsageError(
         f"normalize must be {', '.join(map(repr, KINDS))}, a dict of kind, by and log, or a Scaler, not {normalize!r}"
     )
 
 
 def plain(normalize: object) -> dict[str, Any] | None:
-    """Return what `choice` takes as plain data, which it takes as well.
+    """Return what `as_normalization` takes as plain data, which it takes as well.
 
     Raises:
-        UsageError: as `choice`, or names of columns that are none.
+        UsageError: as `as_normalization`, or names of columns that are none.
     """
-    chosen = choice(normalize)
+    chosen = as_normalization(normalize)
     if chosen is None or isinstance(chosen, Scaler):
         return None if chosen is None else chosen.to_dict()
     log = chosen.log if chosen.log == "auto" else list(as_names(chosen.log, "log"))
     return {"kind": chosen.kind, "by": chosen.by, "log": log}
 
 
-def check_held_out(normalization: Choice | Scaler | None, regions: Sequence[str]) -> None:
+def check_held_out(normalization: Normalization | Scaler | None, regions: Sequence[str]) -> None:
     """Refuse, before anything is read, to scale regions by themselves of which train has no hour.
 
     Args:

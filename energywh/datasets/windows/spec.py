@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from energywh import regions as eia
 from energywh.core.arguments import as_names, one_of, whole_number
 from energywh.core.time import hour_number, hour_time, parse_hour
 from energywh.errors import UsageError
+from energywh.regions import regions as eia_regions
 
 Gaps = Literal["mask", "split", "drop"]
 RegionEncoding = Literal["index", "one-hot"]
@@ -208,7 +208,7 @@ def named_regions(regions: Names | None, what: str = "regions") -> tuple[str, ..
     """
     if regions is None:
         return None
-    codes = {code.casefold(): code for code in eia.regions()}
+    codes = {code.casefold(): code for code in eia_regions()}
     given = as_names(regions, what)
     named = tuple(dict.fromkeys(codes.get(region.strip().casefold(), region) for region in given))
     if not named:

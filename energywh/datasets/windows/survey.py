@@ -14,7 +14,8 @@ from energywh.core.sql_text import identifier
 from energywh.core.storage_errors import query_errors
 from energywh.core.warnings import warn
 from energywh.datasets.windows.backends import arrays
-from energywh.datasets.windows.matrix import Ahead, Axis, Frame, Wanted, as_float, load, selection
+from energywh.datasets.windows.load import Wanted, as_float, load, selection
+from energywh.datasets.windows.matrix import Ahead, Axis, Frame
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.source import HOUR, REGION, Bound
 from energywh.datasets.windows.spec import Gaps
@@ -33,7 +34,7 @@ class Survey:
     """Hours, and what they miss.
 
     Attributes:
-        silent: regions left out, see `energywh.datasets.windows.matrix.Wanted.regions`.
+        silent: regions left out, see `energywh.datasets.windows.load.Wanted`.
         held: by column, in how many of its hours each region has a value: (regions,).
         targets_before: what `energywh.datasets.windows.window_starts.targets_before` returned.
         whole: what `whole_hours` returned.
@@ -50,7 +51,7 @@ class Survey:
         """Features, targets and columns known ahead, each once."""
         return tuple(self.held)
 
-    def heard(self) -> set[tuple[str, str]]:
+    def with_values(self) -> set[tuple[str, str]]:
         """Return each (region, column) that has a value."""
         return {
             (self.axis.regions[region], column)
@@ -79,7 +80,7 @@ def survey_by_sql(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Survey:
     """Survey the source without loading its features: rows have regions, hours, targets and what must be whole.
 
     Raises:
-        UnknownNameError, UsageError, WindowError: as `energywh.datasets.windows.matrix.load` and `_check`.
+        UnknownNameError, UsageError, WindowError: as `energywh.datasets.windows.load.load` and `_check`.
     """
     wanted, whole_ahead = plan.wanted, plan.ahead_named and bool(plan.ahead)
     made = [identifier(name) for name in (REGION, HOUR, *wanted.targets)]

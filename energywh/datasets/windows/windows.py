@@ -36,14 +36,16 @@ from numpy.typing import NDArray
 
 from energywh.core.wording import abbreviate
 from energywh.datasets.windows import scaler as scaling
-from energywh.datasets.windows import scaler_fit as fitting
 from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.batch import Batch, Window
 from energywh.datasets.windows.find_splits import find_splits
-from energywh.datasets.windows.matrix import Frame, load
+from energywh.datasets.windows.load import load
+from energywh.datasets.windows.matrix import Frame
+from energywh.datasets.windows.moments import hours_of
 from energywh.datasets.windows.plan import make_plan
 from energywh.datasets.windows.ring import Layout, Ring
 from energywh.datasets.windows.sampler import Batched
+from energywh.datasets.windows.scaler_fit import fit_scaler
 from energywh.datasets.windows.shard import Shard
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.spec import Kind, WindowSpec
@@ -206,9 +208,9 @@ class Windows(Batched[Batch]):
                 f"statistics come from the train split alone, or they would give the {self.name} split away: fit the "
                 "scaler on train"
             )
-        hours = fitting.hours_of(self.frame.axis, self.shape, self._starts)
-        chosen = scaling.Choice(kind, by, log)
-        return fitting.fit(self.origin.connection, self.origin.source, self.frame, hours, chosen)
+        hours = hours_of(self.frame.axis, self.shape, self._starts)
+        chosen = scaling.Normalization(kind, by, log)
+        return fit_scaler(self.origin.connection, self.origin.source, self.frame, hours, chosen)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the windows ``indices`` as one batch."""
@@ -244,7 +246,7 @@ def cut_windows(
     """
     folder = folder_of(memmap, cache)
     library = arrays(backend, spec.dtype, folder)
-    normalization = scaling.choice(spec.normalize)
+    normalization = scaling.as_normalization(spec.normalize)
     scaling.check_held_out(normalization, spec.holdout_regions or ())
     # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
     narrow = normalization is not None and spec.dtype != "float32"
@@ -255,9 +257,9 @@ def cut_windows(
         survey = survey_of(frame, plan)
         splits = find_splits(survey, plan)
         try:
-            if isinstance(normalization, scaling.Choice):
-                hours = fitting.hours_of(survey.axis, plan.shape, splits[0].starts)
-                normalization = fitting.fit(connection, plan.source, survey, hours, normalization)
+            if isinstance(normalization, scaling.Normalization):
+                hours = hours_of(survey.axis, plan.shape, splits[0].starts)
+                normalization = fit_scaler(connection, plan.source, survey, hours, normalization)
             break
         except NoTrainValueError as error:
             plan = plan.without(error)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import energywh
 from energywh.core.paths import Home
 from energywh.datasets.windows import backends as arrays
-from energywh.datasets.windows import matrix as frame
+from energywh.datasets.windows import load
 from energywh.datasets.windows.windows import Windows
 from energywh.errors import StorageError, UsageError, WindowError
 from tests.datasets.cutting import cut_windows
@@ -44,7 +44,7 @@ def cut(warehouse: energywh.Warehouse, source: str = "features.hourly", **change
 
 @pytest.fixture
 def few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "STREAMED_ROWS", 7)
+    monkeypatch.setattr(load, "STREAMED_ROWS", 7)
 
 
 @pytest.mark.usefixtures("few_rows_at_a_time")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from energywh.datasets.windows.mlx_cache import BATCHES, MLX_LIMIT, Kept
+from energywh.datasets.windows.mlx_cache import BATCHES, MLX_LIMIT, CacheLimit
 
 LARGE = MLX_LIMIT
 
 
 class Mlx:
-    """The one thing that `Kept` needs of MLX."""
+    """The one thing that `CacheLimit` needs of MLX."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -23,7 +23,7 @@ class Mlx:
 
 
 def test_the_limit_grows_with_the_batches_and_never_shrinks() -> None:
-    mlx, kept = Mlx(MLX_LIMIT), Kept()
+    mlx, kept = Mlx(MLX_LIMIT), CacheLimit()
     kept.make_room(mlx, MLX_LIMIT // BATCHES)
     assert (mlx.limit, mlx.calls) == (MLX_LIMIT, 0)
     for size, most in ((LARGE, LARGE), (3 * LARGE, 3 * LARGE), (LARGE, 3 * LARGE)):
@@ -33,14 +33,14 @@ def test_the_limit_grows_with_the_batches_and_never_shrinks() -> None:
 
 @pytest.mark.parametrize("limit", [0, MLX_LIMIT - 1, 10**12])
 def test_a_limit_that_somebody_else_set_stays(limit: int) -> None:
-    mlx, kept = Mlx(limit), Kept()
+    mlx, kept = Mlx(limit), CacheLimit()
     kept.make_room(mlx, LARGE)
     kept.make_room(mlx, 2 * LARGE)
     assert mlx.limit == limit
 
 
 def test_a_limit_set_later_stays_too() -> None:
-    mlx, kept = Mlx(MLX_LIMIT), Kept()
+    mlx, kept = Mlx(MLX_LIMIT), CacheLimit()
     kept.make_room(mlx, LARGE)
     mlx.limit = 5
     kept.make_room(mlx, 2 * LARGE)
