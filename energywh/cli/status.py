@@ -28,7 +28,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     exit status is 1, for cron, when a chunk has failed, when a region that is named was never synced, or with
     --max-behind when a region that still reports is further behind than that beyond the usual lag of the dataset.
     """
-    from energywh.core.time import parse_duration_hours
+    from energywh.core.time import parse_duration_hours, utc_now
     from energywh.regions import find_respondent
     from energywh.sync.schema import datasets_in, open_staging
     from energywh.sync.selection import region_slices
@@ -42,6 +42,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         wait_seconds=session.settings.get("lock.wait_seconds"),
         on_wait=lambda text: click.echo(text, err=True),
     ) as connection:
+        now = utc_now()
         lines: list[SliceStatus] = []
         known: set[str] = set()
         for dataset in datasets_in(connection):
@@ -49,7 +50,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
             for code in wanted:
                 for slice_ in region_slices(dataset, session.settings, code):
                     of.setdefault(slice_, set()).add(code)
-            for line in slice_statuses(connection, dataset):
+            for line in slice_statuses(connection, dataset, now=now):
                 if not wanted or line.region in of:
                     lines.append(line)
                     known |= of.get(line.region, set())

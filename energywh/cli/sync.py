@@ -83,10 +83,11 @@ def sync(
     )
     settings = session.load({"sync.jobs": jobs})
     if dry_run:
-        selection = resolve(selection, settings, hour_number(utc_now()))
+        now = utc_now()
+        selection = resolve(selection, settings, hour_number(now))
         for note in selection.notes:
             click.echo(note)
-        print_plan(*plan_only(settings, selection, click.echo))
+        print_plan(*plan_only(settings, selection, click.echo, now=now))
         return 0
     progress = reporter()
     listeners = sync_listeners(settings, progress.say)

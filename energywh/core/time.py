@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 from energywh.errors import UsageError
@@ -11,6 +12,8 @@ _UNIT_HOURS = {"h": 1, "d": 24, "w": 168}
 _LONGEST_HOURS = 36_500 * 24  # a century: further back there is no calendar to count in
 HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1)
+# Counts on while the machine sleeps, which Linux's CLOCK_MONOTONIC does not.
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def parse_duration_hours(text: str, what: str = "duration") -> int:
@@ -82,6 +85,27 @@ def parse_moment(text: str, what: str = "time") -> datetime:
 def utc_now() -> datetime:
     """Return the present moment as naive UTC, the form in which the warehouse stores all times."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+class RunClock:
+    """The present of one run. The clock of the system is read once; time passes from there.
+
+    So the parts of a run agree on the present hour, and the moments that a run records keep their order when the clock
+    of the system is set meanwhile.
+    """
+
+    def __init__(self, started: datetime) -> None:
+        self.started = started
+        self._began = time.clock_gettime(_ELAPSED)
+
+    @property
+    def present_hour(self) -> int:
+        """Number of the hour in which the run started."""
+        return hour_number(self.started)
+
+    def now(self) -> datetime:
+        """Return the present moment, naive UTC."""
+        return self.started + timedelta(seconds=time.clock_gettime(_ELAPSED) - self._began)
 
 
 def hour_number(moment: datetime) -> int:

@@ -31,6 +31,7 @@ from energywh.errors import (
 from energywh.sources.base import Chunk, Page, Request, Response, Source
 from energywh.sync.ledger import LandedFile, Outcome
 from energywh.sync.payloads import FileVersion, PayloadStore
+from energywh.sync.progress import Speed
 from energywh.sync.rate_limit import RequestLimit, Stopped
 from energywh.sync.simulation_guard import SIMULATOR_HEADER, SimulationGuard
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from energywh.config.settings import Settings
 
 MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
-Bytes = Callable[[Chunk, int, int | None], None]  # told how much has come of a file, and how much it has, if known
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
 
@@ -63,8 +63,8 @@ class Fetcher:
         store: PayloadStore | None,
         stop: threading.Event,
         simulation_guard: SimulationGuard,
-        on_request: Callable[[], None] = lambda: None,
-        on_bytes: Bytes = lambda chunk, came, size: None,
+        speed: Speed | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._source = source
         self._settings = settings
@@ -72,8 +72,8 @@ class Fetcher:
         self._store = store
         self._files = PayloadStore(settings.home.payloads)  # where files are while they are read, kept or not
         self._stop = stop
-        self._on_request = on_request
-        self._on_bytes = on_bytes
+        self._speed = speed or Speed()
+        self._now = now
         self.landed: Mapping[Chunk, LandedFile] = {}  # the files that staging holds, so that they need not come again
         self._simulation_guard = simulation_guard
         self._timeout = float(settings.get("sync.timeout_seconds"))
@@ -111,10 +111,10 @@ class Fetcher:
         except (KeyRefusedError, StorageError):
             raise
         except NotReadyError as error:
-            return FetchedChunk(Outcome(chunk, attempts, utc_now(), error=str(error), later=True), None)
+            return FetchedChunk(Outcome(chunk, attempts, self._now(), error=str(error), later=True), None)
         except (PassingError, RefusedError) as error:
             unavailable = isinstance(error, UnavailableError)
-            return FetchedChunk(Outcome(chunk, attempts, utc_now(), error=str(error), unavailable=unavailable), None)
+            return FetchedChunk(Outcome(chunk, attempts, self._now(), error=str(error), unavailable=unavailable), None)
         raise AssertionError("unreachable")
 
     def _fetch_once(self, chunk: Chunk, attempts: int) -> FetchedChunk:
@@ -128,7 +128,7 @@ class Fetcher:
             response = self._get(request)
             pages.append(self._source.read(chunk, response))
             bodies.append(response.body)
-        fetched_at = utc_now()
+        fetched_at = self._now()
         rows = pa.concat_tables([page.rows for page in pages])
         keys = [name for name in rows.column_names if name not in self._source.dataset(chunk.dataset).values]
         if len(pages) > 1 and _has_repeats(rows.select(keys)):
@@ -147,7 +147,7 @@ class Fetcher:
         if landed is None or seen is None or (seen.url, seen.payload) != (request.url, landed.payload):
             seen = None
         with self._send(request, _unless_changed(seen)) as answer:
-            fetched_at = utc_now()
+            fetched_at = self._now()
             if landed is not None and seen is not None and answer.status_code == 304:
                 return _unchanged(chunk, attempts, fetched_at, landed)
             if answer.status_code != 200:
@@ -185,7 +185,7 @@ class Fetcher:
                     try:
                         for piece in self._pieces(answer, request, max_bytes=None):
                             came = before + answer.raw.tell()
-                            self._on_bytes(chunk, came, size)
+                            self._speed.download(chunk, came, size)
                             yield piece
                         if (length := _length(answer)) is not None and answer.raw.tell() != length:
                             raise UnavailableError(f"{answer.raw.tell():,} of {length:,} bytes came [{request}]")
@@ -201,7 +201,7 @@ class Fetcher:
                     ):
                         raise UnavailableError(f"the answer broke off, and cannot be resumed [{request}]")
             finally:
-                self._on_bytes(chunk, 0, 0)
+                self._speed.download(chunk, 0, 0)
 
     def _get(self, request: Request) -> Response:
         """Send one request, without retries, and return the whole answer."""
@@ -212,7 +212,7 @@ class Fetcher:
     def _send(self, request: Request, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
         """Send one request when its turn comes, and yield the answer as it comes."""
         self._wait_for_turn(request.cost)
-        self._on_request()
+        self._speed.add(requests=1)
         with self._open(request, headers) as answer:
             if answer.status_code == 200:
                 self._simulation_guard.check(SIMULATOR_HEADER in answer.headers)

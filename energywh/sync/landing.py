@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from energywh.core.database import one_row
-from energywh.core.time import hour_time, utc_now
+from energywh.core.time import hour_time
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
 from energywh.sync.fetcher import FetchedChunk
@@ -31,6 +31,7 @@ def land(
     connection: duckdb.DuckDBPyConnection,
     datasets: dict[str, Dataset],
     waiting: list[FetchedChunk],
+    landed_at_utc: datetime,
     *,
     store: PayloadStore | None,
     may_withdraw_all: Callable[[Chunk], bool],
@@ -51,12 +52,12 @@ def land(
         for outcome in (fetched.outcome for fetched in waiting)
     ]
     answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
-    now = utc_now()
-    ledger.settle(connection, outcomes, now)
+    ledger.settle(connection, outcomes, landed_at_utc)
     if not answered:
         return LandingReport(outcomes, {})
-    journal = None if store is None else store.write_journal(Journal(landing_id, now, tuple(map(_entry, answered))))
-    _record(connection, landing_id, now, journal, len(answered), counts)
+    entries = tuple(map(_entry, answered))
+    journal = None if store is None else store.write_journal(Journal(landing_id, landed_at_utc, entries))
+    _record(connection, landing_id, landed_at_utc, journal, len(answered), counts)
     return LandingReport(outcomes, counts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ def plan_fetch(
     settings: Settings,
     living: set[str],
     refresh_from: int | None,
+    present_hour: int,
 ) -> FetchPlan:
     """Return what is due.
 
@@ -85,8 +87,8 @@ def plan_fetch(
         connection: to staging; None where there is none yet, so that nothing is known.
         living: the syncs that are running.
         refresh_from: hour number; chunks that end at or after it are due, settled or not.
+        present_hour: number of the hour that is running.
     """
-    present = hour_number(utc_now())
     plans, asked, busy = [], 0, 0
     notes: dict[str, None] = {}
     for dataset in selection.datasets:
@@ -94,8 +96,8 @@ def plan_fetch(
         slices = slices_of(selection, dataset, settings)
         known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
         for slice_ in slices:
-            first, last = range_of(selection, dataset, slice_, present)
-            if note := why_cut(selection, dataset, slice_, present):
+            first, last = range_of(selection, dataset, slice_, present_hour)
+            if note := why_cut(selection, dataset, slice_, present_hour):
                 notes[note] = None
             history = known.get(slice_, ())
             cell = partial(source.cell, dataset, slice_)
@@ -107,40 +109,50 @@ def plan_fetch(
     return FetchPlan(tuple(plans), asked, busy, tuple(notes))
 
 
-def empty_plan(selection: Selection, settings: Settings) -> FetchPlan | None:
+def empty_plan(selection: Selection, settings: Settings, present_hour: int) -> FetchPlan | None:
     """Return what is due, which is nothing, where the range asked for is empty, and None where it is not."""
-    present = hour_number(utc_now())
     for dataset in selection.datasets:
         for slice_ in slices_of(selection, dataset, settings):
-            first, last = range_of(selection, dataset, slice_, present)
+            first, last = range_of(selection, dataset, slice_, present_hour)
             if first <= last:
                 return None
-    return plan_fetch(None, selection, settings, set(), None)
+    return plan_fetch(None, selection, settings, set(), None, present_hour)
 
 
-def refresh_from(selection: Selection) -> int | None:
+def refresh_from(selection: Selection, present_hour: int) -> int | None:
     """Return the first hour that `--refresh` fetches again."""
-    return None if selection.refresh_hours is None else hour_number(utc_now()) - selection.refresh_hours
+    return None if selection.refresh_hours is None else present_hour - selection.refresh_hours
 
 
 def dry_run(
-    settings: Settings, selection: Selection, say: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    selection: Selection,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    now: datetime | None = None,
 ) -> tuple[list[PlanLine], PlanLine]:
     """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written.
 
     Args:
         say: told why less is due than one might think.
+        now: the present, naive UTC; by default that of the system's clock.
     """
+    present_hour = hour_number(utc_now() if now is None else now)
     for source in selection.sources.values():
         check_mixing(source, settings)
     path = settings.home.staging
     if path.exists():
         with open_staging(path, read_only=True, wait_seconds=settings.get("lock.wait_seconds")) as connection:
             due = plan_fetch(
-                connection, selection, settings, living_owners(settings.home.locks), refresh_from(selection)
+                connection,
+                selection,
+                settings,
+                living_owners(settings.home.locks),
+                refresh_from(selection, present_hour),
+                present_hour,
             )
     else:
-        due = plan_fetch(None, selection, settings, set(), None)
+        due = plan_fetch(None, selection, settings, set(), None, present_hour)
     for note in due.notes if due.slices else (due.why_nothing,):
         say(note)
     lines, seconds = [], []

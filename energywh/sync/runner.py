@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from energywh.config.settings import Settings
 from energywh.core.database import one_row
 from energywh.core.locks import file_lock
-from energywh.core.time import hour_number, parse_duration_hours, utc_now
+from energywh.core.time import RunClock, parse_duration_hours, utc_now
 from energywh.errors import EnergywhError, LockedError
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
@@ -49,12 +49,14 @@ def sync(
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
     listeners: Iterable[SyncListener] = (),
+    now: datetime | None = None,
 ) -> SyncResult:
     """Fetch and land what is due. A source that fails stops no other; why it did is in the result.
 
     Args:
         stop: when set, the landing in hand is finished, the rest given back, and the run ends.
         listeners: take the events of the sync, in this order.
+        now: the present, naive UTC; by default that of the system's clock, which is read once.
 
     Raises:
         SettingsError: a source lacks a setting, such as its key, or a setting is wrong.
@@ -62,18 +64,19 @@ def sync(
     """
     stop = stop or threading.Event()
     reporter = reporter or SilentReporter()
-    selection = resolve(selection, settings, hour_number(utc_now()))
+    clock = RunClock(utc_now() if now is None else now)
+    selection = resolve(selection, settings, clock.present_hour)
     for source in selection.sources.values():
         check_source(source, settings)
     for note in selection.notes:
         reporter.say(note)
-    if (nothing := empty_plan(selection, settings)) is not None:
+    if (nothing := empty_plan(selection, settings, clock.present_hour)) is not None:
         return SyncResult([], why_nothing=nothing.why_nothing)
     listeners = list(listeners)
     for listener in listeners:
         listener(SyncStarted(settings, selection))
     try:
-        result = _sync(settings, selection, reporter, stop)
+        result = _sync(settings, selection, reporter, stop, clock)
     except BaseException as error:
         for listener in listeners:
             listener(SyncFailed(error))
@@ -83,14 +86,16 @@ def sync(
     return result
 
 
-def _sync(settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event) -> SyncResult:
+def _sync(
+    settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event, clock: RunClock
+) -> SyncResult:
     home = settings.home
     home.create()
     sweep(home.staging)
     with Owner(home.locks) as owner:
         if not wait_for_replay(settings, reporter, stop):
             return SyncResult([], interrupted=True)
-        return _Run(settings, selection, reporter, stop, owner).run()
+        return _Run(settings, selection, reporter, stop, owner, clock).run()
 
 
 def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:
@@ -121,19 +126,26 @@ class _Run:
     """The state of one call of `sync`."""
 
     def __init__(
-        self, settings: Settings, selection: Selection, reporter: Reporter, stop: threading.Event, owner: Owner
+        self,
+        settings: Settings,
+        selection: Selection,
+        reporter: Reporter,
+        stop: threading.Event,
+        owner: Owner,
+        clock: RunClock,
     ) -> None:
         self._settings = settings
         self._selection = selection
         self._reporter = reporter
         self._stop = stop
         self._owner = owner
+        self._clock = clock
         self._speed = Speed()
         # Bounded: while staging is held by a build, fetching waits instead of filling the memory.
         self._answers: queue.Queue[FetchedChunk] = queue.Queue(maxsize=4 * CLAIMS_AHEAD)
         self._pools: dict[str, WorkerPool] = {}
         self._due: FetchPlan | None = None  # until it is known
-        self._refresh_from = refresh_from(selection)
+        self._refresh_from = refresh_from(selection, clock.present_hour)
         self._tallies: dict[str, Tally] = {}
         self._datasets = {dataset.name: dataset for dataset in selection.datasets}
         self._retention = parse_duration_hours(settings.get("payloads.retention"))
@@ -186,7 +198,9 @@ class _Run:
     def _plan(self) -> None:
         with self._staging() as connection:
             living = living_owners(self._settings.home.locks)
-            due = self._due = plan_fetch(connection, self._selection, self._settings, living, self._refresh_from)
+            due = self._due = plan_fetch(
+                connection, self._selection, self._settings, living, self._refresh_from, self._clock.present_hour
+            )
             for note in due.notes if due.slices else ():
                 self._reporter.say(note)
             (holds_data,) = one_row(connection, "select exists (from sync.landing)")
@@ -200,12 +214,13 @@ class _Run:
                     simulation_guard=simulation_guard,
                     speed=self._speed,
                     say=self._reporter.say,
+                    now=self._clock.now,
                 )
             # What is asked for again by --refresh is read again, changed or not.
             landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
             for pool in self._pools.values():
                 pool.set_landed_files(landed)
-            planned_at = utc_now()
+            planned_at = self._clock.now()
             connection.execute("begin")
             ledger.write_plan(connection, due.slices)
             self._tallies = {name: Tally(name) for name in self._datasets}
@@ -266,6 +281,7 @@ class _Run:
                 connection,
                 self._datasets,
                 [fetched for fetched in waiting if fetched.outcome.chunk in mine],
+                self._clock.now(),
                 store=self._store,
                 may_withdraw_all=lambda chunk: self._refresh_from is not None and chunk.last >= self._refresh_from,
             )
@@ -303,7 +319,7 @@ class _Run:
         for pool in self._running():
             room = pool.jobs + pool.claims_ahead - pool.outstanding
             wanted = [pool.pending[place] for place in range(min(room, len(pool.pending)))]
-            claimed = ledger.claim(connection, wanted, self._owner.name, utc_now(), planned_at)
+            claimed = ledger.claim(connection, wanted, self._owner.name, self._clock.now(), planned_at)
             claims.append((pool, _Claim(wanted, claimed)))
         return claims
 
@@ -332,6 +348,6 @@ class _Run:
     def _prune(self) -> None:
         """Delete payloads that are older than they are to be kept."""
         try:
-            PayloadStore(self._settings.home.payloads).prune(utc_now() - timedelta(hours=self._retention))
+            PayloadStore(self._settings.home.payloads).prune(self._clock.now() - timedelta(hours=self._retention))
         except OSError as error:
             self._reporter.say(f"could not delete old payloads: {error.strerror or error}")

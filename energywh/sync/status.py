@@ -77,13 +77,16 @@ class _CodeSeries:
     ahead: bool
 
 
-def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[SliceStatus]:
-    """Return the state of each slice that the ledger knows of."""
+def slice_statuses(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, now: datetime | None = None
+) -> list[SliceStatus]:
+    """Return the state of each slice that the ledger knows of, at the moment ``now`` (naive UTC)."""
+    now = utc_now() if now is None else now
     ledger = _read_ledger(connection, dataset)
     series = _read_series(connection, dataset)
     gaps = {slice_: rows.gaps() for slice_, rows in ledger.items()}
     in_gaps = _values_in_gaps(connection, dataset, gaps)
-    source, now = sources()[dataset.source], utc_now()
+    source = sources()[dataset.source]
     found = []
     for slice_, rows in sorted(ledger.items()):
         codes = {key: one for key, one in series.items() if slice_ in (ALL_SLICES, key[0])}

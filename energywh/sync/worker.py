@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from energywh.config.settings import Settings
 from energywh.errors import EnergywhError, LimitSpentError, SourceError
@@ -38,6 +39,7 @@ class WorkerPool:
         simulation_guard: SimulationGuard,
         speed: Speed,
         say: Callable[[str], None],
+        now: Callable[[], datetime],
     ) -> None:
         self.source = source
         self.stop = threading.Event()
@@ -62,8 +64,8 @@ class WorkerPool:
             store,
             self.stop,
             simulation_guard,
-            lambda: speed.add(requests=1),
-            speed.download,
+            speed,
+            now,
         )
         self._threads = [
             threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)

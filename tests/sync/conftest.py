@@ -53,6 +53,7 @@ class MovableClock:
 def clock_of(patch: pytest.MonkeyPatch) -> MovableClock:
     """Return the present, for syncs of this process while ``patch`` holds: 2025-06-15T06 at first."""
     clock = MovableClock(datetime(2025, 6, 15, 6))
+    patch.setattr("energywh.core.time.utc_now", clock.now)
     for package in (energywh.sources, energywh.sync):
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)

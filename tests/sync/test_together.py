@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.core.time import utc_now
+from energywh.core.time import hour_number, utc_now
 from energywh.simulate.server import Served, Simulator
 from energywh.sync import ledger
 from energywh.sync import worker as lane
@@ -105,7 +105,7 @@ def test_what_an_interrupted_sync_gives_back_is_fetched_by_the_one_beside_it(
     monkeypatch.setattr(lane, "CLAIMS_AHEAD", 0)
 
     with open_staging(desk.staging) as connection:
-        due = plan_fetch(connection, selection, desk.settings(), set(), None)
+        due = plan_fetch(connection, selection, desk.settings(), set(), None, hour_number(utc_now()))
         connection.execute("begin")
         ledger.write_plan(connection, due.slices)
         connection.execute("commit")
