@@ -13,8 +13,8 @@ from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from energywh.cli import Session
-    from energywh.models.catalog.lineage import Dependent, Lineage, Step
-    from energywh.models.catalog.traces import Choice, Place
+    from energywh.models.catalog.lineage import Dependent, Lineage, LineageStep
+    from energywh.models.catalog.traces import ColumnChoice, Place
 
 
 @click.command()
@@ -35,7 +35,7 @@ def lineage(
     be a staging table such as eia.region_data, to see what depends on it. Works before the first build too, on the
     models of the package.
     """
-    from energywh.models.catalog.lineage import read_lineage
+    from energywh.models.catalog.read_lineage import read_lineage
 
     if page is not None:
         from energywh.models.catalog.site.page import write_page
@@ -69,7 +69,7 @@ def _print_column(lines: Lineage, place: Place, conditions: bool, as_json: bool)
         click.echo(f"rows of {place[0]} by: {_by_table(rows_by)}")
 
 
-def _tree(step: Step, conditions: bool, shown: set[object], indent: str = "", branch: str = "") -> Iterator[str]:
+def _tree(step: LineageStep, conditions: bool, shown: set[object], indent: str = "", branch: str = "") -> Iterator[str]:
     """Yield the lines of a step and of all upstream steps; a repeated step is not expanded again."""
     where = f"  where {_where(step.where)}" if step.where and step.field is None else ""
     known = (step.name, *map(id, step.origins))
@@ -106,12 +106,12 @@ def _tree(step: Step, conditions: bool, shown: set[object], indent: str = "", br
 MANY = 4
 
 
-def _alike(steps: tuple[Step, ...]) -> list[list[Step]]:
+def _alike(steps: tuple[LineageStep, ...]) -> list[list[LineageStep]]:
     """Group many columns of one staging table."""
-    by_table: dict[object, list[Step]] = {}
+    by_table: dict[object, list[LineageStep]] = {}
     for step in steps:
         by_table.setdefault((step.table, step.where) if step.kind == "staging" else step, []).append(step)
-    groups: list[list[Step]] = []
+    groups: list[list[LineageStep]] = []
     for group in by_table.values():
         groups += [group] if len(group) >= MANY else [[one] for one in group]
     return groups
@@ -127,11 +127,11 @@ def _by_table(places: Iterable[Place]) -> str:
     return ", ".join(f"{table} ({', '.join(names)})" if names else table for table, names in tables.items())
 
 
-def _where(choices: tuple[Choice, ...]) -> str:
+def _where(choices: tuple[ColumnChoice, ...]) -> str:
     return " and ".join(f"{each.table}.{each.column} = {' or '.join(each.values)}" for each in choices)
 
 
-def _step_document(step: Step, shown: set[int]) -> dict[str, Any]:
+def _step_document(step: LineageStep, shown: set[int]) -> dict[str, Any]:
     """Return a step and all upstream steps; a repeated one is only named, with `as_above`."""
     if step.origins and id(step) in shown:
         return {"name": step.name, "as_above": True}

@@ -42,12 +42,11 @@ def test_conditions_are_printed_when_asked_for(desk: Desk) -> None:
     result = run(desk, "lineage", "--conditions", "grid.sun_mwh")
     assert result.stdout.splitlines() == [
         "normalized.grid.sun_mwh",
-        "│  by: normalized.generation (family, hour_utc, region), "
-        "normalized.span (first_hour_utc, last_hour_utc, region)",
+        "│  by: normalized.generation (family, hour_utc, region), normalized.spine (hour_utc, region)",
         "└─ normalized.generation.generation_mwh",
         "   └─ staging.eia.fuel_type_data.value",
         '         EIA API v2, route electricity/rto/fuel-type-data: "value"',
-        "rows of normalized.grid by: normalized.span (first_hour_utc, last_hour_utc)",
+        "rows of normalized.grid by: normalized.spine",
     ]
 
 

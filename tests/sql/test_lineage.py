@@ -12,7 +12,8 @@ import pytest
 
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import quoted
-from energywh.models.catalog.lineage import Lineage, Step, read_lineage
+from energywh.models.catalog.lineage import Lineage, LineageStep
+from energywh.models.catalog.read_lineage import read_lineage
 from energywh.models.catalog.traces import ROWS
 from tests.sql.model_files import MODELS, NAMES, built_fixture, column_types, graph
 
@@ -25,7 +26,7 @@ def lineage() -> Lineage:
     return read_lineage(Home(Path("/nonexistent")), sql=sql_dir())
 
 
-def ends(step: Step) -> set[str]:
+def ends(step: LineageStep) -> set[str]:
     """What the value of a column comes from in the end: fields of sources, and columns of seeds."""
     return {str(each.field or each.name) for each in step.steps() if each.kind != "model"}
 

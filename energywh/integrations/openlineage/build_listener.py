@@ -47,7 +47,7 @@ from energywh.models.build.events import (
     ModelStarted,
 )
 from energywh.models.build.state import Meta
-from energywh.models.catalog.lineage import lineage_of_version
+from energywh.models.catalog.read_lineage import lineage_of_version
 from energywh.models.catalog.traces import ROWS
 from energywh.models.project.graph import STAGING, Graph
 

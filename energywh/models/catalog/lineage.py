@@ -5,24 +5,18 @@ Works on the models of the published version, whose SQL it holds, and before the
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energywh.core.database import connect
-from energywh.core.paths import Home, sql_dir
 from energywh.errors import UnknownNameError, did_you_mean
 from energywh.models.build.state import UNITS
-from energywh.models.catalog.column_origins import Untraceable, read_once, trace_select
-from energywh.models.catalog.traces import ROWS, Choice, Origin, Place, Trace
-from energywh.models.project.graph import STAGING, link
-from energywh.models.project.project import SEEDS, Project, load_project
-from energywh.models.versions.publish import current_version
+from energywh.models.catalog.column_origins import read_once, trace_select
+from energywh.models.catalog.trace_scope import Untraceable
+from energywh.models.catalog.traces import ROWS, ColumnChoice, ColumnOrigin, ColumnTrace, Place
+from energywh.models.project.graph import STAGING
 from energywh.sources import all_datasets
-from energywh.sync.schema import staging_columns
 
 if TYPE_CHECKING:
     from energywh.sources.base import Dataset
@@ -41,7 +35,7 @@ class ModelSql:
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedModel:
     """The columns of a model, in order, and what they are made of.
 
     Attributes:
@@ -50,24 +44,24 @@ class Traced:
         note: why the columns could not be told apart; each then comes from all that the model reads.
     """
 
-    columns: Mapping[str, Trace]
+    columns: Mapping[str, ColumnTrace]
     rows: frozenset[Place]
     once: frozenset[str] = frozenset()
     note: str = ""
 
-    def handed_on(self, origin: Origin, chosen: Mapping[str, tuple[str, ...]]) -> frozenset[Choice]:
+    def handed_on(self, origin: ColumnOrigin, chosen: Mapping[str, tuple[str, ...]]) -> frozenset[ColumnChoice]:
         """Return what selects the rows of an origin, with what is ``chosen`` of the model's own columns.
 
         A key that the model has as the same table has it selects that table's rows too, where it is read once.
         """
         where = {(choice.table, choice.column): choice.values for choice in origin.where}
         for column, values in chosen.items():
-            trace = self.columns.get(column, Trace())
+            trace = self.columns.get(column, ColumnTrace())
             if trace.unchanged and origin.table in self.once and not origin.other_rows:
                 for key in trace.values:
                     if key.table == origin.table:
                         where.setdefault(key.place, values)
-        return frozenset(Choice(*place, values) for place, values in where.items())
+        return frozenset(ColumnChoice(*place, values) for place, values in where.items())
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class SourceField:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class LineageStep:
     """A column, and those that its value is made of.
 
     Attributes:
@@ -105,8 +99,8 @@ class Step:
     table: str
     column: str
     kind: str
-    where: tuple[Choice, ...] = ()
-    origins: tuple[Step, ...] = ()
+    where: tuple[ColumnChoice, ...] = ()
+    origins: tuple[LineageStep, ...] = ()
     conditions: tuple[Place, ...] = ()
     constants: tuple[str, ...] = ()
     field: SourceField | None = None
@@ -116,9 +110,9 @@ class Step:
     def name(self) -> str:
         return self.table if self.column == ROWS else f"{self.table}.{self.column}"
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[LineageStep]:
         """Return the step and all before it, each once."""
-        found: dict[int, Step] = {}
+        found: dict[int, LineageStep] = {}
         waiting = [self]
         while waiting:
             step = waiting.pop()
@@ -156,7 +150,7 @@ class Lineage:
 
     def __init__(self, models: Iterable[ModelSql], tables: Mapping[str, Sequence[str]]) -> None:
         known = dict(tables)
-        self.models: dict[str, Traced] = {}
+        self.models: dict[str, TracedModel] = {}
         self.reads: dict[str, tuple[str, ...]] = {}
         self.sql: dict[str, str] = {}
         for model in models:
@@ -165,7 +159,7 @@ class Lineage:
             self.sql[model.name] = model.sql
             known[model.name] = list(traced.columns)
         self.tables = known
-        self._steps: dict[tuple[Place, frozenset[Choice]], Step] = {}
+        self._steps: dict[tuple[Place, frozenset[ColumnChoice]], LineageStep] = {}
 
     def kind(self, table: str) -> str:
         return "model" if table in self.models else "staging" if table.startswith(STAGING) else "seed"
@@ -202,14 +196,14 @@ class Lineage:
         near = did_you_mean(wanted, known) or "; 'energywh models' lists the tables"
         raise UnknownNameError(f"no table or column is named '{name}'{near}")
 
-    def trace(self, place: Place) -> Trace:
+    def trace(self, place: Place) -> ColumnTrace:
         """Return what a column of a model is made of; of the table itself, all that its columns are made of."""
         traced = self.models[place[0]]
         if place[1] == ROWS:
-            return Trace(frozenset(Origin(*each) for each in traced.rows))
+            return ColumnTrace(frozenset(ColumnOrigin(*each) for each in traced.rows))
         return traced.columns[place[1]]
 
-    def step(self, place: Place, where: frozenset[Choice] = frozenset()) -> Step:
+    def step(self, place: Place, where: frozenset[ColumnChoice] = frozenset()) -> LineageStep:
         """Return a column with all that its value comes from, back to the sources.
 
         Args:
@@ -219,11 +213,11 @@ class Lineage:
             self._steps[place, where] = self._step(place, tuple(sorted(where)))
         return self._steps[place, where]
 
-    def _step(self, place: Place, chosen: tuple[Choice, ...]) -> Step:
+    def _step(self, place: Place, chosen: tuple[ColumnChoice, ...]) -> LineageStep:
         table, column = place
         kind = self.kind(table)
         if kind != "model":
-            return Step(table, column, kind, chosen, field=source_field(table, column, chosen))
+            return LineageStep(table, column, kind, chosen, field=source_field(table, column, chosen))
         trace = self.trace(place)
         fixed = {choice.column: choice.values for choice in chosen if choice.table == table}
         origins = [
@@ -232,7 +226,7 @@ class Lineage:
             # Of a UNION, a side that holds another constant is not where the value comes from.
             if all(value in fixed.get(key, (value,)) for key, value in origin.given)
         ]
-        return Step(
+        return LineageStep(
             table,
             column,
             kind,
@@ -304,7 +298,7 @@ def _staging(*closures: Iterable[Place]) -> set[str]:
     return {table for closure in closures for table, _ in closure if table.startswith(STAGING)}
 
 
-def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:
+def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> TracedModel:
     """Return the trace of a model; where it cannot be followed, each column comes from every column that is read."""
     try:
         relation = trace_select(model.sql, tables)
@@ -313,9 +307,9 @@ def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> Traced:
             raise Untraceable(f"columns that are not where they were looked for: {strange}")
     except Untraceable as reason:
         places = frozenset((table, column) for table in model.reads for column in (*tables.get(table, ()), ROWS))
-        everything = Trace(frozenset(Origin(*place) for place in places))
-        return Traced(dict.fromkeys(model.columns, everything), places, note=f"not told apart by column: {reason}")
-    return Traced(relation.columns, relation.rows, read_once(model.sql))
+        everything = ColumnTrace(frozenset(ColumnOrigin(*place) for place in places))
+        return TracedModel(dict.fromkeys(model.columns, everything), places, note=f"not told apart by column: {reason}")
+    return TracedModel(relation.columns, relation.rows, read_once(model.sql))
 
 
 def dataset_of(table: str) -> Dataset | None:
@@ -324,7 +318,7 @@ def dataset_of(table: str) -> Dataset | None:
     return all_datasets().get(name) or all_datasets().get(name.removesuffix(REVISION))
 
 
-def source_field(table: str, column: str, where: Iterable[Choice] = ()) -> SourceField | None:
+def source_field(table: str, column: str, where: Iterable[ColumnChoice] = ()) -> SourceField | None:
     """Return what a staging column is at its source; None of a seed, or of a table of no source that is here."""
     from energywh.sources import sources
 
@@ -335,73 +329,3 @@ def source_field(table: str, column: str, where: Iterable[Choice] = ()) -> Sourc
     chosen = tuple((dataset.fields_of(choice.column)[0], choice.values) for choice in where if choice.table == table)
     names = ("its rows",) if column == ROWS else dataset.fields_of(column)
     return SourceField(source.name, source.title or source.name, dataset.origin, names, chosen)
-
-
-def read_lineage(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> Lineage:
-    """Return the lineage of the published version; without one, of the `sql/` folder.
-
-    Raises:
-        StorageError: the published file cannot be opened.
-        ModelError: nothing is published and a model file is wrong.
-    """
-    current = current_version(home)
-    if current is None:
-        return lineage_of_files(load_project(sql or sql_dir(), own_folders=own_folders))
-    return lineage_of_version(current)
-
-
-def lineage_of_files(project: Project) -> Lineage:
-    """Return the lineage of the models of a project.
-
-    Raises:
-        ModelError: a model file is wrong.
-    """
-    graph = link(project)
-    seeds = {}
-    for name, seed in graph.seeds.items():
-        with seed.path.open(newline="", encoding="utf-8") as file:
-            seeds[name] = next(csv.reader(file), [])
-    models = [
-        ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.reads(name)))
-        for name in graph.order
-    ]
-    return Lineage(models, {**staging_columns(), **seeds})
-
-
-def lineage_of_version(path: Path) -> Lineage:
-    """Return the lineage of the models of the version at ``path``.
-
-    Raises:
-        StorageError: it cannot be opened.
-    """
-    with connect(path) as connection:
-        seeds = connection.execute(
-            "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = ? GROUP BY ALL ORDER BY 1",
-            [SEEDS],
-        ).fetchall()
-        rows = connection.execute(
-            """
-            SELECT m.name, m.source_sql,
-                (SELECT list(c.name ORDER BY c.position) FROM energywh."column" AS c WHERE c.model = m.name),
-                (SELECT list(d.upstream ORDER BY d.upstream) FROM energywh.dependency AS d WHERE d.model = m.name)
-            FROM energywh.model AS m ORDER BY m.name
-            """
-        ).fetchall()
-    models = {name: ModelSql(name, source, listed, reads or []) for name, source, listed, reads in rows}
-    return Lineage(_ordered(models), {**staging_columns(), **dict(seeds)})
-
-
-def _ordered(models: Mapping[str, ModelSql]) -> Iterator[ModelSql]:
-    """Yield each model after those it reads."""
-    done: set[str] = set()
-
-    def visit(name: str) -> Iterator[ModelSql]:
-        if name in models and name not in done:
-            done.add(name)
-            for table in models[name].reads:
-                yield from visit(table)
-            yield models[name]
-
-    for name in models:
-        yield from visit(name)

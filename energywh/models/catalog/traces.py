@@ -10,7 +10,7 @@ Place = tuple[str, str]  # table and column, or table and `ROWS`
 
 
 @dataclass(frozen=True, order=True)
-class Choice:
+class ColumnChoice:
     """`column` of `table` is one of `values`, in the rows that an origin is taken from."""
 
     table: str
@@ -19,7 +19,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Origin:
+class ColumnOrigin:
     """A column that a value is made of.
 
     Attributes:
@@ -32,7 +32,7 @@ class Origin:
 
     table: str
     column: str
-    where: frozenset[Choice] = frozenset()
+    where: frozenset[ColumnChoice] = frozenset()
     given: frozenset[tuple[str, str]] = frozenset()
     via: str = ""
     other_rows: bool = False
@@ -43,7 +43,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Trace:
+class ColumnTrace:
     """What a column is made of, and by what it is chosen.
 
     Attributes:
@@ -51,13 +51,13 @@ class Trace:
         unchanged: it is one column of a table, or one constant, as it is.
     """
 
-    values: frozenset[Origin] = frozenset()
+    values: frozenset[ColumnOrigin] = frozenset()
     conditions: frozenset[Place] = frozenset()
     constants: frozenset[str] = frozenset()
     unchanged: bool = False
 
-    def __or__(self, other: Trace) -> Trace:
-        return Trace(
+    def __or__(self, other: ColumnTrace) -> ColumnTrace:
+        return ColumnTrace(
             self.values | other.values, self.conditions | other.conditions, self.constants | other.constants, False
         )
 
@@ -66,14 +66,14 @@ class Trace:
         """Everything that the column depends on."""
         return self.conditions | {origin.place for origin in self.values}
 
-    def given(self, places: Iterable[Place]) -> Trace:
+    def given(self, places: Iterable[Place]) -> ColumnTrace:
         """Return the trace with further conditions."""
         return replace(self, conditions=self.conditions | frozenset(places))
 
-    def mapped(self, change: Callable[[Origin], Origin]) -> Trace:
+    def mapped(self, change: Callable[[ColumnOrigin], ColumnOrigin]) -> ColumnTrace:
         return replace(self, values=frozenset(map(change, self.values)))
 
-    def chosen(self, choices: Sequence[Chosen], *, own_only: bool = False) -> Trace:
+    def chosen(self, choices: Sequence[ChosenColumn], *, own_only: bool = False) -> ColumnTrace:
         """Return the trace as it is in the rows that meet ``choices``.
 
         Origins that are never in such a row go: of a UNION, those of the other branches.
@@ -86,7 +86,7 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenColumn:
     """A condition `column = 'value'` or `column in (…)`, as a SELECT has it.
 
     Attributes:
@@ -97,14 +97,14 @@ class Chosen:
     via: str
     column: str
     values: tuple[str, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[ColumnChoice, ...]
 
     @property
     def key(self) -> str:
         return f"{self.via}.{self.column}"
 
 
-def _narrowed(origin: Origin, choices: Sequence[Chosen], own_only: bool) -> Origin | None:
+def _narrowed(origin: ColumnOrigin, choices: Sequence[ChosenColumn], own_only: bool) -> ColumnOrigin | None:
     """Return the origin as it is in the rows that meet ``choices``; None where it is in no such row."""
     if origin.other_rows:
         return origin
@@ -123,7 +123,7 @@ def _narrowed(origin: Origin, choices: Sequence[Chosen], own_only: bool) -> Orig
                 where[place] = tuple(value for value in known if value in choice.values)
                 if not where[place]:
                     return None
-    return replace(origin, where=frozenset(Choice(*place, values) for place, values in where.items()))
+    return replace(origin, where=frozenset(ColumnChoice(*place, values) for place, values in where.items()))
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class Relation:
         other: the trace of every further column; of a table function, whose columns are not known by name.
     """
 
-    columns: Mapping[str, Trace]
+    columns: Mapping[str, ColumnTrace]
     rows: frozenset[Place] = frozenset()
-    other: Trace | None = None
+    other: ColumnTrace | None = None
 
     def under(self, conditions: Iterable[Place]) -> Relation:
         """Return the relation with further conditions on every column."""
@@ -148,14 +148,14 @@ class Relation:
 def table_relation(table: str, columns: Iterable[str]) -> Relation:
     """Return the relation of a table that is read."""
     return Relation(
-        {name.lower(): Trace(frozenset({Origin(table, name.lower())}), unchanged=True) for name in columns},
+        {name.lower(): ColumnTrace(frozenset({ColumnOrigin(table, name.lower())}), unchanged=True) for name in columns},
         frozenset({(table, ROWS)}),
     )
 
 
-def union(traces: Iterable[Trace]) -> Trace:
+def union(traces: Iterable[ColumnTrace]) -> ColumnTrace:
     """Return what all of ``traces`` are made of together."""
-    whole = Trace()
+    whole = ColumnTrace()
     for trace in traces:
         whole |= trace
     return whole

@@ -68,7 +68,8 @@ def complete(model: Model, parsed: Parsed, models: Mapping[str, Model], tables: 
 
 def _inherited(model: Model, models: Mapping[str, Model], tables: Tables) -> Iterator[tuple[str, str | None]]:
     """Yield the columns of a model in order, with the descriptions of those that are passed on unchanged."""
-    from energywh.models.catalog.column_origins import Untraceable, trace_select
+    from energywh.models.catalog.column_origins import trace_select
+    from energywh.models.catalog.trace_scope import Untraceable
 
     try:
         traced = trace_select(model.sql, tables).columns

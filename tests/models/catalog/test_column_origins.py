@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from energywh.models.catalog.column_origins import Untraceable, trace_select
-from energywh.models.catalog.traces import Origin, Relation
+from energywh.models.catalog.column_origins import trace_select
+from energywh.models.catalog.trace_scope import Untraceable
+from energywh.models.catalog.traces import ColumnOrigin, Relation
 
 TABLES = {
     "n.a": ["region", "hour", "type", "x_mwh", "y_mwh"],
@@ -21,7 +22,7 @@ def trace(sql: str) -> Relation:
     return trace_select(sql, TABLES)
 
 
-def shown(origin: Origin) -> str:
+def shown(origin: ColumnOrigin) -> str:
     where = " and ".join(f"{choice.column}={'/'.join(choice.values)}" for choice in sorted(origin.where))
     return f"{origin.table[2:]}.{origin.column}" + (f" where {where}" if where else "")
 

@@ -7,7 +7,8 @@ import pytest
 
 from energywh.core.paths import Home
 from energywh.errors import UnknownNameError
-from energywh.models.catalog.lineage import Lineage, read_lineage
+from energywh.models.catalog.lineage import Lineage
+from energywh.models.catalog.read_lineage import read_lineage
 from tests.models.folder import Desk
 
 UNION = """/*---

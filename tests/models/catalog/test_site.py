@@ -13,7 +13,8 @@ import pytest
 from energywh.core.paths import Home, sql_dir
 from energywh.errors import StorageError
 from energywh.models.catalog.catalog import read_catalog
-from energywh.models.catalog.lineage import Lineage, lineage_of_version
+from energywh.models.catalog.lineage import Lineage
+from energywh.models.catalog.read_lineage import lineage_of_version
 from energywh.models.catalog.site.facts import read_facts
 from energywh.models.catalog.site.layout import HEIGHT, WIDTH, arrange
 from energywh.models.catalog.site.page import render_page, write_page

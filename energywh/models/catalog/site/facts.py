@@ -12,7 +12,8 @@ from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import quoted, run
 from energywh.models.catalog.catalog import CatalogModel, catalog_of_files, catalog_of_version
-from energywh.models.catalog.lineage import Lineage, lineage_of_files, lineage_of_version
+from energywh.models.catalog.lineage import Lineage
+from energywh.models.catalog.read_lineage import lineage_of_files, lineage_of_version
 from energywh.models.project.project import load_project
 from energywh.models.versions.publish import current_version
 from energywh.sources import sources

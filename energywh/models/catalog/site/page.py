@@ -17,7 +17,7 @@ from energywh.models.catalog.site.facts import Facts, read_facts
 from energywh.models.catalog.site.layout import schema_of
 from energywh.models.catalog.site.markup import Markup, tag
 from energywh.models.catalog.site.picture import picture, source_graph
-from energywh.models.catalog.traces import ROWS, Choice, Place
+from energywh.models.catalog.traces import ROWS, ColumnChoice, Place
 
 HERE = Path(__file__).parent
 
@@ -174,6 +174,6 @@ def filled(rows_with_value: int | None, rows: int | None) -> str:
     return f"{rows_with_value * 1000 // rows / 10:g}%" if rows_with_value else "empty"
 
 
-def where_text(choices: tuple[Choice, ...]) -> str:
+def where_text(choices: tuple[ColumnChoice, ...]) -> str:
     """Return what selects the rows that are taken of a column."""
     return " and ".join(f"{each.table}.{each.column} = {' or '.join(each.values)}" for each in choices)
