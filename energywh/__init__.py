@@ -5,14 +5,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.version import VERSION as __version__
+from energywh.errors import (
+    AuditError,
+    CorruptError,
+    EnergywhError,
+    KeyRefusedError,
+    LimitSpentError,
+    LockedError,
+    ModelError,
+    NoTrainValueError,
+    NotReadyError,
+    PassingError,
+    PayloadError,
+    RefusedError,
+    SettingsError,
+    SourceError,
+    StorageError,
+    UnavailableError,
+    UnknownNameError,
+    UsageError,
+    WindowError,
+)
 
-__all__ = ["EnergywhError", "Scaler", "Warehouse", "WindowSpec", "__version__", "load_dataset", "open"]
+__all__ = [
+    "AuditError",
+    "CorruptError",
+    "EnergywhError",
+    "KeyRefusedError",
+    "LimitSpentError",
+    "LockedError",
+    "ModelError",
+    "NoTrainValueError",
+    "NotReadyError",
+    "PassingError",
+    "PayloadError",
+    "RefusedError",
+    "Scaler",
+    "SettingsError",
+    "SourceError",
+    "StorageError",
+    "UnavailableError",
+    "UnknownNameError",
+    "UsageError",
+    "Warehouse",
+    "WindowError",
+    "WindowSpec",
+    "__version__",
+    "load_dataset",
+    "open",
+]
 
 if TYPE_CHECKING:
     from energywh.datasets.stored.reader import load_dataset
     from energywh.datasets.windows.scaler import Scaler
     from energywh.datasets.windows.spec import WindowSpec
-    from energywh.errors import EnergywhError
     from energywh.warehouse import Warehouse, open
 
 _LAZY = {
@@ -21,7 +67,6 @@ _LAZY = {
     "load_dataset": "energywh.datasets.stored.reader",
     "Scaler": "energywh.datasets.windows.scaler",
     "WindowSpec": "energywh.datasets.windows.spec",
-    "EnergywhError": "energywh.errors",
 }
 
 

@@ -149,3 +149,11 @@ def test_a_staging_file_that_is_no_database_is_named(home: Home) -> None:
 def test_what_is_no_path_cannot_be_opened(path: Any) -> None:
     with pytest.raises(UsageError, match=r"open\(\) takes the path of the warehouse's folder"):
         energywh.open(path)
+
+
+def test_every_error_is_exported() -> None:
+    from energywh import errors
+
+    tree = [name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)]
+    assert set(tree) <= set(energywh.__all__)
+    assert all(getattr(energywh, name) is getattr(errors, name) for name in tree)

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import msgspec
 
-from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, KINDS, WindowSpec
+from energywh.datasets.windows.normalization import KINDS
+from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, WindowSpec
 from energywh.errors import UsageError
 
 Command = Callable[..., Any]

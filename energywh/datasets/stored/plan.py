@@ -22,6 +22,7 @@ from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows.find_splits import find_splits
 from energywh.datasets.windows.matrix import Axis
 from energywh.datasets.windows.moments import hours_of
+from energywh.datasets.windows.normalization import Normalization
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.scaler_fit import fit_scaler
@@ -154,8 +155,8 @@ def plan_dataset(
     plan = DatasetPlan(
         request, windows, source, survey.axis.regions, [split.on_its_own() for split in splits], None, about
     )
-    scaler = _scaler_of(before, plan) if isinstance(normalize, scaling.Normalization) else normalize
-    if scaler is None and isinstance(normalize, scaling.Normalization):
+    scaler = _scaler_of(before, plan) if isinstance(normalize, Normalization) else normalize
+    if scaler is None and isinstance(normalize, Normalization):
         on_step("measuring statistics", 0, 1)
         hours = hours_of(survey.axis, windows.shape, splits[0].starts)
         try:

@@ -38,6 +38,7 @@ from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_o
 from energywh.datasets.windows.find_splits import held_out
 from energywh.datasets.windows.matrix import Ahead, Axis, Frame
 from energywh.datasets.windows.moments import hours_of
+from energywh.datasets.windows.normalization import Normalization
 from energywh.datasets.windows.plan import left_free
 from energywh.datasets.windows.scaler_fit import fit_scaler
 from energywh.datasets.windows.spec import Moment, WindowSpec, as_hour
@@ -157,7 +158,7 @@ class Folds:
     def _fold(self, number: int) -> Fold:
         now, test, (learnt, train) = self._now, self._test(number), self._train(number)
         shared, own, scaler = now.whole.frame, learnt.whole.frame, self._normalize
-        if isinstance(scaler, scaling.Normalization):
+        if isinstance(scaler, Normalization):
             origin, hours = learnt.origin, hours_of(own.axis, learnt.whole.shape, train)
             scaler = fit_scaler(origin.connection, origin.source, own, hours, scaler)
         if scaler is not None:

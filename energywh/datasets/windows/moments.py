@@ -16,7 +16,7 @@ from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.storage_errors import query_errors
 from energywh.core.time import hour_time
 from energywh.datasets.windows.matrix import Axis
-from energywh.datasets.windows.scaler import By
+from energywh.datasets.windows.normalization import By
 from energywh.datasets.windows.source import HOUR, REGION, Bound
 from energywh.datasets.windows.splits import Shape
 

@@ -32,18 +32,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.arguments import as_names
 from energywh.datasets.windows.backends import Arrays, import_mlx
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Axis, Frame, Matrix
-from energywh.datasets.windows.spec import KINDS, Kind
+from energywh.datasets.windows.normalization import KINDS, By, Kind, Normalization
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
-
-By = Literal["region", "global"]
 
 
 @dataclass(frozen=True)
@@ -221,56 +218,18 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-@dataclass(frozen=True)
-class Normalization:
-    """How to normalize."""
-
-    kind: Kind = "zscore"
-    by: By = "region"
-    log: Sequence[str] | str = ()  # columns, or "auto"
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise UsageError(
-                f"a scaler is of kind {', '.join(KINDS)}, not {self.kind!r}{did_you_mean(str(self.kind), KINDS)}"
-            )
-        if self.by not in ("region", "global"):
-            raise UsageError(f"by must be 'region' or 'global', not {self.by!r}")
-
-
 Normalize = Kind | Mapping[str, Any] | Scaler  # as people give it
 
 
-def as_normalization(normalize: object) -> Normalization | Scaler | None:
-    """Return what the argument ``normalize`` of `energywh.Warehouse.windows` asks for.
+def as_normalization(plain: Mapping[str, Any] | None) -> Normalization | Scaler | None:
+    """Return what `energywh.datasets.windows.normalization.plain_normalization` made plain.
 
     Raises:
-        UsageError: it is no name of a kind, no dict of kind, by and log, and no scaler.
+        UsageError: it is no scaler as `Scaler.to_dict` writes it.
     """
-    if normalize is None or isinstance(normalize, Scaler):
-        return normalize
-    if isinstance(normalize, str):
-        return Normalization(normalize)  # type: ignore[arg-type]
-    if isinstance(normalize, Mapping) and "center" in normalize:
-        return Scaler.from_dict(normalize)
-    if isinstance(normalize, Mapping) and set(normalize) <= {"kind", "by", "log"}:
-        return Normalization(**normalize)
-    raise UsageError(
-        f"normalize must be {', '.join(map(repr, KINDS))}, a dict of kind, by and log, or a Scaler, not {normalize!r}"
-    )
-
-
-def plain(normalize: object) -> dict[str, Any] | None:
-    """Return what `as_normalization` takes as plain data, which it takes as well.
-
-    Raises:
-        UsageError: as `as_normalization`, or names of columns that are none.
-    """
-    chosen = as_normalization(normalize)
-    if chosen is None or isinstance(chosen, Scaler):
-        return None if chosen is None else chosen.to_dict()
-    log = chosen.log if chosen.log == "auto" else list(as_names(chosen.log, "log"))
-    return {"kind": chosen.kind, "by": chosen.by, "log": log}
+    if plain is None:
+        return None
+    return Scaler.from_dict(plain) if "center" in plain else Normalization(**plain)
 
 
 def check_held_out(normalization: Normalization | Scaler | None, regions: Sequence[str]) -> None:

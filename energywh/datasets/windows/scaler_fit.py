@@ -17,9 +17,9 @@ from energywh.core.time import hour_time
 from energywh.core.warnings import warn
 from energywh.core.wording import abbreviate
 from energywh.datasets.windows.moments import Hours, HourStatistics, Moments, pooled
-from energywh.datasets.windows.scaler import By, Normalization, Scaler
+from energywh.datasets.windows.normalization import By, Kind, Normalization
+from energywh.datasets.windows.scaler import Scaler
 from energywh.datasets.windows.source import Bound
-from energywh.datasets.windows.spec import Kind
 from energywh.errors import NoTrainValueError, UnknownNameError, UsageError, did_you_mean
 
 if TYPE_CHECKING:

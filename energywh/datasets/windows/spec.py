@@ -15,14 +15,13 @@ from msgspec import Meta
 
 from energywh.core.arguments import as_names, one_of, whole_number
 from energywh.core.time import hour_number, hour_time, parse_hour
+from energywh.datasets.windows.normalization import plain_normalization
 from energywh.errors import UsageError
 from energywh.regions import regions as eia_regions
 
 Gaps = Literal["mask", "split", "drop"]
 RegionEncoding = Literal["index", "one-hot"]
 DType = Literal["float32", "float16", "bfloat16"]
-Kind = Literal["zscore", "robust", "minmax", "none"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_SOURCE, DEFAULT_TARGET = "features.hourly", "demand_mwh"  # of a stored dataset
 Moment = str | date | datetime
 Names = Sequence[str] | str
@@ -143,7 +142,7 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True):
             "purge": purge if purge is None or purge == "lookback" else whole_number(purge, "purge", 0),
             "since": None if self.since is None else as_text(self.since, "since"),
             "until": None if self.until is None else as_text(self.until, "until", end_of_day=True),
-            "normalize": _plain(self.normalize),
+            "normalize": plain_normalization(self.normalize),
             "holdout_regions": named_regions(self.holdout_regions, "holdout_regions"),
         }
 
@@ -247,13 +246,3 @@ def _moments(splits: Any) -> Sequence[Moment]:
     if not isinstance(points, Sequence):
         raise UsageError(f"splits must be a day or hour, or a list of them, not {splits!r}")
     return points
-
-
-def _plain(normalize: Any) -> dict[str, Any] | None:
-    """Return how to normalize as plain data: kind, by and log, or a scaler."""
-    if normalize is None:
-        return None
-    # The scaler needs NumPy, and the options of the command line are made of the struct alone.
-    from energywh.datasets.windows.scaler import plain
-
-    return plain(normalize)

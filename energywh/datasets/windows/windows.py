@@ -42,13 +42,14 @@ from energywh.datasets.windows.find_splits import find_splits
 from energywh.datasets.windows.load import load
 from energywh.datasets.windows.matrix import Frame
 from energywh.datasets.windows.moments import hours_of
+from energywh.datasets.windows.normalization import By, Kind, Normalization
 from energywh.datasets.windows.plan import make_plan
 from energywh.datasets.windows.ring import Layout, Ring
 from energywh.datasets.windows.sampler import Batched
 from energywh.datasets.windows.scaler_fit import fit_scaler
 from energywh.datasets.windows.shard import Shard
 from energywh.datasets.windows.source import Bound
-from energywh.datasets.windows.spec import Kind, WindowSpec
+from energywh.datasets.windows.spec import WindowSpec
 from energywh.datasets.windows.splits import Shape, Splits
 from energywh.datasets.windows.survey import survey_of
 from energywh.datasets.windows.view import WindowView
@@ -181,7 +182,7 @@ class Windows(Batched[Batch]):
             raise IndexError(f"window {index} of {len(self)}")
         return Window(self.view, int(self.rows[index]), self._share)
 
-    def scaler(self, kind: Kind = "zscore", by: scaling.By = "region", log: Sequence[str] | str = ()) -> scaling.Scaler:
+    def scaler(self, kind: Kind = "zscore", by: By = "region", log: Sequence[str] | str = ()) -> scaling.Scaler:
         """Measure the hours of these windows, those of the train split, by SQL; see `energywh.datasets.windows.scaler`.
 
         Pass it as ``normalize`` to `energywh.Warehouse.windows`, keep it with `Scaler.to_dict`, and take predictions
@@ -209,7 +210,7 @@ class Windows(Batched[Batch]):
                 "scaler on train"
             )
         hours = hours_of(self.frame.axis, self.shape, self._starts)
-        chosen = scaling.Normalization(kind, by, log)
+        chosen = Normalization(kind, by, log)
         return fit_scaler(self.origin.connection, self.origin.source, self.frame, hours, chosen)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
@@ -257,7 +258,7 @@ def cut_windows(
         survey = survey_of(frame, plan)
         splits = find_splits(survey, plan)
         try:
-            if isinstance(normalization, scaling.Normalization):
+            if isinstance(normalization, Normalization):
                 hours = hours_of(survey.axis, plan.shape, splits[0].starts)
                 normalization = fit_scaler(connection, plan.source, survey, hours, normalization)
             break
