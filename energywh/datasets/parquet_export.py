@@ -12,13 +12,14 @@ names are removed: other files in the folder are someone else's.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from energywh.core.checksums import digest_of
 from energywh.core.files import TEMPORARY_SUFFIX, replacing, write_file
@@ -41,7 +42,6 @@ YEAR_KEY = "export_year"
 # Holds manifests, temporaries and the lock. Not in the models' folders: Polars refuses a folder with other files in it.
 STATE_FOLDER = ".export"
 ROW_GROUP_ROWS = 122_880
-UNFINISHED = {"digest": None}  # entry of a file that is being written
 _ADVICE: dict[Cause, str] = {
     "full": "the files in place are whole: free some and run this again, it goes on from there",
     "system": "choose a folder that can be written to with --to",
@@ -49,6 +49,22 @@ _ADVICE: dict[Cause, str] = {
 MANIFEST_SECONDS = 5.0  # a killed export loses no more than this much work
 
 OnFile = Callable[[str, int, int], None]  # model, files done, files to write
+
+
+class ExportedFile(msgspec.Struct, frozen=True):
+    """A file in the manifest; without a digest while it is being written."""
+
+    digest: str | None = None
+    rows: int = 0
+    bytes: int = 0
+
+
+class ExportManifest(msgspec.Struct, frozen=True):
+    """What the files of a model hold; they are all rewritten if its ``shape`` changed, see `ExportLayout`."""
+
+    model: str
+    shape: str
+    files: dict[str, ExportedFile]
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,8 @@ def export_models(
     else:
         chosen = [name for name in known if not name.startswith(f"{SEEDS}.")]
     target = folder if folder is not None else home.parquet
-    layouts = [_layout_of(connection, name) for name in dict.fromkeys(chosen)]
+    with query_errors():
+        layouts = [_layout_of(connection, name) for name in dict.fromkeys(chosen)]
     for layout in layouts:
         _check_keys(layout, target)
     state = target / STATE_FOLDER
@@ -231,11 +248,12 @@ def _export(
     folder.mkdir(parents=True, exist_ok=True)
     # A manifest that was changed by hand must not name files of others.
     ours = re.compile(rf"({YEAR_KEY}=\d{{4}}/)?(\d{{4}}-\d\d|{re.escape(layout.model)})\.parquet")
-    there, trusted = _read_manifest(state, layout)
+    manifest = _read_manifest(state, layout)
+    there = manifest.files
     current = {
         name: entry
         for name, entry in there.items()
-        if trusted and _is_current(folder / name, entry, layout.digests.get(name))
+        if manifest.shape == layout.shape and _is_current(folder / name, entry, layout.digests.get(name))
     }
     due = [name for name in layout.digests if name not in current]
     stale = [folder / name for name in there if name not in layout.digests and ours.fullmatch(name)]
@@ -246,7 +264,7 @@ def _export(
             if file.parent != folder:
                 file.parent.rmdir()
     if due or there != current:
-        _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
+        _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
     rows = size = 0
     try:
         for done, name in enumerate(due):
@@ -254,14 +272,14 @@ def _export(
                 on_file(layout.model, done, len(due))
             entry = _write(connection, layout, folder / name, name, state)
             current[name] = entry
-            rows += entry["rows"]
-            size += entry["bytes"]
+            rows += entry.rows
+            size += entry.bytes
             if time.monotonic() - last_saved > MANIFEST_SECONDS:
-                _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
+                _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
                 last_saved = time.monotonic()
     finally:
         if due:
-            _write_manifest(state, layout, dict.fromkeys(due, UNFINISHED) | current)
+            _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
     if on_file is not None:
         on_file(layout.model, len(due), len(due))
     return Exported(
@@ -272,23 +290,23 @@ def _export(
         removed=len(stale),
         rows=rows,
         bytes=size,
-        total_rows=sum(entry["rows"] for entry in current.values()),
-        total_bytes=sum(entry["bytes"] for entry in current.values()),
+        total_rows=sum(entry.rows for entry in current.values()),
+        total_bytes=sum(entry.bytes for entry in current.values()),
         seconds=time.monotonic() - began,
     )
 
 
-def _is_current(file: Path, entry: dict[str, Any], digest: str | None) -> bool:
+def _is_current(file: Path, entry: ExportedFile, digest: str | None) -> bool:
     """Return whether the file exists, with the size and digest that it should have."""
     try:
-        return bool(entry["digest"] == digest and file.stat().st_size == entry["bytes"])
-    except (OSError, KeyError):
+        return entry.digest is not None and entry.digest == digest and file.stat().st_size == entry.bytes
+    except OSError:
         return False
 
 
 def _write(
     connection: duckdb.DuckDBPyConnection, layout: ExportLayout, file: Path, name: str, state: Path
-) -> dict[str, Any]:
+) -> ExportedFile:
     """Write one file whole or not at all, and return its entry for the manifest."""
     where = ""
     if layout.time_column is not None:
@@ -298,11 +316,10 @@ def _write(
     order = f"ORDER BY {', '.join(map(quoted, layout.order))}" if layout.order else ""
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file, state) as temporary:
-        rows = _copy(
-            ask(connection, f"SELECT * FROM {quoted(layout.model)} {where} {order}"), temporary, layout.metadata
-        )
+        query = ask(connection, f"SELECT * FROM {quoted(layout.model)} {where} {order}")
+        rows = _copy(query, temporary, layout.metadata)
         size = temporary.stat().st_size
-    return {"digest": layout.digests[name], "rows": rows, "bytes": size}
+    return ExportedFile(layout.digests[name], rows, size)
 
 
 def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
@@ -323,19 +340,14 @@ def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) 
     return rows
 
 
-def _read_manifest(state: Path, layout: ExportLayout) -> tuple[dict[str, dict[str, Any]], bool]:
-    """Return the entries of the files, and whether they still hold: not when the columns changed.
-
-    A missing or damaged manifest has no entries.
-    """
+def _read_manifest(state: Path, layout: ExportLayout) -> ExportManifest:
+    """Return the manifest of a model; one without files if it is missing or damaged."""
     try:
-        manifest = json.loads((state / f"{layout.model}.json").read_text("utf-8"))
-        return dict(manifest["files"]), manifest["shape"] == layout.shape
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}, False
+        return msgspec.json.decode((state / f"{layout.model}.json").read_bytes(), type=ExportManifest)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return ExportManifest(layout.model, layout.shape, {})
 
 
-def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, dict[str, Any]]) -> None:
-    """Replace the manifest in one step."""
-    text = json.dumps({"model": layout.model, "shape": layout.shape, "files": dict(sorted(files.items()))}, indent=1)
-    write_file(state / f"{layout.model}.json", text.encode())
+def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, ExportedFile]) -> None:
+    manifest = ExportManifest(layout.model, layout.shape, dict(sorted(files.items())))
+    write_file(state / f"{layout.model}.json", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
