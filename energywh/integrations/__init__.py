@@ -1,4 +1,4 @@
-"""Other tools that are told what energywh did. Nothing upstream imports this package."""
+"""Records of energywh in other tools. Only the command line imports this package."""
 
 from energywh.integrations.tracking import log_dataset
 

@@ -1,4 +1,4 @@
-"""What a tracked run is told about a dataset, the same for every tracker."""
+"""The facts about a dataset that a run records, the same for every tracker."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, str], dict[str, Entr
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("its metadata are not all strings")
-    entries = {name: _entry(name, **told) for name, told in header.items()}
+    entries = {name: _entry(name, **fields) for name, fields in header.items()}
     at = 0
     for name, (_, _, first, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if first != at:
