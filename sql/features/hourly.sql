@@ -104,7 +104,7 @@ select
     w.* exclude (region, hour_utc),
     m.* exclude (region, hour_utc),
     y.* exclude (region, hour_utc)
-from normalized.grid as g
+from normalized.grid_screened as g
 left join features.calendar as c on c.region = g.region and c.hour_utc = g.hour_utc
 left join features.past_demand as d on d.region = g.region and d.hour_utc = g.hour_utc
 left join features.past_supply as s on s.region = g.region and s.hour_utc = g.hour_utc

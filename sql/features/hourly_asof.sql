@@ -155,7 +155,7 @@ market as (
 
 pairs as (
     select g.region, g.hour_utc + to_hours(lag.pairs + 1) as hour_utc, g.import_mwh, g.export_mwh
-    from normalized.grid as g
+    from normalized.grid_screened as g
     cross join lag
 )
 
@@ -240,7 +240,7 @@ select
     case when lag.price <= 0 then b.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
     m.price_rtm_sp15_lag_1h_usd_per_mwh as price_rtm_sp15_newest_usd_per_mwh,
     m.price_rtm_dam_sp15_lag_1h_usd_per_mwh as price_rtm_dam_sp15_newest_usd_per_mwh
-from normalized.grid as o
+from normalized.grid_screened as o
 cross join lag
 left join features.calendar as c on c.region = o.region and c.hour_utc = o.hour_utc
 left join features.past_demand as a on a.region = o.region and a.hour_utc = o.hour_utc

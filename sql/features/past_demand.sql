@@ -93,7 +93,7 @@ with units as (
             hour_utc,
             demand_screened_mwh as demand_mwh,
             demand_screened_mwh - demand_forecast_mwh as error_mwh
-        from normalized.grid
+        from normalized.grid_screened
     )
 ),
 

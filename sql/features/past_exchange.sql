@@ -38,7 +38,7 @@ with units as (
         export_mwh,
         case when abs(demand_screened_mwh) < 1e12 then cast(round(demand_screened_mwh * 1e4) as bigint) end as demand_units,
         case when abs(total_interchange_mwh) < 1e12 then cast(round(total_interchange_mwh * 1e4) as bigint) end as interchange_units
-    from normalized.grid
+    from normalized.grid_screened
 ),
 
 days as (

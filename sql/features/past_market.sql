@@ -29,7 +29,7 @@ with units as (
     select
         *,
         case when abs(price_sp15_usd_per_mwh) < 1e9 then cast(round((price_sp15_usd_per_mwh) * 1e5) as bigint) end as price_units
-    from normalized.grid
+    from normalized.grid_screened
     where region = 'CISO'
 ),
 

@@ -52,7 +52,7 @@ with changed as (
         solar_wind_mwh - lag(solar_wind_mwh, 1) over (partition by region order by hour_utc) as change_mwh,
         renewable_mwh,
         fuel_sum_mwh
-    from normalized.grid
+    from normalized.grid_screened
 ),
 
 units as (

@@ -37,7 +37,7 @@ with units as (
         cast(round(cooling_degrees * 1e4) as bigint) as cooling_units,
         cast(round(wind_100m_m_per_s * 1e4) as bigint) as wind_units,
         cast(round(precipitation_mm * 1e4) as bigint) as precipitation_units
-    from normalized.grid
+    from normalized.grid_screened
 ),
 
 windowed as (

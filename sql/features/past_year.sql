@@ -60,7 +60,7 @@ with hourly as (
         lag(coal_mwh, 1) over hours as coal_lag_1h_mwh,
         lag(nuclear_mwh, 1) over hours as nuclear_lag_1h_mwh,
         lag(-total_interchange_mwh, 1) over hours as net_import_lag_1h_mwh
-    from normalized.grid
+    from normalized.grid_screened
     window hours as (partition by region order by hour_utc)
 ),
 

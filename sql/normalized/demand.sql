@@ -18,6 +18,12 @@ demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normal
 demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag or but clock_error (of which the hour is wrong, not the amount), an estimate where demand_repair says how it was made, else NULL."
 demand_repair = "[hindsight] How a missing or flagged demand was filled in demand_clean_mwh, a code of normalized.flag (kind repair); NULL where it was not."
 demand_gap_hours = "[hindsight] Length of the gap that was filled, hours; NULL where demand_repair is."
+demand_forecast_flag = "[hindsight] Why demand_forecast_mwh is not to be trusted, a code of normalized.flag (kind measure); NULL where nothing is known against it."
+demand_forecast_screened_mwh = "Demand forecast, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at earlier forecasts alone."
+net_generation_flag = "[hindsight] Why net_generation_mwh is not to be trusted, a code of normalized.flag (kind measure); NULL where nothing is known against it."
+net_generation_screened_mwh = "Net generation, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+total_interchange_flag = "[hindsight] Why total_interchange_mwh is not to be trusted, a code of normalized.flag (kind measure); NULL where nothing is known against it."
+total_interchange_screened_mwh = "Total interchange, MWh; NULL where by the end of that very hour it could be seen to be wrong; positive = export. Looks at no later hour."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
 
 [[audits]]
@@ -43,6 +49,21 @@ where r.kind = 'authority' and d.demand_clean_mwh not between 0 and 250000
 severity = "warn"
 description = "demand to use that no authority can have: the screening has missed it"
 ---*/
+with measures as (
+    select
+        region,
+        hour_utc,
+        max(flag) filter (where measure = 'demand_forecast') as demand_forecast_flag,
+        bool_or(is_known_at_once) filter (where measure = 'demand_forecast') as forecast_at_once,
+        max(flag) filter (where measure = 'net_generation') as net_generation_flag,
+        bool_or(is_known_at_once) filter (where measure = 'net_generation') as generation_at_once,
+        max(flag) filter (where measure = 'total_interchange') as total_interchange_flag,
+        bool_or(is_known_at_once) filter (where measure = 'total_interchange') as interchange_at_once
+    from normalized.measure_screen
+    where measure in ('demand_forecast', 'net_generation', 'total_interchange')
+    group by region, hour_utc
+)
+
 select
     coalesce(s.region, d.region) as region,
     coalesce(s.hour_utc, d.hour_utc) as hour_utc,
@@ -55,6 +76,12 @@ select
     d.demand_forecast_mwh,
     d.net_generation_mwh,
     d.total_interchange_mwh,
+    m.demand_forecast_flag,
+    if(m.forecast_at_once, null, d.demand_forecast_mwh) as demand_forecast_screened_mwh,
+    m.net_generation_flag,
+    if(m.generation_at_once, null, d.net_generation_mwh) as net_generation_screened_mwh,
+    m.total_interchange_flag,
+    if(m.interchange_at_once, null, d.total_interchange_mwh) as total_interchange_screened_mwh,
     d.demand_imputed_mwh,
     d.demand_adjusted_mwh,
     d.net_generation_imputed_mwh,
@@ -65,6 +92,7 @@ select
     d.correction
 from normalized.demand_screen as s
 full join normalized.demand_reported as d on d.region = s.region and d.hour_utc = s.hour_utc
+left join measures as m on m.region = d.region and m.hour_utc = d.hour_utc
 left join normalized.demand_repair as r
     on r.region = s.region and r.hour_utc = s.hour_utc and s.demand_flag is not null
 left join seeds.clock_correction as k

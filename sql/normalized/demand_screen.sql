@@ -360,7 +360,8 @@ select
     coalesce(c.flag, case
         when c.most_wrong_hours >= p.anomalous_hours and c.wrong_after_utc - c.wrong_before_utc <= interval 25 hour
             then 'anomalous_region'
-    end) as demand_flag,
-    case when c.passes_at_once then c.demand_mwh end as demand_screened_mwh
+    end, r.flag) as demand_flag,
+    case when c.passes_at_once and not coalesce(r.is_known_at_once, false) then c.demand_mwh end as demand_screened_mwh
 from most_crowded as c
+left join normalized.measure_screen as r on r.measure = 'demand' and r.region = c.region and r.hour_utc = c.hour_utc
 cross join parameter as p

@@ -1,14 +1,14 @@
 /*---
 description = """
-What each flag of demand and generation means: the rule in words, its parameters, where it is from. Codes of demand_flag are those
-of kind screen, of demand_repair those of kind repair, of generation_flag those of kind generation.
+What each flag means: the rule in words, its parameters, where it is from. Codes of demand_flag are those of kind screen, of
+demand_repair those of kind repair, of generation_flag those of kind generation, of all other flags those of kind measure.
 """
 materialized = "table"
 grain = ["kind", "flag"]
 
 [columns]
 flag = "The code; of the same name in two kinds it is of two rules."
-kind = "screen: what is wrong with a reported value; repair: how a value to use instead was found; generation: what is wrong with a reported value of generation."
+kind = "screen: what is wrong with a reported demand; generation: with a value of generation; measure: with a forecast, net generation, total interchange or a subregion's demand; repair: how a demand to use instead was found."
 name = "What people call it."
 rule = "The rule in words. Of several rules that a value breaks, the first in the order of the screening is its flag."
 parameters = "Numbers of the rule: limits and lengths of windows; NULL where it has none."
@@ -20,7 +20,7 @@ unique = ["kind", "flag"]
 [[audits]]
 not_null = ["flag", "kind", "name", "rule", "looks_ahead", "source"]
 [[audits]]
-accepted_values = { column = "kind", values = ["screen", "repair", "generation"] }
+accepted_values = { column = "kind", values = ["screen", "repair", "generation", "measure"] }
 ---*/
 select flag, kind, name, rule, parameters, looks_ahead, source
 from seeds.flag

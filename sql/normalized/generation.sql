@@ -9,8 +9,8 @@ grain = ["region", "hour_utc", "fuel"]
 lookback = "0h"
 
 [columns]
-generation_clean_mwh = "Generation to use, MWh: as reported where there is no flag, else NULL."
-
+generation_screened_mwh = "Net generation as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+generation_clean_mwh = "[hindsight] Generation to use, MWh: as reported where there is no flag, else NULL."
 ---*/
 select
     g.region,
@@ -18,6 +18,7 @@ select
     g.fuel,
     g.generation_mwh,
     s.generation_flag,
+    if(s.is_known_at_once, null, g.generation_mwh) as generation_screened_mwh,
     if(s.generation_flag is null, g.generation_mwh, null) as generation_clean_mwh,
     g.generation_imputed_mwh,
     g.generation_adjusted_mwh,

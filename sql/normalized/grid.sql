@@ -20,6 +20,10 @@ demand_screened_mwh = "[at t] Demand as reported, MWh; NULL where by the end of 
 demand_forecast_mwh = "[day ahead] Demand forecast made the day before (type DF), MWh."
 net_generation_mwh = "[at t] Net generation (type NG), MWh."
 total_interchange_mwh = "[at t] Net interchange with all neighbors (type TI), MWh; positive = export."
+demand_forecast_screened_mwh = "[day ahead] Demand forecast, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at earlier forecasts alone."
+net_generation_screened_mwh = "[at t] Net generation, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+total_interchange_screened_mwh = "[at t] Total interchange, MWh; NULL where by the end of that very hour it could be seen to be wrong; positive = export. Looks at no later hour."
+is_generation_suspect = "[at t] True where by the end of that very hour the value of a fuel could be seen to be wrong: the columns of fuels hold it, features leave all of them out."
 coal_mwh = "[at t] Generation from coal, MWh."
 gas_mwh = "[at t] Generation from natural gas, MWh."
 nuclear_mwh = "[at t] Generation from nuclear, MWh."
@@ -106,9 +110,10 @@ fuels as (
         sum(g.generation_mwh) filter (where f.family = 'storage') as storage_mwh,
         sum(g.generation_mwh) filter (where f.family = 'other') as other_mwh,
         sum(g.generation_mwh) filter (where coalesce(f.family, 'unknown') = 'unknown') as unknown_mwh,
-        sum(g.generation_mwh) as fuel_sum_mwh
+        sum(g.generation_mwh) as fuel_sum_mwh,
+        bool_or(g.generation_mwh is not null and g.is_left_out) as is_generation_suspect
     from (
-        select region, hour_utc, fuel, round(generation_mwh, 4) as generation_mwh
+        select region, hour_utc, fuel, round(generation_mwh, 4) as generation_mwh, generation_screened_mwh is null as is_left_out
         from normalized.generation
     ) as g
     left join normalized.fuel as f on f.fuel = g.fuel
@@ -191,6 +196,9 @@ joined as (
         d.demand_forecast_mwh,
         d.net_generation_mwh,
         d.total_interchange_mwh,
+        d.demand_forecast_screened_mwh,
+        d.net_generation_screened_mwh,
+        d.total_interchange_screened_mwh,
         f.* exclude (region, hour_utc),
         n.interchange_sum_mwh,
         n.import_mwh,
@@ -221,6 +229,10 @@ select
     demand_forecast_mwh,
     net_generation_mwh,
     total_interchange_mwh,
+    demand_forecast_screened_mwh,
+    net_generation_screened_mwh,
+    total_interchange_screened_mwh,
+    coalesce(is_generation_suspect, false) as is_generation_suspect,
     round(coal_mwh, 4) as coal_mwh,
     round(gas_mwh, 4) as gas_mwh,
     round(nuclear_mwh, 4) as nuclear_mwh,

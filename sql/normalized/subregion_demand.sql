@@ -1,11 +1,9 @@
 /*---
 description = """
-Hourly demand of the subregions by which eight authorities report (CISO by utility, PJM and NYIS by zone, ...). They add up to
-nearly the authority's own demand: soft, as all identities of the form are.
-An hour that both the API and the half-year files have is one row: the value that became known last (of the newest
-six weeks the API's), and a value before none.
+Hourly demand of the subregions by which some authorities report (CISO by utility, PJM and NYIS by zone, ...), with what is to be thought
+of it. They add up to nearly the authority's own demand: soft, as all identities of the form are.
 """
-materialized = "table"
+materialized = "view"
 grain = ["region", "subregion", "hour_utc"]
 lookback = "0h"
 
@@ -14,39 +12,27 @@ region = "Balancing authority, EIA code (parent)."
 subregion = "Subregion, EIA code (subba); text, some with leading zeros."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported, MWh."
+demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag (kind measure); NULL where nothing is known against it."
+demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag, else NULL."
+demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
 
 [[audits]]
 unique = ["region", "subregion", "hour_utc"]
+when = "check"
 [[audits]]
 not_null = ["region", "subregion", "hour_utc"]
-[[audits]]
-sql = """
-select distinct region, subregion from normalized.subregion_demand as d
-where not exists (select 1 from seeds.subregion as s where s.region = d.region and s.subregion = d.subregion)
-"""
-severity = "warn"
-description = "subregions that the seed does not know"
+when = "check"
 ---*/
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
-with met as (
-    select
-        coalesce(a.parent, f.region) as region,
-        coalesce(a.subba, f.subregion) as subregion,
-        coalesce(a.period, f.period) - interval 1 hour as hour_utc,
-        a.period is not null as in_api,
-        a.value as api_mwh,
-        f.demand_mwh as file_mwh,
-        f.demand_mwh is not null and (a.value is null or (f.known_from_utc >= f.period + interval 42 day and f.known_from_utc > a.known_from_utc)) as of_file
-    from staging.eia.region_sub_ba_data as a
-    full join normalized.filed_subregion as f
-        on f.region = a.parent and f.subregion = a.subba and f.period = a.period
-)
-
 select
-    region,
-    subregion,
-    hour_utc,
-    if(of_file, file_mwh, api_mwh) as demand_mwh,
-    if(of_file or not in_api, 'eia_files', 'eia') as source
-from met
+    d.region,
+    d.subregion,
+    d.hour_utc,
+    d.demand_mwh,
+    s.flag as demand_flag,
+    if(s.flag is null, d.demand_mwh, null) as demand_clean_mwh,
+    if(s.is_known_at_once, null, d.demand_mwh) as demand_screened_mwh,
+    d.source
+from normalized.subregion_reported as d
+left join normalized.measure_screen as s
+    on s.measure = 'subregion_demand' and s.region = d.region and s.code = d.subregion and s.hour_utc = d.hour_utc

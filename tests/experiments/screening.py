@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from tests.sql.invented_demand import OTHER_MEASURES, SCREENING
 from tests.sql.model_files import build, load_seeds, warehouse
 from tests.sql.screening_reference import screen
 
@@ -39,10 +40,12 @@ def screened(recorded: Path) -> duckdb.DuckDBPyConnection:
     load_seeds(con)
     con.execute(f"""
         create table normalized.demand_reported as
-        select respondent as region, period_end_utc - interval 1 hour as hour_utc, cast(d as double) as demand_mwh
+        select
+            respondent as region, period_end_utc - interval 1 hour as hour_utc, cast(d as double) as demand_mwh,
+            {OTHER_MEASURES}
         from '{recorded}/eia/truggles_demand-and-forecast_*.parquet' where d_status is distinct from 'MISSING'
     """)
-    for name in ("normalized.region", "normalized.demand_span", "normalized.demand_level", "normalized.demand_screen"):
+    for name in ("normalized.region", *SCREENING):
         began = time.perf_counter()
         build(con, name)
         print(f"{name}: {time.perf_counter() - began:.1f} s")

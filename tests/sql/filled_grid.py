@@ -34,7 +34,14 @@ def filled_grid() -> duckdb.DuckDBPyConnection:
     con = warehouse()
     load_seeds(con)
     read = graph().ancestors(FEATURES)
-    build(con, *(name for name in graph().order if name in read and name not in FEATURES))
+    steps = {
+        name
+        for name in read
+        if name in MODELS and MODELS[name].materialized == "inline" and GRID in graph().upstream(name)
+    }
+    build(con, *(name for name in graph().order if name in read and name not in {*FEATURES, *steps}))
+    for name in steps:
+        con.execute(f"create view {name} as {MODELS[name].sql}")
     con.execute(f"""
         insert into normalized.span by name
         select

@@ -13,7 +13,14 @@ import pyarrow as pa
 from tests.sql.model_files import build, graph, warehouse
 
 FIRST = datetime(2021, 1, 1)  # start of the first hour of every series
-SCREENING = ("normalized.demand_span", "normalized.demand_level", "normalized.flag", "normalized.demand_screen")
+SCREENING = (
+    *("normalized.demand_span", "normalized.demand_level", "normalized.flag"),
+    *("normalized.filed_subregion", "normalized.subregion_reported", "normalized.measure_level"),
+    *("normalized.measure_screen", "normalized.demand_screen"),
+)
+OTHER_MEASURES = ", ".join(
+    f"null::double as {measure}_mwh" for measure in ("demand_forecast", "net_generation", "total_interchange")
+)
 
 Series = npt.NDArray[np.float64]  # MWh of consecutive hours from FIRST on; NaN is a null, infinite is no row
 
@@ -40,7 +47,7 @@ def store(con: duckdb.DuckDBPyConnection, series: Mapping[str, Series]) -> None:
         mwh = pa.array(values[there], mask=np.isnan(values[there]))
         parts.append(pa.table({"region": [region] * len(there), "hour_utc": hours, "demand_mwh": mwh}))
     con.register("invented", pa.concat_tables(parts))
-    con.execute("create or replace table normalized.demand_reported as from invented")
+    con.execute(f"create or replace table normalized.demand_reported as select *, {OTHER_MEASURES} from invented")
     con.unregister("invented")
 
 

@@ -9,8 +9,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.sql.invented_demand import Series, flags, hour, screened_warehouse, usual
-from tests.sql.model_files import MODELS, build, warehouse
+from tests.sql.invented_demand import OTHER_MEASURES, SCREENING, Series, flags, hour, screened_warehouse, usual
+from tests.sql.model_files import MODELS, build, load_seeds, warehouse
 from tests.sql.screening_reference import screen
 
 DAYS = 120
@@ -184,7 +184,7 @@ def test_every_flag_that_a_rule_gives_is_described(con: duckdb.DuckDBPyConnectio
     given = {row[0] for row in con.execute("select distinct demand_flag from normalized.demand_screen").fetchall()}
     described = {row[0] for row in con.execute("select flag from normalized.flag where kind = 'screen'").fetchall()}
     assert given - {None} <= described
-    assert all(f"'{flag}'" in MODELS["normalized.demand_screen"].sql for flag in described - {"clock_error"})
+    assert all(f"'{flag}'" in MODELS["normalized.demand_screen"].sql for flag in described - {"clock_error", "repeat"})
 
 
 @pytest.fixture(scope="module")
@@ -193,11 +193,13 @@ def real(recorded: Path) -> duckdb.DuckDBPyConnection:
     con = warehouse()
     con.execute(f"""
         create table normalized.demand_reported as
-        select respondent as region, period_end_utc - interval 1 hour as hour_utc, cast(d as double) as demand_mwh
+        select respondent as region, period_end_utc - interval 1 hour as hour_utc, cast(d as double) as demand_mwh,
+            {OTHER_MEASURES}
         from '{recorded}/eia/truggles_demand-and-forecast_*.parquet'
         where respondent in ('ERCO', 'PACW', 'PJM', 'TVA') and d_status is distinct from 'MISSING'
     """)
-    build(con, "normalized.demand_span", "normalized.demand_level", "normalized.demand_screen")
+    load_seeds(con)
+    build(con, *SCREENING)
     return con
 
 

@@ -25,7 +25,7 @@ FEW = settings(
 
 
 def rough(level_mwh: float, noise: float, seed: int) -> Series:
-    """Growth, noise with long tails, values about ten times the usual, jumps that last, runs, gaps, zeros."""
+    """Growth, noise with long tails, values about ten times the usual, jumps that last, runs, repeats, gaps, zeros."""
     chance = np.random.default_rng(seed)
     series = usual(DAYS, level_mwh, seed)
     size = len(series)
@@ -37,6 +37,8 @@ def rough(level_mwh: float, noise: float, seed: int) -> Series:
     for first in chance.integers(0, size - 60, 15):
         series[first : first + chance.choice([3, 7, 30])] = series[first]
     series = np.round(series)
+    for first in chance.integers(24, size - 60, 6):
+        series[first : first + 30] = series[first - 24 : first + 6]
     for value in (0, np.nan, np.inf):  # an infinite one is no row
         series[chance.integers(0, size, 25)] = value
     return series
@@ -78,11 +80,11 @@ def test_what_is_said_at_once_knows_no_later_hour_and_a_flag_none_beyond_the_loo
     # A month's level is that of all its hours: a flag can move with the rest of its month.
     seen = max(hour(now) + MODEL.lookahead, (hour(now).replace(day=1) + timedelta(days=32)).replace(day=1))
     con.execute(f"{changed} '{seen}'")
-    build(con, "normalized.demand_level", MODEL.name)
+    build(con, "normalized.demand_level", "normalized.measure_screen", MODEL.name)
     assert rows(con, until, "demand_flag") == flags
 
     con.execute(f"{changed} '{hour(now)}'")
-    build(con, "normalized.demand_level", MODEL.name)
+    build(con, "normalized.demand_level", "normalized.measure_screen", MODEL.name)
     assert rows(con, until, "demand_screened_mwh") == at_once
 
 

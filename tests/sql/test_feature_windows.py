@@ -20,14 +20,14 @@ AT = datetime(2024, 12, 9, 5)  # more than a year after the first hour, and the 
 # What a lag is of, by how the name of its column begins; longer beginnings first.
 LAGGED = {
     "net_load": "if(demand_screened_mwh is null, null, net_load_mwh)",
-    "net_generation": "net_generation_mwh",
+    "net_generation": "net_generation_screened_mwh",
     "demand": "demand_screened_mwh",
-    "forecast_error": "demand_screened_mwh - demand_forecast_mwh",
+    "forecast_error": "demand_screened_mwh - demand_forecast_screened_mwh",
     "solar": "solar_mwh",
     "wind_100m": "wind_100m_m_per_s",
     "wind": "wind_mwh",
     "renewable": "renewable_mwh / fuel_sum_mwh",
-    "interchange": "total_interchange_mwh",
+    "interchange": "total_interchange_screened_mwh",
     "import": "import_mwh",
     "export": "export_mwh",
     "temperature": "temperature_c",
@@ -52,7 +52,9 @@ def whole() -> duckdb.DuckDBPyConnection:
             update {GRID} set {nothing}
             where hour_utc >= timestamp '{first}' and hour_utc < timestamp '{first}' + to_hours({hours})
         """)
-    con.execute(f"update {GRID} set gas_mwh = 9e9, net_generation_mwh = 9e9 where hour_utc = '2024-05-05 05:00'")
+    con.execute(
+        f"update {GRID} set gas_mwh = 9e9, net_generation_screened_mwh = 9e9 where hour_utc = '2024-05-05 05:00'"
+    )
     con.execute(f"update {GRID} set gas_mwh = 2e4 where hour_utc between '2023-12-01 23:00' and '2023-12-02 00:00'")
     build_features(con)
     return con
@@ -124,7 +126,8 @@ def test_the_past_year_is_of_365_whole_days_and_an_absurd_hour_does_not_count_fo
     row = rows(whole, f"from features.past_year where region = 'CISO' and hour_utc = '{AT}'", ["region"])["CISO",]
     first, end = datetime(2023, 12, 10), datetime(2024, 12, 9)
     values = whole.execute(f"""
-        select demand_screened_mwh, gas_mwh, net_generation_mwh, -total_interchange_mwh, hour_utc from {GRID}
+        select demand_screened_mwh, gas_mwh, net_generation_screened_mwh, -total_interchange_screened_mwh, hour_utc
+        from {GRID}
         where region = 'CISO' and hour_utc >= timestamp '{first}' - interval 1 hour and hour_utc < '{end}'
         order by hour_utc
     """).fetchall()
