@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from energywh.config.settings import Settings
-from energywh.core.time import utc_now
+from energywh.core.time import RunClock, utc_now
 from energywh.errors import EnergywhError
 
 if TYPE_CHECKING:
@@ -102,11 +102,12 @@ def watch(
 def _round(
     settings: Callable[[], Settings], selection: Selection, export: bool, stopping: Stopping, say: Say
 ) -> tuple[list[str], list[str]]:
-    """Run the steps of one round. A step that fails does not keep the next from what is there."""
-    say(f"{utc_now():%Y-%m-%dT%H:%M} UTC")
+    """Run the steps of one round. After a step that fails, the next works on what is there."""
+    clock = RunClock(utc_now())
+    say(f"{clock.started:%Y-%m-%dT%H:%M} UTC")
     steps: list[tuple[str, Callable[[Settings, Stopping, Say], str]]] = [
-        ("sync", partial(_sync, selection)),
-        ("build", _build),
+        ("sync", partial(_sync, selection, clock)),
+        ("build", partial(_build, clock)),
     ]
     if export:
         steps.append(("export", _export))
@@ -126,14 +127,16 @@ def _round(
     return lines, failures
 
 
-def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say) -> str:
+def _sync(selection: Selection, clock: RunClock, settings: Settings, stopping: Stopping, say: Say) -> str:
     from energywh.integrations.openlineage import sync_listeners
     from energywh.sync.runner import sync
 
     listeners = sync_listeners(settings, say)
     stopping.landing = True
     try:
-        result = sync(settings, selection, reporter=_Words(say), stop=stopping.event, listeners=listeners)
+        result = sync(
+            settings, selection, reporter=_Words(say), stop=stopping.event, listeners=listeners, now=clock.now()
+        )
     finally:
         stopping.landing = False
     rows, new, changed = (
@@ -147,14 +150,14 @@ def _sync(selection: Selection, settings: Settings, stopping: Stopping, say: Say
     return told
 
 
-def _build(settings: Settings, stopping: Stopping, say: Say) -> str:
+def _build(clock: RunClock, settings: Settings, stopping: Stopping, say: Say) -> str:
     from energywh.integrations.openlineage import build_listeners
     from energywh.models.build.events import messages_to
     from energywh.models.build.options import BuildOptions
     from energywh.models.build.runner import build
 
     listeners = [*build_listeners(settings, say), messages_to(say)]
-    report = build(settings.home, options=BuildOptions.of(settings), listeners=listeners)
+    report = build(settings.home, options=BuildOptions.of(settings), listeners=listeners, now=clock.now())
     if report.published:
         told = f"published {report.version} in {report.seconds:.1f} s"
     else:

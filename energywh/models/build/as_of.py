@@ -27,7 +27,7 @@ from energywh.core.database import connect, one_row
 from energywh.core.files import flush, is_alive
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
-from energywh.core.time import utc_now
+from energywh.core.time import RunClock, utc_now
 from energywh.errors import CorruptError, StorageError, UsageError
 from energywh.models.build.events import BuildListener, Emitter
 from energywh.models.build.fill import BuildRequest, fill
@@ -84,7 +84,8 @@ def build_as_of(
     """
     options, emit = options or BuildOptions(), Emitter(listeners)
     began = time.monotonic()
-    if moment > utc_now():
+    clock = RunClock(utc_now())
+    if moment > clock.started:
         raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
     project = load_project(sql or sql_dir(), {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
@@ -95,7 +96,7 @@ def build_as_of(
     building = _building(to)
     try:
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
-        request = BuildRequest(project, wanted, options, emit, full=True)
+        request = BuildRequest(project, wanted, options, emit, clock, full=True)
         with build_errors("write", to):
             _remove(building)
             with VersionFile(*_openers(home, building, moment, knowledge, request)) as version:
@@ -103,7 +104,7 @@ def build_as_of(
                     raise UsageError(_nothing_known(version.connection, home, moment, knowledge))
                 Meta(version.connection).create()
                 contents = fill(version, request)
-                facts = contents.facts(request, to.stem, utc_now(), as_of=(moment, knowledge))
+                facts = contents.facts(request, to.stem, clock.now(), as_of=(moment, knowledge))
                 Meta(version.connection).save_version(facts)
                 version.connection.execute("CHECKPOINT")
             flush(building)

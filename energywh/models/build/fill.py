@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from energywh.core.time import RunClock
 from energywh.models.build.audits import AuditRunner
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelsLinked, ModelStarted
 from energywh.models.build.materialize import Materializer, ModelResult
@@ -28,7 +29,7 @@ class BuildRequest:
     """
 
     def __init__(
-        self, project: Project, wanted: list[str], options: BuildOptions, emit: Emitter, *, full: bool
+        self, project: Project, wanted: list[str], options: BuildOptions, emit: Emitter, clock: RunClock, *, full: bool
     ) -> None:
         self.project = project
         self.graph = link(project)
@@ -36,6 +37,7 @@ class BuildRequest:
         self.wanted = wanted
         self.options = options
         self.emit = emit
+        self.clock = clock
         self.full = full
         emit(ModelsLinked(self.graph))
         for name, reason in self.unusable.items():
@@ -94,7 +96,7 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     meta = Meta(version.connection)
     landing, watermarks = version.staging.landing, version.staging.watermarks()
     known, left_out_before = meta.models(), meta.left_out()
-    works = Materializer(version.connection, graph, version.staging, full=request.full)
+    works = Materializer(version.connection, graph, version.staging, request.clock, full=request.full)
     changed = _drop_gone(works, request, {*known, *meta.seeds()})
     for name, seed in graph.seeds.items():
         if name not in graph.own:
@@ -120,7 +122,7 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     for audit in audits.due(results, at_end=True):
         audits.run(version.connection, audit, results)
 
-    own = OwnModels(version, graph, emit, audits, results, full=request.full)
+    own = OwnModels(version, graph, emit, request.clock, audits, results, full=request.full)
     own_seeds = [name for name in graph.seeds if name in graph.own]
     changed |= own.build(own_seeds, own_names)
     detach(version.connection)

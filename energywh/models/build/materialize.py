@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.sql_text import quoted, run, text, within
 from energywh.core.storage_errors import cause_of, is_about_sql
-from energywh.core.time import utc_now
+from energywh.core.time import RunClock
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.build.months import Span, spans
 from energywh.models.build.months import widen as widen_months
@@ -67,12 +67,14 @@ class Materializer:
         connection: duckdb.DuckDBPyConnection,
         graph: Graph,
         staging: Staging,
+        clock: RunClock,
         *,
         full: bool = False,
     ) -> None:
         self._connection = connection
         self._graph = graph
         self._staging = staging
+        self._clock = clock
         self._full = full
         self._meta = Meta(connection)
         self._known = self._meta.models()
@@ -261,7 +263,7 @@ class Materializer:
             sorted(reads),
             rows,
             self._staging.landing,
-            utc_now(),
+            self._clock.now(),
             seconds,
         )
 

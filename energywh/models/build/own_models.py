@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from energywh.core.storage_errors import cause_of
+from energywh.core.time import RunClock
 from energywh.errors import LockedError, ModelError, StorageError
 from energywh.models.build.audits import AuditRunner
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelStarted
@@ -46,6 +47,7 @@ class OwnModels:
         version: VersionFile,
         graph: Graph,
         emit: Emitter,
+        clock: RunClock,
         audits: AuditRunner,
         results: dict[str, ModelResult],
         *,
@@ -54,6 +56,7 @@ class OwnModels:
         self._version = version
         self._graph = graph
         self._emit = emit
+        self._clock = clock
         self._audits = audits
         self._results = results
         self._full = full
@@ -79,7 +82,9 @@ class OwnModels:
         try:
             if readers - self.failures.keys():
                 self._attach_staging(readers)
-            works = Materializer(self._version.connection, self._graph, self._version.staging, full=self._full)
+            works = Materializer(
+                self._version.connection, self._graph, self._version.staging, self._clock, full=self._full
+            )
             for name in self.failures:
                 works.drop(name)
             while pending:

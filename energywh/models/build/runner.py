@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from energywh.core.database import connect
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home, sql_dir
 from energywh.core.storage_errors import Cause, storage_error
-from energywh.core.time import utc_now
+from energywh.core.time import RunClock, utc_now
 from energywh.errors import CorruptError, StorageError
 from energywh.models.build import as_of_cache
 from energywh.models.build.events import BuildEnded, BuildFailed, BuildListener, BuildStarted, Emitter
@@ -42,6 +43,7 @@ def build(
     sql: Path | None = None,
     options: BuildOptions | None = None,
     listeners: Iterable[BuildListener] = (),
+    now: datetime | None = None,
 ) -> BuildReport:
     """Bring the warehouse up to date with staging and with the `sql/` folder, and publish it.
 
@@ -54,6 +56,7 @@ def build(
         full: compute everything again.
         sql: folder of seeds and models; by default the one of the package.
         listeners: take the events of the build, in this order.
+        now: the present, naive UTC; by default that of the system's clock, which is read once.
 
     Raises:
         UnknownNameError: a name in ``names`` is not a model.
@@ -64,10 +67,10 @@ def build(
             or DuckDB fails.
         LockedError: another build or a sync held a file for too long.
     """
-    emit = Emitter(listeners)
+    emit, clock = Emitter(listeners), RunClock(utc_now() if now is None else now)
     emit(BuildStarted(home))
     try:
-        report = _build(home, names, full, sql or sql_dir(), options or BuildOptions(), emit)
+        report = _build(home, names, full, sql or sql_dir(), options or BuildOptions(), emit, clock)
     except BaseException as error:
         emit(BuildFailed(error))
         raise
@@ -76,7 +79,7 @@ def build(
 
 
 def _build(
-    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, emit: Emitter
+    home: Home, names: Iterable[str], full: bool, sql: Path, options: BuildOptions, emit: Emitter, clock: RunClock
 ) -> BuildReport:
     began = time.monotonic()
     project = load_project(sql, {"corrections": options.corrections}, options.models)
@@ -101,7 +104,7 @@ def _build(
             if left_out is not None:
                 seconds = time.monotonic() - began
                 return BuildReport(current.stem, current, published=False, seconds=seconds, left_out=left_out)
-        request = BuildRequest(project, wanted, options, emit, full=full)
+        request = BuildRequest(project, wanted, options, emit, clock, full=full)
         return _Build(home, request, began).run()
 
 
@@ -133,7 +136,7 @@ class _Build:
         except BaseException:
             publish.sweep(self._home)
             raise
-        publish.prune(self._home, self._options.keep_versions, self._options.keep_days)
+        publish.prune(self._home, self._options.keep_versions, self._options.keep_days, now=self._request.clock.now())
         as_of_cache.sweep(self._home)
         return self._report(path, contents, published=True)
 
@@ -168,7 +171,7 @@ class _Build:
 
     def _record(self, connection: duckdb.DuckDBPyConnection, contents: VersionContents) -> tuple[str, bytes]:
         """Complete the version; return its name and the record to keep beside it."""
-        now = utc_now()
+        now = self._request.clock.now()
         name = publish.version_path(self._home, now).stem
         base = (self._base.name if self._base else None, self._base_kind)
         Meta(connection).save_version(contents.facts(self._request, name, now, base=base))

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -288,6 +288,13 @@ def test_a_second_build_waits_and_says_so(desk: Desk, monkeypatch: pytest.Monkey
 
     with lock, pytest.raises(LockedError, match="waited 0 s for another build"):
         build(desk.home, sql=desk.sql, options=BuildOptions(wait_seconds=0))
+
+
+def test_a_build_tells_the_time_by_the_moment_that_it_is_given(desk: Desk) -> None:
+    report = build(desk.home, sql=desk.sql, now=datetime(2031, 5, 6, 7, 8, 9))
+    assert report.version.startswith("energy-20310506T0708")
+    times = desk.query("SELECT min(built_at_utc), max(built_at_utc) FROM energywh.model")[0]
+    assert [f"{moment:%Y-%m-%d}" for moment in times] == ["2031-05-06"] * 2
 
 
 def test_an_interrupted_build_publishes_nothing(desk: Desk) -> None:
