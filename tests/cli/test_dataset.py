@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from energywh.cli import cli
 from energywh.core.paths import Home
 from energywh.datasets.stored.reader import load_dataset
-from energywh.errors import EnergywhError, UsageError
+from energywh.errors import EnergywhError, StorageError, UsageError
 from tests.datasets.published import publish_demo
 
 ASKED = ("--length", "48", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-03-01")
@@ -121,6 +121,9 @@ def test_a_dataset_without_its_manifest_fails_verification_and_is_listed(home: P
     assert (problem["dataset"], problem["file"], problem["kind"]) == ("ahead", "dataset.json", "manifest")
     assert f"move {folder} away" in run(home, "verify", "ahead").stderr
     assert "ahead" in run(home, "list").stdout
+    for options in ((), ASKED):
+        with pytest.raises(StorageError, match=r"a dataset that lost its dataset.json: move it away.* all its options"):
+            run(home, "make", "ahead", *options)
 
 
 @pytest.mark.parametrize("name", ["make", "list", "verify", "help"])

@@ -184,9 +184,14 @@ def _manifest_before(folder: Path, name: str, *, required: bool) -> Manifest | N
     Raises:
         UsageError: it is ``required``, and there is none.
         CorruptError: it is required, and damaged or changed, so that the request cannot be trusted.
-        StorageError: a later energywh wrote it.
+        StorageError: a later energywh wrote it, or the folder holds something else.
     """
     if not (folder / FILE).exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise StorageError(
+                f"{folder} holds something else, or a dataset that lost its {FILE}: move it away, and make the dataset "
+                "with all its options"
+            )
         if required:
             raise UsageError(
                 f"there is no dataset '{name}' in {folder.parent} yet: give what it is to hold, at least its length "
