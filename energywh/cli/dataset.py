@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from energywh.cli import Session
-from energywh.cli.dataset_output import Progress, list_all, notes, print_made, verify_all
+from energywh.cli.dataset_output import list_all, print_made, verify_all
+from energywh.cli.output import Progress, notes
 from energywh.cli.spec_options import arguments_of, spec_options
 from energywh.datasets.stored.spec import DatasetSpec, check_name
 from energywh.errors import UsageError, did_you_mean

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from energywh.cli.output import print_table
+from energywh.cli.output import Progress, print_table
 from energywh.core.wording import count
 from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
 
@@ -21,43 +17,7 @@ if TYPE_CHECKING:
     from energywh.datasets.stored.manifest import FileEntry, Manifest
     from energywh.datasets.stored.writer import MadeDataset
 
-LINE_EVERY_SECONDS = 10.0
-_CLEAR = "\r\x1b[K"
 _NUMBERS = ("regions", "rows", "windows", "missing", "written", "size")
-
-
-class Progress:
-    """Shows the current step: one line that is replaced on a terminal, a line every ten seconds in a log."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._last = time.monotonic()
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        line = f"{what}, {done / of:.0%}" if of > 1 else what
-        if self._terminal:
-            click.echo(f"{_CLEAR}{line}", err=True, nl=False)
-        elif time.monotonic() - self._last > LINE_EVERY_SECONDS:
-            self._last = time.monotonic()
-            click.echo(line, err=True)
-
-    def end(self) -> None:
-        if self._terminal:
-            click.echo(_CLEAR, err=True, nl=False)
-
-
-@contextmanager
-def notes() -> Iterator[None]:
-    """Print warnings as lines that begin with "note:"."""
-    clear = _CLEAR if sys.stderr.isatty() else ""
-
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.echo(f"{clear}note: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
 
 
 def print_made(made: MadeDataset) -> None:

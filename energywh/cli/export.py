@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import Progress
 from energywh.core.wording import count
 from energywh.errors import UsageError
 
@@ -34,12 +34,7 @@ def export(session: Session, models: tuple[str, ...], everything: bool, to: Path
     from energywh.datasets.parquet_export import export_models
     from energywh.warehouse import Warehouse
 
-    terminal = sys.stderr.isatty()
-
-    def progress(model: str, done: int, due: int) -> None:
-        if terminal:
-            click.echo(f"\r\x1b[K{model}: {done}/{due} files" if done < due else "\r\x1b[K", err=True, nl=False)
-
+    progress = Progress()
     written = rows = size = 0
     seconds = 0.0
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
@@ -50,8 +45,9 @@ def export(session: Session, models: tuple[str, ...], everything: bool, to: Path
             to,
             wait_seconds=session.settings.get("lock.wait_seconds"),
             on_wait=lambda text: click.echo(text, err=True),
-            on_file=progress,
+            on_file=lambda model, done, due: progress(f"exporting {model}", done, due),
         ):
+            progress.end()
             removed = f", {result.removed} removed" if result.removed else ""
             click.echo(
                 f"{result.model}: {result.written} written, {result.skipped} unchanged{removed}; "

@@ -1,9 +1,18 @@
-"""Tables for the terminal."""
+"""Tables, progress and notes for the terminal."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Container, Iterable, Sequence
+import time
+import warnings
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+LINE_EVERY_SECONDS = 10.0
+_CLEAR = "\r\x1b[K"  # to the start of the line, and erase it
 
 
 def print_table(
@@ -48,9 +57,43 @@ def print_table(
 
 def print_text(text: str) -> None:
     """Print a paragraph, filled to the width of the terminal; as one line where the output is no terminal."""
-    import shutil
     import textwrap
 
     if sys.stdout.isatty():
         text = textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
     print(text)
+
+
+class Progress:
+    """Shows the current step: one line that is replaced on a terminal, a line every ten seconds in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic()
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        line = f"{what}, {done / of:.0%}" if of > 1 else what
+        if self._terminal:
+            # A line that wraps could not be erased.
+            click.echo(f"{_CLEAR}{line[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
+        elif time.monotonic() - self._last > LINE_EVERY_SECONDS:
+            self._last = time.monotonic()
+            click.echo(line, err=True)
+
+    def end(self) -> None:
+        if self._terminal:
+            click.echo(_CLEAR, err=True, nl=False)
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Print warnings as lines that begin with "note:"."""
+    clear = _CLEAR if sys.stderr.isatty() else ""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.echo(f"{clear}note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield

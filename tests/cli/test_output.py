@@ -7,7 +7,8 @@ import sys
 import click
 import pytest
 
-from energywh.cli.output import print_table
+from energywh.cli import output
+from energywh.cli.output import Progress, print_table
 
 COLUMNS = ("dataset", "digest", "windows by split", "size", "made from")
 ROW = (
@@ -52,3 +53,25 @@ def test_a_row_is_one_line_where_the_output_is_no_terminal(
     assert heading.split()[:2] == ["dataset", "digest"]
     assert all(cell in line for cell in ROW)
     assert line.index("1.5 MB") + len("1.5 MB") == heading.index("size") + len("size"), "numbers end where headings do"
+
+
+def test_progress_on_a_terminal_is_one_line_that_fits_and_is_erased(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress()
+    progress("exporting features.hourly", 1, 4)
+    progress.end()
+    assert capsys.readouterr().err == "\r\x1b[Kexporting features.\r\x1b[K"
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = Progress()
+    progress("exporting features.hourly", 1, 4)
+    monkeypatch.setattr(output, "LINE_EVERY_SECONDS", 0.0)
+    progress("exporting features.hourly", 2, 4)
+    progress.end()
+    assert capsys.readouterr().err == "exporting features.hourly, 50%\n"
