@@ -118,7 +118,9 @@ def _print(findings: list[Finding]) -> None:
 
 
 def _example(finding: Finding) -> str:
-    """Return the first values of one row, those that it has; NULL is shown only where all are."""
+    """Return every series that is meant, else the first values of one row; NULL is shown only where all are."""
+    if finding.series:
+        return ", ".join(finding.series)
     row = finding.sample[0] if finding.sample else {}
     held = {name: value for name, value in row.items() if value is not None} or row
     shown = [f"{name} = {_shown(value)}" for name, value in list(held.items())[:SHOWN_VALUES]]
@@ -154,6 +156,7 @@ def _as_json(finding: Finding) -> dict[str, Any]:
         "first_hour_utc": finding.first_hour_utc,
         "last_hour_utc": finding.last_hour_utc,
         "sample": finding.sample,
+        "series": finding.series,
         "trouble": finding.trouble or None,
     }
 

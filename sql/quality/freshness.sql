@@ -1,9 +1,9 @@
 /*---
 description = """
-How far each dataset of each region reaches, and how late it is wont to come: the newest hour, when it became known, and the delays of
-the newest month that has any. Nothing here depends on the clock; energywh check compares it with the present.
+How far each dataset of each region reaches, and how late it usually comes: the newest hour, when it became known, and the delays of the
+newest month that has any. behind_hours is counted from the present, each time it is asked for; energywh check sets another with --now.
 """
-materialized = "table"
+materialized = "view"
 may_be_empty = true
 grain = ["dataset", "measure", "region"]
 
@@ -11,7 +11,8 @@ grain = ["dataset", "measure", "region"]
 newest_row_utc = "Start of the newest hour with a row, UTC."
 newest_value_utc = "Start of the newest hour with a value, UTC; NULL where there has never been one."
 newest_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
-behind_hours = "Hours by which the newest value is behind the newest of any region in the same dataset and measure."
+behind_hours = "Hours that should be there by now and are not: from the end of the newest value to the present, less the publication lag; 0 where none is owed, NULL where the region has stopped or has never had a value."
+behind_others_hours = "Hours by which the newest value is behind the newest of any region in the same dataset and measure."
 typical_delay_hours = "Median delay in the newest month with hours that came fresh, whole hours (see quality.arrival); NULL without one."
 greatest_delay_hours = "Greatest delay in the newest two months with hours that came fresh, whole hours; NULL without one."
 publication_lag_hours = "How long after the end of an hour the source is expected to have published it, hours (seeds.publication_lag)."
@@ -34,6 +35,7 @@ group by dataset, measure
 having max(newest_value_utc) + to_hours(cast(max(publication_lag_hours) as integer) + 1)
     + to_hours(cast((select value from seeds.check_limit where name = 'stale_hours') as integer))
     < getvariable('now_utc')
+order by dataset, measure
 """
 [[audits]]
 name = "late"
@@ -47,8 +49,8 @@ where last_date is null and not is_stand_in
     and newest_value_utc + to_hours(cast(publication_lag_hours as integer) + 1)
         + to_hours(cast((select value from seeds.check_limit where name = 'late_hours') as integer))
         < getvariable('now_utc')
-    and behind_hours > 0
-    and behind_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
+    and behind_others_hours > 0
+    and behind_others_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
 [[audits]]
 name = "silent"
@@ -56,11 +58,11 @@ when = "check"
 severity = "warn"
 description = "a region reports nothing any more; if it has ended, its last_date belongs into seeds.region"
 sql = """
-select region, max(newest_value_utc) + interval 1 hour as first_hour_utc, min(behind_hours) as behind_hours
+select region, max(newest_value_utc) + interval 1 hour as first_hour_utc, min(behind_others_hours) as behind_others_hours
 from quality.freshness
 where starts_with(dataset, 'eia') and last_date is null
 group by region
-having min(behind_hours) >= 24 * (select value from seeds.check_limit where name = 'silent_days')
+having min(behind_others_hours) >= 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
 [[audits]]
 name = "after_its_end"
@@ -94,9 +96,17 @@ select
     n.newest_row_utc,
     n.newest_value_utc,
     n.newest_known_utc,
+    case
+        when r.last_date is null and n.newest_value_utc is not null
+            then greatest(
+                date_diff('hour', n.newest_value_utc, coalesce(getvariable('now_utc')::timestamp, timezone('UTC', now())))
+                - 1 - coalesce(l.lag_hours, d.lag_hours, 0),
+                0
+            )
+    end as behind_hours,
     date_diff(
         'hour', n.newest_value_utc, max(n.newest_value_utc) over (partition by n.dataset, n.measure)
-    ) as behind_hours,
+    ) as behind_others_hours,
     n.typical_delay_hours,
     n.greatest_delay_hours,
     coalesce(l.lag_hours, d.lag_hours) as publication_lag_hours,

@@ -37,6 +37,7 @@ def warehouse() -> duckdb.DuckDBPyConnection:
     """A warehouse in memory without models, with a staging database attached that has every dataset, empty."""
     con = duckdb.connect(":memory:")
     con.execute("set TimeZone = 'UTC'; set threads = 2")
+    con.execute("set variable now_utc = timestamp '2024-02-12 06:30'")  # the present, for what asks for it
     con.execute("attach ':memory:' as staging")
     create_tables(con, "staging.")
     for schema in sorted({"seeds", *(model.schema for model in MODELS.values())}):

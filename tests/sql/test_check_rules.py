@@ -62,7 +62,7 @@ def fresh(region: str, newest: str, behind: int = 0, **others: str | float | boo
         "region": region,
         "newest_row_utc": newest,
         "newest_value_utc": newest,
-        "behind_hours": behind,
+        "behind_others_hours": behind,
         "publication_lag_hours": 2,
         "is_stand_in": False,
     }
@@ -315,3 +315,14 @@ def test_a_warehouse_without_rows_breaks_no_rule(con: duckdb.DuckDBPyConnection)
     ]
     assert len(rules) == len(graph().audits)
     assert [finding for finding in check(con, rules, now=NOW) if not finding.holds] == []
+
+
+def test_every_series_that_is_stale_is_named(con: duckdb.DuckDBPyConnection) -> None:
+    stale = [("eia.region_data", measure) for measure in ("D", "DF", "NG", "TI")]
+    stale += [("caiso.load", market) for market in ("2DA", "7DA", "ACTUAL", "DAM")] + [("open_meteo.hourly", "all")]
+    for dataset, measure in stale:
+        con.execute(fresh("CISO", "2023-04-01 00:00", dataset=dataset, measure=measure))
+    con.execute(fresh("CISO", "2024-03-10 10:00", dataset="caiso.price_dam", measure="all"))
+    finding = found(con, next(case for case in CASES if case.rule == "stale"))
+    assert finding.series == tuple(sorted(f"{dataset} {measure}" for dataset, measure in stale))
+    assert len(finding.sample) == len(stale)

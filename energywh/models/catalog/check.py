@@ -51,7 +51,8 @@ class Finding:
         rows: how many rows break it; 0 where it holds.
         regions: regions of these rows, sorted; empty where they name none.
         first_hour_utc, last_hour_utc: the first and the last hour they speak for, None where they name none.
-        sample: a few of these rows, those that reach the latest hour first.
+        sample: a few of these rows, those that reach the latest hour first; all of those that name a dataset.
+        series: the datasets and measures of all these rows, such as `eia.region_data D`; empty where they name none.
         trouble: why the rule could not be run, or empty. It counts as broken, and as an error.
     """
 
@@ -61,6 +62,7 @@ class Finding:
     first_hour_utc: datetime | None = None
     last_hour_utc: datetime | None = None
     sample: tuple[dict[str, Any], ...] = ()
+    series: tuple[str, ...] = ()
     trouble: str = ""
 
     @property
@@ -161,6 +163,10 @@ def _find(
     if not rows:
         return finding
     latest = next((f"ORDER BY {name} DESC" for name in (last, first) if name != "NULL"), "")
-    cursor = connection.execute(f"SELECT * {failing} {latest} LIMIT {SAMPLE_ROWS}")
+    of_series = {"dataset", "measure"} <= columns
+    limit = "" if of_series else f"LIMIT {SAMPLE_ROWS}"
+    cursor = connection.execute(f"SELECT * {failing} {latest} {limit}")
     names = [column[0] for column in cursor.description or []]
-    return replace(finding, sample=tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall()))
+    sample = tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+    series = sorted({f"{row['dataset']} {row['measure']}" for row in sample}) if of_series else ()
+    return replace(finding, sample=sample, series=tuple(series))
