@@ -1,9 +1,9 @@
-"""What was known at the origins of folds: warehouses as of then, kept in the cache folder of the home.
+"""Warehouses as they were known at the origins of folds, in the cache folder of the home.
 
-Each is a warehouse file of its own, with the models that the source of the folds names and all that these are made of,
-up to its origin: as large as that part of the version. Twelve origins of a version of 1 GB may so take several. A file
-goes with its version: the build that prunes the version removes it, as do folds that are made later. While no folds are
-gone through, the folder may be deleted.
+Each is a warehouse file of its own: the models that the source of the folds names, with all that they are built from,
+up to the origin. It is as large as that part of the version, so twelve origins of a version of 1 GB can take several
+GB. The build that prunes the version removes its files, and so do later folds. The folder may be deleted while no folds
+are iterated.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class AsOfWarehouses:
 
     Attributes:
         version: name of a version of the home.
-        models: those to build, with what they read; empty for all.
-        options: how to build it: as the version was, with what this machine may use.
-        say: hears what is built, and what is waited for.
+        models: models to build, with those that they read; empty for all.
+        options: how to build: as the version was, within the limits of this machine.
+        say: called with a sentence for each build and each wait.
     """
 
     home: Home
@@ -53,7 +53,7 @@ class AsOfWarehouses:
     say: OnProgress
 
     def open(self, hour: int) -> duckdb.DuckDBPyConnection:
-        """Open it as of the start of ``hour`` (hours since 1970), built first where that was not done before.
+        """Open the version as of the start of ``hour`` (hours since 1970); build that first if the file is missing.
 
         Raises:
             UsageError: nothing was known then.
@@ -72,7 +72,7 @@ class AsOfWarehouses:
         lock, work = file.with_suffix(".lock"), f"another process to build what was known at {moment} UTC"
         with file_lock(lock, work, self.options.wait_seconds, self.say):
             if file.exists():
-                return  # the other process did it
+                return  # another process built it
             self.say(f"building what was known at {moment} UTC ({self.knowledge})")
             report = build_as_of(
                 self.home,
@@ -99,7 +99,7 @@ def as_of_warehouses(
 
     Args:
         version, connection: the file that is open, and its connection.
-        say: hears what is built, and what is waited for.
+        say: called with a sentence for each build and each wait.
 
     Raises:
         UsageError: no such knowledge, or the file is no version of the home.
@@ -112,7 +112,7 @@ def as_of_warehouses(
             f"as_of={knowledge!r} builds from the staging of {home.path}, and {version} is none of its versions; open "
             "one of these"
         )
-    with contextlib.suppress(OSError):  # of a folder that is read-only; what it holds may do
+    with contextlib.suppress(OSError):  # a read-only folder may hold what is needed
         asof_cache.sweep(home)
     options = BuildOptions.of(load_settings(home.path))
     recorded = read_record(connection).options

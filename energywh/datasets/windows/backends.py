@@ -1,16 +1,6 @@
-"""The two kinds of an array: MLX, and plain NumPy where MLX cannot be imported; each in memory or in a file.
+"""Array libraries: MLX, and plain NumPy where MLX cannot be imported; each in memory or in a file.
 
-Both hold one matrix (rows x columns) and hand out batches of slices of it. A batch of 32 x 8,760 x 150 float32 out of a
-resident `mx.array` (168 MB; MLX 0.32.4 on CPU, 2 cores; NumPy copies as much into memory in use in 31 ms) takes
-
-    gather from an `as_strided` view 28 ms, concatenation 39, zeros filled through NumPy 50, stack of slices 56,
-    NumPy slices, then one copy into an `mx.array` (or `mx.asarray`, `mx.from_dlpack`, which copy on CPU too) 77,
-
-and three to five times as much in memory fresh from the system, whose pages have to be made. So batches are gathered,
-and MLX is made to keep their memory (`energywh.datasets.windows.mlx_cache`). Two threads copy no faster than one.
-
-A matrix that memory cannot hold lies in a file mapped into memory, of which the system keeps what is in use. The file
-has no name, so it is gone with the array that uses it, or with the process, however that ends.
+Both hold one matrix (rows x columns) and return batches of slices of it.
 """
 
 from __future__ import annotations
@@ -69,16 +59,16 @@ class Piece:
 
 
 class Arrays(Protocol):
-    """What windows need of an array library."""
+    """The operations that windows need from an array library."""
 
     def allocate(self, shape: Shape) -> tuple[Any, NDArray[Any]]:
         """Return a zeroed array and a NumPy view to fill it through (the same memory)."""
 
     def settle(self, array: Any) -> Any:
-        """Return the filled array as it is to be held from now on."""
+        """Return the filled array in its final form."""
 
     def of_file(self, values: NDArray[Any]) -> Any:
-        """Return a matrix that is mapped from a file, of bfloat16 the bits, as it is to be held: read, or as it is."""
+        """Return a matrix that is mapped from a file (bfloat16 as its bits), read into memory or as it is."""
 
     def slice(self, base: Any, start: int, length: int) -> Any:
         """Return rows ``start`` to ``start + length`` as a view."""
@@ -99,7 +89,7 @@ class Arrays(Protocol):
         """Return the array as NumPy, C-contiguous; bfloat16 as float32."""
 
     def compute(self, arrays: Sequence[Any]) -> None:
-        """Compute what would be computed when it is used."""
+        """Compute arrays now that would be computed when they are used."""
 
     def mask(self, shape: Shape) -> tuple[Any, NDArray[np.bool_]]:
         """Return an array of True and a NumPy view to clear some of it through (the same memory)."""
@@ -109,7 +99,7 @@ class Arrays(Protocol):
 
 
 def folder_of(memmap: Memmap, cache: Path | None) -> Path | None:
-    """Return the folder that values are laid into, None for memmap=False.
+    """Return the folder of the files of mapped arrays, None for memmap=False.
 
     Args:
         cache: folder for memmap=True; by default that for temporary files.
@@ -125,7 +115,9 @@ def folder_of(memmap: Memmap, cache: Path | None) -> Path | None:
 
 
 def mapped(shape: Shape, dtype: np.dtype[Any], folder: Path) -> NDArray[Any]:
-    """Return a zeroed array that lies in a nameless file in ``folder``.
+    """Return a zeroed array in a file of ``folder`` that is mapped into memory.
+
+    The file has no name, so it is gone with the array, or with the process, however that ends.
 
     Raises:
         StorageError: the folder cannot be written to, or has no room.
@@ -240,7 +232,7 @@ class MlxArrays:
         return array
 
     def _copied(self, values: NDArray[Any]) -> Any:
-        """Return what lies in a file as `mx.array`; of bfloat16, it may be the bits."""
+        """Return mapped values as `mx.array`; bfloat16 may be given as its bits."""
         if values.dtype == np.uint16:
             return self._mx.array(values).view(self._mx.bfloat16)
         return self._mx.array(values, self._dtype)
@@ -252,6 +244,10 @@ class MlxArrays:
     def stack(self, base: Any, starts: Sequence[int], length: int) -> Any:
         if self._mapped or base.size > MOST_STRIDED:
             return self.pieces(base, starts, (Piece(0, length, length),))
+        # A batch of 32 x 8,760 x 150 float32 out of a resident `mx.array` (168 MB; MLX 0.32.4 on CPU, 2 cores; NumPy
+        # copies as much into memory in use in 31 ms) takes: gather from an `as_strided` view 28 ms, concatenation 39,
+        # zeros filled through NumPy 50, stack of slices 56, NumPy slices and one copy into an `mx.array` 77; three to
+        # five times as much in memory fresh from the system. Two threads copy no faster than one.
         columns = base.shape[1]
         cache_limit.make_room(self._mx, len(starts) * length * columns * base.itemsize)
         views = self._mx.as_strided(base, (len(base) - length + 1, length, columns), (columns, columns, 1))
@@ -259,7 +255,7 @@ class MlxArrays:
 
     def pieces(self, base: Any, starts: Sequence[int], pieces: Sequence[Piece]) -> Any:
         shape = (len(starts), sum(piece.hours for piece in pieces), base.shape[1])
-        # NumPy knows no bfloat16: one is copied as the 16 bits that it is. In a file of our own it is a float32.
+        # NumPy has no bfloat16: it is copied as 16 bits. In a file of our own it is a float32.
         narrow = not self._mapped and self._dtype != self._filled_as
         held = np.asarray(base.view(self._mx.uint16) if narrow else base)
         bits = held.dtype == np.uint16

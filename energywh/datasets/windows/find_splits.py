@@ -1,4 +1,4 @@
-"""The splits of a plan with their windows; the messages where there are none."""
+"""Find the windows of each split of a plan, or say why there are none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _filled(survey: Survey, shape: Shape, split: Split) -> Split:
 
 
 def _no_window(survey: Survey, plan: Plan) -> str:
-    """Say with numbers why there is no window at all."""
+    """Return why there is no window at all, with numbers."""
     shape, source = plan.shape, plan.source.name
     runs = longest_runs(survey.axis, survey.whole)
     if max(runs) >= shape.span:

@@ -1,23 +1,22 @@
-"""Rolling-origin folds, to backtest: train on what was before an origin, forecast what came after it, move on.
+"""Rolling-origin folds for a backtest: train on the hours before an origin, test on the hours after it, repeat.
 
     fold 1   train ............|purge| origin 1  test ...... |
     fold 2   train ...........................|purge| origin 2  test ...... |
 
-A test window belongs to the fold in whose stretch, from its origin to before the next, all its targets lie; its inputs
-reach back before the origin, as they do when a forecast is made. Of train, every hour lies before the origin, less the
-look-ahead of the models (`purge`). So no target is in two folds' tests, and train knows nothing of its test.
+All targets of a test window lie between the origin of its fold and the next origin; its inputs reach back before the
+origin, as they do when a forecast is made. Every hour of train lies before the origin, less the look-ahead of the
+models (`purge`). So no target is in the tests of two folds, and train knows nothing of its test.
 
-The source is asked once and held once: folds are windows of the same array, whatever their number. Where they are
-normalized, each has a scaler of its own train and a scaled copy of the array, which goes when the fold is let go.
+One query loads one array, and all folds are windows of it. With normalization, each fold has a scaler of its own train
+and a scaled copy of the array, which is freed with the fold.
 
-Sources revise what they have published, so a train cut from today's warehouse holds values that nobody had at its
+Sources revise what they have published, so a train cut from today's warehouse holds values that did not exist at its
 origin. With ``as_of`` the train of each fold comes from a warehouse as it could have been built at its origin
 (`energywh.datasets.windows.as_of_warehouse`); it is loaded, held and scaled by itself. Known is what had been fetched
-by then ("landed"), or of history loaded later what had been published by then ("published-lag"), in the first value
-fetched: nobody can say what was revised before that. The test comes from the warehouse that is open: its targets are
-the truth as known today, and its inputs too are as known today, revised and published later as they may be. What a
-forecast would have been given at each hour after the origin no build as of the origin can say;
-`features.hourly_asof` goes by lags of publication, though not by revisions.
+by then ("landed"), or for history loaded later what had been published by then ("published-lag"), with the first value
+fetched: earlier revisions are not known. The test comes from the warehouse that is open: its targets are the truth as
+known today, and its inputs are as known today as well, with later revisions. A build as of the origin cannot give the
+inputs of a forecast made at a later hour; `features.hourly_asof` applies publication lags, though not revisions.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class FoldOrigins:
 
 @dataclass(frozen=True)
 class Fold:
-    """Windows to train on and to test with; ``origin`` is the first hour of the test, naive UTC."""
+    """Windows to train on and to test on; ``origin`` is the first hour of the test, naive UTC."""
 
     train: Windows
     test: Windows
@@ -79,7 +78,7 @@ class Fold:
 
 
 class Folds:
-    """All folds, in order; made one by one while they are gone through, and again each time."""
+    """All folds, in order; each iteration makes them one by one."""
 
     def __init__(
         self,
@@ -107,7 +106,7 @@ class Folds:
         self._normalize = scaling.as_normalization(spec.normalize)
         scaling.check_held_out(self._normalize, holdout)
         self._narrow = self._normalize is not None and spec.dtype != "float32"
-        # All windows of the source, neither split nor scaled.
+        # All windows of the source, neither split nor scaled: folds select from them.
         self._spec = msgspec.structs.replace(
             spec,
             dtype="float32" if self._narrow else spec.dtype,
@@ -138,7 +137,7 @@ class Folds:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the array that all folds share; a fold that is normalized, or of what was known, has its own."""
+        """Bytes of the array that all folds share; with ``normalize`` or ``as_of``, each fold has its own as well."""
         return self._now.whole.nbytes
 
     def __len__(self) -> int:
@@ -156,16 +155,16 @@ class Folds:
             yield self._fold(number)
 
     def _fold(self, number: int) -> Fold:
-        now, test, (learnt, train) = self._now, self._test(number), self._train(number)
-        shared, own, scaler = now.whole.frame, learnt.whole.frame, self._normalize
+        now, test, (source, train) = self._now, self._test(number), self._train(number)
+        shared, own, scaler = now.whole.frame, source.whole.frame, self._normalize
         if isinstance(scaler, Normalization):
-            origin, hours = learnt.origin, hours_of(own.axis, learnt.whole.shape, train)
+            origin, hours = source.origin, hours_of(own.axis, source.whole.shape, train)
             scaler = fit_scaler(origin.connection, origin.source, own, hours, scaler)
         if scaler is not None:
             shared = scaling.scaled(shared, scaler, self._library)
-            own = shared if learnt is now else scaling.scaled(own, scaler, self._library if self._narrow else None)
+            own = shared if source is now else scaling.scaled(own, scaler, self._library if self._narrow else None)
         return Fold(
-            self._windows("train", learnt.whole, own, train, scaler),
+            self._windows("train", source.whole, own, train, scaler),
             self._windows("test", now.whole, shared, test, scaler),
             self.origins[number],
         )
@@ -179,17 +178,17 @@ class Folds:
         view = replace(whole.view, frame=frame, library=self._library, ahead=ahead)
         return Windows(view, starts, name=name, origin=whole.origin, normalization=scaler)
 
-    def _held(self, whole: Windows) -> _Held:
+    def _held(self, whole: Windows) -> _LoadedWindows:
         assert whole.origin is not None  # they come from a warehouse
         before = targets_before(whole.frame)
         needed = whole.view.ahead if self._spec.future_covariates is not None else None
-        return _Held(whole, whole.origin, whole_hours(whole.frame, self._spec.gaps, before, needed), before)
+        return _LoadedWindows(whole, whole.origin, whole_hours(whole.frame, self._spec.gaps, before, needed), before)
 
     def _cut(self, connection: duckdb.DuckDBPyConnection, spec: WindowSpec) -> Windows:
         """Return all windows of the source."""
         return cut_windows(connection, spec, backend=self._backend, memmap=self._memmap, cache=self._cache).all
 
-    def _learnt(self, number: int) -> _Held:
+    def _train_source(self, number: int) -> _LoadedWindows:
         """Return what the train of a fold is cut from.
 
         Raises:
@@ -211,13 +210,13 @@ class Folds:
             )
         return self._held(whole)
 
-    def _train(self, number: int) -> tuple[_Held, Starts]:
-        """Return what the train of a fold is cut from, and where its windows start; raises as `_learnt` does."""
-        origin, learnt = self._edges[number], self._learnt(number)
+    def _train(self, number: int) -> tuple[_LoadedWindows, Starts]:
+        """Return what the train of a fold is cut from, and where its windows start; raises as `_train_source` does."""
+        origin, source = self._edges[number], self._train_source(number)
         behind = origin - self._free
         first = self._start if self._history is None else max(self._start, behind - self._history)
-        split = Split("train", first, behind, learnt.axis, first, behind, without=self._without)
-        return learnt, self._starts(learnt, split, origin)
+        split = Split("train", first, behind, source.axis, first, behind, without=self._without)
+        return source, self._starts(source, split, origin)
 
     def _test(self, number: int) -> Starts:
         """Return where the windows of the test of a fold start; raises as `_starts` does."""
@@ -225,7 +224,7 @@ class Folds:
         first = max(origin - self._now.whole.length, self._start)
         return self._starts(self._now, Split("test", first, end, self._now.axis, first, end), origin)
 
-    def _starts(self, held: _Held, split: Split, origin: int) -> Starts:
+    def _starts(self, held: _LoadedWindows, split: Split, origin: int) -> Starts:
         """Return the rows at which the windows of a split of the fold at ``origin`` start.
 
         Raises:
@@ -243,7 +242,7 @@ class Folds:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _LoadedWindows:
     """All windows of an array; which rows they may use, and in how many rows before each a target has a value."""
 
     whole: Windows

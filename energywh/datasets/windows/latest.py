@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# In how many of a region's newest rows its last complete hour is looked for, and what it reports "of late": a week
-# of values that are late, after the three days that rows may run ahead with nothing but the day-ahead forecast.
+# Newest rows of a region in which its last complete hour is searched, and that define what it reports lately: a week of
+# late values, plus the three days for which rows may hold nothing but the day-ahead forecast.
 LATE_HOURS = 168 + 72
 EVER_HOURS = 10_000_000  # longer than any history, and still an interval to DuckDB
 
@@ -51,7 +51,7 @@ class Context:
 
 
 class Scales(Protocol):
-    """What brings values to the scale of a training set, such as `energywh.datasets.windows.scaler.Scaler`."""
+    """Scales values as those of a training set were, such as `energywh.datasets.windows.scaler.Scaler`."""
 
     def transform(self, values: Any, *, columns: Any, regions: Any, mask: Any) -> Any:
         """Return ``values`` (hours, columns) of one region scaled; 0 where the mask is False."""
@@ -82,7 +82,7 @@ class RegionSummary:
 
 
 def summaries(context: Context) -> list[RegionSummary]:
-    """Return what the context holds, in short, by region."""
+    """Return a summary of the context by region."""
     values, mask = np.asarray(context.inputs, np.float64), np.asarray(context.mask)
     found = []
     for place, region in enumerate(context.regions):
@@ -115,7 +115,7 @@ def latest(
     hours = whole_number(hours, "hours", 1)
     bound = bind(connection, source)
     wanted = Wanted(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
-    # Loaded into NumPy: the rows are few, and each region is cut at another hour.
+    # Loaded into NumPy: the rows are few, and each region ends at another hour.
     frame = load(connection, bound, wanted, arrays("numpy", "float32"))
     count = len(frame.axis.regions)
     ends = [_complete(frame, region) for region in range(count)]

@@ -38,13 +38,13 @@ Arriving = Iterator[tuple["pa.RecordBatch", NDArray[np.int32], NDArray[np.int32]
 class Wanted:
     """Which rows and columns to take from a source; hours are numbers since 1970, both ends inclusive."""
 
-    regions: tuple[str, ...] | None  # None: all but the aggregates and those without a value of some target
+    regions: tuple[str, ...] | None  # None: all but aggregates, and regions without a value of some target
     features: tuple[str, ...]
     targets: tuple[str, ...] = ()
-    future_covariates: tuple[str, ...] = ()  # known ahead, where they are to have a matrix of their own
+    future_covariates: tuple[str, ...] = ()  # where they need a matrix of their own
     first_hour: int | None = None
     last_hour: int | None = None
-    newest: int | None = None  # only that many hours up to each region's newest row
+    newest: int | None = None  # only this many hours up to the newest row of each region
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,8 +58,8 @@ def load(
     """Run the one query and stack its rows.
 
     Args:
-        streamed: never hold all rows: a first query asks for regions, hours and targets alone, and the rows of the
-            second go to their places as they come.
+        streamed: never hold all rows: a first query reads regions, hours and targets alone, and the rows of a second
+            go to their places as they arrive.
 
     Raises:
         UnknownNameError: a region that the source has no row of.
@@ -75,10 +75,10 @@ def load(
     batches = table.to_batches()
     del table  # so that each batch is freed once its rows are in their places
     names, codes, hours = _keys(batches, source)
-    silent = _silent(batches, names, codes, wanted.targets) if wanted.regions is None else ()
-    if silent:
-        _leave_out(batches, codes, hours, [names.index(region) for region in silent])
-    regions = wanted.regions if wanted.regions is not None else tuple(sorted({*names} - {*silent}))
+    without_target = _without_target(batches, names, codes, wanted.targets) if wanted.regions is None else ()
+    if without_target:
+        _leave_out(batches, codes, hours, [names.index(region) for region in without_target])
+    regions = wanted.regions if wanted.regions is not None else tuple(sorted({*names} - {*without_target}))
     for region in regions:
         if region not in names:
             raise unknown_region(connection, region, source)
@@ -93,7 +93,7 @@ def load(
     frame, twice = fill(axis, wanted, arrays, arriving)
     if twice:
         raise WindowError(_twice(axis, codes, hours, source))
-    return replace(frame, silent=silent)
+    return replace(frame, without_target=without_target)
 
 
 def load_stretch(
@@ -103,10 +103,10 @@ def load_stretch(
     axis: Axis,
     arrays: Arrays,
 ) -> Frame:
-    """Stack the rows of several queries, one after the other, over an axis that is known; rows are never held.
+    """Stack the rows of several queries, one after the other, over a given axis, without holding all rows.
 
     Args:
-        asked: what to ask, and its first and last hour; no row comes of two of them.
+        asked: sources, with their first and last hours; no row may come from two of them.
         wanted: columns.
 
     Raises:
@@ -123,7 +123,7 @@ def load_stretch(
 
 
 def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tuple[Frame, bool]:
-    """Put rows into their places as they arrive; return the frame, and whether some place was given two."""
+    """Put rows into their places as they arrive; return the frame, and whether any place got two rows."""
     every = wanted.columns
     matrices = [
         _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
@@ -149,7 +149,7 @@ def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tupl
 def _taken(
     batches: list[pa.RecordBatch], codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArray[np.int32]]
 ) -> Arriving:
-    """Yield each batch with its rows' places among the regions and their hours, and let go of it."""
+    """Yield each batch with its rows' places among the regions and their hours, and free it."""
     for number in range(len(batches)):
         batch, batches[number] = batches[number], None
         yield batch, codes[number], hours[number]
@@ -158,7 +158,7 @@ def _taken(
 def _streamed(
     connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, place_of: dict[str, int]
 ) -> Arriving:
-    """Yield what `_taken` does, as the rows come from the query."""
+    """Yield the same as `_taken`, as the rows come from the query."""
     with query_errors():
         for batch in _query(connection, source, wanted).to_arrow_reader(STREAMED_ROWS):
             names, (code,), (hour,) = _keys([batch], source)
@@ -171,13 +171,13 @@ def _places(names: Sequence[str], place_of: dict[str, int]) -> NDArray[np.int32]
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> pa.Table:
-    """Return region, hour_utc and the columns asked for as float32, in no particular order."""
+    """Return region, hour_utc and the wanted columns as float32, in no particular order."""
     with query_errors():
         return _query(connection, source, wanted).to_arrow_table()
 
 
 def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> duckdb.DuckDBPyRelation:
-    """Return the query that `_fetch` runs, bound."""
+    """Bind the query that `_fetch` runs."""
     region, hour = identifier(REGION), identifier(HOUR)
     rows, kept = source.sql, selection(connection, wanted)
     if wanted.newest is not None:
@@ -192,15 +192,13 @@ def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
 
 
 def as_float(column: str) -> str:
-    """Return SQL of the column as windows hold it, but that NaN and infinities are missing as well.
-
-    A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
-    """
+    """Return SQL of the column as windows hold it; NaN and infinities still have to be made missing."""
+    # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
     return f"TRY_CAST({identifier(column)} AS FLOAT)"
 
 
 def selection(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> str:
-    """Return the SQL condition of the rows that are wanted, ``newest`` left to whoever asks."""
+    """Return the SQL condition of the wanted rows, without that of ``newest``."""
     region, hour = identifier(REGION), identifier(HOUR)
     where = [f"{hour} IS NOT NULL"]
     if wanted.regions is not None:
@@ -237,7 +235,7 @@ def _keys(
     return list(names), codes, hours
 
 
-def _silent(
+def _without_target(
     batches: Sequence[pa.RecordBatch], names: Sequence[str], codes: Sequence[NDArray[np.int32]], targets: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the regions without a value of some target, sorted; none when that would leave no region."""
@@ -256,10 +254,10 @@ def _leave_out(
     hours: list[NDArray[np.int32]],
     regions: Sequence[int],
 ) -> None:
-    """Take the rows of ``regions`` out of the batches, one batch after the other so that memory hardly grows."""
+    """Remove the rows of ``regions`` from the batches."""
     import pyarrow as pa
 
-    for number, code in enumerate(codes):
+    for number, code in enumerate(codes):  # one batch after the other, so that memory hardly grows
         kept = ~np.isin(code, regions)
         batches[number] = batches[number].filter(pa.array(kept))
         codes[number], hours[number] = code[kept], hours[number][kept]
@@ -291,7 +289,7 @@ def _twice(axis: Axis, codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArr
 
 
 class _Filling:
-    """A matrix while it is filled, block by block, with what is missing put to 0 and noted."""
+    """A matrix while it is filled, block by block; missing values are set to 0 and recorded."""
 
     def __init__(self, columns: tuple[str, ...], picks: list[int], rows: int, arrays: Arrays) -> None:
         self._columns = columns

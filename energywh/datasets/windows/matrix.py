@@ -40,7 +40,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Missing:
-    """Which values of a matrix are missing. Only rows that miss any are held, a bit a value."""
+    """Which values of a matrix are missing, in the rows that miss any, a bit a value."""
 
     columns: int
     rows: NDArray[np.int64]  # ascending
@@ -56,7 +56,7 @@ class Missing:
         return slice(int(low), int(high))
 
     def any_in(self, starts: NDArray[np.int64], length: int) -> bool:
-        """Say whether any of the slices misses a value."""
+        """Return whether any of the slices misses a value."""
         low, high = np.searchsorted(self.rows, (starts, starts + length))
         return bool((high > low).any())
 
@@ -105,7 +105,7 @@ class Matrix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory; of a matrix in a file, the system keeps there what it likes."""
+        """Bytes in memory; none for the values of a matrix in a file, which the system caches."""
         return self.missing.nbytes + (0 if isinstance(self.values, np.memmap) else int(self.values.nbytes))
 
     @property
@@ -138,7 +138,7 @@ class Frame:
     features: Matrix
     targets: Matrix
     future_covariates: Matrix
-    silent: tuple[str, ...] = ()  # regions left out, see `Wanted.regions`
+    without_target: tuple[str, ...] = ()  # regions left out, see `energywh.datasets.windows.load.Wanted`
 
     @property
     def nbytes(self) -> int:
@@ -167,7 +167,7 @@ class Frame:
 
 
 def check_range(columns: Sequence[str], block: NDArray[np.float32], dtype: np.dtype[Any]) -> None:
-    """Refuse values that a 16-bit float cannot hold, instead of making them infinite.
+    """Reject values that a 16-bit float cannot hold, instead of making them infinite.
 
     Raises:
         WindowError: there is one; it names the column.

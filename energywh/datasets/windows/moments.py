@@ -1,4 +1,4 @@
-"""Moments and quartiles of columns, measured by SQL in the hours that windows hold."""
+"""Moments and quartiles of columns, measured by SQL in the hours of windows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import duckdb
 
 LEVELS = 2**31  # parts of the range that moments add up: a square fits 64 bits, which are fast, and a sum of cubes 128
-MOMENT_COLUMNS = 32  # at once: DuckDB holds the values of a column, as they are needed twice
-QUARTILE_COLUMNS = 16  # at once, as DuckDB holds all values of a column while it looks for them
+MOMENT_COLUMNS = 32  # per query: DuckDB keeps the values of a column, as they are needed twice
+QUARTILE_COLUMNS = 16  # per query, as DuckDB keeps all values of a column while it searches
 
 
 @dataclass(frozen=True)
 class Hours:
-    """Stretches of hours that windows hold: of ``regions[i]`` from ``first[i]`` to before ``end[i]``, since 1970."""
+    """Stretches of hours in windows: of ``regions[i]`` from ``first[i]`` to before ``end[i]``, since 1970."""
 
     regions: tuple[str, ...]
     first: tuple[int, ...]

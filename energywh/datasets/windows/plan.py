@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from energywh.core.warnings import warn
 from energywh.datasets.windows.load import Wanted
 from energywh.datasets.windows.matrix import Ahead, Frame
-from energywh.datasets.windows.source import Bound, bind, lookahead, lookback, told_by
+from energywh.datasets.windows.source import Bound, bind, default_features, lookahead, lookback
 from energywh.datasets.windows.spec import Purge, WindowSpec
 from energywh.datasets.windows.splits import Shape
 from energywh.errors import NoTrainValueError, UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to cut, from what, and how to part it.
+    """Which rows and columns windows are cut from, and how they are split.
 
     Attributes:
         wanted: rows and columns; ``wanted.future_covariates`` is empty where all columns known ahead are features as
@@ -48,7 +48,7 @@ class Plan:
         return Ahead(frame.features, [self.wanted.features.index(name) for name in self.ahead])
 
     def without(self, error: NoTrainValueError) -> Plan:
-        """Return it without the features that train has no value to scale by, with a warning.
+        """Return the plan without the features that have no value in train to scale by, with a warning.
 
         Raises:
             NoTrainValueError: one of them was named, is a target, or nothing is left.
@@ -78,8 +78,8 @@ def make_plan(connection: duckdb.DuckDBPyConnection, spec: WindowSpec) -> Plan:
     """
     bound = bind(connection, spec.source)
     inputs = (
-        # A column of CAISO's alone says nothing of another region.
-        told_by(connection, bound, spec.regions, each=spec.gaps == "drop")
+        # A column that only CAISO publishes is empty for other regions.
+        default_features(connection, bound, spec.regions, each=spec.gaps == "drop")
         if spec.features is None
         else bound.features(spec.features)
     )

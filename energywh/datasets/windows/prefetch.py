@@ -1,4 +1,4 @@
-"""Batches made by a thread while a training step runs, so that the step does not wait for them."""
+"""Batches made by a thread while a training step runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ B = TypeVar("B")
 class Prefetch(Generic[B]):
     """An iterator over ``batches`` that has up to ``depth`` of them ready, in the same order.
 
-    Errors arise where the batch would have come. The thread ends with the last batch, at `close` (also as a context
-    manager), when the iterator is let go, as by leaving a loop early, and when Python exits.
+    Errors are raised in place of the batch. The thread ends with the last batch, at `close` (also as a context
+    manager), when the iterator is freed, as by leaving a loop early, and when Python exits.
 
     Attributes:
-        waited: seconds for which its user has waited for a batch so far, the first apart: nothing could run beside it.
+        waited: seconds spent waiting for batches so far, without the first, which nothing could run beside.
     """
 
     def __init__(self, batches: Iterable[B], depth: int = 2) -> None:
@@ -31,7 +31,7 @@ class Prefetch(Generic[B]):
         self._began: float | None = None
         self._queue: Queue[tuple[B | None, BaseException | None]] = Queue(depth)
         stop = threading.Event()
-        # The thread must not know the iterator, or that would never be let go.
+        # The thread must not refer to the iterator, which would never be freed then.
         thread = threading.Thread(target=_make, args=(batches, self._queue, stop), daemon=True, name="energywh batches")
         self._end = weakref.finalize(self, _finish, thread, self._queue, stop)
         thread.start()
@@ -83,7 +83,7 @@ def _make(batches: Iterable[B], queue: Queue[tuple[B | None, BaseException | Non
             queue.put((batch, None))
             if stop.is_set():
                 return
-    except BaseException as raised:  # whatever it is, its place is in the loop of the user
+    except BaseException as raised:  # whatever it is, it is raised in the loop of the user
         error = raised
     queue.put((None, error))
 
@@ -91,7 +91,7 @@ def _make(batches: Iterable[B], queue: Queue[tuple[B | None, BaseException | Non
 def _finish(
     thread: threading.Thread, queue: Queue[tuple[B | None, BaseException | None]], stop: threading.Event
 ) -> None:
-    """Stop the thread, and make room for what it may be putting into the queue right now."""
+    """Stop the thread; empty the queue, as the thread may be waiting to put a batch into it."""
     stop.set()
     while thread.is_alive():
         try:

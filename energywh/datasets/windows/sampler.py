@@ -1,4 +1,4 @@
-"""The batches of an epoch: their order, who takes which, and where to go on.
+"""The batches of an epoch: their order, their distribution over ranks, and where to resume.
 
 The windows are put in order; of W ranks, rank r takes every W-th of them from the r-th on, and cuts its share into
 batches of ``size``. So W ranks with batches of B see, step by step, exactly the windows that one rank sees with
@@ -10,7 +10,7 @@ batches of W x B, and no window comes twice in an epoch.
 | last batch of a rank  | may be smaller                         | full, as every other                         |
 | batches of the ranks  | differ by one at most                  | equal: for ranks that wait for each other    |
 
-Nothing is drawn while batches are taken: (seed, epoch, step) says all that is needed to go on.
+No random number is drawn while batches are taken, so (seed, epoch, step) is enough to resume.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ B_co = TypeVar("B_co", covariant=True)
 
 
 class Batched(Generic[B_co]):
-    """What batches are cut from: whole windows, or the share of a device of each."""
+    """A source of batches: whole windows, or the share of one device of each window."""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -54,7 +54,7 @@ class Batched(Generic[B_co]):
     ) -> Batches[B_co]:
         """Return the batches of one epoch, each window once, or the share of ``rank`` of them.
 
-        `energywh.datasets.windows.sampler` describes who takes which, and what happens where windows do not divide. On
+        `energywh.datasets.windows.sampler` describes how ranks share windows that do not divide. On
         CPU, MLX gives all freed memory but 32 MB back to the system; batches raise that to twice their size for the
         process, unless `mx.set_cache_limit` was called before.
 
@@ -87,7 +87,7 @@ class Batched(Generic[B_co]):
 
 @dataclass(frozen=True)
 class Batches(Generic[B_co]):
-    """The batches that one rank takes of one epoch, from ``start`` on; they can be gone through again.
+    """The batches that one rank takes of one epoch, from ``start`` on; they can be iterated again.
 
     Its length is the number of batches that are left, known beforehand.
     """

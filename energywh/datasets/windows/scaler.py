@@ -1,4 +1,4 @@
-"""Normalization: statistics of the training part alone, kept as plain data, and taken back from predictions.
+"""Scalers: statistics of the train split alone, kept as plain data, and inverted for predictions.
 
 For a column c and a region r (or, with by="global", for all regions alike) a value x becomes
 
@@ -11,20 +11,20 @@ For a column c and a region r (or, with by="global", for all regions alike) a va
 | minmax | least | greatest less least | the least |
 | none | 0 | 1 | 0 |
 
-- Left alone: boolean columns, and by their names sines and cosines (`hour_sin`), flags (`is_holiday`, `..._flag`) and
+- Not scaled: boolean columns, and by their names sines and cosines (`hour_sin`), flags (`is_holiday`, `..._flag`) and
   masks (`..._mask`). They are 0 and 1, or -1 to 1, already. Shares and percentages are scaled as any other number.
-- A column that is the same in every hour of train is moved to 0 and not divided, and a warning names it. One that is
-  the same in a region, and not in others, is divided by the standard deviation over all regions: solar power that a
-  region has none of in train must not stand in MWh in its test.
-- A column that a region has no value of in train has the mean and standard deviation (minmax: least and greatest) over
-  all regions, with a warning; with a value in no region of train it cannot be scaled, which is an error.
+- A column with one value in all hours of train is moved to 0 and not divided, and a warning names it. A column with one
+  value in a region, but not in others, is divided by the standard deviation over all regions: solar power that begins
+  in the test of a region must not stand there in MWh.
+- A column without a value in train of a region has the mean and standard deviation (minmax: least and greatest) over
+  all regions, with a warning. Without a value in train of any region, it cannot be scaled, which is an error.
 
-The hours measured are those of the inputs and targets of the train windows and no others: none after the end of
-train, none in the purge before the split, none that a gap or the stride leaves out of every window.
+Only the hours of the inputs and targets of train windows are measured: none after the end of train, none in the purge
+before the split, none that a gap or the stride leaves out of every window.
 
-Statistics do not depend on the order of rows, and so not on threads: moments add up whole 2^-31 parts of the
-range of a column in a region (a mean is within 2^-32 of it, about 2e-10), regions are added exactly, and the results
-are rounded to 9 significant digits. The same data make the same JSON, to the byte.
+Statistics do not depend on the order of rows, and so not on threads: moments add up whole 2^-31 parts of the range of a
+column in a region (a mean is within 2^-32 of it, about 2e-10), regions are added exactly, and the results are rounded
+to 9 significant digits. The same data make the same JSON, to the byte.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Scaler:
         regions: of the rows of ``center`` and ``scale``; with by="global" none, and there is one row.
         center, scale: (regions, columns), in the column's unit, or of its logarithm for the columns of ``log``.
         log: columns of which sign(x) * ln(1 + |x|) is scaled.
-        left_alone: columns that are no measurements, see the module.
+        left_alone: columns that are not scaled, see the module.
         constant: columns that do not vary in train; they are moved to 0 and not divided.
         first_hour, last_hour: of the hours measured, UTC, as text.
     """
@@ -233,7 +233,7 @@ def as_normalization(plain: Mapping[str, Any] | None) -> Normalization | Scaler 
 
 
 def check_held_out(normalization: Normalization | Scaler | None, regions: Sequence[str]) -> None:
-    """Refuse, before anything is read, to scale regions by themselves of which train has no hour.
+    """Reject scaling by region for regions that train has no hour of, before anything is read.
 
     Args:
         regions: those held out.
@@ -256,12 +256,12 @@ def scaled(frame: Frame, scaler: Scaler, library: Arrays | None = None) -> Frame
     """Return ``frame`` normalized.
 
     Args:
-        library: None to do so in the memory of ``frame``, of float32, which nobody else must use any more; else
-            values are written into new arrays of this library.
+        library: array library of the scaled copy; None to scale in the memory of ``frame``, which must be float32 and
+            not used otherwise.
 
     Raises:
         UnknownNameError: a column or region that the scaler does not have.
-        WindowError: scaled values that a 16-bit float cannot hold.
+        WindowError: scaled values beyond a 16-bit float.
     """
     return replace(
         frame,
@@ -289,14 +289,14 @@ def _scaled(axis: Axis, matrix: Matrix, scaler: Scaler, library: Arrays | None) 
 def scaled_blocks(
     axis: Axis, matrix: Matrix, scaler: Scaler, dtype: np.dtype[Any]
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield the rows of ``matrix`` scaled, block by block, each of which may be written before the next is asked for.
+    """Yield the rows of ``matrix`` scaled, block by block; a block may be written before the next is taken.
 
     Args:
-        dtype: what the values are to be held as.
+        dtype: type that the values are kept as.
 
     Raises:
         UnknownNameError: a column or region that the scaler does not have.
-        WindowError: scaled values that ``dtype`` cannot hold.
+        WindowError: scaled values beyond ``dtype``.
     """
     values = matrix.values if isinstance(matrix.values, np.ndarray) else np.asarray(matrix.values)
     most = float(np.finfo(dtype).max)

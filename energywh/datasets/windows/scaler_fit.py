@@ -146,7 +146,7 @@ def fit_scaler(
 
 
 def _parameters(kind: Kind, own: Moments, together: Moments, quartiles: Sequence[float] | None) -> tuple[float, float]:
-    """Return center and scale; see the module for what stands in where the region's own values tell nothing."""
+    """Return center and scale, by the rules in `energywh.datasets.windows.scaler`."""
     if not own.count:
         own, quartiles = together, None
     if kind == "minmax":
@@ -167,7 +167,7 @@ def _rounded(table: NDArray[Any]) -> tuple[tuple[float, ...], ...]:
 
 
 def _left_alone(connection: duckdb.DuckDBPyConnection, source: Bound, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that are no measurements, by their type or name."""
+    """Return the columns that are not scaled, by their type or name."""
     shown = ", ".join(map(identifier, columns))
     types = ask(connection, f"SELECT {shown} FROM {source.sql} AS source").types
     return tuple(

@@ -1,4 +1,4 @@
-"""A window's hours over the devices of a ring: each device gets its share of every window, in the same order.
+"""Shards: the hours of every window divided over the devices of a ring, windows in the same order on each.
 
 Shapes: B windows of L hours, F features, T targets, h = horizon; n hours a shard, the same on every rank.
 
@@ -35,11 +35,11 @@ from energywh.datasets.windows.view import WindowView
 
 
 class Shard(Batched[Batch]):
-    """The share of one rank of every window. Made by `Windows.shard`; goes through windows in the same order.
+    """The share of one rank of every window. Made by `Windows.shard`; windows keep their order.
 
     Attributes:
         ring: how the hours are divided, with `Ring.positions` of every rank, and the inverse, `Ring.unshard`.
-        positions, valid, own: as the module says; ready-made, the same for every window.
+        positions, valid, own: as in a batch, the same for every window.
     """
 
     def __init__(self, view: WindowView, rows: NDArray[np.int64], ring: Ring, rank: int) -> None:

@@ -1,4 +1,4 @@
-"""What a window or a context is cut from: a model of the warehouse, or any SQL query with region and hour_utc."""
+"""The source of windows: a model of the warehouse, or any SQL query with region and hour_utc."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ REGION = "region"
 HOUR = "hour_utc"
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _NUMERIC = frozenset((*_SIGNED, *(f"u{kind}" for kind in _SIGNED), "float", "double", "decimal", "boolean"))
-# How the description of a column begins: from when on it may be used. Where the models that a query reads say different
-# things of one name, the first of these holds.
+# How the description of a column begins: the time from which it may be used. Where a query reads models that mark a
+# name differently, the first of these applies.
 MARKS = ("hindsight", "target", "at t", "past", "published", "day ahead", "ahead")
-KNOWN_BEFORE = ("day ahead", "ahead")  # what may be given of an hour that is still to come
+KNOWN_BEFORE = ("day ahead", "ahead")  # values that exist before their hour
 MOSTLY = 0.9  # share of the hours in which a feature must have a value where windows that miss one are dropped
-# Functions whose answer is another each time, those of which sqlglot knows nothing.
+# Functions that may return another value each time and that sqlglot has no expression for.
 _CLOCK = ("age", "now", "current_localtime", "get_current_timestamp", "transaction_timestamp")
 _CHANCE = ("setseed", "uuidv4", "uuidv7", "nextval", "currval")
 _SETTINGS = ("current_setting", "getvariable")
@@ -49,54 +49,51 @@ class Bound:
 
     @property
     def hindsight(self) -> frozenset[str]:
-        """Columns that know later hours."""
+        """Columns computed from later hours."""
         return frozenset(name for name in self.columns if self.marks.get(name) == "hindsight")
 
     def may_know_later(self, columns: Iterable[str]) -> bool:
-        """Say whether any of the columns may be made of later hours: by its mark, or because it has none.
-
-        Of a query this may always be: it can give a column the name of another.
-        """
+        """Return whether any of the columns may be computed from later hours: by its mark, or because it has none."""
+        # A query can give a column the name of another, so its marks prove nothing.
         return self.model is None or any(self.marks.get(name, "hindsight") == "hindsight" for name in columns)
 
     def features(self, wanted: Sequence[str] | str | None) -> tuple[str, ...]:
         """Return the columns to use as features; for None all numeric ones that have a value in any row.
 
-        Whose source is not synced has none: such columns would only be zeros. Columns made in hindsight are never
-        among them, and a warning is given where one is named.
+        Columns made in hindsight are never among the default, and naming one gives a warning.
 
         Raises:
             UnknownNameError: a column that the source does not have.
             UsageError: a column that is not numeric, or given twice.
         """
         if wanted is None:
+            # A column of a source that is not synced is empty, and would be zeros only.
             return tuple(name for name in self.numeric if name not in self.empty | self.hindsight)
         names = self.pick(wanted, "feature")
         if known_later := [name for name in names if name in self.hindsight]:
             warn(
-                f"as a feature, {', '.join(known_later)} of {self.name} gives later hours away: it is made with them "
-                "as well. Use it as a target, and as features what was known at the time"
+                f"{', '.join(known_later)} of {self.name} is computed from later hours and leaks them as a feature. "
+                "Use it as a target, and use columns known at the time as features"
             )
         return names
 
     def ahead(
         self, wanted: Sequence[str] | str | None, features: Sequence[str], targets: Sequence[str]
     ) -> tuple[str, ...]:
-        """Return the columns to give of hours to be forecast; for None those of ``features`` marked [ahead].
+        """Return the columns known for the hours to forecast; for None those of ``features`` marked [ahead].
 
-        What is marked [day ahead] must be named: of hours far enough from the origin nobody knows it yet.
+        A column marked [day ahead] must be named: it does not exist yet for hours far from the origin.
 
         Raises:
             UnknownNameError: a column that the source does not have.
-            UsageError: a column that is not numeric, given twice, a target, or as its model says not known before its
-                hour.
+            UsageError: a column that is not numeric, given twice, a target, or marked as not known before its hour.
         """
         if wanted is None:
             return tuple(name for name in features if self.marks.get(name) == "ahead" and name not in targets)
         names = self.pick(wanted, "column known ahead") if as_names(wanted, "future_covariates") else ()
         for name in names:
             if name in targets:
-                raise UsageError(f"future_covariates: column '{name}' is what is to be forecast")
+                raise UsageError(f"future_covariates: column '{name}' is a target")
             if self.marks.get(name, "ahead") not in KNOWN_BEFORE:
                 raise UsageError(
                     f"future_covariates: column '{name}' of {self.name} is not known before its hour: it is marked "
@@ -120,16 +117,16 @@ class Bound:
         return names
 
 
-def told_by(
+def default_features(
     connection: duckdb.DuckDBPyConnection, bound: Bound, regions: Sequence[str] | None, *, each: bool
 ) -> tuple[str, ...]:
-    """Return the features of a model that some region has a value of: those to take where none are named.
+    """Return the features to use where none are named: those of a model that any of the regions has a value of.
 
     Args:
         regions: None for all.
-        each: that every region has a value of, in nine of ten hours (`MOSTLY`): what a region came to report late
-            in its history, or a lag of a year, would else cost all windows before.
+        each: only those that every region has a value of in nine of ten hours (`MOSTLY`).
     """
+    # With gaps="drop", a column that a region began to report late, or a lag of a year, would drop all windows before.
     names = bound.features(None)
     if bound.model is None or regions is None or not names:
         return names
@@ -138,12 +135,12 @@ def told_by(
     chosen = ", ".join(map(text, regions))
     rows = ask(connection, f"SELECT {counts} FROM {bound.sql} WHERE region IN ({chosen}) GROUP BY region").fetchall()
     enough = all if each else any
-    kept = tuple(name for name, *told in zip(names, *rows, strict=True) if enough(told))
-    return kept or names
+    reported = tuple(name for name, *by_region in zip(names, *rows, strict=True) if enough(by_region))
+    return reported or names
 
 
 def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
-    """Find the model or bind the query ``source``; nothing is computed yet.
+    """Find the model or bind the query ``source``, without running it.
 
     Raises:
         UnknownNameError: no model has that name.
@@ -172,7 +169,7 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
 
 
 def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> frozenset[str]:
-    """Return the columns without a value in any row; none are known of a query, or where no build has counted them."""
+    """Return the columns without a value in any row, as the last build counted them; none for a query."""
     counted = ask(
         connection,
         "SELECT count(*) FROM duckdb_columns() WHERE database_name = current_database() "
@@ -185,7 +182,7 @@ def _empty_columns(connection: duckdb.DuckDBPyConnection, model: str | None) -> 
 
 
 def _marks(connection: duckdb.DuckDBPyConnection, read: Sequence[str]) -> dict[str, str]:
-    """Return the marks (see `MARKS`) of the columns of the models that are read; in a query, by their names alone."""
+    """Return the marks (see `MARKS`) of the columns of the models that are read, by the names of the columns."""
     rows = ask(
         connection,
         "SELECT column_name, regexp_extract(comment, '^\\[([a-z ]+)\\]', 1) AS mark FROM duckdb_columns() "
@@ -212,17 +209,17 @@ def models(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def pick_model(name: str, known: Iterable[str]) -> str:
-    """Return the model that a person called ``name``; a seed only where its schema is given.
+    """Return the model named ``name``; a seed only where its schema is given.
 
     Raises:
-        UnknownNameError: no model or more than one is meant; the message names the nearest.
+        UnknownNameError: no model, or more than one, has that name; the message names the nearest.
     """
     seeds = name.lower().startswith(f"{SEEDS}.")
     return pick_name(name, [model for model in known if model.startswith(f"{SEEDS}.") == seeds])
 
 
 def models_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> list[str]:
-    """Return the models that the source names; of a query in which they cannot be found, all."""
+    """Return the models that the source names; all models where a query cannot be parsed."""
     if source.model is not None:
         return [source.model]
     sql = "SELECT name FROM energywh.model WHERE list_contains($1, name) ORDER BY 1"
@@ -242,8 +239,8 @@ def lookback(connection: duckdb.DuckDBPyConnection, source: Bound) -> int:
 def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) -> int:
     """Return how many hours away a row of the source may read.
 
-    What a model declares adds to the greatest among the models that it reads; of a query, it is the greatest among its
-    models. What a query itself looks ahead or back, nobody declares.
+    The hours that a model declares add to the greatest among the models that it reads. A query has the greatest among
+    its models; how far the query itself reads is not known.
     """
     names = [source.model] if source.model is not None else _tables(connection, source.sql)
     rows = ask(
@@ -265,9 +262,9 @@ def _reach(connection: duckdb.DuckDBPyConnection, source: Bound, declared: str) 
 
 
 def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[list[str], bool]:
-    """Return the names, ``schema.table``, of what a source reads, and whether its answer follows from these alone.
+    """Return the names, ``schema.table``, that a source reads, and whether its result depends on these alone.
 
-    It does not where a query reads files, the clock, chance or settings, or something that no build has made.
+    It does not where a query reads files, the clock, random numbers or settings, or a table that no build has made.
     """
     if source.model is not None:
         return [source.model], True
@@ -292,11 +289,9 @@ def tables_read(connection: duckdb.DuckDBPyConnection, source: Bound) -> tuple[l
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """Return the names, ``schema.table``, of what a query reads; of all models where that cannot be found out.
-
-    sqlglot names what is written. DuckDB (2.0.0) names the tables below a view but not the view, whose own look-ahead
-    counts too, and stumbles over JOIN ... USING; it adds what table functions such as query_table read.
-    """
+    """Return the names, ``schema.table``, that a query reads; all models where it cannot be parsed."""
+    # sqlglot names what is written. DuckDB (2.0.0) names the tables below a view but not the view, whose own look-ahead
+    # counts too, and fails on JOIN ... USING; it adds what table functions such as query_table read.
     import duckdb
     import sqlglot
     from sqlglot import exp
@@ -313,7 +308,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
 
 
 def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the codes that are sums of authorities (US48, CAL, ...); none where the dimension is not built."""
+    """Return the codes of aggregates (US48, CAL, ...); none where the region dimension is not built."""
     table = aggregates_table(connection)
     if table is None:
         return []
@@ -322,7 +317,7 @@ def aggregates(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def aggregates_table(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Return the name of the table that tells aggregates from authorities; None where it is not built."""
+    """Return the name of the region dimension; None where it is not built."""
     known = models(connection)
     return next((table for table in ("normalized.region", "seeds.region") if table in known), None)
 

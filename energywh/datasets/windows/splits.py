@@ -270,7 +270,7 @@ def split_time(
 
 
 def _too_short(split: Split, shape: Shape, start: int, end: int) -> str:
-    """Say with numbers why a split holds no window."""
+    """Return why a split holds no window, with numbers."""
     times = [f"{hour_time(hour):%Y-%m-%dT%H}" for hour in (split.cut, split.cut_end, start, end - 1)]
     left = max(split.end - split.first, 0)
     taken = split.cut_end - split.end

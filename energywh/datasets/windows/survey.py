@@ -1,4 +1,4 @@
-"""What a source has to cut windows from, without its values: which hours, and where they miss something."""
+"""Which hours a source has, and which values they miss, without the values themselves."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from energywh.errors import WindowError
 if TYPE_CHECKING:
     import duckdb
 
-# Columns that `survey_by_sql` makes up: 1 where no feature, and no column known ahead, is missing.
+# Names of columns that `survey_by_sql` computes: 1 where no feature, or no column known ahead, is missing.
 _INPUTS, _AHEAD = "every feature", "every column known ahead"
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Hours, and what they miss.
+    """Hours, and which values they miss.
 
     Attributes:
-        silent: regions left out, see `energywh.datasets.windows.load.Wanted`.
-        held: by column, in how many of its hours each region has a value: (regions,).
+        without_target: regions left out, see `energywh.datasets.windows.load.Wanted`.
+        held: by column, the number of hours with a value in each region: (regions,).
         targets_before: what `energywh.datasets.windows.window_starts.targets_before` returned.
         whole: what `whole_hours` returned.
     """
 
     axis: Axis
-    silent: tuple[str, ...]
+    without_target: tuple[str, ...]
     held: Mapping[str, NDArray[np.int64]]
     targets_before: NDArray[np.int64]
     whole: NDArray[np.bool_] | None
@@ -77,7 +77,7 @@ def survey_of(frame: Frame, plan: Plan) -> Survey:
 
 
 def survey_by_sql(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Survey:
-    """Survey the source without loading its features: rows have regions, hours, targets and what must be whole.
+    """Survey the source by SQL, without loading its features.
 
     Raises:
         UnknownNameError, UsageError, WindowError: as `energywh.datasets.windows.load.load` and `_check`.
@@ -103,13 +103,13 @@ def survey_by_sql(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Survey:
 
 
 def _whole(columns: Sequence[str]) -> str:
-    """Return SQL that is 1 where none of the columns is missing, as windows understand it, else NULL."""
+    """Return SQL that is 1 where no column is missing, as windows define it, else NULL."""
     each = " AND ".join(f"isfinite({as_float(name)})" for name in columns)
     return f"CASE WHEN {each} THEN 1 END"
 
 
 def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) -> dict[str, NDArray[np.int64]]:
-    """Count the values of each column in each region of ``wanted``, whose regions are named."""
+    """Count the values of each column in each region; ``wanted`` names its regions."""
     counts = ", ".join(f"count({_whole([name])})" for name in wanted.columns)
     region, where = f"CAST({identifier(REGION)} AS VARCHAR)", selection(connection, wanted)
     sql = f"SELECT {region}, {counts} FROM {source.sql} AS source WHERE {where} GROUP BY {region}"
@@ -120,9 +120,9 @@ def _held(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted) 
 
 
 def _surveyed(frame: Frame, plan: Plan, held: Mapping[str, NDArray[np.int64]], ahead: Ahead | None) -> Survey:
-    """Return the survey, what is without a single value refused or pointed out."""
+    """Return the survey, checked by `_check`."""
     before = targets_before(frame)
-    survey = Survey(frame.axis, frame.silent, held, before, whole_hours(frame, plan.spec.gaps, before, ahead))
+    survey = Survey(frame.axis, frame.without_target, held, before, whole_hours(frame, plan.spec.gaps, before, ahead))
     _check(survey, plan)
     return survey
 
@@ -146,22 +146,22 @@ def whole_hours(frame: Frame, gaps: Gaps, before: NDArray[np.int64], ahead: Ahea
 
 
 def _check(survey: Survey, plan: Plan) -> None:
-    """Refuse a target, and point out a feature or a region left out, without a single value.
+    """Reject targets without a single value, and warn of such features and of regions left out.
 
     Raises:
         WindowError: a target that a region named, or every region, never reports; with gaps='drop' also a feature
             that none reports.
     """
     names, targets, drop = survey.axis.regions, plan.wanted.targets, plan.spec.gaps == "drop"
-    if survey.silent:
+    if survey.without_target:
         warn(
-            f"{', '.join(survey.silent)} left out: no value at all of {' or '.join(targets)} "
+            f"{', '.join(survey.without_target)} left out: no value at all of {' or '.join(targets)} "
             f"in the time asked for; name the regions wanted to be without this warning"
         )
     without = {name: np.flatnonzero(counts == 0).tolist() for name, counts in survey.held.items()}
-    silent = sorted((region, targets.index(name), name) for name in targets for region in without[name])
-    if silent:
-        shown = ", ".join(f"{name} of {names[region]}" for region, _, name in silent)
+    empty_targets = sorted((region, targets.index(name), name) for name in targets for region in without[name])
+    if empty_targets:
+        shown = ", ".join(f"{name} of {names[region]}" for region, _, name in empty_targets)
         raise WindowError(
             f"{plan.source.name} has no value at all of {shown} in the time asked for; "
             "leave such regions out, or choose another target"

@@ -1,4 +1,4 @@
-"""Windows: slices of consecutive hours of one region, as training samples over one resident array.
+"""Windows: slices of consecutive hours of one region, as training samples over one array.
 
 Shapes: B windows, L = length, F features, T targets, h = horizon.
 
@@ -11,7 +11,7 @@ Shapes: B windows, L = length, F features, T targets, h = horizon.
     future_covariates_mask                like future_covariates
     region_encoding    (B,) or (B, R)     which of R regions: its number, or 0 and 1 (one-hot)
 
-What is to be done with gaps, hours without a row or without a value of any target:
+How gaps are handled, which are hours without a row or without a value of any target:
 
 | gaps    | such an hour                       | another value that is missing | strides count from           |
 |---------|------------------------------------|-------------------------------|------------------------------|
@@ -20,7 +20,7 @@ What is to be done with gaps, hours without a row or without a value of any targ
 | "drop"  | among no window's targets          | in no window that would use it| first start that is possible |
 
 T is there when `target` was given as a list. By default the features are all numeric columns of the source, and so
-hold the target's own past: inputs[:, i] knows the target up to hour i, never the hours that are to be forecast.
+contain the past of the target: inputs[:, i] includes the target up to hour i, never the hours to forecast.
 """
 
 from __future__ import annotations
@@ -143,12 +143,12 @@ class Windows(Batched[Batch]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of values and masks held in memory, shared by all splits of one call; a window adds 8 for its place."""
+        """Bytes of values and masks in memory, shared by all splits of one call; a window adds 8 bytes."""
         return self.frame.nbytes
 
     @property
     def disk_nbytes(self) -> int:
-        """Bytes of values that lie in a file, with memmap=True; 0 without."""
+        """Bytes of values in a file, with memmap=True; 0 without."""
         return self.frame.disk_nbytes
 
     @cached_property
@@ -201,8 +201,8 @@ class Windows(Batched[Batch]):
         """
         if self.origin is None:
             raise UsageError(
-                "statistics are measured in the warehouse, and these are the windows of a stored dataset: what they "
-                "were scaled with is their normalization; to measure others, make a dataset with --normalize"
+                "statistics are measured in the warehouse, and these are the windows of a stored dataset: the scaler "
+                "that they were scaled with is their normalization; for another, make a dataset with --normalize"
             )
         if self.name not in FIRST:
             raise UsageError(
@@ -249,7 +249,7 @@ def cut_windows(
     library = arrays(backend, spec.dtype, folder)
     normalization = scaling.as_normalization(spec.normalize)
     scaling.check_held_out(normalization, spec.holdout_regions or ())
-    # Narrowed only once scaled: of 20,000 MWh, a bfloat16 tells steps of 128 apart.
+    # Narrowed after scaling: near 20,000 MWh, neighbouring values of bfloat16 are 128 apart.
     narrow = normalization is not None and spec.dtype != "float32"
     wide = arrays(backend, "float32", folder) if narrow else library
     plan = make_plan(connection, spec)

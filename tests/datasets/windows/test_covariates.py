@@ -141,7 +141,7 @@ def test_with_drop_no_window_misses_a_column_known_ahead_that_was_named(warehous
     ("future_covariates", "error", "says"),
     [
         ("wind_mwh", UsageError, r"'wind_mwh' of features.hourly is not known before its hour: it is marked \[at t\]"),
-        ("demand_mwh", UsageError, "'demand_mwh' is what is to be forecast"),
+        ("demand_mwh", UsageError, "'demand_mwh' is a target"),
         ("hour_sine", UnknownNameError, "no column 'hour_sine' to use as column known ahead; did you mean hour_sin"),
         (["hour_sin", "hour_sin"], UsageError, "named twice"),
         (3, UsageError, "future_covariates must be a name or a list of names, not 3"),

@@ -578,7 +578,7 @@ def test_what_is_made_in_hindsight_is_no_feature_unless_it_is_named(tmp_path: Pa
                 windows = warehouse.windows(source, **arguments).all
             assert windows.columns == ("demand_mwh", "hour_sin", "is_midnight")
             assert warehouse.context(24, source=source, backend="numpy").columns == windows.columns
-            with pytest.warns(UserWarning, match="demand_clean_mwh of .* gives later hours away") as caught:
+            with pytest.warns(UserWarning, match="demand_clean_mwh of .* is computed from later hours") as caught:
                 windows = warehouse.windows(source, features=["demand_clean_mwh"], **arguments).all
             assert [warning.filename for warning in caught] == [__file__]
             assert windows.columns == ("demand_clean_mwh",)
