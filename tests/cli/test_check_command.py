@@ -130,6 +130,7 @@ def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
         "regions": ["BPAT", "CISO"],
         "first_hour_utc": "2024-01-01T09:00:00",
         "last_hour_utc": "2024-01-01T23:00:00",
+        "series": [],
         "trouble": None,
     }
 
