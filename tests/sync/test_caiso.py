@@ -331,12 +331,13 @@ def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
     assert {row[:3]: row[3] for row in held} == served
 
 
+@pytest.mark.parametrize("since", ["2024-12-01", pytest.param("2024-09-01", marks=pytest.mark.soak)])
 def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: str
 ) -> None:
     monkeypatch.setattr(caiso, "PACE_SECONDS", 0.05)
     datasets = ("caiso.load", "caiso.renewable", "caiso.price_dam")
-    months = {"since": "2024-09-01", "until": "2025-02-28"}
+    months = {"since": since, "until": "2025-02-28"}
     with Simulator(seed=42, now="2026-01-01T00") as sim:
         calm = at_simulator(tmp_path / "calm", sim)
         assert calm.sync(*datasets, **months).ok

@@ -47,7 +47,10 @@ def digests(file: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     return {row[:2]: row[2:] for row in rows}
 
 
-def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(tmp_path: Path, clock: MovableClock) -> None:
+@pytest.mark.parametrize("names", [("generation", "interchange"), pytest.param((), marks=pytest.mark.soak, id="all")])
+def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(
+    tmp_path: Path, clock: MovableClock, names: tuple[str, ...]
+) -> None:
     """From the API and from the half-year files, both of which revise and withdraw what they said."""
     clock.advance(20 * 24)
     reporting = Reporting(revision_rate=0.1, withdrawn_rate=0.02, null_rate=0.02, gap_rate=0.02)
@@ -56,7 +59,7 @@ def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(tmp_path: Path, 
         made: list[tuple[datetime, dict[tuple[Any, ...], tuple[Any, ...]]]] = []
         for _ in range(2):
             assert all(desk.sync(source, regions=FEW, **JULY).ok for source in ("eia", "eia_files"))
-            build(desk.home, options=OPTIONS)
+            build(desk.home, names, options=OPTIONS)
             current = current_version(desk.home)
             assert current is not None
             made.append((clock.now(), digests(current)))
@@ -68,7 +71,7 @@ def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(tmp_path: Path, 
     for table in ("eia.region_data", "eia_files.balance", "eia_files.interchange", "eia_files.subregion"):
         assert query(desk.staging, f"select count(*) > 0 from {table}_revision") == [(True,)], table
     to = tmp_path / "then.duckdb"
-    assert build_as_of(desk.home, moment, to, options=OPTIONS).path == to
+    assert build_as_of(desk.home, moment, to, names, options=OPTIONS).path == to
     assert digests(to) == then
     assert current_version(desk.home) == current, "nothing was published"
 

@@ -86,9 +86,14 @@ def take(desk: Desk, step: tuple[str, ...]) -> None:
             desk.write("features/rolling.sql", text)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from([0.0, 0.5, 2.0]))
-def test_any_history_of_changes_gives_what_a_full_build_gives(steps: list[tuple[str, ...]], whole_above: float) -> None:
+@pytest.mark.parametrize("examples", [2, pytest.param(25, marks=pytest.mark.soak)])
+def test_any_history_of_changes_gives_what_a_full_build_gives(examples: int) -> None:
+    histories = given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from([0.0, 0.5, 2.0]))
+    settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(histories(replay))()
+
+
+def replay(steps: list[tuple[str, ...]], whole_above: float) -> None:
+    """Take the steps, build after each as they say, and compare with a full build."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(materialize, "WHOLE_ABOVE", whole_above)
         desk = Desk(Path(folder))
