@@ -1,8 +1,8 @@
-"""What the forecaster sees: for every hour what was known a day before it, and for comparison two other forecasts.
+"""The inputs of the forecaster: what was known a day before each hour; and two other forecasts for comparison.
 
-Windows of energywh with horizon 0 ask at row i for the hour after it. So each row holds what is known 24 hours before
-*that* hour, and the calendar of that hour, which is always known: every hour of a sequence is then a forecast made a
-day ahead, and all of them train the model at once.
+With horizon 0, the target of row i is the hour after it. So each row holds what is known 24 hours before *that* hour,
+and the calendar of that hour: every hour of a sequence is a forecast made a day ahead, and all of them train the model
+at once.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import mlx.core as mx
 import numpy as np
 
 import energywh
+from energywh.datasets.windows.splits import Splits
 from energywh.datasets.windows.windows import Windows
 
 QUERY = """
 select
     region,
     hour_utc,
-    -- of this hour: the target; and forecasts of it to compare with, the authority's own and the same hour last week
+    -- of this hour: the target, and two forecasts to compare with: the authority's own, and the same hour last week
     grid.demand_clean_mwh,
     grid.demand_forecast_mwh,
     lag(grid.demand_screened_mwh, 168) over hours as last_week_mwh,
@@ -48,7 +49,7 @@ CALENDAR = ("hour_sin", "hour_cos", "week_sin", "week_cos", "year_sin", "year_co
 KNOWN = DEMAND + TEMPERATURE  # may be missing, and are scaled; the calendar is neither
 TARGETS = ("demand_clean_mwh", "demand_forecast_mwh", "last_week_mwh")
 LAST_WEEK = KNOWN.index("demand_7_days_before_mwh")
-INPUTS = len(KNOWN) + len(CALENDAR) + len(KNOWN)  # with a mark for each that says whether it is known
+INPUTS = len(KNOWN) + len(CALENDAR) + len(KNOWN)  # with a mask for each
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Scale:
         return (batch.targets[..., 0] - mean[..., 0]) / deviation[..., 0]
 
     def to_mwh(self, forecast: mx.array, batch: Any) -> np.ndarray:
-        """Return what the model says, in MWh."""
+        """Return a forecast of the model in MWh."""
         mean, deviation = self._of(batch)
         return np.asarray(forecast * deviation[..., 0] + mean[..., 0])
 
@@ -86,23 +87,24 @@ def load(
 ) -> tuple[Windows, Windows, Scale, datetime]:
     """Return windows to train on, windows to test on, how to scale them, and when the test begins.
 
-    Test windows overlap by half: each hour is judged once, in a second half, where the model has seen enough before it.
+    Test windows overlap by half: each hour is judged once, in a second half, after enough hours of context.
     """
     if test_since is None:  # the last quarter
         first, last = warehouse.sql("select min(hour_utc), max(hour_utc) from normalized.grid").fetchall()[0]
         test_since = (first + 0.75 * (last - first)).replace(minute=0, second=0, microsecond=0)
-    train, test = (
-        warehouse.windows(
+
+    def cut(stride: int) -> Splits[Windows]:
+        return warehouse.windows(
             QUERY,
             regions=regions,
             features=KNOWN + CALENDAR,
             target=TARGETS,
             length=length,
             stride=stride,
-            splits=test_since,  # with as many hours free before it as the repair of demand looks ahead
-        )[part]
-        for part, stride in enumerate((24, length // 2))
-    )
+            splits=test_since,  # the purge before it is as long as the repair of demand looks ahead
+        )
+
+    train, test = cut(24).train, cut(length // 2).test
     end = train.starts["hour_utc"].max() + length + 1  # of its last targets
     return train, test, scale_before(warehouse, train.regions, end.item()), test_since
 
@@ -120,7 +122,7 @@ def scale_before(warehouse: energywh.Warehouse, regions: tuple[str, ...], end: d
     table = np.array([[value if value is not None else np.nan for value in found[region]] for region in regions])
     columns = [0] * len(DEMAND) + [2] * len(TEMPERATURE)
     mean, deviation = table[:, columns], table[:, [column + 1 for column in columns]]
-    # A region without weather: its temperatures are missing throughout, whatever they are scaled by.
+    # The temperatures of a region without weather are all missing, so their scale does not matter.
     return Scale(
         regions,
         np.nan_to_num(mean).astype(np.float32),
