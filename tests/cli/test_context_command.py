@@ -47,7 +47,7 @@ def test_the_latest_complete_hours_are_printed_by_region(home: Path) -> None:
     assert "mean" not in text
 
 
-def test_the_values_of_one_region_are_summed_up(home: Path) -> None:
+def test_statistics_of_one_region_are_printed(home: Path) -> None:
     text = run(home, "--hours", "4", "--region", "ciso")
     mean = f"{20000 + (232 + 233 + 235) / 3:,.6g}"
     assert row(text, "CISO", "demand_mwh")[2:] == ["20,235", mean, "20,232", "20,235", "1"]

@@ -31,7 +31,7 @@ def run(home: Path, *words: str) -> Result:
     )
 
 
-def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
+def test_making_a_dataset_prints_its_numbers(home: Path) -> None:
     text = run(home, "make", "ahead", *ASKED, "--normalize", "robust", "--log", "demand_mwh", "--format", "npz").stdout
     lines = [line.split() for line in text.splitlines()]
     assert lines[1][:6] == ["train", "2023-01-01", "2023-02-08", "2", "1,872", "74"]
@@ -51,7 +51,7 @@ def test_a_dataset_is_made_and_told_in_numbers(home: Path) -> None:
     assert "the request changed: horizon 12 (was 24), regions CISO (was not given), normalize not given" in text
 
 
-def test_options_say_what_the_arguments_of_windows_say(home: Path) -> None:
+def test_options_become_the_request_of_the_manifest(home: Path) -> None:
     words = (
         "one --source features.evening --target demand_mwh,hour_sin --length 4 --stride 2 --regions BPAT,ciso "
         "--features demand_mwh --features is_midnight --future-covariates none --since 2023-01-02 "
@@ -156,18 +156,18 @@ def test_a_name_where_a_command_belongs_is_answered_with_the_line_that_makes_it(
         (("make", "ahead", *ASKED, "--version", "energy-1"), "no version"),
     ],
 )
-def test_what_cannot_be_done_is_said(home: Path, words: tuple[str, ...], says: str) -> None:
+def test_wrong_usage_is_refused_with_its_reason(home: Path, words: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         run(home, *words)
 
 
-def test_a_name_that_is_nearly_right_is_told(home: Path) -> None:
+def test_a_misspelled_name_is_answered_with_the_nearest(home: Path) -> None:
     run(home, "make", "ahead", *ASKED)
     with pytest.raises(EnergywhError, match="is named 'ahed'; did you mean ahead"):
         run(home, "verify", "ahed")
 
 
-def test_what_windows_warn_of_is_told_as_a_note(home: Path) -> None:
+def test_warnings_of_windows_are_printed_as_notes(home: Path) -> None:
     done = run(
         home,
         "make",

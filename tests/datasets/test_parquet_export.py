@@ -69,7 +69,7 @@ def test_a_file_a_month_sorted_and_described(home: Home) -> None:
     assert report.total_bytes == sum(file.stat().st_size for file in (home.parquet / HOURLY).rglob("*.parquet"))
 
 
-def test_the_files_say_what_the_model_says_to_every_reader(home: Home) -> None:
+def test_every_reader_gets_the_rows_of_the_model(home: Home) -> None:
     export(home, [HOURLY])
     folder = home.parquet / HOURLY
     with energywh.open(home.path) as warehouse:

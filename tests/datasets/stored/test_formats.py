@@ -66,7 +66,7 @@ ANY = st.integers(0, 2**32 - 1).map(lambda bits: struct.unpack("<f", struct.pack
 
 @QUICK
 @given(st.lists(ANY.filter(np.isfinite), min_size=1, max_size=200))
-def test_bfloat16_is_that_of_mlx_bit_for_bit(values: list[float]) -> None:
+def test_bfloat16_has_the_bits_of_mlx(values: list[float]) -> None:
     floats = np.array(values, np.float32)
     theirs = mx.array(floats).astype(mx.bfloat16)
     assert bfloat16(floats).tolist() == np.asarray(theirs.view(mx.uint16)).tolist()
@@ -74,7 +74,7 @@ def test_bfloat16_is_that_of_mlx_bit_for_bit(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_others_read_the_matrix_of_safetensors(content: SplitContent, dtype: Any, tmp_path: Path) -> None:
+def test_other_libraries_read_the_safetensors_matrix(content: SplitContent, dtype: Any, tmp_path: Path) -> None:
     file = tmp_path / "train.safetensors"
     digest = write_matrix(replace(content, dtype=dtype), file, "safetensors")
     assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -107,7 +107,7 @@ def test_others_read_the_matrix_of_safetensors(content: SplitContent, dtype: Any
         assert not mapped.flags.writeable
 
 
-def test_the_rows_tell_region_and_hour_and_what_is_missing(content: SplitContent, tmp_path: Path) -> None:
+def test_rows_have_region_hour_and_masks(content: SplitContent, tmp_path: Path) -> None:
     write_matrix(content, tmp_path / "train.safetensors", "safetensors")
     held = {name: np.asarray(array) for name, array in mx.load(str(tmp_path / "train.safetensors")).items()}
     hours = np.arange(EPOCH_HOUR, EPOCH_HOUR + HOURS)
@@ -142,7 +142,7 @@ def test_npz_and_hdf5_hold_the_same_arrays(content: SplitContent, dtype: Any, tm
                 np.testing.assert_array_equal(found, plain)
 
 
-def test_the_same_content_makes_the_same_bytes_whenever(
+def test_the_same_content_makes_the_same_bytes_at_any_time(
     content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("h5py")
@@ -175,7 +175,7 @@ def test_months_hold_the_rows_in_the_units_of_the_source(content: SplitContent, 
         assert row["x"] == (None if step % 50 == 7 or step % 9 == 4 else float(np.float32(step / 3)))
 
 
-def test_the_manifest_is_told_of_stretches_and_what_is_missing(content: SplitContent) -> None:
+def test_the_entry_of_a_split_counts_rows_windows_and_missing_values(content: SplitContent) -> None:
     told = entry_of(content)
     assert (told.first_hour_utc, told.last_hour_utc) == ("2023-01-01T00", "2023-02-09T23")
     assert [(at.region, at.first_hour_utc, at.hours, at.first_row) for at in told.regions] == [
@@ -198,7 +198,7 @@ def test_a_value_beyond_float16_is_named_and_not_made_infinite(content: SplitCon
         write_matrix(replace(content, scaler=None, frame=frame, dtype="float16"), tmp_path / "file", "safetensors")
 
 
-def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(content: SplitContent, tmp_path: Path) -> None:
+def test_a_full_disk_and_a_file_in_place_of_a_folder_are_named(content: SplitContent, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for form in SUFFIXES:
         with pytest.raises(StorageError, match=r"cannot write .*/file/train: .*; make its folder writable"):
@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_and_a_folder_that_is_none_are_named(content: SplitC
                 write()
 
 
-def test_without_h5py_it_is_said_how_to_install_it(
+def test_without_h5py_the_error_says_how_to_install_it(
     content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
@@ -290,7 +290,7 @@ def test_overlapping_tensors_are_refused(tmp_path: Path) -> None:
         safetensors.read(stream, tmp_path / "file")
 
 
-def test_an_empty_tensor_is_one(tmp_path: Path) -> None:
+def test_an_empty_tensor_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(whole())
     with (tmp_path / "file").open("rb") as stream:
         contents = safetensors.read(stream, tmp_path / "file")
@@ -299,7 +299,9 @@ def test_an_empty_tensor_is_one(tmp_path: Path) -> None:
     assert contents.tensors["b"].shape == (0, 4)
 
 
-def test_the_blocks_of_rows_do_not_show(content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_change_the_bytes(
+    content: SplitContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = {form: write_matrix(content, tmp_path / form, form) for form in ("safetensors", "npz")}
     for module in ("stored.formats.matrix", "windows.scaler"):
         monkeypatch.setattr(f"energywh.datasets.{module}.BLOCK_ROWS", 7)

@@ -79,7 +79,7 @@ def drawn(seed: int) -> Rows:
         ]
     ),
 )
-def test_windows_come_back_as_they_were(
+def test_loaded_windows_equal_those_that_were_stored(
     seed: int,
     length: int,
     stride: int,
@@ -164,7 +164,7 @@ def folder(home: Home, splits: tuple[Windows, ...]) -> Path:
     return folder
 
 
-def test_a_dataset_tells_what_it_is(folder: Path, splits: tuple[Windows, ...]) -> None:
+def test_a_loaded_dataset_has_splits_columns_scaler_and_digest(folder: Path, splits: tuple[Windows, ...]) -> None:
     dataset = energywh.load_dataset(folder / "dataset.json", backend="numpy")
     train, valid, test = dataset
     assert dataset.path == folder
@@ -184,12 +184,12 @@ def test_a_dataset_tells_what_it_is(folder: Path, splits: tuple[Windows, ...]) -
         dataset["vaild"]
 
 
-def test_statistics_are_not_measured_anew_from_what_was_stored(folder: Path) -> None:
+def test_normalized_values_give_no_scaler(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"measured in the warehouse.* is their normalization"):
         energywh.load_dataset(folder, backend="numpy")["train"].scaler()
 
 
-def test_the_newest_hours_come_as_the_training_set_was(home: Home, folder: Path) -> None:
+def test_the_newest_hours_are_scaled_as_the_training_set(home: Home, folder: Path) -> None:
     dataset = energywh.load_dataset(folder, backend="numpy")
     with energywh.open(home.path) as warehouse:
         context = warehouse.context(
@@ -218,7 +218,7 @@ def test_a_split_without_a_region_still_counts_it(home: Home, splits: tuple[Wind
     assert ours.inputs.tolist() == theirs.inputs.tolist()
 
 
-def test_from_disk_nothing_but_the_masks_is_in_memory(folder: Path) -> None:
+def test_mapped_windows_hold_only_the_masks_in_memory(folder: Path) -> None:
     resident = energywh.load_dataset(folder, backend="numpy")["train"]
     windows = energywh.load_dataset(folder, backend="numpy", memmap=True)["train"]
     assert windows.disk_nbytes == resident.nbytes > 0
@@ -288,7 +288,7 @@ def test_a_changed_file_is_refused_by_name(kind: str, folder: Path) -> None:
         file.rmdir()
 
 
-def test_without_check_sizes_and_headers_still_are(folder: Path) -> None:
+def test_without_check_sizes_and_headers_are_still_compared(folder: Path) -> None:
     file = folder / "train.safetensors"
     overwrite(file, file.stat().st_size - 1, b"\0")
     last = energywh.load_dataset(folder, backend="numpy", check=False)["train"].frame.targets
@@ -298,9 +298,7 @@ def test_without_check_sizes_and_headers_still_are(folder: Path) -> None:
         energywh.load_dataset(folder, backend="numpy", check=False)
 
 
-def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
-    folder: Path, splits: tuple[Windows, ...]
-) -> None:
+def test_a_matrix_of_another_dataset_with_the_same_size_is_refused(folder: Path, splits: tuple[Windows, ...]) -> None:
     store(folder, splits, splits[0].scaler())
     manifest = Manifest.read(folder)
     for change, says in (
@@ -319,7 +317,7 @@ def test_a_matrix_of_another_dataset_is_refused_though_it_has_the_size(
 
 
 @pytest.mark.parametrize("name", ["../notes.txt", "train/../../notes.txt", "/etc/hostname"])
-def test_no_file_outside_of_its_folder_is_believed_to_be_of_a_dataset(folder: Path, name: str) -> None:
+def test_a_manifest_that_names_files_outside_of_its_folder_is_refused(folder: Path, name: str) -> None:
     manifest = Manifest.read(folder)
     files = manifest.files | {name: manifest.files["train.safetensors"]}
     msgspec.structs.replace(manifest, files=files).with_digest().write(folder)
@@ -358,7 +356,7 @@ def test_a_manifest_changed_by_hand_is_noticed(folder: Path) -> None:
     assert [(found.file, found.kind) for found in verify(folder)] == [("dataset.json", "manifest")]
 
 
-def test_a_dataset_made_anew_while_it_is_read_is_read_anew(
+def test_a_dataset_made_again_while_it_is_read_is_read_again(
     folder: Path, splits: tuple[Windows, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = hashed.sha256_of
@@ -372,9 +370,7 @@ def test_a_dataset_made_anew_while_it_is_read_is_read_anew(
     assert energywh.load_dataset(folder, backend="numpy").scaler is None
 
 
-def test_splits_of_two_datasets_are_not_mixed_though_no_byte_is_checked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_splits_of_two_datasets_are_not_mixed_without_check(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once = loaded.read_split
 
     def made_anew(*arguments: Any) -> Windows:
@@ -386,7 +382,7 @@ def test_splits_of_two_datasets_are_not_mixed_though_no_byte_is_checked(
     assert energywh.load_dataset(folder, backend="numpy", check=False).manifest.name == "anew"
 
 
-def test_verify_looks_at_every_file_and_names_foreign_ones(folder: Path) -> None:
+def test_verify_checks_every_file_and_names_foreign_ones(folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
     assert verify(folder, lambda *progress: told.append(progress)) == []
     manifest = Manifest.read(folder)
@@ -420,7 +416,7 @@ except energywh.EnergywhError as error:
     assert "pass backend='numpy'" in lines[1]
 
 
-def test_missing_values_are_found_in_whatever_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_values_do_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     from energywh.datasets.stored import split_reader as matrix
 
     mask = np.random.default_rng(0).random((100, 9)) > 0.05

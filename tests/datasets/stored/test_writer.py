@@ -93,7 +93,7 @@ def inodes(folder: Path) -> dict[str, int]:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(QUICK, max_examples=30)
 @given(rows=histories(), later=histories(), asked=arguments)
-def test_a_dataset_holds_the_windows_asked_for_whatever_it_was_made_from(
+def test_a_dataset_brought_up_to_date_equals_one_made_from_scratch(
     rows: Rows, later: Rows, asked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from energywh.core.time import hour_time
@@ -224,7 +224,7 @@ def test_the_same_rows_of_other_sql_are_unchanged_too(home: Home) -> None:
     assert Manifest.read(made.folder).provenance == made.manifest.provenance
 
 
-def test_asked_otherwise_it_is_made_anew_of_the_months_that_are_the_same(home: Home) -> None:
+def test_a_changed_request_reuses_the_months_with_the_same_rows(home: Home) -> None:
     made = make(home, **ASKED)
     other = make(home, **(ASKED | {"length": 24, "formats": "npz"}))
     assert other.differs == ("length 24 (was 48)", "formats npz (was none)")
@@ -254,7 +254,7 @@ def test_a_damaged_file_is_named_and_made_again(home: Home) -> None:
     assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
 
 
-def test_a_stray_file_among_its_parquet_is_refused_before_it_is_read_for_the_datasets_own(home: Home) -> None:
+def test_a_stray_file_among_the_parquet_is_refused_before_it_is_read(home: Home) -> None:
     made = make(home, **ASKED)
     stray = made.folder / "train" / "zz.parquet"
     stray.write_bytes((made.folder / "train" / "2023-01.parquet").read_bytes())
@@ -265,7 +265,7 @@ def test_a_stray_file_among_its_parquet_is_refused_before_it_is_read_for_the_dat
         make(home)
 
 
-def test_a_damaged_manifest_costs_nobody_else_a_file(home: Home) -> None:
+def test_a_damaged_manifest_leaves_the_files_of_others(home: Home) -> None:
     made = make(home, **ASKED)
     wanted = contents(made.folder)
     (made.folder / "notes.txt").write_text("mine")
@@ -274,7 +274,7 @@ def test_a_damaged_manifest_costs_nobody_else_a_file(home: Home) -> None:
     assert contents(made.folder) == wanted | {"notes.txt": b"mine"}
 
 
-def test_what_was_known_once_does_not_become_what_is_known_now_without_a_word(home: Home) -> None:
+def test_a_dataset_as_of_a_moment_is_not_updated_with_what_is_known_now(home: Home) -> None:
     publish_demo(
         home, number=2, then=["UPDATE energywh.version SET as_of_utc = '2023-04-01 06:00', knowledge = 'landed'"]
     )
@@ -304,7 +304,7 @@ def test_a_feature_without_a_value_in_train_is_left_out_with_a_note_unless_it_is
 
 
 @pytest.mark.parametrize("change", [('"train": 0', '"train": 7'), ('"length": 48', '"length": 24'), ("{", "")])
-def test_nothing_is_taken_over_by_a_manifest_that_was_changed(home: Home, change: tuple[str, str]) -> None:
+def test_no_file_is_reused_under_a_changed_manifest(home: Home, change: tuple[str, str]) -> None:
     made = make(home, **ASKED)
     wanted = contents(made.folder)
     file = made.folder / "dataset.json"
@@ -317,7 +317,7 @@ def test_nothing_is_taken_over_by_a_manifest_that_was_changed(home: Home, change
     assert contents(made.folder) == wanted
 
 
-def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
+def test_a_dataset_of_a_query_is_made_again_as_a_whole_or_not_at_all(home: Home) -> None:
     query = "SELECT region, hour_utc, demand_mwh FROM features.evening"
     asked: dict[str, Any] = {"source": query, "length": 24, "stride": 24, "splits": "2023-03-01"}
     made = make(home, **asked)
@@ -330,7 +330,7 @@ def test_of_a_query_all_is_made_again_or_nothing(home: Home) -> None:
     assert make(home).reused == ()
 
 
-def test_a_query_that_may_answer_otherwise_of_the_same_tables_is_known(home: Home, tmp_path: Path) -> None:
+def test_a_query_that_reads_files_or_the_clock_is_made_again(home: Home, tmp_path: Path) -> None:
     other = publish_demo(Home(tmp_path / "other"), hours=24)
     query = "SELECT region, hour_utc, demand_mwh FROM hourly WHERE "
     with energywh.open(home.path) as warehouse:
@@ -351,7 +351,7 @@ def test_a_query_that_may_answer_otherwise_of_the_same_tables_is_known(home: Hom
             assert found[1] == certain, condition
 
 
-def test_the_manifest_tells_where_the_values_come_from(home: Home) -> None:
+def test_the_manifest_has_the_provenance_of_the_values(home: Home) -> None:
     as_of = "UPDATE energywh.version SET as_of_utc = '2023-04-01 06:00', knowledge = 'landed'"
     publish_demo(home, number=2, then=[as_of])
     manifest = make(home, **ASKED).manifest
@@ -371,7 +371,9 @@ def test_the_manifest_tells_where_the_values_come_from(home: Home) -> None:
     assert manifest.columns[0].description == "Demand, MWh."
 
 
-def test_a_split_in_a_file_and_read_in_pieces_is_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_split_that_is_mapped_and_read_in_pieces_has_the_same_bytes(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = make(home, **ASKED).manifest
     monkeypatch.setattr(fill, "MAPPED_BYTES", 0)
     monkeypatch.setattr(fill, "CHUNK_BYTES", 1)
@@ -383,7 +385,7 @@ def test_a_split_in_a_file_and_read_in_pieces_is_the_same(home: Home, monkeypatc
     assert [file.name for file in made.folder.iterdir() if file.name.startswith(".")] == []
 
 
-def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> None:
+def test_a_request_that_cannot_be_made_is_refused_before_anything_is_written(home: Home) -> None:
     with pytest.raises(UsageError, match=r"there is no dataset 'set' in .* yet: give .* length and stride"):
         make(home)
     for error, says, wrong in (
@@ -410,7 +412,9 @@ def test_what_cannot_be_made_is_told_before_anything_is_written(home: Home) -> N
     assert not home.datasets.exists() or list(home.datasets.iterdir()) == []
 
 
-def test_a_format_that_cannot_be_written_is_told_before_any_work(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_that_cannot_be_written_is_refused_before_any_work(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     steps: list[str] = []
     with pytest.raises(UsageError, match="HDF5 files need h5py"):
@@ -470,7 +474,7 @@ energywh.open(sys.argv[1]).dataset("set", length=24, stride=24)
 """
 
 
-def test_a_killed_maker_leaves_the_old_dataset_and_the_next_sweeps(home: Home) -> None:
+def test_a_killed_process_leaves_the_old_dataset_and_the_next_cleans_up(home: Home) -> None:
     made = make(home, **ASKED)
     done = subprocess.run([sys.executable, "-c", KILLED, home.path], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
@@ -483,7 +487,7 @@ def test_a_killed_maker_leaves_the_old_dataset_and_the_next_sweeps(home: Home) -
     assert list(home.datasets.iterdir()) == [made.folder]
 
 
-def test_a_dataset_that_was_set_aside_by_a_killed_maker_is_put_back(home: Home) -> None:
+def test_a_dataset_set_aside_by_a_killed_process_is_put_back(home: Home) -> None:
     made = make(home, **ASKED)
     nobody = 2**22 + 1  # more than a system numbers its processes by
     made.folder.rename(made.folder.with_name(f".set.{nobody}-abc.writing.old"))
@@ -492,7 +496,7 @@ def test_a_dataset_that_was_set_aside_by_a_killed_maker_is_put_back(home: Home) 
     assert list(home.datasets.iterdir()) == [made.folder]
 
 
-def test_two_makers_of_one_dataset_wait_for_each_other(home: Home) -> None:
+def test_two_processes_that_make_one_dataset_wait_for_each_other(home: Home) -> None:
     waits: list[str] = []
     home.create()
     with FileLock(home.locks / "dataset-set.lock"), pytest.raises(LockedError, match="another making of dataset set"):
@@ -501,7 +505,7 @@ def test_two_makers_of_one_dataset_wait_for_each_other(home: Home) -> None:
     make(home, **ASKED)
 
 
-def test_who_has_a_dataset_open_keeps_what_it_opened(home: Home) -> None:
+def test_an_open_dataset_keeps_its_files_when_it_is_made_again(home: Home) -> None:
     make(home, **ASKED)
     train, *_ = load_dataset(home.datasets / "set", backend="numpy", memmap=True)
     before = train.batch(np.arange(3)).inputs.copy()

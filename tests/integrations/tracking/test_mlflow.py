@@ -156,14 +156,14 @@ def test_a_dataset_with_a_damaged_file_is_not_logged(dataset: StoredDataset, cli
     assert not inputs(client, run)
 
 
-def test_a_dataset_made_anew_since_it_was_loaded_is_not_logged(dataset: StoredDataset, client: Any, run: Any) -> None:
+def test_a_dataset_made_again_since_it_was_loaded_is_not_logged(dataset: StoredDataset, client: Any, run: Any) -> None:
     make_anew(dataset)
     with pytest.raises(CorruptError, match="made again since it was loaded"):
         log_dataset(dataset, run)
     assert not inputs(client, run)
 
 
-def test_what_is_no_run_is_refused_with_what_is(dataset: StoredDataset, mlflow: Any, client: Any, run: Any) -> None:
+def test_something_that_is_not_a_run_is_refused(dataset: StoredDataset, mlflow: Any, client: Any, run: Any) -> None:
     for wrong in (None, run.info.run_id, run.info, client, mlflow, object()):
         with pytest.raises(UsageError, match=r"start_run.*wandb\.init"):
             log_dataset(dataset, wrong)

@@ -126,7 +126,7 @@ def test_a_disabled_run_takes_it_and_keeps_nothing(dataset: StoredDataset, wandb
         log_dataset(dataset, run)
 
 
-def test_a_name_or_run_that_cannot_be_is_told(dataset: StoredDataset, wandb: Any) -> None:
+def test_an_invalid_name_or_run_is_refused(dataset: StoredDataset, wandb: Any) -> None:
     with wandb.init(project="grid") as run, pytest.raises(UsageError, match=r"'a/b'.*give another name="):
         log_dataset(dataset, run, name="a/b")
     with pytest.raises(StorageError, match=rf"'grid' as input of run {run.id}.*finished"):
