@@ -26,6 +26,8 @@ CIRCLES, CLASSES, FILES, PARAMETERS = (
 PUBLIC = "public keyword arguments, in one place; they become a struct at once"
 SPELT_OUT = "public: spells out the fields of WindowSpec, so that signatures and completion show every argument"
 
+TEST_DOUBLE = "a test double: each test names the few of its defaults that it changes"
+
 # Reasons by the entry as it is printed.
 REASONS: dict[str, dict[str, str]] = {
     CIRCLES: {},
@@ -33,6 +35,7 @@ REASONS: dict[str, dict[str, str]] = {
     FILES: {},
     PARAMETERS: {
         "energywh.datasets.windows.sampler.Batched.batches": PUBLIC,
+        "energywh.simulate.server.Simulator.__init__": TEST_DOUBLE,
         "energywh.warehouse.Warehouse.dataset": SPELT_OUT,
         "energywh.warehouse.Warehouse.folds": SPELT_OUT,
         "energywh.warehouse.Warehouse.windows": SPELT_OUT,

@@ -17,7 +17,7 @@ WHOLE_COUNTRY = "US48"
 
 
 @dataclass(frozen=True)
-class Region:
+class GridRegion:
     """One row of seeds/region.csv. ``first`` and ``last`` are periods; None where reporting is unbounded."""
 
     code: str
@@ -93,7 +93,7 @@ class Atlas:
 
     def __init__(
         self,
-        regions: Iterable[Region],
+        regions: Iterable[GridRegion],
         pairs: Iterable[tuple[str, str]],
         subregions: Iterable[tuple[str, str]] = (),
     ) -> None:
@@ -178,8 +178,8 @@ class Atlas:
         return _PLAIN_GENERATOR if self.regions[code].generation_only else _PLAIN
 
 
-def _region(row: Mapping[str, str]) -> Region:
-    return Region(
+def _region(row: Mapping[str, str]) -> GridRegion:
+    return GridRegion(
         code=row["region"],
         name=row["name"],
         kind=row["kind"],

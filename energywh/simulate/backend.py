@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from energywh.simulate.api import World
 from energywh.simulate.atlas import FUELS
-from energywh.simulate.eia import ROUTES, Answer, EiaPage, Facets, Label
+from energywh.simulate.eia import EiaApi
+from energywh.simulate.eia_routes import ROUTES, Answer, Facets, Label
 from energywh.simulate.grid import TYPES, Grid, Mask
 from energywh.simulate.hours import Calendar
 from energywh.simulate.noise import Floats, Hours
-from energywh.simulate.page import World
 from energywh.simulate.reporting import Reporting, report
 
 TYPE_NAMES = {
@@ -312,6 +313,6 @@ def _stacked(
     return [one[0] for one in kept], np.stack([one[1] for one in kept]), np.stack([one[2] for one in kept])
 
 
-def page(world: World) -> EiaPage:
+def api(world: World) -> EiaApi:
     """Return EIA's API over the simulated grid."""
-    return EiaPage(SimulatedBackend(world.grid, world.now, world.reporting), world.api_key)
+    return EiaApi(SimulatedBackend(world.grid, world.now, world.reporting), world.api_key)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
+from energywh.simulate.api import Headers, Reply, SimulatedApi, World
 from energywh.simulate.california import (
     AREAS,
     COMPONENTS,
@@ -25,7 +26,6 @@ from energywh.simulate.california import (
 )
 from energywh.simulate.hours import EPOCH, hour_number, local_hours
 from energywh.simulate.noise import Floats, Hours, mix
-from energywh.simulate.page import Headers, Page, Reply, World
 
 PREFIX = "/oasisapi"
 PACIFIC = "America/Los_Angeles"
@@ -130,7 +130,7 @@ class _Refused(Exception):
 
 
 @dataclass(frozen=True)
-class _Query:
+class _OasisQuery:
     """A request that is understood. Hours by their start, the end exclusive."""
 
     report: Report
@@ -152,7 +152,7 @@ class _Series:
     five_minutes: bool = False
 
 
-class CaisoPage(Page):
+class CaisoApi(SimulatedApi):
     """CAISO's OASIS."""
 
     source = "caiso"
@@ -177,7 +177,7 @@ class CaisoPage(Page):
         except _Refused as error:
             return _error(error.code, now)
 
-    def _public(self, query: _Query, now: int) -> Hours:
+    def _public(self, query: _OasisQuery, now: int) -> Hours:
         """Return the hours asked for that are published and still kept.
 
         Raises:
@@ -195,7 +195,7 @@ class CaisoPage(Page):
             raise _Refused(1014 if query.first >= now else 1000)
         return hours
 
-    def _zip(self, query: _Query, hours: Hours, now: int) -> Reply:
+    def _zip(self, query: _OasisQuery, hours: Hours, now: int) -> Reply:
         series = self._series(query, hours, now)
         table = _columns(query, series, hours)
         made_at = EPOCH + timedelta(hours=now)
@@ -212,7 +212,7 @@ class CaisoPage(Page):
         headers = {"Content-Disposition": f"inline; filename={name}.zip;"}
         return Reply(200, _zipped(files, made_at), len(order), ZIP, headers)
 
-    def _series(self, query: _Query, hours: Hours, now: int) -> _Series:
+    def _series(self, query: _OasisQuery, hours: Hours, now: int) -> _Series:
         market, california = query.market, self.california
         match query.report.name:
             case "SLD_FCST":
@@ -268,7 +268,7 @@ class CaisoPage(Page):
 _DATETIME = re.compile(r"(\d{8}T\d\d:\d\d)-0000")
 
 
-def _parse(params: Mapping[str, str]) -> _Query:
+def _parse(params: Mapping[str, str]) -> _OasisQuery:
     """Read a request.
 
     Raises:
@@ -297,7 +297,7 @@ def _parse(params: Mapping[str, str]) -> _Query:
     if stop - start > (MOST_SPAN_OF_ALL if every and nodes else MOST_SPAN):
         raise _Refused(1004)
     first, end = hour_number(start), hour_number(stop + timedelta(minutes=59))
-    return _Query(report, market, first, end, nodes, every and bool(nodes), start, stop)
+    return _OasisQuery(report, market, first, end, nodes, every and bool(nodes), start, stop)
 
 
 def _moment(text: str) -> datetime:
@@ -316,7 +316,7 @@ def _local(*moments: datetime) -> Hours:
     return local_hours(PACIFIC, np.array([hour_number(moment) for moment in moments]))
 
 
-def _columns(query: _Query, series: _Series, hours: Hours) -> dict[str, Any]:
+def _columns(query: _OasisQuery, series: _Series, hours: Hours) -> dict[str, Any]:
     """Return the columns of an answer by name, a value a row: arrays of text, the values as numbers."""
     repeats = INTERVALS_AN_HOUR if series.five_minutes else 1
     count = len(series.values)
@@ -344,7 +344,7 @@ def _stamps(moments: Any) -> Any:
     return np.char.add(np.datetime_as_string(moments, unit="s"), "-00:00")
 
 
-def _csv(query: _Query, columns: Mapping[str, Any], order: Any) -> bytes:
+def _csv(query: _OasisQuery, columns: Mapping[str, Any], order: Any) -> bytes:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -393,5 +393,5 @@ def _error(code: int, now: int) -> Reply:
     return Reply(200, _zipped({"INVALID_REQUEST.xml": xml.encode()}, made_at), 0, ZIP, headers)
 
 
-def page(world: World) -> CaisoPage:
-    return CaisoPage(world)
+def api(world: World) -> CaisoApi:
+    return CaisoApi(world)

@@ -7,112 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.simulate.api import BadRequestError, Headers, Reply, SimulatedApi
+from energywh.simulate.eia_routes import ROUTES, Answer, Backend, Label, Route
 from energywh.simulate.hours import parse_period
-from energywh.simulate.noise import Floats, Hours, mix
-from energywh.simulate.page import Headers, Page, Reply
+from energywh.simulate.noise import mix
 
 PAGE_ROWS = 5000
 API_VERSION = "2.1.8"
 PREFIX = "/v2/electricity/rto/"
-
-Facets = Mapping[str, Collection[str]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """A data route: the two facets that are the key of its rows, with the period, and the names beside them."""
-
-    id: str
-    facets: tuple[str, str]
-    name_columns: tuple[str, str]
-    description: str
-    region_facet: int = 0  # which of the two is the region that reports
-
-
-_SOURCE = "  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
-ROUTES = {
-    route.id: route
-    for route in (
-        Route(
-            "region-data",
-            ("respondent", "type"),
-            ("respondent-name", "type-name"),
-            "Hourly demand, day-ahead demand forecast, net generation, and interchange by balancing "
-            "authority." + _SOURCE,
-        ),
-        Route(
-            "fuel-type-data",
-            ("respondent", "fueltype"),
-            ("respondent-name", "type-name"),
-            "Hourly net generation by balancing authority and energy source." + _SOURCE,
-        ),
-        Route(
-            "interchange-data",
-            ("fromba", "toba"),
-            ("fromba-name", "toba-name"),
-            "Daily interchange between neighboring balancing authorities." + _SOURCE,
-        ),
-        Route(
-            "region-sub-ba-data",
-            ("subba", "parent"),
-            ("subba-name", "parent-name"),
-            "Hourly demand by subregion." + _SOURCE,
-            region_facet=1,
-        ),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Label:
-    """One series of an answer: its two codes, in the order of the route's facets, and their names."""
-
-    codes: tuple[str, str]
-    names: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """All rows of a query, sorted by period and codes.
-
-    Attributes:
-        labels: the series.
-        period: hours since 1970 of each row (end of the hour), shape (rows,).
-        series: position in ``labels`` of each row, shape (rows,).
-        value: megawatthours, NaN for null, shape (rows,).
-    """
-
-    labels: Sequence[Label]
-    period: Hours
-    series: NDArray[np.int64]
-    value: Floats
-
-    @classmethod
-    def empty(cls) -> Answer:
-        return cls([], np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
-
-
-class Backend(Protocol):
-    """Where rows come from: the simulated grid, or recorded tables in tests."""
-
-    def query(self, route: str, facets: Facets, first: int | None, last: int | None) -> Answer:
-        """Return the rows whose codes are among those of each facet given, both periods included."""
-
-    def options(self, route: str, facet: str) -> Mapping[str, str]:
-        """Return the codes and names that a facet of a route can take."""
-
-
-class _BadRequest(Exception):
-    """The application refuses a request; the text goes into the body."""
 
 
 @dataclass
@@ -149,7 +59,7 @@ OVER_RATE_LIMIT = gateway_error(
 )
 
 
-class EiaPage(Page):
+class EiaApi(SimulatedApi):
     """EIA's API v2.
 
     Args:
@@ -203,7 +113,7 @@ class EiaPage(Page):
             case [route, "data"] if route in ROUTES:
                 try:
                     request = _parse(ROUTES[route], params)
-                except _BadRequest as error:
+                except BadRequestError as error:
                     return application_error(400, str(error))
                 return self._data(request, url.path, target, total_error)
             case [route, "facet", facet] if route in ROUTES and facet in ROUTES[route].facets:
@@ -247,7 +157,7 @@ def _parse(route: Route, params: Sequence[tuple[str, str]]) -> _Request:
     """Read the query parameters of a data request.
 
     Raises:
-        _BadRequest: a facet, frequency, column, period or number that the API would not take.
+        BadRequestError: a facet, frequency, column, period or number that the API would not take.
     """
     request = _Request(route)
     sort: dict[str, dict[str, str]] = {}
@@ -260,12 +170,12 @@ def _parse(route: Route, params: Sequence[tuple[str, str]]) -> _Request:
             facet = inner[0]
             if facet not in route.facets:
                 valid = " and ".join(f"'{known}'" for known in route.facets)
-                raise _BadRequest(f"Invalid facet '{facet}' provided. The only valid facets are {valid}.")
+                raise BadRequestError(f"Invalid facet '{facet}' provided. The only valid facets are {valid}.")
             request.facets.setdefault(facet, []).append(value)
             request.echo["facets"] = request.facets
         elif name == "data":
             if value != "value":
-                raise _BadRequest(f"Invalid data '{value}' provided. The only valid data are 'value'.")
+                raise BadRequestError(f"Invalid data '{value}' provided. The only valid data are 'value'.")
             request.with_value = True
             request.echo["data"] = ["value"]
         elif name == "sort" and len(inner) == 2:
@@ -273,7 +183,7 @@ def _parse(route: Route, params: Sequence[tuple[str, str]]) -> _Request:
             request.echo["sort"] = list(sort.values())
         elif name == "frequency":
             if value != "hourly":
-                raise _BadRequest(f"Invalid frequency '{value}' provided. The only valid frequencies are 'hourly'.")
+                raise BadRequestError(f"Invalid frequency '{value}' provided. The only valid frequencies are 'hourly'.")
             request.echo[name] = value
         elif name in {"start", "end", "offset", "length", "api_key"}:
             request.echo[name] = value
@@ -288,9 +198,13 @@ def _sort(route: Route, part: Mapping[str, str]) -> tuple[str, str]:
     column, direction = part.get("column", ""), part.get("direction", "asc").lower()
     known = ("period", *route.facets, "value")
     if column not in known:
-        raise _BadRequest(f"Invalid sort column '{column}' provided. The only valid columns are {', '.join(known)}.")
+        raise BadRequestError(
+            f"Invalid sort column '{column}' provided. The only valid columns are {', '.join(known)}."
+        )
     if direction not in {"asc", "desc"}:
-        raise _BadRequest(f"Invalid sort direction '{direction}' provided. The only valid directions are asc, desc.")
+        raise BadRequestError(
+            f"Invalid sort direction '{direction}' provided. The only valid directions are asc, desc."
+        )
     return column, direction
 
 
@@ -301,13 +215,13 @@ def _period(echo: Mapping[str, object], name: str) -> int | None:
     try:
         return parse_period(str(text))
     except ValueError:
-        raise _BadRequest(f"Invalid {name} '{text}' provided. Use the form YYYY-MM-DDTHH.") from None
+        raise BadRequestError(f"Invalid {name} '{text}' provided. Use the form YYYY-MM-DDTHH.") from None
 
 
 def _number(echo: Mapping[str, object], name: str, default: int) -> int:
     text = str(echo.get(name, default))
     if not (text.isascii() and text.isdigit()):
-        raise _BadRequest(f"Invalid {name} '{text}' provided. It must be a whole number.")
+        raise BadRequestError(f"Invalid {name} '{text}' provided. It must be a whole number.")
     return int(text)
 
 

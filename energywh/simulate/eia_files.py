@@ -20,12 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from energywh.simulate.api import Headers, Reply, SimulatedApi, World
 from energywh.simulate.backend import SimulatedBackend
-from energywh.simulate.eia import ROUTES
+from energywh.simulate.eia_routes import ROUTES
 from energywh.simulate.grid import NEW_FUELS_FROM, Mask
 from energywh.simulate.hours import EPOCH, local_hours, parse_period
 from energywh.simulate.noise import Floats, Hours
-from energywh.simulate.page import Headers, Page, Reply, World
 from energywh.simulate.reporting import Reporting
 
 _NAME = re.compile(r"EIA930_(BALANCE|INTERCHANGE|SUBREGION)_(\d{4}_(?:Jan_Jun|Jul_Dec))\.csv")
@@ -90,7 +90,7 @@ class _File:
     modified: str
 
 
-class EiaFilesPage(Page):
+class EiaFilesApi(SimulatedApi):
     """The folder of half-year files. A half that has not begun, or is older than EIA's first, is not there."""
 
     source = "eia_files"
@@ -336,6 +336,6 @@ def _joined(columns: Sequence[pa.Array]) -> bytes:
     return rows.buffers()[2].to_pybytes()[offsets[rows.offset] : offsets[rows.offset + len(rows)]]  # type: ignore[no-any-return]
 
 
-def page(world: World) -> EiaFilesPage:
+def api(world: World) -> EiaFilesApi:
     """Return EIA's half-year files over the simulated grid."""
-    return EiaFilesPage(world)
+    return EiaFilesApi(world)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from energywh.simulate.noise import key_of
 
-KINDS = ("429", "500", "503", "hang", "truncated", "html")  # of every page
-OWN_KINDS = ("wrong-total",)  # of single pages, see `Page.kinds`; elsewhere such a fault is none
+KINDS = ("429", "500", "503", "hang", "truncated", "html")  # of every API
+OWN_KINDS = ("wrong-total",)  # of single APIs, see `SimulatedApi.kinds`; the others do not have such a fault
 ALL_KINDS = (*KINDS, *OWN_KINDS)
 
 
@@ -55,7 +55,7 @@ class FaultDraw:
         """Return the fault, if any, of the next request for a URL, and a number for the fault to vary by.
 
         Args:
-            own_kinds: faults beside those of every page that the page asked for has.
+            own_kinds: further faults that the API asked for has.
         """
         if self.faults.rate <= 0:
             return None, 0

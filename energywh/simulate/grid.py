@@ -10,13 +10,15 @@ The identities of form EIA-930 hold in most hours and are off by a little in som
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.simulate.atlas import FUELS, Atlas, Profile
+from energywh.simulate.atlas import FUELS, Atlas
+from energywh.simulate.authorities import WEEK, AuthorityGroup, column
+from energywh.simulate.fuel_rules import RULES
 from energywh.simulate.hours import Calendar, parse_period
 from energywh.simulate.noise import Floats, as_uniform, draw, keys_of, uniform, wander
 
@@ -30,25 +32,6 @@ OLD_HOME = {"BAT": "OTH", "GEO": "OTH", "PS": "WAT", "SNB": "SUN"}
 # What is turned down when there is more output than demand and lines can take; the rest must run.
 _CURTAILABLE = ("COL", "NG", "OIL", "SNB", "SUN", "WAT", "WND")
 _F = {fuel: at for at, fuel in enumerate(FUELS)}
-
-_WINTER_DAY = [
-    *(0.86, 0.84, 0.83, 0.83, 0.85, 0.91, 1.01, 1.08, 1.09, 1.07, 1.05, 1.03),
-    *(1.01, 0.99, 0.98, 0.98, 1.02, 1.11, 1.16, 1.14, 1.11, 1.06, 0.98, 0.91),
-]
-_SUMMER_DAY = [
-    *(0.83, 0.79, 0.76, 0.75, 0.75, 0.78, 0.83, 0.89, 0.95, 1.0, 1.05, 1.10),
-    *(1.14, 1.18, 1.21, 1.23, 1.24, 1.23, 1.19, 1.13, 1.09, 1.03, 0.95, 0.88),
-]
-_BATTERY_DAY = [
-    *(0.05, 0.02, 0.0, 0.0, 0.02, 0.1, 0.2, 0.05, -0.35, -0.6, -0.75, -0.8),
-    *(-0.75, -0.6, -0.4, -0.1, 0.25, 0.65, 0.9, 0.95, 0.75, 0.45, 0.25, 0.12),
-]
-_PUMPED_DAY = [
-    *(-0.7, -0.8, -0.85, -0.8, -0.6, -0.2, 0.2, 0.3, 0.1, 0.0, 0.0, 0.1),
-    *(0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 0.8, 0.5, 0.3, 0.0, -0.2, -0.5),
-]
-_DAYS = np.array([_WINTER_DAY, _SUMMER_DAY, _BATTERY_DAY, _PUMPED_DAY])
-_WEEK = np.array([1.01, 1.02, 1.02, 1.02, 1.01, 0.96, 0.93])
 
 
 @dataclass(frozen=True)
@@ -64,36 +47,6 @@ class Generation:
     fuels: Floats
     reported: Mask
     total: Floats
-
-
-class _Group:
-    """Some authorities over some hours: their profiles as columns, and what several formulas share."""
-
-    def __init__(self, grid: Grid, codes: Sequence[str], calendar: Calendar) -> None:
-        atlas = grid.atlas
-        self.grid, self.codes, self.calendar = grid, tuple(codes), calendar
-        self.profiles: list[Profile] = [atlas.profile(code) for code in codes]
-        self.size = _column([profile.size for profile in self.profiles])
-        self.steps = 10.0 ** _column([profile.decimals for profile in self.profiles])
-        self.latitude = np.array([profile.latitude for profile in self.profiles])
-        self.longitude = np.array([profile.longitude for profile in self.profiles])
-        self.generation_only = np.array([atlas.regions[code].generation_only for code in codes])
-        zones = [atlas.regions[code].civil_time_zone for code in codes]
-        self.local_hour, self.weekday = calendar.local(zones)
-        summer = calendar.summer
-        self.day = (1.0 - summer) * _DAYS[0][self.local_hour] + summer * _DAYS[1][self.local_hour]
-
-    def wander(self, purpose: str, at: Sequence[int] | NDArray[np.intp], knot_hours: int) -> Floats:
-        keys = keys_of(self.grid.seed, purpose, [(self.codes[i],) for i in at])
-        return wander(keys, self.calendar.periods, knot_hours)
-
-    def uniform(self, purpose: str) -> Floats:
-        keys = keys_of(self.grid.seed, purpose, [(code,) for code in self.codes])
-        return uniform(keys, self.calendar.periods)
-
-    def rounded(self, values: Floats) -> Floats:
-        result: Floats = np.rint(values * self.steps) / self.steps
-        return result
 
 
 class Grid:
@@ -123,7 +76,7 @@ class Grid:
 
         A generation-only authority has no D and no DF.
         """
-        group = _Group(self, codes, calendar)
+        group = AuthorityGroup(self.seed, self.atlas, codes, calendar)
         active = self.active(codes, calendar)
         consumes = active & ~group.generation_only[:, None]
         found: dict[str, tuple[Floats, Mask]] = {}
@@ -143,7 +96,7 @@ class Grid:
 
     def generation(self, codes: Sequence[str], calendar: Calendar) -> Generation:
         """Return the output of each fuel of some authorities."""
-        group = _Group(self, codes, calendar)
+        group = AuthorityGroup(self.seed, self.atlas, codes, calendar)
         made = self._generation(group, self._demand(group), self._total_interchange(group))
         return Generation(made.fuels, made.reported & self.active(codes, calendar)[:, None, :], made.total)
 
@@ -174,7 +127,7 @@ class Grid:
         codes = sorted({code for code, _ in pairs})
         if not codes:
             return np.empty((0, len(calendar))), np.empty((0, len(calendar)), dtype=bool)
-        group = _Group(self, codes, calendar)
+        group = AuthorityGroup(self.seed, self.atlas, codes, calendar)
         demand, active = self._demand(group), self.active(codes, calendar)
         at = [codes.index(code) for code, _ in pairs]
         origin = np.zeros(1, dtype=np.int64)
@@ -184,27 +137,27 @@ class Grid:
             code: float((0.3 + uniform(keys_of(self.seed, "subregion size", family), origin)).sum())
             for code, family in siblings.items()
         }
-        share = 0.97 * weight / _column([whole[code] for code, _ in pairs])
+        share = 0.97 * weight / column([whole[code] for code, _ in pairs])
         swing = 1.0 + 0.02 * wander(keys_of(self.seed, "subregion swing", pairs), calendar.periods, 15)
         values: Floats = np.rint(demand[at] * share * swing)
         return values, active[at] & (calendar.periods >= SUBREGIONS_FROM)
 
     # Demand
 
-    def _demand(self, group: _Group) -> Floats:
+    def _demand(self, group: AuthorityGroup) -> Floats:
         calendar, profiles = group.calendar, group.profiles
         summer = calendar.summer
-        rise = _column([profile.summer for profile in profiles]) * summer**3
-        rise += _column([profile.winter for profile in profiles]) * (1.0 - summer) ** 3
+        rise = column([profile.summer for profile in profiles]) * summer**3
+        rise += column([profile.winter for profile in profiles]) * (1.0 - summer) ** 3
         everyone = range(len(profiles))
         weather = 0.055 * group.wander("front", everyone, 90) + 0.035 * group.wander("spell", everyone, 310)
         weather += 0.012 * group.wander("cloud", everyone, 7)
         weather += 0.012 * (group.uniform("switch") - 0.5)
         growth = 1.0 + 0.006 * (calendar.years_since_2015 - 5.0)
-        demand = group.size * growth * group.day * _WEEK[group.weekday] * (0.93 + rise + weather)
+        demand = group.size * growth * group.day * WEEK[group.weekday] * (0.93 + rise + weather)
         return group.rounded(demand)
 
-    def _forecast(self, group: _Group, demand: Floats) -> Floats:
+    def _forecast(self, group: AuthorityGroup, demand: Floats) -> Floats:
         everyone = range(len(group.codes))
         error = 0.018 * group.wander("forecast day", everyone, 24) + 0.01 * group.wander("forecast hour", everyone, 4)
         return group.rounded(demand * (1.0 + error))
@@ -238,14 +191,14 @@ class Grid:
         maker = makers[0]
         takers = [code for code in self.atlas.neighbors(maker) if not self.atlas.regions[code].generation_only]
         other = pair[1] if pair[0] == maker else pair[0]
-        made = self._self_made(_Group(self, [maker], calendar)).total[0]
+        made = self._self_made(AuthorityGroup(self.seed, self.atlas, [maker], calendar)).total[0]
         part = np.rint(made / len(takers))
         if other == takers[0]:
             part = made - (len(takers) - 1) * part
         flow: Floats = part * (1.0 if pair[0] == maker else -1.0)
         return flow
 
-    def _total_interchange(self, group: _Group) -> Floats:
+    def _total_interchange(self, group: AuthorityGroup) -> Floats:
         calendar = group.calendar
         pairs = [(code, other) for code in group.codes for other in self.atlas.neighbors(code)]
         total = np.zeros((len(group.codes), len(calendar)))
@@ -260,7 +213,7 @@ class Grid:
 
     # Generation
 
-    def _generation(self, group: _Group, demand: Floats, interchange: Floats) -> Generation:
+    def _generation(self, group: AuthorityGroup, demand: Floats, interchange: Floats) -> Generation:
         """Let each authority's balancing fuel fill what demand and exports leave open."""
         made = self._self_made(group)
         fuels = made.fuels
@@ -284,13 +237,13 @@ class Grid:
         total = fuels.sum(axis=1)
         return Generation(*self._old_codes(group, fuels), group.rounded(total))
 
-    def _self_made(self, group: _Group) -> Generation:
+    def _self_made(self, group: AuthorityGroup) -> Generation:
         """Output by the profiles alone, before any balancing."""
         fuels = np.zeros((len(group.codes), len(FUELS), len(group.calendar)))
-        for fuel, rule in _RULES.items():
+        for fuel, rule in RULES.items():
             at = np.flatnonzero([profile.shares.get(fuel, 0.0) > 0 for profile in group.profiles])
             if len(at):
-                share = _column([group.profiles[i].shares[fuel] for i in at])
+                share = column([group.profiles[i].shares[fuel] for i in at])
                 fuels[at, _F[fuel]] = group.size[at] * share * rule(group, at)
         only = np.flatnonzero(group.generation_only)
         fuels[only] = np.rint(fuels[only])
@@ -299,7 +252,7 @@ class Grid:
             return Generation(*self._old_codes(group, fuels), total)
         return Generation(fuels, np.zeros(fuels.shape, dtype=bool), total)
 
-    def _old_codes(self, group: _Group, fuels: Floats) -> tuple[Floats, Mask]:
+    def _old_codes(self, group: AuthorityGroup, fuels: Floats) -> tuple[Floats, Mask]:
         """File new codes under their old homes before the split; say which codes each authority reports."""
         old = group.calendar.periods < NEW_FUELS_FROM
         has = np.zeros(fuels.shape[:2], dtype=bool)
@@ -319,109 +272,19 @@ class Grid:
             fuels[:, _F["SUN"]] -= night
         return fuels, reported
 
-    def _night_draw(self, group: _Group, reported: Mask) -> Floats | None:
+    def _night_draw(self, group: AuthorityGroup, reported: Mask) -> Floats | None:
         """Big solar fleets draw 1 to 3 MWh for themselves in some hours of the night."""
         big = np.flatnonzero([profile.size * profile.shares.get("SUN", 0.0) > 200 for profile in group.profiles])
         if not len(big):
             return None
         drawn = np.zeros((len(group.codes), len(group.calendar)))
         dark = group.calendar.sun_height(group.latitude[big], group.longitude[big]) <= 0.0
-        keys = keys_of(group.grid.seed, "night draw", [(group.codes[i],) for i in big])
+        keys = keys_of(group.seed, "night draw", [(group.codes[i],) for i in big])
         drawn[big] = np.maximum(0.0, np.floor(uniform(keys, group.calendar.periods) * 20.0) - 16.0) * dark
         return drawn * reported[:, _F["SUN"]]
 
 
-# Rules: output of a fuel as a multiple of its mean, for the authorities ``at`` of a group, (len(at), hours)
-
-_Rule = Callable[[_Group, NDArray[np.intp]], Floats]
-
-
-def _thermal(swing: float) -> _Rule:
-    def rule(group: _Group, at: NDArray[np.intp]) -> Floats:
-        follow = 1.0 + 0.5 * (group.day[at] - 1.0)
-        output: Floats = np.clip(follow + swing * group.wander("thermal", at, 60), 0.1, 1.9)
-        return output
-
-    return rule
-
-
-def _steady(group: _Group, at: NDArray[np.intp]) -> Floats:
-    return 1.0 + 0.06 * group.wander("steady", at, 200)
-
-
-def _nuclear(group: _Group, at: NDArray[np.intp]) -> Floats:
-    """Up to six units an authority, each flat but for 30 days of refuelling every 18 months."""
-    periods = group.calendar.periods
-    output = np.empty((len(at), len(periods)))
-    cycle, outage = 13_140, 720
-    for row, i in enumerate(at):
-        profile = group.profiles[i]
-        units = int(np.clip(round(profile.size * profile.shares["NUC"] / 1100.0), 1, 6))
-        keys = keys_of(group.grid.seed, "refuel", [(group.codes[i], str(unit)) for unit in range(units)])
-        phase = (keys % np.uint64(cycle)).astype(np.int64)
-        output[row] = ((periods + phase) % cycle >= outage).mean(axis=0)
-    return output * (1.03 + 0.008 * group.wander("nuclear", at, 40))
-
-
-def _hydro(group: _Group, at: NDArray[np.intp]) -> Floats:
-    water = 0.75 + 0.5 * group.calendar.spring + 0.12 * group.wander("water", at, 700)
-    follow = 1.0 + 0.7 * (group.day[at] - 1.0)
-    output: Floats = np.maximum(water * follow + 0.05 * group.wander("gate", at, 9), 0.05)
-    return output
-
-
-def _wind(group: _Group, at: NDArray[np.intp]) -> Floats:
-    blow = 0.46 + 0.24 * group.wander("gale", at, 55) + 0.14 * group.wander("breeze", at, 13)
-    blow += 0.03 * group.wander("gust", at, 3) - 0.08 * group.calendar.summer
-    blow = np.clip(blow, 0.0, 1.0)
-    grown = 1.0 + 0.03 * (group.calendar.years_since_2015 - 7.0)
-    return 2.3 * grown * blow * blow * (3.0 - 2.0 * blow)
-
-
-def _solar(group: _Group, at: NDArray[np.intp]) -> Floats:
-    height = np.maximum(group.calendar.sun_height(group.latitude[at], group.longitude[at]), 0.0)
-    clear = np.clip(0.85 + 0.14 * group.wander("haze", at, 40) + 0.08 * group.wander("shade", at, 5), 0.1, 1.0)
-    grown = np.clip(0.4 + 0.09 * group.calendar.years_since_2015, 0.2, 2.0)
-    return 4.6 * grown * height * (0.8 + 0.2 * height) * clear
-
-
-def _oil(group: _Group, at: NDArray[np.intp]) -> Floats:
-    cold = (1.0 - group.calendar.summer) ** 4
-    return np.maximum(0.0, 0.6 + 1.2 * cold * (1.0 + group.wander("oil", at, 80)))
-
-
-def _battery(group: _Group, at: NDArray[np.intp]) -> Floats:
-    grown = np.clip(0.18 * (group.calendar.years_since_2015 - 5.0), 0.05, 1.6)
-    output: Floats = grown * _DAYS[2][group.local_hour[at]] * (0.85 + 0.2 * group.wander("battery", at, 24))
-    return output
-
-
-def _pumped(group: _Group, at: NDArray[np.intp]) -> Floats:
-    output: Floats = _DAYS[3][group.local_hour[at]] * (0.7 + 0.25 * group.wander("pumped", at, 24))
-    return output
-
-
-_RULES: dict[str, _Rule] = {
-    "COL": _thermal(0.18),
-    "NG": _thermal(0.3),
-    "NUC": _nuclear,
-    "OIL": _oil,
-    "OTH": _steady,
-    "GEO": _steady,
-    "WAT": _hydro,
-    "WND": _wind,
-    "SUN": _solar,
-    "SNB": _solar,
-    "BAT": _battery,
-    "PS": _pumped,
-}
-
-
-def _column(numbers: Sequence[float]) -> Floats:
-    return np.array(numbers, dtype=np.float64).reshape(-1, 1)
-
-
-def _smudged(values: Floats, uniform_draw: Floats, share: float, group: _Group) -> Floats:
+def _smudged(values: Floats, uniform_draw: Floats, share: float, group: AuthorityGroup) -> Floats:
     """Return values of which a share is off: up to 1 % of the authority's size, and 1 MWh at least."""
     off = uniform_draw < share
     if not off.any():

@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.simulate.api import BadRequestError, Headers, Reply, SimulatedApi, World
 from energywh.simulate.hours import EPOCH, hour_number
 from energywh.simulate.noise import Floats, Hours
-from energywh.simulate.page import Headers, Page, Reply, World
 from energywh.simulate.weather import DECIMALS, Weather
 
 ARCHIVE_LAG_HOURS = 5 * 24
@@ -52,17 +52,13 @@ SPANS = {
 }
 
 
-class _BadRequest(Exception):
-    """The request is refused; the text goes into the body."""
-
-
 def error(status: int, reason: str) -> Reply:
     """Return an error as Open-Meteo words it."""
     return Reply(status, json.dumps({"reason": reason, "error": True}, ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True)
-class _Query:
+class _WeatherQuery:
     """A request as it was understood; coordinates as asked for."""
 
     spots: list[tuple[float, float]]
@@ -78,7 +74,7 @@ class _Query:
         return len(self.spots) * max(1.0, variables, variables * days)
 
 
-class OpenMeteoPage(Page):
+class OpenMeteoApi(SimulatedApi):
     """The archive and the forecasts, under one address.
 
     Attributes:
@@ -114,7 +110,7 @@ class OpenMeteoPage(Page):
         now = self._now()
         try:
             query = _parse(parse_qs(url.query, keep_blank_values=True), route, (EPOCH + timedelta(hours=now)).date())
-        except _BadRequest as refusal:
+        except BadRequestError as refusal:
             return error(400, str(refusal))
         self._count(query.weight)
         spots = [(_snap(latitude), _snap(longitude)) for latitude, longitude in query.spots]
@@ -146,8 +142,8 @@ class OpenMeteoPage(Page):
                 self._counted[name] = (turn, weight + (counted if before == turn else 0.0))
 
 
-def page(world: World) -> Page:
-    return OpenMeteoPage(world)
+def api(world: World) -> SimulatedApi:
+    return OpenMeteoApi(world)
 
 
 def _snap(degrees: float) -> float:
@@ -158,27 +154,27 @@ def _midnight(day: date) -> int:
     return hour_number(datetime.combine(day, time_of_day()))
 
 
-def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _Query:
+def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _WeatherQuery:
     """Read the query. Parameters that are not known are passed over, as by Open-Meteo.
 
     Raises:
-        _BadRequest: what Open-Meteo would not take.
+        BadRequestError: what Open-Meteo would not take.
     """
     latitudes, longitudes = _numbers(params, "latitude"), _numbers(params, "longitude")
     if len(latitudes) != len(longitudes):
-        raise _BadRequest("Parameter 'latitude' and 'longitude' must have the same number of elements")
+        raise BadRequestError("Parameter 'latitude' and 'longitude' must have the same number of elements")
     if not latitudes:
-        raise _BadRequest("Parameter 'latitude' and 'longitude' must not be empty")
+        raise BadRequestError("Parameter 'latitude' and 'longitude' must not be empty")
     if len(latitudes) > MOST_PLACES:
-        raise _BadRequest(f"Parameter 'latitude' and 'longitude' must not exceed {MOST_PLACES} coordinates.")
+        raise BadRequestError(f"Parameter 'latitude' and 'longitude' must not exceed {MOST_PLACES} coordinates.")
     for name, most, given in (("Latitude", 90, latitudes), ("Longitude", 180, longitudes)):
         wrong = next((number for number in given if abs(number) > most), None)
         if wrong is not None:
-            raise _BadRequest(f"{name} must be in range of -{most} to {most}°. Given: {wrong}.")
+            raise BadRequestError(f"{name} must be in range of -{most} to {most}°. Given: {wrong}.")
     hourly = _texts(params, "hourly")
     for name in hourly:
         if name not in DECIMALS:
-            raise _BadRequest(
+            raise BadRequestError(
                 "Data corrupted at path ''. Cannot initialize SurfacePressureAndHeightVariable<VariableAndPreviousDay, "
                 "ForecastPressureVariable, ForecastHeightVariable> from invalid String value " + name + "."
             )
@@ -186,14 +182,14 @@ def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _Que
     for name, known in UNIT_PARAMS.items():
         chosen = _texts(params, name) or [next(iter(known))]
         if chosen[0] not in known:
-            raise _BadRequest(
+            raise BadRequestError(
                 f"Data corrupted at path '{name}'. Cannot initialize from invalid String value {chosen[0]}."
             )
         units[name] = known[chosen[0]]
     if any(zone not in ("GMT", "UTC") for zone in _texts(params, "timezone")):
-        raise _BadRequest("Invalid timezone")  # the simulator knows no other
+        raise BadRequestError("Invalid timezone")  # the simulator knows no other
     first, last = _dates(params, route, today)
-    return _Query(list(zip(latitudes, longitudes, strict=True)), first, last, hourly, units)
+    return _WeatherQuery(list(zip(latitudes, longitudes, strict=True)), first, last, hourly, units)
 
 
 def _texts(params: Mapping[str, Sequence[str]], name: str) -> list[str]:
@@ -204,7 +200,7 @@ def _numbers(params: Mapping[str, Sequence[str]], name: str) -> list[float]:
     try:
         return [float(text) for text in _texts(params, name)]
     except ValueError:
-        raise _BadRequest(f"Parameter '{name}' must be a number") from None
+        raise BadRequestError(f"Parameter '{name}' must be a number") from None
 
 
 def _dates(params: Mapping[str, Sequence[str]], route: str, today: date) -> tuple[date, date]:
@@ -212,27 +208,27 @@ def _dates(params: Mapping[str, Sequence[str]], route: str, today: date) -> tupl
     if route == "forecast" and not any(given):
         return today, today + timedelta(days=6)
     if not all(given):
-        raise _BadRequest("Both 'start_date' and 'end_date' must be set in the url")
+        raise BadRequestError("Both 'start_date' and 'end_date' must be set in the url")
     found = []
     for texts in given:
         try:
             found.append(date.fromisoformat(texts[0]))
         except ValueError:
-            raise _BadRequest(f"Invalid date format '{texts[0]}'. Make sure to use 'YYYY-MM-DD'") from None
+            raise BadRequestError(f"Invalid date format '{texts[0]}'. Make sure to use 'YYYY-MM-DD'") from None
     first, last = found
     earliest, latest = FIRST_DATE, today
     if route == "forecast":
         earliest, latest = today - timedelta(days=PAST_DAYS), today + timedelta(days=FORECAST_DAYS - 1)
     for name, day in (("start_date", first), ("end_date", last)):
         if not earliest <= day <= latest:
-            raise _BadRequest(f"Parameter '{name}' is out of allowed range from {earliest} to {latest}")
+            raise BadRequestError(f"Parameter '{name}' is out of allowed range from {earliest} to {latest}")
     if last < first:
-        raise _BadRequest("End-date must be larger or equals than start-date")
+        raise BadRequestError("End-date must be larger or equals than start-date")
     return first, last
 
 
 def _bodies(
-    query: _Query,
+    query: _WeatherQuery,
     spots: Sequence[tuple[float, float]],
     stamps: Hours,
     values: Mapping[str, Floats],

@@ -1,33 +1,32 @@
-"""The simulator over HTTP: all pages on one port, served from a thread, with a clock, rate limits and faults."""
+"""The simulator over HTTP: all APIs on one port, served from a thread, with a clock, rate limits and faults."""
 
 from __future__ import annotations
 
 import errno
 import gzip
 import json
-import math
 import socket
 import sys
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from energywh.config.options import url_variable
 from energywh.errors import EnergywhError
+from energywh.simulate.api import Reply, SimulatedApi, World, apis
 from energywh.simulate.atlas import Atlas
-from energywh.simulate.eia import Backend, EiaPage, application_error
+from energywh.simulate.eia import EiaApi, application_error
+from energywh.simulate.eia_routes import Backend
 from energywh.simulate.faults import FaultDraw, Faults
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import EPOCH, hour_number, parse_period, period_text
-from energywh.simulate.page import Page, Reply, World, pages
 from energywh.simulate.reporting import Reporting
+from energywh.simulate.traffic import Clock, Counters, RateLimit, Served
 from energywh.sync.simulation_guard import SIMULATOR_HEADER
 
 DEFAULT_KEY = "simulated-key"
@@ -38,85 +37,8 @@ _CONTROL = "/_simulator/"
 _REMEMBERED = 100_000
 
 
-class Clock:
-    """The simulator's time, naive UTC. It stands still unless scaled or advanced.
-
-    Args:
-        now: where it starts.
-        scale: simulated seconds that pass in a real one.
-    """
-
-    def __init__(self, now: datetime, scale: float = 0.0) -> None:
-        self.scale = scale
-        self._start, self._started = now, time.monotonic()
-        self._lock = threading.Lock()
-
-    def now(self) -> datetime:
-        with self._lock:
-            return self._start + timedelta(seconds=(time.monotonic() - self._started) * self.scale)
-
-    def hour(self) -> int:
-        """Return the number of the last full hour."""
-        return hour_number(self.now())
-
-    def advance(self, hours: float) -> datetime:
-        """Move on by some hours and return the new time."""
-        with self._lock:
-            self._start += timedelta(hours=hours)
-        return self.now()
-
-
-class Served(NamedTuple):
-    """One request that came in: when (``time.monotonic()``), with which key, for what (without the key), of whom."""
-
-    at: float
-    api_key: str
-    path: str
-    source: str
-
-
-@dataclass
-class Counters:
-    """What the simulator did so far."""
-
-    requests: int = 0
-    rows: int = 0
-    bytes_sent: int = 0
-    over_rate: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-
-
-class RateLimit:
-    """Refuses what comes too fast: at most so many requests of a key in any second and any hour.
-
-    Of less than one in a second, 0.2 say, one is let in every five seconds.
-    """
-
-    def __init__(self, per_second: float | None, per_hour: float | None) -> None:
-        second = (1.0, 1.0 / per_second) if per_second and per_second < 1 else (per_second, 1.0)
-        self._limits = [(limit, span) for limit, span in (second, (per_hour, 3600.0)) if limit]
-        self._seen: dict[str, deque[float]] = {}
-        self._lock = threading.Lock()
-
-    def admits(self, api_key: str, at: float) -> bool:
-        if not self._limits:
-            return True
-        with self._lock:
-            seen = self._seen.setdefault(api_key, deque())
-            while seen and at - seen[0] >= max(span for _, span in self._limits):
-                seen.popleft()
-            for limit, span in self._limits:
-                most = max(1, math.floor(limit))
-                if len(seen) >= most and at - seen[-most] < span:
-                    return False
-            seen.append(at)
-            return True
-
-
 class Simulator:
-    """Every page on a local port, served from a thread while the context is open.
+    """Every API on a local port, served from a thread while the context is open.
 
         with Simulator(seed=0, now="2026-01-01T00", api_key="k") as sim:
             requests.get(f"{sim.url}/electricity/rto/region-data/data/", params={"api_key": "k", ...})
@@ -125,11 +47,11 @@ class Simulator:
     Args:
         seed: picks the simulated world.
         now: where the clock starts: a datetime (naive: UTC) or YYYY-MM-DD[THH].
-        api_key: the key that EIA's page lets in; None lets any key in.
+        api_key: the key that EIA's API accepts; None accepts any key.
         port: 0 takes any that is free.
         time_scale: simulated seconds in a real one; 0 stands still.
         reporting: rates of gaps, nulls, absurd values and revisions.
-        faults: what goes wrong with requests, and how often.
+        faults: kinds of failures, and how often.
         latency_seconds: added to every answer.
         requests_per_second, requests_per_hour: EIA's limits by key, beyond them 429; None: no limit.
         paces: such limits of further sources, requests a second and an hour.
@@ -168,15 +90,15 @@ class Simulator:
         self.seed, self.api_key, self.port = seed, api_key, port
         self._simulated = backend is None  # not where a test serves recorded rows
         self.world = World(Grid(seed, atlas), self.clock.hour, reporting or Reporting(), api_key)
-        self.pages = {page.source: page for page in pages(self.world)}
+        self.apis = {api.source: api for api in apis(self.world)}
         if backend is not None:
-            self.pages[EiaPage.source] = EiaPage(backend, api_key)
+            self.apis[EiaApi.source] = EiaApi(backend, api_key)
         self.faults = faults or Faults()
         self.latency_seconds, self.retry_after, self.compress = latency_seconds, retry_after, compress
         self.requests: list[Served] = []
         self.counters = Counters()
         self._draw = FaultDraw(self.faults, seed)
-        limits = {EiaPage.source: (requests_per_second, requests_per_hour), **(paces or {})}
+        limits = {EiaApi.source: (requests_per_second, requests_per_hour), **(paces or {})}
         self._rates = {source: RateLimit(*limit) for source, limit in limits.items()}
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -186,12 +108,12 @@ class Simulator:
     @property
     def url(self) -> str:
         """Base URL of EIA's API, to stand in for https://api.eia.gov/v2."""
-        return self.urls[EiaPage.source]
+        return self.urls[EiaApi.source]
 
     @property
     def urls(self) -> dict[str, str]:
         """Base URL by source, to stand in for its own."""
-        return {source: f"http://{_HOST}:{self.port}{page.prefix}" for source, page in self.pages.items()}
+        return {source: f"http://{_HOST}:{self.port}{api.prefix}" for source, api in self.apis.items()}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -258,50 +180,50 @@ class Simulator:
         """Answer one GET of a client."""
         at = time.monotonic()
         target, headers = handler.path, handler.headers
-        page = self._page(target)
-        api_key = page.key_of(target, headers)
+        api = self._api(target)
+        api_key = api.key_of(target, headers)
         path = _without_key(target)
-        fault, salt = self._draw.next(path, page.kinds)
-        rate = self._rates.get(page.source)
+        fault, salt = self._draw.next(path, api.kinds)
+        rate = self._rates.get(api.source)
         admitted = rate is None or rate.admits(api_key, at)
         with self._lock:
             if len(self.requests) >= 2 * _REMEMBERED:
                 del self.requests[:_REMEMBERED]
-            self.requests.append(Served(at, api_key, path, page.source))
+            self.requests.append(Served(at, api_key, path, api.source))
             self.counters.requests += 1
-            self.counters.sources[page.source] += 1
+            self.counters.sources[api.source] += 1
             self.counters.over_rate += not admitted
             if admitted and fault:
                 self.counters.faults[fault] += 1
         if self.latency_seconds:
             self._closing.wait(self.latency_seconds)
         if not admitted:
-            self._send(handler, page.too_fast(), _retry_after(self.retry_after))
+            self._send(handler, api.too_fast(), _retry_after(self.retry_after))
             return
         match fault:
             case None:
-                self._send(handler, page.answer(target, headers))
+                self._send(handler, api.answer(target, headers))
             case "hang":
                 self._closing.wait(self.faults.hang_seconds)
                 handler.close_connection = True
             case "429":
-                self._send(handler, page.too_fast(), _retry_after(self.faults.retry_after if salt % 2 else None))
+                self._send(handler, api.too_fast(), _retry_after(self.faults.retry_after if salt % 2 else None))
             case "500":
-                self._send(handler, page.failed())
+                self._send(handler, api.failed())
             case "503":
                 self._send(handler, Reply(503, b"<html><body>Service Unavailable</body></html>", 0, "text/html"))
             case "html":
                 self._send(handler, Reply(200, _MAINTENANCE, 0, "text/html"))
             case "truncated":
-                self._send(handler, page.answer(target, headers), cut_short=True)
+                self._send(handler, api.answer(target, headers), cut_short=True)
             case _:
-                self._send(handler, page.flawed(fault, target, headers, salt))
+                self._send(handler, api.flawed(fault, target, headers, salt))
 
-    def _page(self, target: str) -> Page:
-        """Return the page that an address belongs to; EIA's, whose errors are the plainest, for any other."""
+    def _api(self, target: str) -> SimulatedApi:
+        """Return the API that an address belongs to; EIA's, whose errors are the plainest, for any other."""
         path = target.partition("?")[0]
-        found = [page for page in self.pages.values() if path == page.prefix or path.startswith(page.prefix + "/")]
-        return found[0] if found else self.pages[EiaPage.source]
+        found = [api for api in self.apis.values() if path == api.prefix or path.startswith(api.prefix + "/")]
+        return found[0] if found else self.apis[EiaApi.source]
 
     def _send(
         self, handler: _Handler, reply: Reply, headers: dict[str, str] | None = None, cut_short: bool = False

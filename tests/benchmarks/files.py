@@ -19,10 +19,10 @@ import pyarrow as pa
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.runner import build
-from energywh.simulate.eia_files import EiaFilesPage
+from energywh.simulate.api import World
+from energywh.simulate.eia_files import EiaFilesApi
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import parse_period
-from energywh.simulate.page import World
 from energywh.simulate.reporting import Reporting
 from energywh.sources import load_settings
 from energywh.sources.base import Chunk
@@ -37,7 +37,7 @@ from tests.support.scripted import scripted
 
 def true_file(kind: str, half: str, share: float) -> bytes:
     """Return a simulated file, or the first share of its rows."""
-    page = EiaFilesPage(World(Grid(0), lambda: parse_period("2026-11-01T00"), Reporting()))
+    page = EiaFilesApi(World(Grid(0), lambda: parse_period("2026-11-01T00"), Reporting()))
     body = page.file(kind, half).body
     return body if share >= 1 else body[: body.find(b"\n", int(len(body) * share)) + 1]
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from energywh.core.time import hour_number
-from energywh.simulate.open_meteo import OpenMeteoPage
+from energywh.simulate.open_meteo import OpenMeteoApi
 from energywh.simulate.server import Simulator
 from energywh.simulate.weather import Weather
 from tests.support.weather import recorded_body
@@ -34,9 +34,9 @@ def ask(sim: Simulator, route: str = "archive", **params: str) -> requests.Respo
     return requests.get(f"{sim.urls['open_meteo']}/{route}", params=params, timeout=20)
 
 
-def page_of(sim: Simulator) -> OpenMeteoPage:
-    page = sim.pages["open_meteo"]
-    assert isinstance(page, OpenMeteoPage)
+def page_of(sim: Simulator) -> OpenMeteoApi:
+    page = sim.apis["open_meteo"]
+    assert isinstance(page, OpenMeteoApi)
     return page
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from energywh.simulate.eia import ROUTES
+from energywh.simulate.eia_routes import ROUTES
 from energywh.simulate.hours import parse_period
 from energywh.simulate.server import Simulator
 from tests.simulate.conftest import KEY, Ask, asker, full_sort

@@ -16,7 +16,8 @@ import requests
 
 from energywh.errors import EnergywhError
 from energywh.simulate.faults import ALL_KINDS, FaultDraw, Faults
-from energywh.simulate.server import Clock, RateLimit, Simulator
+from energywh.simulate.server import Simulator
+from energywh.simulate.traffic import Clock, RateLimit
 from tests.simulate.conftest import KEY, asker
 
 HOUR = {"respondent": "PACW", "start": "2024-01-01T00", "end": "2024-01-01T06"}

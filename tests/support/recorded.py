@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from energywh.simulate.eia import ROUTES, Answer, Facets, Label
+from energywh.simulate.eia_routes import ROUTES, Answer, Facets, Label
 from energywh.simulate.hours import parse_period
 
 Row = Mapping[str, object]

@@ -310,7 +310,7 @@ def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
         result = desk.sync("caiso.price_dam", since="2025-11-02T07", until="2025-11-04T07")
         assert result.ok, result.errors
         asked = [parse_qs(urlsplit(served.path).query) for served in sim.requests]
-        answer = sim.pages["caiso"].answer(sim.requests[0].path, {})
+        answer = sim.apis["caiso"].answer(sim.requests[0].path, {})
     assert sorted(one["startdatetime"][0] for one in asked) == [
         f"202511{day}-0000" for day in ("02T07:00", "03T08:00", "04T08:00")[:2]
     ]

@@ -18,7 +18,7 @@ import pytest
 from energywh.core.time import hour_number
 from energywh.models.build.runner import build
 from energywh.simulate.faults import Faults
-from energywh.simulate.open_meteo import OpenMeteoPage
+from energywh.simulate.open_meteo import OpenMeteoApi
 from energywh.simulate.server import Simulator
 from energywh.simulate.weather import Weather
 from energywh.sources.open_meteo import UNITS, calls, places
@@ -48,9 +48,9 @@ def weather_desk(desk: Desk, sim: Simulator) -> Desk:
     return desk.facing(sim, "open_meteo")
 
 
-def page_of(sim: Simulator) -> OpenMeteoPage:
-    page = sim.pages["open_meteo"]
-    assert isinstance(page, OpenMeteoPage)
+def page_of(sim: Simulator) -> OpenMeteoApi:
+    page = sim.apis["open_meteo"]
+    assert isinstance(page, OpenMeteoApi)
     return page
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from energywh.core.time import hour_number, utc_now
-from energywh.simulate.server import Served, Simulator
+from energywh.simulate.server import Simulator
+from energywh.simulate.traffic import Served
 from energywh.sync import ledger
 from energywh.sync import worker as lane
 from energywh.sync.planner import plan_fetch

@@ -1,7 +1,7 @@
-"""What a page of the simulator is: one outside system, spoken as it speaks.
+"""What a simulated API is: the routes of one outside system, answered as that system answers.
 
-A module of this package with a function `page(world)` is one: adding the file adds the page. The server in front of
-the pages does what they share: the clock, faults, latency, the pace of each source.
+A module of this package with a function `api(world)` adds one. The server in front of them does what they share: clock,
+faults, latency and rate limits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class World:
-    """What all pages show.
+    """What all APIs show.
 
     Attributes:
         grid: the simulated grid.
@@ -45,13 +45,17 @@ class World:
     api_key: str | None = None
 
 
+class BadRequestError(Exception):
+    """The API rejects a request; the text goes into the body."""
+
+
 class Headers(Protocol):
     """The headers of a request; names in any case of letters."""
 
     def get(self, name: str, /) -> str | None: ...
 
 
-class Page(ABC):
+class SimulatedApi(ABC):
     """The routes of one source."""
 
     source: str  # its name, as in `energywh.sources`
@@ -71,25 +75,25 @@ class Page(ABC):
         return ""
 
     def too_fast(self) -> Reply:
-        """Return what is said to who asks too often."""
+        """Return the answer to a client that asks too often."""
         return Reply(429, b"<html><body>Too Many Requests</body></html>", content_type="text/html")
 
     def failed(self) -> Reply:
-        """Return what is said when the system fails."""
+        """Return the answer of a system that fails."""
         return Reply(500, b"<html><body>Internal Server Error</body></html>", content_type="text/html")
 
     def flawed(self, kind: str, target: str, headers: Headers, salt: int) -> Reply:
-        """Return an answer with a fault of this page's own ``kinds``."""
+        """Return an answer with a fault of this API's own ``kinds``."""
         raise NotImplementedError(kind)
 
 
-def pages(world: World) -> list[Page]:
-    """Return every page, showing ``world``."""
+def apis(world: World) -> list[SimulatedApi]:
+    """Return every API, showing ``world``."""
     import energywh.simulate as package
 
-    found: list[Page] = []
+    found: list[SimulatedApi] = []
     for module in pkgutil.iter_modules(package.__path__):
-        make = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "page", None)
+        make = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "api", None)
         if callable(make):
             found.append(make(world))
     return found
