@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -25,21 +26,31 @@ REGIONS = ["CISO"]
 SINCE = {"since": "2025-06-12", "until": "2025-06-14"}
 
 
-def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock) -> Desk:
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `sync_three_times` keeps the home that it has made, for the next test."""
+    return tmp_path_factory.mktemp("synced") / "home"
+
+
+def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock, synced: Path) -> Desk:
     """Sync with a day between each: there are revisions, withdrawn rows and a chunk without rows."""
     desk, sim = live
+    made = synced.exists()
     for _ in range(3):
-        assert desk.sync(regions=[*REGIONS, "BHBA"], **SINCE).ok
+        assert made or desk.sync(regions=[*REGIONS, "BHBA"], **SINCE).ok
         clock.advance(24)
         sim.clock.advance(24)
+    shutil.copytree(*((synced, desk.home.path) if made else (desk.home.path, synced)), dirs_exist_ok=True)
     revisions = query(desk.staging, "select count(*) from eia.region_data_revision")
     assert revisions[0][0] > 0
     return desk
 
 
 @pytest.mark.parametrize("state", ["whole", "deleted", "damaged"])
-def test_replay_gives_the_same_tables(live: tuple[Desk, Simulator], clock: MovableClock, state: str) -> None:
-    desk = sync_three_times(live, clock)
+def test_replay_gives_the_same_tables(
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path, state: str
+) -> None:
+    desk = sync_three_times(live, clock, synced)
     expected, ledger = everything(desk.staging), statuses(desk.staging)
     asked = len(live[1].requests)
     if state == "deleted":
@@ -61,9 +72,9 @@ def test_replay_gives_the_same_tables(live: tuple[Desk, Simulator], clock: Movab
 
 
 def test_the_ledger_stays_as_it_was_with_its_failures_and_what_is_due(
-    live: tuple[Desk, Simulator], clock: MovableClock
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path
 ) -> None:
-    desk = sync_three_times(live, clock)
+    desk = sync_three_times(live, clock, synced)
     broken = Desk(desk.folder, desk.url.replace("/v2", "/v1"))
     assert not broken.sync("eia.region_data", regions=["CISO,PACW"], refresh="30d", **SINCE).ok
     ledger = query(desk.staging, "select * from sync.chunk order by all")
@@ -73,9 +84,9 @@ def test_the_ledger_stays_as_it_was_with_its_failures_and_what_is_due(
 
 
 def test_a_sync_goes_on_after_a_replay_as_if_there_had_been_none(
-    live: tuple[Desk, Simulator], clock: MovableClock
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path
 ) -> None:
-    desk = sync_three_times(live, clock)
+    desk = sync_three_times(live, clock, synced)
     replay(desk.settings())
     assert desk.sync(regions=REGIONS, **SINCE).ok
     assert not has_twins(desk.staging)
@@ -84,8 +95,10 @@ def test_a_sync_goes_on_after_a_replay_as_if_there_had_been_none(
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3])
-def test_what_was_pruned_is_carried_over(live: tuple[Desk, Simulator], clock: MovableClock, gone: int) -> None:
-    desk = sync_three_times(live, clock)
+def test_what_was_pruned_is_carried_over(
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path, gone: int
+) -> None:
+    desk = sync_three_times(live, clock, synced)
     expected = everything(desk.staging)
     store = PayloadStore(desk.home.payloads)
     journals = list(store.journals().items())
@@ -108,9 +121,9 @@ def test_what_was_pruned_is_carried_over(live: tuple[Desk, Simulator], clock: Mo
 
 
 def test_a_payload_that_is_gone_makes_its_landing_and_all_before_be_carried_over(
-    live: tuple[Desk, Simulator], clock: MovableClock
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path
 ) -> None:
-    desk = sync_three_times(live, clock)
+    desk = sync_three_times(live, clock, synced)
     expected = everything(desk.staging)
     store = PayloadStore(desk.home.payloads)
     _, middle, last = store.journals().values()
@@ -138,10 +151,10 @@ def test_payloads_lost_together_with_staging_are_counted_and_fetched_again(
 
 
 def test_replay_after_two_lives_of_staging_keeps_the_order_of_time(
-    live: tuple[Desk, Simulator], clock: MovableClock
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path
 ) -> None:
     """Staging deleted and fetched anew: landings are numbered from 1 again beside journals of the same numbers."""
-    desk = sync_three_times(live, clock)
+    desk = sync_three_times(live, clock, synced)
     desk.staging.unlink()
     for _ in range(2):
         clock.advance(24)
