@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,13 @@ import click
 
 from energywh.cli.output import Progress, print_table
 from energywh.core.wording import count
-from energywh.errors import EnergywhError, UnknownNameError, did_you_mean
+from energywh.errors import StorageError
 
 if TYPE_CHECKING:
     from energywh.core.paths import Home
-    from energywh.datasets.stored.manifest import FileEntry, Manifest
+    from energywh.datasets.stored.listing import ListedDataset
+    from energywh.datasets.stored.manifest import FileEntry
+    from energywh.datasets.stored.verify import Problem
     from energywh.datasets.stored.writer import MadeDataset
 
 _NUMBERS = ("regions", "rows", "windows", "missing", "written", "size")
@@ -70,23 +72,13 @@ def _sized(files: Iterable[FileEntry]) -> str:
     return f"{sum(file.bytes for file in files) / 1e6:,.1f} MB"
 
 
-def _stored(home: Home) -> list[Path]:
-    """Return the folders of all datasets, also of those that lost their `dataset.json`."""
-    return sorted(folder for folder in home.datasets.glob("[!.]*") if folder.is_dir())
-
-
 def list_all(home: Home, as_json: bool) -> None:
     """List all datasets, also those that cannot be read."""
-    from energywh.datasets.stored.manifest import Manifest
+    from energywh.datasets.stored.listing import list_datasets
 
-    found: list[tuple[Path, Manifest | EnergywhError]] = []
-    for folder in _stored(home):
-        try:
-            found.append((folder, Manifest.read(folder)))
-        except EnergywhError as error:
-            found.append((folder, error))
+    found = list_datasets(home.datasets)
     if as_json:
-        _print_json([_as_json(folder, each) for folder, each in found])
+        _print_json(map(_as_json, found))
         return
     if not found:
         click.echo(
@@ -94,28 +86,28 @@ def list_all(home: Home, as_json: bool) -> None:
         )
         return
     rows = []
-    for folder, each in found:
-        if isinstance(each, EnergywhError):
-            rows.append([folder.name, "", f"cannot be read: energywh dataset verify {folder.name}", "", ""])
-        else:
-            splits = ", ".join(f"{split.name} {split.windows:,}" for split in each.splits)
-            made_from = each.provenance.version + (f", as of {each.provenance.as_of}" if each.provenance.as_of else "")
-            rows.append([folder.name, each.digest[:12], splits, _sized(each.files.values()), made_from])
+    for each in found:
+        if each.manifest is None:
+            rows.append([each.name, "", f"cannot be read: energywh dataset verify {each.name}", "", ""])
+            continue
+        manifest, made_from = each.manifest, each.manifest.provenance
+        splits = ", ".join(f"{split.name} {split.windows:,}" for split in manifest.splits)
+        version = made_from.version + (f", as of {made_from.as_of}" if made_from.as_of else "")
+        rows.append([each.name, manifest.digest[:12], splits, _sized(manifest.files.values()), version])
     columns = ("dataset", "digest", "windows by split", "size", "made from")
     print_table(columns, rows, right=("size",), wrap=("windows by split", "made from"))
 
 
-def _as_json(folder: Path, each: Manifest | EnergywhError) -> dict[str, Any]:
-    if isinstance(each, EnergywhError):
-        return {"name": folder.name, "folder": str(folder), "error": str(each)}
-    return {
-        "name": folder.name,
-        "folder": str(folder),
-        "digest": each.digest,
-        "windows": {split.name: split.windows for split in each.splits},
-        "bytes": sum(file.bytes for file in each.files.values()),
-        "version": each.provenance.version,
-        "as_of": each.provenance.as_of,
+def _as_json(each: ListedDataset) -> dict[str, Any]:
+    place = {"name": each.name, "folder": str(each.folder)}
+    if each.manifest is None:
+        return place | {"error": str(each.error)}
+    return place | {
+        "digest": each.manifest.digest,
+        "windows": {split.name: split.windows for split in each.manifest.splits},
+        "bytes": sum(file.bytes for file in each.manifest.files.values()),
+        "version": each.manifest.provenance.version,
+        "as_of": each.manifest.provenance.as_of,
     }
 
 
@@ -134,51 +126,45 @@ def verify_all(home: Home, names: tuple[str, ...], as_json: bool) -> int:
     """
     import dataclasses
 
+    from energywh.datasets.stored.listing import pick_datasets
+    from energywh.datasets.stored.manifest import FILE
     from energywh.datasets.stored.verify import Problem, verify
 
-    folders = {folder.name: folder for folder in _stored(home)}
-    for name in names:
-        if name not in folders:
-            near = did_you_mean(name, folders) or f"; there are {', '.join(folders) or 'none'}"
-            raise UnknownNameError(f"no dataset in {home.datasets} is named '{name}'{near}")
-    chosen = {name: folders[name] for name in names} or folders
     found: list[tuple[str, Problem]] = []
+    folders = pick_datasets(home.datasets, names)
     progress = Progress()
-    for name, folder in chosen.items():
+    for name, folder in folders.items():
 
         def on_file(_: str, done: int, of: int, name: str = name) -> None:
             progress(f"verifying {name}", done, of)
 
-        problems = verify(folder, on_file)
+        try:
+            problems = verify(folder, on_file)
+        except StorageError as error:  # such as a manifest of a later energywh: the others are verified all the same
+            problems = [Problem(FILE, "unreadable", str(error))]
         progress.end()
         found += [(name, problem) for problem in problems]
         if not as_json:
-            _print_problems(name, problems)
+            _print_problems(folder, problems)
     if as_json:
         _print_json({"dataset": name, **dataclasses.asdict(problem)} for name, problem in found)
-    elif not chosen:
+    elif not folders:
         click.echo(f"no dataset is made yet in {home.datasets}")
-    bad = [(name, problem.kind) for name, problem in found if problem.kind != "foreign"]
-    if not as_json:
-        for name in dict.fromkeys(name for name, kind in bad if kind != "stray"):
-            _print_advice(home, name, lost=(name, "manifest") in bad)
-    return 1 if bad else 0
+    return 1 if any(problem.kind != "foreign" for _, problem in found) else 0
 
 
-def _print_advice(home: Home, name: str, *, lost: bool) -> None:
-    """Print how a dataset is mended; ``lost``: its manifest, and with it the request, cannot be read."""
+def _print_problems(folder: Path, problems: Sequence[Problem]) -> None:
+    """Print the problems of a dataset, and how it is mended."""
     from energywh.datasets.stored.manifest import FILE
 
-    if not (home.datasets / name / FILE).exists():
-        text = f"move {home.datasets / name} away, and run 'energywh dataset make {name}' with all its options"
-    else:
-        text = f"'energywh dataset make {name}'{' with all its options' if lost else ''} makes it again"
-    click.echo(f"{name}: {text}", err=True)
-
-
-def _print_problems(name: str, problems: Iterable[Any]) -> None:
-    wrong = 0
+    name = folder.name
     for problem in problems:
         click.echo(f"{name}: {problem.file}: {problem.text}")
-        wrong += problem.kind != "foreign"
-    click.echo(f"{name}: {count(wrong, 'problem') if wrong else 'every file is as it was made'}")
+    wrong = [problem for problem in problems if problem.kind != "foreign"]
+    click.echo(f"{name}: {count(len(wrong), 'problem') if wrong else 'every file is as it was made'}")
+    lost = any(problem.kind == "manifest" for problem in wrong)
+    if lost and not (folder / FILE).exists():
+        click.echo(f"move {folder} away, and run 'energywh dataset make {name}' with all its options", err=True)
+    elif any(problem.kind != "stray" and (problem.file, problem.kind) != (FILE, "unreadable") for problem in wrong):
+        options = " with all its options" if lost else ""
+        click.echo(f"'energywh dataset make {name}'{options} makes it again", err=True)

@@ -126,6 +126,18 @@ def test_a_dataset_without_its_manifest_fails_verification_and_is_listed(home: P
             run(home, "make", "ahead", *options)
 
 
+def test_a_dataset_of_a_later_energywh_is_a_problem_and_the_others_are_verified(home: Path) -> None:
+    run(home, "make", "ahead", *ASKED)
+    (home / "datasets" / "aft").mkdir()
+    (home / "datasets" / "aft" / "dataset.json").write_text('{"format": 99}')
+    found = run(home, "verify")
+    assert found.return_value == 1
+    assert "aft: dataset.json: " in found.stdout
+    assert "of format 99, written by a later energywh" in found.stdout
+    assert "ahead: every file is as it was made" in found.stdout
+    assert "makes it again" not in found.stderr, "this energywh cannot make it again"
+
+
 @pytest.mark.parametrize("name", ["make", "list", "verify", "help"])
 def test_a_dataset_may_have_the_name_of_a_command(home: Path, name: str) -> None:
     run(home, "make", name, *ASKED)
