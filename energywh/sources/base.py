@@ -60,6 +60,8 @@ class Dataset:
     ahead: tuple[str, str] | None = None  # a key and the value of it whose rows run ahead of the present
     publication_lags: tuple[PublicationLag, ...]  # one for the dataset, and one for each measure that differs from it
     settling_hours: int = 240  # how long after an hour the source still revises it
+    # How long after its end a chunk is asked for again while its answer has gaps (see `Source.gap`); None: for good.
+    gap_retry_hours: int | None = 60 * 24
     retention_hours: int | None = None  # how long the source keeps what it published; None: for good
     retention_is_approximate: bool = False  # older hours are requested all the same when they are named by hand
     interval_minutes: int = 60  # from one stamp to the next
@@ -201,11 +203,33 @@ class Response:
 
 
 @dataclass(frozen=True)
+class PayloadWarning:
+    """What is wrong with a payload without making its rows unusable; `energywh check` shows it.
+
+    Attributes:
+        rule: the rule of `energywh check`: unknown_column, contradicting_rows, unreadable_rows or unreadable_values.
+        subject: the column, or one of the rows, that it is about.
+        count: how many rows or values are concerned.
+    """
+
+    rule: str
+    subject: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Page:
     """The rows of one payload: a table in the dataset's column order, and how many rows the query has."""
 
     rows: pa.Table
     total: int | None  # of the whole query, not of this page; None where the source does not say
+    received: int | None = None  # rows of the payload, where some are not among `rows`: duplicates and such
+    warnings: tuple[PayloadWarning, ...] = ()
+
+    @property
+    def rows_received(self) -> int:
+        """How many rows of the query the payload held."""
+        return len(self.rows) if self.received is None else self.received
 
 
 def even_cell(hour: int, length: int) -> tuple[int, int]:
@@ -303,6 +327,16 @@ class Source(ABC):
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
         """Return the first and last hour for which the slice can have rows, where known."""
         return None, None
+
+    def gap(self, dataset: Dataset, chunk: Chunk, rows: pa.Table) -> str:
+        """Return which hours of a chunk its answer lacks though it should have them, for people; empty if none.
+
+        Args:
+            rows: all rows of the answer.
+        """
+        from energywh.sources.coverage import gap
+
+        return gap(dataset, chunk, rows, ends_early=self.span(dataset, chunk.slice)[1] is not None)
 
     @abstractmethod
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:

@@ -9,24 +9,36 @@ columns stand where three were. Headers have errors; which header is which colum
 from __future__ import annotations
 
 import csv
-import io
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from energywh.config.options import Option
+from energywh.core.database import one_row
+from energywh.core.sql_text import text as sql_text
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
-from energywh.sources.base import Chunk, Dataset, Irregularity, Page, PublicationLag, Request, Response, Source
+from energywh.sources.base import (
+    Chunk,
+    Dataset,
+    Irregularity,
+    Page,
+    PayloadWarning,
+    PublicationLag,
+    Request,
+    Response,
+    Source,
+)
+from energywh.sources.csv_text import folded, is_unreadable_sql, number_sql, read_headers
+from energywh.sources.stamps import stamp_sql
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from energywh.config.settings import Settings
 
@@ -35,8 +47,8 @@ HALVES = ("Jan_Jun", "Jul_Dec")
 ROOM_HOURS = 36
 # A half that ended so long ago, and is not there, will not come.
 LATEST_HOURS = 366 * 24
-HEADER_BYTES = 2**16
-STAMP = "%m/%d/%Y %I:%M:%S %p"
+SPARE_CELLS = 2
+MAX_UNREADABLE_SHARE = 0.01  # of the rows; of more, the key is unreadable and not a row
 READER_THREADS = 2
 
 # EIA's fuel codes, as the API has them, each with columns for what was reported, imputed and adjusted.
@@ -94,6 +106,7 @@ DATASETS = (
         ),
         first_hour="2015-07-01",
         settling_hours=42 * 24,
+        gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
     ),
@@ -111,6 +124,7 @@ DATASETS = (
         values=("interchange_mwh",),
         first_hour="2015-07-01",
         settling_hours=42 * 24,
+        gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
     ),
@@ -128,6 +142,7 @@ DATASETS = (
         values=("demand_mwh",),
         first_hour="2018-07-01",
         settling_hours=42 * 24,
+        gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
         first_half="2018_Jul_Dec",
@@ -198,6 +213,24 @@ class EiaFiles(Source):
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
         return hours_of(slice_)
 
+    def gap(self, dataset: Dataset, chunk: Chunk, rows: pa.Table) -> str:
+        """Return what a file lacks: it should reach the end of its half, to its last authority, without a hole."""
+        import pyarrow.compute as pc
+
+        from energywh.sources import coverage
+
+        if not len(rows):
+            return "no rows"
+        # Its hours overlap with those of the next half, which are in one of both.
+        half = replace(chunk, first=chunk.first + ROOM_HOURS, last=chunk.last - ROOM_HOURS)
+        last_region = rows["region"][len(rows) - 1].as_py()
+        of_last = rows.filter(pc.equal(rows["region"], last_region))
+        ends_early = last_region not in regions() or regions()[last_region].last_date is not None
+        # A download that was cut between two lines ends within an authority, where the file is sorted by them.
+        return coverage.gap(dataset, half, rows, ends_early=False) or coverage.gap(
+            dataset, half, of_last.select(rows.column_names), ends_early=ends_early, holes=False
+        )
+
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
         if pages:
             return None
@@ -208,13 +241,21 @@ class EiaFiles(Source):
 
     def read(self, chunk: Chunk, response: Response) -> Page:
         what = f"HTTP {response.status} [{response.request}]"
+        if response.status in (401, 403):
+            raise UnavailableError(
+                "EIA's file server refuses this client (a block of its content network, most often for some minutes): "
+                f"try again later; if it lasts, try from another network or without a proxy. {what}",
+                response.retry_after_seconds,
+            )
         if response.status == 404 and hour_number(utc_now()) - chunk.last < LATEST_HOURS:
             raise NotReadyError(f"EIA has not published the file yet. {what}")
         if response.status == 429:
             raise UnavailableError(f"EIA asks to slow down. {what}", response.retry_after_seconds)
         if response.status >= 500:
             raise UnavailableError(f"EIA failed. {what}", response.retry_after_seconds)
-        raise RefusedError(f"there is no such file; check the setting 'eia_files.url'. {what}")
+        if response.status in (404, 410):
+            raise RefusedError(f"there is no such file; check the setting 'eia_files.url'. {what}")
+        raise RefusedError(f"EIA's file server sends no file; check the setting 'eia_files.url'. {what}")
 
     def read_file(self, chunk: Chunk, file: Path) -> Page:
         import duckdb
@@ -271,52 +312,69 @@ def _header_rows(kind: str) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["file"] == kind]
 
 
-def folded(header: str) -> str:
-    """Return a header without what EIA varies: white space and the case of letters."""
-    return " ".join(header.split()).casefold()
-
-
 def _name(dataset: FileDataset, chunk: Chunk) -> str:
     return f"EIA930_{dataset.kind}_{chunk.slice}.csv"
 
 
 def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, file: Path) -> Page:
-    """Return the rows of a file, checked."""
+    """Return the rows of a file that can be read, and what is wrong with the others."""
     import pyarrow as pa
 
     from energywh.sources import columns
 
-    places = _places(dataset, chunk, file)
-    kept = {place: column for place, column in places.items() if column}
-    types = {
-        f"c{place}": "TIMESTAMP" if column == "period" else "DOUBLE" if column.endswith("_mwh") else "VARCHAR"
-        for place, column in sorted(places.items())
-    }
-    connection.execute(
-        f"""
-        create table line as select {", ".join(f"c{place}" for place in kept)} from read_csv(
-            ?, compression = 'zstd', auto_detect = false, header = true, delim = ',', quote = '"', escape = '"',
-            nullstr = '', thousands = ',', decimal_separator = '.', timestampformat = '{STAMP}', columns = {types}
-        )
-        """,
-        [str(file)],
-    )
-    of_column: dict[str, list[str]] = {}
-    for place, column in kept.items():
-        of_column.setdefault(column, []).append(f"c{place}")
+    name = _name(dataset, chunk)
+    headers, header_lines = read_headers(file, name)
+    places, warnings = _places(dataset, headers, name)
     keys = [key for key in dataset.keys if key != dataset.slice_key]
-    chosen = [f"{of_column['period'][0]} as period", *(f"trim({of_column[key][0]}) as {key}" for key in keys)]
-    values = _values(of_column)
-    chosen += [f"{values.get(value, 'null::double')} as {value}" for value in dataset.values]
-    connection.execute(f"create view fact as select {', '.join(chosen)} from line")
-    _check_stamps(connection, dataset, chunk, keys)
-    rows = _without_duplicates(connection, dataset, chunk, keys).to_arrow_table()
+    warnings += _load(connection, dataset, places, _line_sql(file, len(headers), header_lines))
+    connection.execute("delete from fact where rowid < ? and period is null", [header_lines])
+    warnings += _drop_unreadable_rows(connection, dataset, chunk, keys)
+    warnings += _drop_duplicates(connection, dataset, keys)
+    rows = connection.table("fact").to_arrow_table()
     arrays = {name: rows[name].combine_chunks() for name in rows.column_names}
-    _check_finite(arrays, dataset, chunk)
     arrays[dataset.slice_key] = columns.one_label(chunk.slice, len(rows))
     names = (dataset.time_column, *dataset.keys, *dataset.values)
     arrays["period"] = arrays["period"].cast(pa.timestamp("us"))
-    return Page(pa.table([arrays[name] for name in names], names=list(names)), None)
+    return Page(pa.table([arrays[name] for name in names], names=list(names)), None, warnings=tuple(warnings))
+
+
+def _line_sql(file: Path, width: int, header_lines: int) -> str:
+    """Return the SQL that reads the lines of a file as text, its header among them; what is no CSV is skipped."""
+    # A row may have more cells than headers, all of them blank: a comma at its end.
+    cells = {f"c{place}": "varchar" for place in range(width + SPARE_CELLS)}
+    return (
+        f"read_csv({sql_text(str(file))}, compression = 'zstd', auto_detect = false, header = false, delim = ',', "
+        "quote = '\"', escape = '\"', nullstr = '', null_padding = true, strict_mode = false, ignore_errors = true, "
+        f"parallel = {str(header_lines == 1).lower()}, columns = {cells})"  # no padding in parallel of quoted line ends
+    )
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, places: Mapping[int, str], lines: str
+) -> list[PayloadWarning]:
+    """Make the table `fact` of the file's rows, with their period as text too; warn of values that are no numbers."""
+    text = {place: f"c{place}" for place in places}
+    number = {place: number_sql(text[place]) for place, column in places.items() if column.endswith("_mwh")}
+    of_column: dict[str, list[str]] = {}
+    for place, column in places.items():
+        of_column.setdefault(column, []).append(f"n{place}" if place in number else text[place])
+    values = _values(of_column)
+    chosen = [f"{stamp_sql(of_column['period'][0])} as period", f"{of_column['period'][0]} as stamp"]
+    chosen += [f"trim({of_column[key][0]}) as {key}" for key in dataset.keys if key != dataset.slice_key]
+    chosen += [f"{values.get(value, 'null::double')} as {value}" for value in dataset.values]
+    bad = " or ".join(is_unreadable_sql(text[place], f"n{place}") for place in number) or "false"
+    numbers = "".join(f", {sql} as n{place}" for place, sql in number.items())
+    connection.execute(f"create view line as select *{numbers} from {lines}")
+    connection.execute(f"create table fact as select {', '.join(chosen)}, {bad} as has_bad from line")
+    if one_row(connection, "select bool_or(has_bad and period is not null) from fact") != (True,):
+        return []
+    counts = ", ".join(f"count(*) filter ({is_unreadable_sql(text[p], f'n{p}')})" for p in number)
+    found = one_row(connection, f"select {counts} from line where {stamp_sql(of_column['period'][0])} is not null")
+    return [
+        PayloadWarning("unreadable_values", places[place], count)
+        for place, count in zip(number, found, strict=True)
+        if count
+    ]
 
 
 def _values(of_column: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -345,95 +403,91 @@ def _first(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"coalesce({', '.join(names)})"
 
 
-def _places(dataset: FileDataset, chunk: Chunk, file: Path) -> dict[int, str]:
-    """Return the staging column of each column of the file, by place, found by its header."""
-    known, name = known_headers(dataset.kind), _name(dataset, chunk)
-    headers = _headers(file, name)
-    unknown = [header for header in headers if folded(header) not in known]
-    required = ("period", *(key for key in dataset.keys if key != dataset.slice_key), dataset.values[0])
-    # Of several names of one column the newest, which stands last in the table, comes first.
-    newest_first = {header: -order for order, header in enumerate(known)}
-    found = [(place, folded(header)) for place, header in enumerate(headers) if folded(header) in known]
-    places = {place: known[header] for place, header in sorted(found, key=lambda one: newest_first[one[1]])}
-    lacking = [column for column in required if column not in places.values()]
-    if len(lacking) == len(required):
-        raise PayloadError(f"{name} is not a half-year file of EIA; it begins: {', '.join(headers)[:120]}")
-    if unknown:
-        raise RefusedError(
-            f"{name} has a column that is not known: {', '.join(map(repr, unknown))}. Nothing of it was taken; "
-            "say in energywh/sources/eia_files.csv which column it is"
-        )
-    if lacking:
-        raise RefusedError(f"{name} has no column for {', '.join(lacking)}; its header: {', '.join(headers)[:400]}")
-    twice = [header for header, times in Counter(map(folded, headers)).items() if times > 1]
-    if twice:
-        raise RefusedError(f"{name} has the column {twice[0]!r} twice")
-    return places
-
-
-def _headers(file: Path, name: str) -> list[str]:
-    """Return the column headers of a file."""
-    import pyarrow as pa
-
-    try:
-        with pa.OSFile(str(file)) as raw, pa.CompressedInputStream(raw, "zstd") as stream:
-            opening = stream.read(HEADER_BYTES)
-        text = opening[: opening.rfind(b"\n") + 1].decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PayloadError(f"{name} cannot be read: {error}") from None
-    if not text:
-        begins = re.sub(r"\s+", " ", opening[:120].decode("utf-8", "replace")) or "(empty)"
-        raise PayloadError(f"{name} is cut short within its first line, or is no table: {begins}")
-    return next(csv.reader(io.StringIO(text)), [])
-
-
-def _check_stamps(
-    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
-) -> None:
-    """Refuse rows without a key, between hours, or outside the half."""
-    offset = dataset.stamp_offset_hours
-    first, last = hour_time(chunk.first + offset), hour_time(chunk.last + offset)
-    missing = " or ".join(f"{name} is null or {name}::varchar = ''" for name in ("period", *keys))
-    found = connection.execute(
-        f"select {', '.join(keys)}, period from fact where {missing} or period <> date_trunc('hour', period) "
-        "or period < ? or period > ? limit 1",
-        [first, last],
-    ).fetchone()
-    if found:
-        raise RefusedError(
-            f"{_name(dataset, chunk)} has a row that does not belong to it: "
-            f"{', '.join(str(value) for value in found)} UTC; its hours end from {first} to {last}"
-        )
-
-
-def _without_duplicates(
-    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
-) -> duckdb.DuckDBPyRelation:
-    """Return the rows; of rows that are the same in all, one.
+def _places(dataset: FileDataset, headers: Sequence[str], name: str) -> tuple[dict[int, str], list[PayloadWarning]]:
+    """Return the staging column of each column that is kept, by place, found by its header; and what is odd.
 
     Raises:
-        PayloadError: two rows of one hour and key differ.
+        PayloadError: it is no file of this kind.
+        RefusedError: a key has no column, or two.
     """
-    key_list = ", ".join(("period", *keys))
-    duplicates = f"select {key_list} from {{}} group by all having count(*) > 1 limit 1"
-    if not connection.execute(duplicates.format("fact")).fetchone():
-        return connection.sql("from fact")
-    connection.execute("create table single as select distinct * from fact")
-    found = connection.execute(duplicates.format("single")).fetchone()
-    if found:
-        stamp, *codes = found
+    known = known_headers(dataset.kind)
+    keys = ("period", *(key for key in dataset.keys if key != dataset.slice_key))
+    # Of several names of one column the newest, which stands last in the table, comes first.
+    newest_first = {header: -order for order, header in enumerate(known)}
+    found = [(place, folded(header)) for place, header in enumerate(headers) if known.get(folded(header))]
+    places: dict[int, str] = {}
+    warnings = [
+        PayloadWarning("unknown_column", " ".join(header.split())[:200])
+        for header in headers
+        if folded(header) and folded(header) not in known
+    ]
+    seen: set[str] = set()
+    for place, header in sorted(found, key=lambda one: newest_first[one[1]]):
+        if header in seen:
+            if known[header] in keys:
+                raise RefusedError(f"{name} has the column {header!r} twice")
+            warnings.append(PayloadWarning("unknown_column", f"{header} (a second time)"))
+            continue
+        seen.add(header)
+        places[place] = known[header]
+    lacking = [key for key in keys if key not in places.values()]
+    if len(lacking) == len(keys) or len(places) == len(keys) - len(lacking):
+        raise PayloadError(f"{name} is not a half-year file of EIA; it begins: {', '.join(headers)[:120]}")
+    if lacking:
+        raise RefusedError(f"{name} has no column for {', '.join(lacking)}; its header: {', '.join(headers)[:400]}")
+    return places, warnings
+
+
+def _drop_unreadable_rows(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
+) -> list[PayloadWarning]:
+    """Delete from `fact` rows that lack a key or whose period is no hour of the half.
+
+    Raises:
+        RefusedError: they are many: a key cannot be read.
+    """
+    offset = dataset.stamp_offset_hours
+    first, last = hour_time(chunk.first + offset), hour_time(chunk.last + offset)
+    missing = " or ".join(f"coalesce({key}, '') = ''" for key in keys)
+    bad = (
+        f"period is null or {missing} or period <> date_trunc('hour', period) "
+        f"or period < timestamp '{first}' or period > timestamp '{last}'"
+    )
+    count, total = one_row(connection, f"select count(*) filter ({bad}), count(*) from fact")
+    if not count:
+        return []
+    row = one_row(connection, f"select {', '.join(keys)}, stamp from fact where {bad} limit 1")
+    example = ", ".join(str(value)[:40] for value in row)
+    if count > MAX_UNREADABLE_SHARE * total:
         raise RefusedError(
-            f"{_name(dataset, chunk)} contradicts itself: rows that differ for {', '.join(codes)} at {stamp} UTC"
+            f"{_name(dataset, chunk)} has {count:,} of {total:,} rows that do not belong to it, such as {example} UTC; "
+            f"its hours end from {first} to {last}"
         )
-    return connection.sql("from single")
+    connection.execute(f"delete from fact where {bad}")
+    return [PayloadWarning("unreadable_rows", example, count)]
 
 
-def _check_finite(arrays: Mapping[str, Any], dataset: FileDataset, chunk: Chunk) -> None:
-    import pyarrow.compute as pc
-
-    for value in dataset.values:
-        if pc.all(pc.is_finite(arrays[value])).as_py() is False:
-            raise RefusedError(f"{_name(dataset, chunk)} has a value of {value} that is not a finite number")
+def _drop_duplicates(
+    connection: duckdb.DuckDBPyConnection, dataset: FileDataset, keys: Sequence[str]
+) -> list[PayloadWarning]:
+    """Make one row of rows of the same hour and keys; delete those that contradict each other."""
+    key_list = ", ".join(("period", *keys))
+    connection.execute(f"create table twin as select {key_list} from fact group by all having count(*) > 1")
+    if one_row(connection, "select count(*) from twin") == (0,):
+        return []
+    single = ", ".join(f"max({value}) as {value}" for value in dataset.values)
+    agree = " and ".join(f"(min({value}) is not distinct from max({value}))" for value in dataset.values)
+    connection.execute(
+        f"create table merged as select {key_list}, {single}, {agree} as agree "
+        f"from fact semi join twin using ({key_list}) group by {key_list}"
+    )
+    connection.execute(f"delete from fact where ({key_list}) in (from twin)")
+    values = ", ".join(dataset.values)
+    connection.execute(f"insert into fact ({key_list}, {values}) select {key_list}, {values} from merged where agree")
+    found = connection.execute(f"select {', '.join(keys)}, period from merged where not agree order by all").fetchall()
+    if not found:
+        return []
+    return [PayloadWarning("contradicting_rows", ", ".join(map(str, found[0])), len(found))]
 
 
 SOURCE = EiaFiles()

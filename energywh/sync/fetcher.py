@@ -6,19 +6,23 @@ import contextlib
 import logging
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import requests
 import tenacity
 import urllib3
 
-from energywh.core.time import utc_now
+from energywh.core.time import hour_number, utc_now
 from energywh.core.version import VERSION
 from energywh.errors import (
+    EnergywhError,
     KeyRefusedError,
     NotReadyError,
     PassingError,
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from energywh.config.settings import Settings
 
 MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
+PIECE_BYTES = 2**18
+_GZIP = 16 + zlib.MAX_WBITS
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
 
@@ -50,6 +56,25 @@ class FetchedChunk:
 
     outcome: Outcome
     rows: pa.Table | None
+
+
+def gap_of(source: Source, chunk: Chunk, rows: pa.Table, fetched_hour: int) -> str:
+    """Return which hours an answer lacks, as `Source.gap` does; none of a chunk that had not ended."""
+    if chunk.last >= fetched_hour:
+        return ""
+    return source.gap(source.dataset(chunk.dataset), chunk, rows)
+
+
+@contextlib.contextmanager
+def _reading(chunk: Chunk) -> Iterator[None]:
+    """Make whatever an answer brings its reader to raise a fault of that answer, so that it costs one chunk."""
+    try:
+        yield
+    except (EnergywhError, MemoryError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise PayloadError(f"{chunk}: the answer cannot be read ({type(error).__name__}: {why})") from None
 
 
 class Fetcher:
@@ -74,11 +99,13 @@ class Fetcher:
         self._stop = stop
         self._speed = speed or Speed()
         self._now = now
-        self.landed: Mapping[Chunk, LandedFile] = {}  # the files that staging holds, so that they need not come again
+        # The files that staging holds, so that they need not come again; None: all are to come again.
+        self.landed: Mapping[Chunk, LandedFile] | None = {}
         self._simulation_guard = simulation_guard
         self._timeout = float(settings.get("sync.timeout_seconds"))
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"energywh/{VERSION}"
+        self._session.headers["Accept-Encoding"] = "gzip"
         jobs = min(int(settings.get("sync.jobs")), source.max_jobs)
         adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
         self._session.mount("https://", adapter)
@@ -126,7 +153,8 @@ class Fetcher:
         bodies: list[bytes] = []
         while (request := self._source.next_request(chunk, pages, self._settings)) is not None:
             response = self._get(request)
-            pages.append(self._source.read(chunk, response))
+            with _reading(chunk):
+                pages.append(self._source.read(chunk, response))
             bodies.append(response.body)
         fetched_at = self._now()
         rows = pa.concat_tables([page.rows for page in pages])
@@ -136,35 +164,70 @@ class Fetcher:
         payloads: tuple[str, ...] = ()
         if self._store is not None:
             payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
-        return FetchedChunk(Outcome(chunk, attempts, fetched_at, len(rows), None, payloads), rows)
+        gap = gap_of(self._source, chunk, rows, hour_number(fetched_at))
+        warnings = tuple(warning for page in pages for warning in page.warnings)
+        outcome = Outcome(chunk, attempts, fetched_at, len(rows), None, payloads, gap=gap, warnings=warnings)
+        return FetchedChunk(outcome, rows)
 
     def _fetch_file(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
         request = self._source.next_request(chunk, [], self._settings)
         assert request is not None
-        landed = self.landed.get(chunk)
-        seen = self._files.file_version(chunk.dataset, chunk.slice) if landed is not None else None
-        if landed is None or seen is None or (seen.url, seen.payload) != (request.url, landed.payload):
-            seen = None
-        with self._send(request, _unless_changed(seen)) as answer:
+        landed = None if self.landed is None else self.landed.get(chunk)
+        version = self._known_version(request, chunk, landed)
+        with self._send(request, _unless_changed(version)) as answer:
             fetched_at = self._now()
-            if landed is not None and seen is not None and answer.status_code == 304:
+            if version is not None and answer.status_code == 304:
+                if version.refusal:
+                    raise RefusedError(f"{version.refusal} (the file has not changed since)")
+                assert landed is not None
                 return _unchanged(chunk, attempts, fetched_at, landed)
             if answer.status_code != 200:
                 self._source.read(chunk, self._response(answer, request, self._body(answer, request)))
                 raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
             etag, modified = (answer.headers.get(name) for name in ("ETag", "Last-Modified"))
             with self._files.incoming(chunk.dataset, self._whole_file(answer, request, chunk)) as (payload, file):
+                version = FileVersion(request.url, payload, etag, modified)
                 same = landed is not None and payload == landed.payload
-                page = None if same else self._source.read_file(chunk, file)
+                page = None if same else self._read_file(chunk, file, version)
                 if self._store is not None:
                     self._store.place(chunk.dataset, payload, file)
-        if etag or modified:
-            self._files.save_file_version(chunk.dataset, chunk.slice, FileVersion(request.url, payload, etag, modified))
         if page is None:
             assert landed is not None
+            self._save_version(chunk, version, landed.gap, answer)
             return _unchanged(chunk, attempts, fetched_at, landed)
-        return FetchedChunk(Outcome(chunk, attempts, fetched_at, len(page.rows), None, (payload,)), page.rows)
+        gap = gap_of(self._source, chunk, page.rows, hour_number(fetched_at))
+        self._save_version(chunk, version, gap, answer)
+        outcome = Outcome(
+            chunk, attempts, fetched_at, len(page.rows), None, (payload,), gap=gap, warnings=page.warnings
+        )
+        return FetchedChunk(outcome, page.rows)
+
+    def _known_version(self, request: Request, chunk: Chunk, landed: LandedFile | None) -> FileVersion | None:
+        """Return the version of a file that need not come again: it is landed, or was refused by this energywh."""
+        version = None if self.landed is None else self._files.file_version(chunk.dataset, chunk.slice)
+        if version is None or version.url != request.url:
+            return None
+        if version.refusal:
+            return version if version.reader == VERSION else None
+        return version if landed is not None and version.payload == landed.payload else None
+
+    def _read_file(self, chunk: Chunk, file: Path, version: FileVersion) -> Page:
+        """Return the rows of a file; what is refused is remembered, so that it does not come again unchanged."""
+        try:
+            with _reading(chunk):
+                return self._source.read_file(chunk, file)
+        except RefusedError as error:
+            if version.etag or version.last_modified:
+                refused = msgspec.structs.replace(version, refusal=str(error), reader=VERSION)
+                self._files.save_file_version(chunk.dataset, chunk.slice, refused)
+            raise
+
+    def _save_version(self, chunk: Chunk, version: FileVersion, gap: str, answer: requests.Response) -> None:
+        """Remember a file that was landed, unless it may have been cut on its way: nothing says how long it is."""
+        knows_end = _length(answer) is not None or "chunked" in answer.headers.get("Transfer-Encoding", "")
+        if (version.etag or version.last_modified) and (knows_end or not gap):
+            self._files.save_file_version(chunk.dataset, chunk.slice, version)
 
     def _whole_file(self, answer: requests.Response, request: Request, chunk: Chunk) -> Iterator[bytes]:
         """Yield the body of a file to its end: where the download is cut, it goes on from there, if the server can.
@@ -273,8 +336,7 @@ class Fetcher:
         size = 0
         failure: UnavailableError | None = None
         try:
-            # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
-            while piece := answer.raw.read1(2**18, decode_content=True):
+            for piece in self._decompressed(answer, request):
                 yield piece
                 size += len(piece)
                 if max_bytes is not None and size > max_bytes:
@@ -283,10 +345,40 @@ class Fetcher:
                     raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
                 if self._stop.is_set():
                     raise Stopped
+        except zlib.error as error:
+            raise UnavailableError(f"the answer is no whole gzip stream ({error}) [{request}]") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # OSErrors, to who writes the pieces
             failure = _without_url(error, request)
         if failure is not None:
             raise failure
+
+    def _decompressed(self, answer: requests.Response, request: Request) -> Iterator[bytes]:
+        """Yield the body in pieces of a bounded size.
+
+        Raises:
+            UnavailableError: it is compressed, and its end is missing.
+        """
+        gzip = answer.headers.get("Content-Encoding", "").strip().lower() == "gzip"
+        # Decompressed here: urllib3 does not notice a gzip stream without its end.
+        unpack = zlib.decompressobj(_GZIP)
+        # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
+        while raw := answer.raw.read1(PIECE_BYTES, decode_content=not gzip):
+            if not gzip:
+                yield raw
+                continue
+            while True:
+                piece = unpack.decompress(raw, PIECE_BYTES)
+                raw = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+                if piece:
+                    yield piece
+                elif not raw:
+                    break
+                if raw and unpack.eof:  # several streams one after the other are one body
+                    unpack = zlib.decompressobj(_GZIP)
+                elif unpack.eof:
+                    break
+        if gzip and not unpack.eof:
+            raise UnavailableError(f"the answer broke off: its gzip stream has no end [{request}]")
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -298,7 +390,7 @@ class Fetcher:
 
 
 def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: LandedFile) -> FetchedChunk:
-    outcome = Outcome(chunk, attempts, fetched_at, landed.rows, None, (landed.payload,), unchanged=True)
+    outcome = Outcome(chunk, attempts, fetched_at, landed.rows, None, (landed.payload,), unchanged=True, gap=landed.gap)
     return FetchedChunk(outcome, None)
 
 

@@ -53,6 +53,7 @@ def land(
     ]
     answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
     ledger.settle(connection, outcomes, landed_at_utc)
+    ledger.write_warnings(connection, outcomes)
     if not answered:
         return LandingReport(outcomes, {})
     entries = tuple(map(_entry, answered))
@@ -71,6 +72,7 @@ def land_again(
     """Land the answers of a journal as they were landed then. All it lists was may_withdraw_all then."""
     outcomes = [fetched.outcome for fetched in answers]
     ledger.settle(connection, outcomes, journal.landed_at_utc)
+    ledger.write_warnings(connection, outcomes)
     (next_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
     # The numbers are those of then, unless two staging files lived one after the other.
     landing_id = max(next_id, journal.landing_id)

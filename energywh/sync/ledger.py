@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.locks import file_lock, remove_if_free
 from energywh.core.storage_errors import storage_errors
 from energywh.core.time import hour_number, hour_time
-from energywh.sources.base import Chunk, Dataset
+from energywh.sources.base import Chunk, Dataset, PayloadWarning
 from energywh.sync.chunks import LedgerSpan, SlicePlan, settled
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Outcome:
     later: bool = False  # the source does not have it yet, and `error` is what it said
     unavailable: bool = False  # the source failed, could not be reached or asked to slow down, to the last try
     unchanged: bool = False  # it is the file that was landed last: staging holds its rows already
+    gap: str = ""  # which hours the answer lacks though the source should have them
+    warnings: tuple[PayloadWarning, ...] = ()
 
     @property
     def status(self) -> str:
@@ -92,41 +94,50 @@ def history(
     """
     found: dict[str, list[LedgerSpan]] = {slice_: [] for slice_ in slices}
     rows = connection.execute(
-        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner, error is not null from sync.chunk "
+        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc, owner, error is not null, "
+        "gap is not null from sync.chunk "
         "where dataset = ? and slice in (select unnest(?))",
         [dataset.name, list(slices)],
     ).fetchall()
-    for slice_, first_time, last_time, status, fetched_at, owner, failed in rows:
+    for slice_, first_time, last_time, status, fetched_at, owner, failed, has_gap in rows:
         first, last = hour_number(first_time), hour_number(last_time)
         answered = status in ("done", "empty")
         is_settled = (
             answered
             and settled(last, hour_number(fetched_at), dataset.settling_hours)
+            and not (has_gap and gap_may_fill(dataset, last, hour_number(fetched_at)))
             and (refresh_from is None or last < refresh_from)
         )
         found[slice_].append(LedgerSpan(first, last, is_settled, status == "in progress" and owner in living, failed))
     return found
 
 
+def gap_may_fill(dataset: Dataset, last: int, fetched_hour: int) -> bool:
+    """Say whether an answer of ``fetched_hour`` with a gap, of a chunk that ends with hour ``last``, may not stand."""
+    return dataset.gap_retry_hours is None or fetched_hour < last + 1 + dataset.gap_retry_hours
+
+
 @dataclass(frozen=True)
 class LandedFile:
-    """The file that staging holds of a chunk: the id of its payload, and how many rows it had."""
+    """The file that staging holds of a chunk: the id of its payload, how many rows it had, and what they lack."""
 
     payload: str
     rows: int
+    gap: str = ""
 
 
 def landed_files(connection: duckdb.DuckDBPyConnection, datasets: Iterable[Dataset]) -> dict[Chunk, LandedFile]:
     """Return the files that staging holds, by chunk."""
     names = [dataset.name for dataset in datasets if dataset.is_file]
     rows = connection.execute(
-        "select dataset, slice, first_hour_utc, last_hour_utc, payloads[1], rows from sync.chunk "
-        "where dataset in (select unnest(?)) and status in ('done', 'due') and len(payloads) = 1 and rows > 0",
+        "select dataset, slice, first_hour_utc, last_hour_utc, payloads[1], rows, "
+        "coalesce(gap, '') from sync.chunk "
+        "where dataset in (select unnest(?)) and status in ('done', 'due', 'empty') and len(payloads) = 1",
         [names],
     ).fetchall()
     return {
-        Chunk(dataset, slice_, hour_number(first), hour_number(last)): LandedFile(payload, count)
-        for dataset, slice_, first, last, payload, count in rows
+        Chunk(dataset, slice_, hour_number(first), hour_number(last)): LandedFile(payload, count, gap)
+        for dataset, slice_, first, last, payload, count, gap in rows
     }
 
 
@@ -160,10 +171,10 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
     )
     connection.execute(
         "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, attempts, "
-        "error, rows, fetched_at_utc, landed_at_utc, payloads) "
+        "error, gap, rows, fetched_at_utc, landed_at_utc, payloads) "
         "select d.dataset, d.slice, d.first, d.last, 'due', "
         "case when a.status in ('done', 'empty') then 0 else coalesce(a.attempts, 0) end, a.error, "
-        "a.rows, a.fetched_at_utc, l.landed_at_utc, a.payloads from due d left join again a "
+        "a.gap, a.rows, a.fetched_at_utc, l.landed_at_utc, a.payloads from due d left join again a "
         "on d.dataset = a.dataset and d.slice = a.slice and d.first = a.first_hour_utc and d.last = a.last_hour_utc "
         "left join ("
         "    select d.dataset, d.slice, d.first, max(a.landed_at_utc) as landed_at_utc from due d join again a "
@@ -229,6 +240,7 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
                 "attempts": outcome.attempts,
                 "fetched_at_utc": outcome.fetched_at_utc,
                 "error": None if outcome.later else outcome.error,  # what waits for the source has not failed
+                "gap": outcome.gap or None,
                 "payloads": list(outcome.payloads),
             }
             for outcome in outcomes
@@ -244,6 +256,7 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
                 "attempts": pa.int32(),
                 "fetched_at_utc": pa.timestamp("us"),
                 "error": pa.string(),
+                "gap": pa.string(),
                 "payloads": pa.list_(pa.string()),
             }
         ),
@@ -255,12 +268,35 @@ def settle(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], n
         "rows = case when o.status in ('failed', 'due') then c.rows else o.rows end, "
         "fetched_at_utc = case when o.status in ('failed', 'due') then c.fetched_at_utc else o.fetched_at_utc end, "
         "landed_at_utc = case when o.status in ('failed', 'due') then c.landed_at_utc else ? end, "
+        "gap = case when o.status in ('failed', 'due') then c.gap else o.gap end, "
         "payloads = case when o.status in ('failed', 'due') then c.payloads else o.payloads end, owner = null "
         "from outcome o where c.dataset = o.dataset and c.slice = o.slice and c.first_hour_utc = o.first "
         "and c.last_hour_utc = o.last",
         [now],
     )
     connection.unregister("outcome")
+
+
+def write_warnings(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome]) -> None:
+    """Write what is wrong with the payloads of answered chunks, in place of what was wrong with those before.
+
+    What was there before keeps the time at which it was first seen.
+    """
+    answered = [outcome for outcome in outcomes if outcome.error is None and not outcome.unchanged]
+    for outcome in answered:
+        chunk, seen = outcome.chunk, outcome.fetched_at_utc
+        where = "dataset = ? and slice = ? and first_hour_utc between ? and ?"
+        scope = [chunk.dataset, chunk.slice, hour_time(chunk.first), hour_time(chunk.last)]
+        before = connection.execute(
+            f"delete from sync.payload_warning where {where} returning rule, subject, first_seen_utc", scope
+        ).fetchall()
+        since = {(rule, subject): first for rule, subject, first in before}
+        for warning in outcome.warnings:
+            first = min(since.get((warning.rule, warning.subject), seen), seen)
+            connection.execute(
+                "insert into sync.payload_warning values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [*scope[:3], warning.rule, warning.subject, warning.count, first, seen],
+            )
 
 
 def release(connection: duckdb.DuckDBPyConnection, owner: str, left: Sequence[Chunk]) -> None:

@@ -51,12 +51,19 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class FileVersion(msgspec.Struct, frozen=True):
-    """What the server said of a file when it was landed last, by which it can say that it has not changed."""
+    """What the server said of a file when it sent it last, by which it can say that it has not changed.
+
+    Attributes:
+        refusal: why the file was refused; empty where it was landed.
+        reader: the version of energywh that refused it: another may read it.
+    """
 
     url: str
     payload: str
     etag: str | None = None
     last_modified: str | None = None
+    refusal: str = ""
+    reader: str = ""
 
 
 class PayloadStore:

@@ -27,7 +27,7 @@ from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.sources import all_datasets, sources
 from energywh.sources.base import ALL_SLICES, Chunk, Response
 from energywh.sync.chunks import LedgerSpan, SlicePlan
-from energywh.sync.fetcher import FetchedChunk
+from energywh.sync.fetcher import FetchedChunk, gap_of
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
@@ -330,7 +330,11 @@ def _read(entry: JournalEntry, store: PayloadStore) -> FetchedChunk | None:
     except FileNotFoundError:
         return None
     rows = pa.concat_tables([page.rows for page in pages])
-    outcome = Outcome(chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads)
+    warnings = tuple(warning for page in pages for warning in page.warnings)
+    gap = gap_of(source, chunk, rows, hour_number(entry.fetched_at_utc))
+    outcome = Outcome(
+        chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads, gap=gap, warnings=warnings
+    )
     return FetchedChunk(outcome, rows)
 
 

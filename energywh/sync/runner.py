@@ -217,7 +217,9 @@ class _Run:
                     now=self._clock.now,
                 )
             # What is asked for again by --refresh is read again, changed or not.
-            landed = {} if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
+            landed = (
+                None if self._refresh_from is not None else ledger.landed_files(connection, self._datasets.values())
+            )
             for pool in self._pools.values():
                 pool.set_landed_files(landed)
             planned_at = self._clock.now()

@@ -48,8 +48,19 @@ create table if not exists sync.chunk (
     fetched_at_utc timestamp,
     landed_at_utc timestamp,
     error varchar,
+    gap varchar,
     payloads varchar[],
     owner varchar
+);
+create table if not exists sync.payload_warning (
+    dataset varchar not null,
+    slice varchar not null,
+    first_hour_utc timestamp not null,
+    rule varchar not null,
+    subject varchar not null,
+    count bigint not null,
+    first_seen_utc timestamp not null,
+    last_seen_utc timestamp not null
 );
 create table if not exists sync.landing (
     landing_id bigint not null,
@@ -64,6 +75,10 @@ create table if not exists sync.landing (
 create table if not exists sync.change (landing_id bigint not null, dataset varchar not null, month date not null);
 comment on table sync.chunk is
     'The ledger: every chunk that was ever due. Hours are counted by their start, both ends inclusive.';
+comment on column sync.chunk.gap is
+    'Which of its hours the answer lacks though the source should have them: until it has, the chunk stays due.';
+comment on table sync.payload_warning is
+    'What is wrong with the payloads held: columns, rows and values that were not taken, and since when.';
 comment on table sync.dataset is
     'The staging tables: their time column, and by how many hours its stamp lies after the start of the hour.';
 comment on table sync.landing is 'One row for each transaction that landed payloads.';

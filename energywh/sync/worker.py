@@ -78,8 +78,8 @@ class WorkerPool:
         room = self.jobs + self.claims_ahead - self.outstanding
         return bool(self.pending) and room > 0 and self.claimed.qsize() < self.jobs
 
-    def set_landed_files(self, landed: Mapping[Chunk, LandedFile]) -> None:
-        """Say which files staging holds: the source need not send them again."""
+    def set_landed_files(self, landed: Mapping[Chunk, LandedFile] | None) -> None:
+        """Set which files staging holds: the source need not send them again. None: it is to send all."""
         self._fetcher.landed = landed
 
     def start(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pytest
 
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
-from energywh.sources import eia_files, load_settings
-from energywh.sources.base import Chunk, Response
+from energywh.sources import load_settings
+from energywh.sources.base import Chunk, Page, PayloadWarning, Response
+from energywh.sources.csv_text import folded
 from energywh.sources.eia_files import FUELS, SOURCE, halves, hours_of, known_headers
 from tests.support.half_year import BALANCE_HEADERS, INTERCHANGE_HEADERS, as_csv, key_cells, stamp
 
@@ -31,19 +33,27 @@ NEW_FUELS = {
 }
 
 
-def chunk_of(kind: str, half: str) -> Chunk:
+def chunk_of(kind: str, half: str = "2024_Jan_Jun") -> Chunk:
     return Chunk(f"eia_files.{kind.lower()}", half, *hours_of(half))
 
 
 def read(folder: Path, body: bytes, kind: str = "BALANCE", half: str = "2024_Jan_Jun") -> pa.Table:
+    return read_page(folder, body, kind, half).rows
+
+
+def read_page(folder: Path, body: bytes, kind: str = "BALANCE", half: str = "2024_Jan_Jun") -> Page:
     path = folder / "body.zst"
     with pa.OSFile(str(path), "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as stream:
         stream.write(body)
-    return SOURCE.read_file(chunk_of(kind, half), path).rows
+    return SOURCE.read_file(chunk_of(kind, half), path)
 
 
 def row(**cells: str) -> dict[str, str]:
     return key_cells("CISO", END) | cells
+
+
+def at(hour: int, day: int = 1, **cells: str) -> dict[str, str]:
+    return key_cells("CISO", datetime(2024, 3, day) + timedelta(hours=hour)) | cells
 
 
 def balance(*rows: dict[str, str], headers: tuple[str, ...] = BALANCE_HEADERS) -> bytes:
@@ -61,7 +71,7 @@ def test_the_recorded_balance_excerpt_is_read_as_it_stands(recorded: Path, tmp_p
         assert found["period"] == datetime.strptime(wanted["UTC Time at End of Hour"], "%m/%d/%Y %I:%M:%S %p")
         assert (found["file"], found["region"]) == ("2020_Jul_Dec", "AEC")
         named = {
-            columns[eia_files.folded(header)].split("+")[0]: float(cell.replace(",", "")) if cell else None
+            columns[folded(header)].split("+")[0]: float(cell.replace(",", "")) if cell else None
             for header, cell in wanted.items()
             if header.startswith(("Demand", "Net", "Total", "Sum"))
         }
@@ -202,17 +212,146 @@ def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_head
     assert {f"{fuel.lower()}_mwh" for fuel in FUELS} <= columns
 
 
-def test_a_column_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
-    body = balance(row(), headers=(*BALANCE_HEADERS, "Net Generation (MW) from Fusion"))
-    with pytest.raises(RefusedError, match=r"EIA930_BALANCE_2024_Jan_Jun\.csv.*'Net Generation \(MW\) from Fusion'"):
-        read(tmp_path, body)
-    near = balance(row()).replace(b'from Wind"', b'from Wind w Integrated Battery Storage"')
-    with pytest.raises(RefusedError, match="'Net Generation \\(MW\\) from Wind w Integrated Battery Storage'"):
-        read(tmp_path, near)
-    with pytest.raises(RefusedError, match="no column for demand_mwh"):
-        read(tmp_path, balance(row(), headers=tuple(h for h in BALANCE_HEADERS if h != "Demand (MW)")))
-    with pytest.raises(RefusedError, match=r"'demand \(mw\)' twice"):
-        read(tmp_path, balance(row(), headers=(*BALANCE_HEADERS, "Demand  (MW)")))
+def test_columns_that_are_not_known_are_told_and_cost_none_of_the_others(tmp_path: Path) -> None:
+    fusion = "Net Generation (MW) from Fusion"
+    page = read_page(tmp_path, balance(row(**{"Demand (MW)": "5", fusion: "7"}), headers=(*BALANCE_HEADERS, fusion)))
+    assert page.rows["demand_mwh"].to_pylist() == [5.0]
+    assert page.warnings == (PayloadWarning("unknown_column", fusion),)
+    near = balance(row(**{"Demand (MW)": "5"})).replace(b'from Wind"', b'from Wind w Integrated Battery Storage"')
+    page = read_page(tmp_path, near)
+    assert page.rows["demand_mwh"].to_pylist() == [5.0]
+    assert [one.subject for one in page.warnings] == ["Net Generation (MW) from Wind w Integrated Battery Storage"]
+    headers = tuple(h for h in BALANCE_HEADERS if h != "Demand (MW)")
+    (found,) = read(tmp_path, balance(row(**{"Net Generation (MW)": "3"}), headers=headers)).to_pylist()
+    assert (found["demand_mwh"], found["net_generation_mwh"]) == (None, 3.0)
+
+
+def test_a_key_without_a_column_or_with_two_refuses_the_file(tmp_path: Path) -> None:
+    headers = tuple(h for h in BALANCE_HEADERS if h != "Balancing Authority")
+    with pytest.raises(RefusedError, match=r"EIA930_BALANCE_2024_Jan_Jun\.csv has no column for region"):
+        read(tmp_path, balance(row(), headers=headers))
+    with pytest.raises(RefusedError, match=r"'balancing authority' twice"):
+        read(tmp_path, balance(row(), headers=(*BALANCE_HEADERS, "Balancing  Authority")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.replace(b'"Region"\n', b'"Region",\n'),  # a comma at the end of the header
+        lambda body: body.replace(b"\n", b",\n"),  # or of each line
+        lambda body: body.replace(b"\n", b"\r\n"),
+        lambda body: b"\xef\xbb\xbf" + body,
+        lambda body: body.replace(b'"Demand (MW)"', b'"Demand\r(MW)"'),
+        lambda body: body.replace(b'"Demand (MW)"', b'"Demand\r\n(MW)"'),
+        lambda body: body.replace(b'"Demand (MW)"', b"Demand\r (MW)"),
+        lambda body: body.replace(b'"Demand (MW)"', b'" DEMAND  (mw) "'),
+        lambda body: body.replace(b'"UTC Time at End of Hour"', b'"utc time at end of hour"'),
+        lambda body: body.rstrip(b"\n"),
+        lambda body: b"\n".join(b",".join(reversed(line.split(b","))) for line in body.split(b"\n")),
+    ],
+    ids=[
+        "comma",
+        "commas",
+        "crlf",
+        "bom",
+        "cr",
+        "line end",
+        "bare cr",
+        "case",
+        "case of key",
+        "no last line end",
+        "order",
+    ],
+)
+def test_what_varies_in_a_file_without_meaning_makes_no_difference(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    page = read_page(tmp_path, change(balance(*(at(hour, **{"Demand (MW)": str(10 + hour)}) for hour in range(3)))))
+    assert page.rows["demand_mwh"].to_pylist() == [10.0, 11.0, 12.0]
+    assert set(page.rows["region"].to_pylist()) == {"CISO"}
+    assert page.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"]
+)
+def test_stamps_are_read_as_mirrors_and_spreadsheets_write_them(tmp_path: Path, form: str) -> None:
+    ends = [datetime(2024, 2, 1, 6), datetime(2024, 2, 1, 18), datetime(2024, 2, 2)]
+    body = balance(*(row(**{"UTC Time at End of Hour": f"{end:{form}}"}) for end in ends))
+    assert read(tmp_path, body)["period"].to_pylist() == ends
+
+
+@pytest.mark.parametrize("cell", ["n/a", "N/A", "null", "-", '""', "#REF!", "inf", "nan", "1O0"])
+def test_a_cell_that_is_no_number_costs_that_cell_alone(tmp_path: Path, cell: str) -> None:
+    page = read_page(tmp_path, balance(row(**{"Demand (MW)": cell, "Net Generation (MW)": "7"}), at(8)))
+    first = page.rows.to_pylist()[0]
+    assert (len(page.rows), first["demand_mwh"], first["net_generation_mwh"]) == (2, None, 7.0)
+    told = [(one.rule, one.subject, one.count) for one in page.warnings]
+    assert told == ([("unreadable_values", "demand_mwh", 1)] if cell in ("#REF!", "inf", '""', "1O0") else [])
+
+
+def test_one_row_of_many_whose_key_cannot_be_read_costs_that_row(tmp_path: Path) -> None:
+    rows_ = [at(hour % 24, day=1 + hour // 24) for hour in range(150)]
+    for bad in ({"UTC Time at End of Hour": "soon"}, {"Balancing Authority": ""}):
+        page = read_page(tmp_path, balance(*rows_, row(**bad)))
+        assert len(page.rows) == 150
+        assert [(one.rule, one.count) for one in page.warnings] == [("unreadable_rows", 1)]
+
+
+def test_rows_that_contradict_each_other_are_refused_and_told_and_no_other_row_is(tmp_path: Path) -> None:
+    body = balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "6"}), at(9, **{"Demand (MW)": "7"}))
+    page = read_page(tmp_path, body)
+    assert page.rows["demand_mwh"].to_pylist() == [7.0]
+    assert page.warnings == (PayloadWarning("contradicting_rows", "CISO, 2024-02-01 06:00:00"),)
+    pair = {"Directly Interconnected Balancing Authority": "AZPS", "Interchange (MW)": "-9"}
+    body = as_csv(INTERCHANGE_HEADERS, [row(**pair), row(**(pair | {"Interchange (MW)": "-8"}))])
+    page = read_page(tmp_path, body, "INTERCHANGE")
+    assert [(one.rule, one.subject) for one in page.warnings] == [
+        ("contradicting_rows", "CISO, AZPS, 2024-02-01 06:00:00")
+    ]
+
+
+def test_a_row_that_stands_there_twice_is_taken_once(tmp_path: Path) -> None:
+    page = read_page(tmp_path, balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "5"})))
+    assert (len(page.rows), page.warnings) == (1, ())
+    other = {"Demand (MW)": "5", "Region": "other", "Data Date": "x"}
+    assert len(read(tmp_path, balance(row(**{"Demand (MW)": "5"}), row(**other)))) == 1, (
+        "they differ in what is not kept"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hours", "lacks"),
+    [
+        (range(182 * 24), ""),
+        (range(100), "no value after 2024-01-05T03"),
+        ((hour for hour in range(182 * 24) if not 200 <= hour < 224), "no value in 24 of its hours"),
+        ((), "no rows"),
+    ],
+)
+def test_a_file_that_does_not_reach_the_end_of_its_half_or_has_a_hole_is_not_whole(
+    tmp_path: Path, hours: Iterable[int], lacks: str
+) -> None:
+    ends = [datetime(2024, 1, 1, 1) + timedelta(hours=hour) for hour in hours]
+    body = balance(*(row(**{"UTC Time at End of Hour": stamp(end), "Demand (MW)": "5"}) for end in ends))
+    page = read_page(tmp_path, body)
+    found = SOURCE.gap(SOURCE.dataset("eia_files.balance"), chunk_of("BALANCE"), page.rows)
+    assert found.startswith(lacks)
+    assert bool(found) == bool(lacks)
+
+
+def test_a_file_that_was_cut_between_two_lines_within_an_authority_is_not_whole(tmp_path: Path) -> None:
+    ends = [datetime(2024, 1, 1, 1) + timedelta(hours=hour) for hour in range(182 * 24)]
+    cells = [(code, end) for code in ("BPAT", "CISO") for end in ends][:-500]
+    body = balance(
+        *(
+            row(**{"Balancing Authority": code, "UTC Time at End of Hour": stamp(end), "Demand (MW)": "5"})
+            for code, end in cells
+        )
+    )
+    rows_ = read(tmp_path, body)
+    found = SOURCE.gap(SOURCE.dataset("eia_files.balance"), chunk_of("BALANCE"), rows_)
+    assert found.startswith("no value after 2024-06-10")
 
 
 @pytest.mark.parametrize(
@@ -224,32 +363,17 @@ def test_a_column_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\x00\xff\xfe\n", "cannot be read"),
         (balance(row())[:300], "cut short within its first line"),
         (balance(row(), row())[:-60], "not a whole half-year file"),
-        (balance(row(**{"Demand (MW)": "n/a"})), "not a whole half-year file.*n/a"),
-        (balance(row(**{"Demand (MW)": "inf"})), "demand_mwh that is not a finite number"),
-        (balance(row(**{"Demand (MW)": "nan"})), "demand_mwh that is not a finite number"),
-        (balance(row(**{"UTC Time at End of Hour": "2024-02-01 06:00"})), "not a whole half-year file.*2024-02-01"),
-        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2024, 2, 1, 6, 30))})), "does not belong.*06:30"),
-        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2023, 2, 1, 6))})), "does not belong.*2023-02-01"),
-        (balance(row(**{"UTC Time at End of Hour": ""})), "does not belong to it: CISO, None"),
-        (balance(row(**{"Balancing Authority": ""})), "does not belong to it: None"),
-        (
-            balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "6"})),
-            "rows that differ for CISO at 2024-02-01 06",
-        ),
+        (balance(row(**{"UTC Time at End of Hour": "soon"})), "1 of 1 rows that do not belong.*soon"),
+        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2024, 2, 1, 6, 30))})), "do not belong.*6:30"),
+        (balance(row(**{"UTC Time at End of Hour": stamp(datetime(2023, 2, 1, 6))})), "do not belong.*02/01/2023"),
+        (balance(row(**{"UTC Time at End of Hour": ""})), "do not belong to it, such as CISO, None"),
+        (balance(row(**{"Balancing Authority": ""})), "do not belong to it, such as None"),
     ],
 )
 def test_what_is_no_whole_half_year_file_is_refused_and_says_which(tmp_path: Path, body: bytes, what: str) -> None:
     with pytest.raises((PayloadError, RefusedError), match=what) as caught:
         read(tmp_path, body)
     assert "EIA930_BALANCE_2024_Jan_Jun.csv" in str(caught.value)
-
-
-def test_a_row_that_stands_there_twice_is_taken_once(tmp_path: Path) -> None:
-    assert len(read(tmp_path, balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "5"})))) == 1
-    pair = {"Directly Interconnected Balancing Authority": "AZPS", "Interchange (MW)": "-9"}
-    body = as_csv(INTERCHANGE_HEADERS, [row(**pair), row(**(pair | {"Interchange (MW)": "-8"}))])
-    with pytest.raises(RefusedError, match="differ for CISO, AZPS at 2024-02-01 06"):
-        read(tmp_path, body, "INTERCHANGE")
 
 
 def test_halves_run_from_the_first_that_eia_has_to_the_one_that_is_running(tmp_path: Path) -> None:
@@ -287,7 +411,7 @@ def test_a_file_is_asked_for_once_under_its_name(tmp_path: Path) -> None:
     [
         ("2090_Jul_Dec", 404, NotReadyError),
         ("2016_Jan_Jun", 404, RefusedError),
-        ("2016_Jan_Jun", 403, RefusedError),
+        ("2016_Jan_Jun", 403, UnavailableError),
         ("2016_Jan_Jun", 302, RefusedError),
         ("2016_Jan_Jun", 429, UnavailableError),
         ("2016_Jan_Jun", 503, UnavailableError),

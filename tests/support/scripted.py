@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """A response as it goes over the wire."""
+    """A response as it goes over the wire. A header without a value is left out, Content-Length too."""
 
     body: bytes = b""
     status: int = 200
@@ -29,8 +30,12 @@ class Scripted:
 
 
 @contextmanager
-def scripted(answer: Callable[[int, str], Answer]) -> Iterator[Scripted]:
-    """Serve ``answer(number of the request, path with query)`` until the context ends."""
+def scripted(answer: Callable[..., Answer]) -> Iterator[Scripted]:
+    """Serve ``answer(number of the request, path with query)`` until the context ends.
+
+    An answer with a third parameter gets the headers of the request.
+    """
+    with_headers = len(inspect.signature(answer).parameters) > 2
     lock = threading.Lock()
     found = Scripted("")
 
@@ -41,10 +46,11 @@ def scripted(answer: Callable[[int, str], Answer]) -> Iterator[Scripted]:
             with lock:
                 number = len(found.asked)
                 found.asked.append((time.monotonic(), self.path))
-            given = answer(number, self.path)
+            given = answer(number, self.path, self.headers) if with_headers else answer(number, self.path)
             self.send_response(given.status)
             for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
-                self.send_header(name, value)
+                if value:
+                    self.send_header(name, value)
             self.end_headers()
             self.wfile.write(given.body)
 

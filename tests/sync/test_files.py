@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -203,12 +206,37 @@ def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(
 def one_file(rows: int = 400) -> bytes:
     """Return a balance file of the second half of 2023."""
     cells = [
-        key_cells("CISO", datetime(2023, 8, 1 + hour // 24, hour % 24)) | {"Demand (MW)": f"{20_000 + hour:,}"}
+        key_cells("CISO", datetime(2023, 8, 1) + timedelta(hours=hour)) | {"Demand (MW)": f"{20_000 + hour:,}"}
         for hour in range(rows)
     ]
     return as_csv(BALANCE_HEADERS, cells)
 
 
+@dataclass
+class Conditional:
+    """A server of one file, of which the newest of the versions is sent unless the client has its ETag."""
+
+    url: str
+    versions: dict[str, bytes]
+    statuses: list[int] = field(default_factory=list)
+
+
+@contextmanager
+def conditional(versions: dict[str, bytes]) -> Iterator[Conditional]:
+    found = Conditional("", versions)
+
+    def answer(number: int, path: str, headers: Mapping[str, str]) -> Answer:
+        etag = list(found.versions)[-1]
+        status = 304 if headers.get("If-None-Match") == etag else 200
+        found.statuses.append(status)
+        return Answer(b"" if status == 304 else found.versions[etag], status, {"ETag": etag})
+
+    with scripted(answer) as server:
+        found.url = server.url
+        yield found
+
+
+WHOLE = 153 * 24 + 8  # rows until the end of the year by Pacific time
 AUGUST = {"since": "2023-08-01", "until": "2023-08-02"}
 
 
@@ -266,7 +294,7 @@ def test_a_file_without_etag_or_date_is_known_again_by_its_bytes(tmp_path: Path)
     [
         (b"<!DOCTYPE html>\n<html>We will be back.</html>\n", "not a half-year file of EIA"),
         (one_file()[:-40], "not a whole half-year file"),
-        (as_csv((*BALANCE_HEADERS, "Demand (MW) (Guessed)"), []), "not known: 'Demand \\(MW\\) \\(Guessed\\)'"),
+        (as_csv(BALANCE_HEADERS[1:], [key_cells("CISO", datetime(2023, 8, 1))]), "has no column for region"),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_fails_and_leaves_no_rows(tmp_path: Path, body: bytes, what: str) -> None:
@@ -277,6 +305,94 @@ def test_a_file_that_is_not_what_it_should_be_fails_and_leaves_no_rows(tmp_path:
     assert re.search(what, error)
     assert statuses(desk.staging) == {"failed": 1}
     assert demand(desk) == []
+
+
+def warnings_of(desk: Desk) -> list[tuple[object, ...]]:
+    return query(desk.staging, "select dataset, slice, rule, subject, count from sync.payload_warning order by all")
+
+
+def test_an_unknown_column_is_kept_as_a_warning_until_a_file_lacks_it(tmp_path: Path, clock: MovableClock) -> None:
+    new = "Net Generation (MW) from Fusion"
+    headers = [(*BALANCE_HEADERS, new)]
+    cells = key_cells("CISO", datetime(2023, 8, 1)) | {"Demand (MW)": "5", new: "1"}
+    with scripted(
+        lambda number, path: Answer(as_csv(headers[0], [cells | {"Net Generation (MW)": f"{number}"}]))
+    ) as server:
+        desk = at(tmp_path, server.url)
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+        assert demand(desk) == [5.0]
+        assert warnings_of(desk) == [("eia_files.balance", "2023_Jul_Dec", "unknown_column", new, 1)]
+        since = "select first_seen_utc, last_seen_utc from sync.payload_warning"
+        ((first, last),) = query(desk.staging, since)
+        assert first == last
+        clock.advance(24)
+        assert desk.sync("eia_files.balance", refresh="9000d", **AUGUST).ok
+        ((still, later),) = query(desk.staging, since)
+        assert (still, later > last) == (first, True)
+        headers[0] = BALANCE_HEADERS
+        assert desk.sync("eia_files.balance", refresh="9000d", **AUGUST).ok
+    assert warnings_of(desk) == []
+
+
+def test_a_refused_file_is_not_sent_again_until_it_changes(tmp_path: Path) -> None:
+    wrong = as_csv(BALANCE_HEADERS[1:], [key_cells("CISO", datetime(2023, 8, 1))])
+    with conditional({'"one"': wrong}) as server:
+        desk = at(tmp_path, server.url)
+        first = desk.sync("eia_files.balance", **AUGUST)
+        second = desk.sync("eia_files.balance", **AUGUST)
+        assert [len(result.errors) for result in (first, second)] == [1, 1]
+        assert "has no column for region" in second.errors[0]
+        assert server.statuses == [200, 304]
+        server.versions['"two"'] = one_file()
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+    assert len(demand(desk)) == 400
+
+
+def test_a_file_of_a_past_half_that_lacks_hours_stays_due_and_is_not_sent_again_unchanged(tmp_path: Path) -> None:
+    """It is not known what it will get, but it lacks what it should have: its half is over."""
+    with conditional({'"one"': one_file(0)}) as server:
+        desk = at(tmp_path, server.url)
+        for versions, rows in ((1, 0), (1, 0), (2, 400), (2, 400), (3, WHOLE), (3, WHOLE)):
+            if versions > len(server.versions):
+                server.versions[f'"{versions}"'] = one_file(rows)
+            assert desk.sync("eia_files.balance", **AUGUST).ok
+            assert len(demand(desk)) == rows
+    assert server.statuses == [200, 304, 200, 304, 200], "the whole one is settled"
+    assert query(desk.staging, "select status, gap from sync.chunk") == [("done", None)]
+
+
+def test_a_download_without_a_length_that_may_have_been_cut_is_made_again(tmp_path: Path) -> None:
+    body = one_file(WHOLE)
+    cut = body[: body.index(b"\n", len(body) // 2) + 1]
+    no_length = {"Content-Length": "", "Connection": "close", "ETag": '"one"'}
+    with scripted(lambda number, path: Answer(body if number else cut, 200, no_length)) as server:
+        desk = at(tmp_path, server.url)
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+        assert 0 < len(demand(desk)) < WHOLE
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+    assert len(demand(desk)) == WHOLE
+
+
+def test_a_gzip_stream_without_its_end_is_asked_for_again(tmp_path: Path) -> None:
+    packed = gzip.compress(one_file(WHOLE))
+    headers = {"Content-Length": "", "Connection": "close", "Content-Encoding": "gzip"}
+    with scripted(lambda number, path: Answer(packed if number else packed[:-8], 200, headers)) as server:
+        desk = at(tmp_path, server.url)
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+    assert len(server.asked) == 2
+    assert len(demand(desk)) == WHOLE
+
+
+def test_a_file_server_that_refuses_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    page = Answer(b"<HTML><H1>Access Denied</H1></HTML>", 403, {"Content-Type": "text/html"})
+    with scripted(lambda number, path: Answer(one_file(WHOLE)) if number else page) as server:
+        desk = at(tmp_path, server.url)
+        assert desk.sync("eia_files.balance", **AUGUST).ok
+    with scripted(lambda number, path: page) as server:
+        desk = at(tmp_path / "b", server.url, SYNC_RETRIES="1")
+        (error,) = desk.sync("eia_files.balance", **AUGUST).errors
+    assert "refuses this client" in error
+    assert "no such file" not in error
 
 
 def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path, clock: MovableClock) -> None:
