@@ -34,11 +34,14 @@ from energywh.sources.base import (
     Dataset,
     Irregularity,
     Page,
+    PayloadWarning,
     PublicationLag,
     Request,
     Response,
     Source,
 )
+from energywh.sources.csv_text import read_number
+from energywh.sources.stamps import parse_stamp
 from energywh.sources.zipped import ZipMember, read_zip
 
 if TYPE_CHECKING:
@@ -321,7 +324,7 @@ class Caiso(Source):
             if files is None:
                 return Page(_schema(dataset).empty_table(), None)
             table = pa.concat_tables([_read_csv(dataset, file) for file in files])
-            return Page(_rows(dataset, chunk, table), None)
+            return _rows(dataset, chunk, table)
         except PayloadError as error:
             raise PayloadError(f"{error}: from {response.request}") from None
 
@@ -403,7 +406,8 @@ def _read_csv(dataset: CaisoDataset, file: ZipMember) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
     line = file.content[: file.content.find(b"\n") + 1][:65536]
-    header = next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    # The case of a header and white space about it say nothing.
+    header = [name.strip().upper() for name in next(csv.reader([line.decode("utf-8-sig", "replace")]), [])]
     value = next((name for name in dataset.value_columns if name in header), dataset.value_columns[0])
     needed = list(dict.fromkeys((_START, _MARKET, *dataset.columns, value)))
     missing = [name for name in needed if header.count(name) != 1]
@@ -416,29 +420,53 @@ def _read_csv(dataset: CaisoDataset, file: ZipMember) -> pa.Table:
     label = pa.dictionary(pa.int32(), pa.string())
     convert = arrow_csv.ConvertOptions(
         include_columns=needed,
-        column_types={name: pa.float64() if name == value else label for name in needed},
+        column_types={name: pa.string() if name == value else label for name in needed},
         null_values=[""],
         strings_can_be_null=True,
     )
+    read = arrow_csv.ReadOptions(column_names=_distinct(header), skip_rows=1)
     try:
-        table = arrow_csv.read_csv(pa.BufferReader(file.content), convert_options=convert)
+        table = arrow_csv.read_csv(pa.BufferReader(file.content), read_options=read, convert_options=convert)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise PayloadError(f"{file.name[:80]} is not whole CSV ({str(error)[:200]})") from None
     return table.rename_columns(["value" if name == value else name for name in needed])
 
 
-def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
+def _distinct(header: list[str]) -> list[str]:
+    """Return the names with those made different that are empty or come twice; they are not read."""
+    return [name if name and header.count(name) == 1 else f"{name} {place}" for place, name in enumerate(header)]
+
+
+def _numbers(texts: pa.ChunkedArray) -> tuple[pa.Array, int]:
+    """Return the values as doubles, NULL where there is none, and how many could not be read."""
+    import pyarrow as pa
+
+    from energywh.sources.columns import finite_array
+
+    try:
+        return finite_array(texts.cast(pa.float64()).combine_chunks())
+    except pa.ArrowInvalid:
+        pairs = [read_number(text) for text in texts.to_pylist()]
+        return pa.array([number for number, _ in pairs], pa.float64()), sum(not good for _, good in pairs)
+
+
+def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> Page:
     """Return the rows of a chunk in the dataset's columns.
 
     Raises:
-        PayloadError: rows that cannot be told apart, lack a key or a number, or are none of those asked for.
+        PayloadError: rows that lack a key, or are none of those asked for.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from energywh.sources.columns import drop_duplicates
+
     if not len(table):
-        return _schema(dataset).empty_table()
+        return Page(_schema(dataset).empty_table(), None)
+    values, unreadable = _numbers(table["value"])
+    warnings = [PayloadWarning("unreadable_values", "value", unreadable)] if unreadable else []
+    table = table.set_column(table.column_names.index("value"), "value", values)
     table = table.unify_dictionaries().combine_chunks()
     columns: dict[str, Any] = {name: table.column(name).chunk(0) for name in table.column_names}
     for name, column in columns.items():
@@ -473,25 +501,11 @@ def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> pa.Table:
         numbers = numbers * len(columns[name].dictionary) + codes
         size *= len(columns[name].dictionary)
     values = columns["value"].take(pa.array(places))
-    if pc.any(pc.invert(pc.is_finite(values))).as_py():
-        raise PayloadError("a value is not a finite number")
     rows = pa.table([pa.array(times).view(pa.timestamp("us")), *keys, values], schema=_schema(dataset))
-    return rows.take(_without_duplicates(numbers, values)) if _repeats(numbers, size) else rows
-
-
-def _without_duplicates(numbers: Any, values: pa.Array) -> Any:
-    """Return the places of the rows, of such as are the same in all but one.
-
-    Raises:
-        PayloadError: two rows of the same interval and keys differ.
-    """
-    import numpy as np
-
-    _, first, which = np.unique(numbers, return_index=True, return_inverse=True)
-    told = values.to_numpy(zero_copy_only=False)
-    if not np.array_equal(told[first][which], told, equal_nan=True):
-        raise PayloadError("the same interval and keys came twice, with other values")
-    return np.sort(first)
+    if _repeats(numbers, size):
+        rows, more = drop_duplicates(rows, [*dataset.keys, dataset.time_column])
+        warnings += more
+    return Page(rows, None, warnings=tuple(warnings))
 
 
 def _microseconds(stamps: pa.Array, interval_minutes: int) -> Any:
@@ -501,8 +515,11 @@ def _microseconds(stamps: pa.Array, interval_minutes: int) -> Any:
 
     try:
         moments = pc.cast(stamps, pa.timestamp("us", "UTC"))
-    except pa.ArrowInvalid as error:
-        raise PayloadError(f"{_START} is not a time ({str(error)[:120]})") from None
+    except pa.ArrowInvalid:
+        parsed = [parse_stamp(text) for text in stamps.to_pylist()]
+        if None in parsed:
+            raise PayloadError(f"{_START} is not a time ({stamps[parsed.index(None)]})") from None
+        moments = pa.array(parsed, pa.timestamp("us"))
     found = moments.cast(pa.int64()).to_numpy()
     uneven = found % (interval_minutes * 60_000_000) != 0
     if uneven.any():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,3 +78,14 @@ def is_unreadable_sql(text: str, number: str) -> str:
     """Return the SQL of whether ``text`` holds something that is read as no ``number`` and says not that it is none."""
     tokens = ", ".join(f"'{token}'" for token in ("", *NO_VALUE))
     return f"({number} is null and {text} is not null and lower(trim({text})) not in ({tokens}))"
+
+
+def read_number(value: object) -> tuple[float | None, bool]:
+    """Return the number that a value of JSON or CSV is, None where it is none, and whether it could be read."""
+    if value is None or (isinstance(value, str) and value.strip().casefold() in ("", *NO_VALUE)):
+        return None, True
+    try:
+        number = float(value.replace(",", "") if isinstance(value, str) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None, False
+    return (number, True) if math.isfinite(number) else (None, False)

@@ -35,12 +35,14 @@ from energywh.sources.base import (
     Dataset,
     Irregularity,
     Page,
+    PayloadWarning,
     PublicationLag,
     Request,
     Response,
     Source,
     even_cell,
 )
+from energywh.sources.csv_text import read_number
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings
@@ -225,6 +227,7 @@ DATASETS = (
     ),
 )
 
+_LENIENT_DECODER = msgspec.json.Decoder(Body[dict[str, Any]], strict=False)
 _ERROR_DECODER = msgspec.json.Decoder(EiaErrorBody, strict=False)
 # The key as a body echoes it: as a JSON field, or in the address of the request (gateways' error pages do that).
 _ECHOED_KEY = re.compile(rb"""api_key(?:("\s*:\s*)"(?:[^"\\]|\\.)*"|=[^&\s"'<>\\]+)""")
@@ -357,7 +360,7 @@ class Eia(Source):
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
         dataset = self.dataset(chunk.dataset)
         assert isinstance(dataset, EiaDataset)
-        rows = sum(len(page.rows) for page in pages)
+        rows = sum(page.rows_received for page in pages)
         if pages:
             totals = {page.total for page in pages}
             if len(totals) > 1:
@@ -365,8 +368,9 @@ class Eia(Source):
             total = pages[0].total
             if total is not None and rows > total:
                 raise PayloadError(f"{chunk}: {rows} rows came of {total} that EIA counts")
-            ended = len(pages[-1].rows) == 0
-            if total is None and (ended or len(pages[-1].rows) < PAGE_ROWS):
+            newest = pages[-1].rows_received
+            ended = newest == 0
+            if total is None and newest < PAGE_ROWS:
                 return None
             if rows == total:
                 return None
@@ -396,35 +400,35 @@ class Eia(Source):
             raise _refusal(response)
         dataset = self.dataset(chunk.dataset)
         assert isinstance(dataset, EiaDataset)
+        warnings: list[PayloadWarning] = []
         try:
             body: Any = _decoder(dataset, chunk.slice).decode(response.body)
-        except msgspec.ValidationError as error:
-            if f".{dataset.slice_key}`" in str(error):
-                raise PayloadError(
-                    f"rows of another {dataset.slice_key} than {chunk.slice} came ({error}): from {response.request}"
-                ) from None
-            raise _not_eia(error, response) from None
+        except msgspec.ValidationError:
+            body = _read_leniently(dataset, chunk.slice, response, warnings)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_eia(error, response) from None
 
         rows = body.response.data
-        names = (dataset.time_column, *dataset.keys, "value")
         if not rows:
             return Page(_empty(dataset.name), body.response.total)
         try:
             hours = columns.hour_numbers([row.period for row in rows])
             codes = columns.label_codes(list(map(attrgetter(dataset.code_key), rows)))
-            values = columns.value_array([row.value for row in rows])
+            values, unreadable = columns.finite_array([row.value for row in rows])
             offset = dataset.stamp_offset_hours
             if hours.min() < chunk.first + offset or hours.max() > chunk.last + offset:
                 raise PayloadError(f"rows came from outside the hours asked for ({chunk})")
-            if columns.repeats(hours, codes[0]):
-                raise PayloadError("the same hour and code came twice")
         except PayloadError as error:
             raise PayloadError(f"{error}: from {response.request}") from None
+        if unreadable:
+            warnings.append(PayloadWarning("unreadable_values", "value", unreadable))
         slices = columns.one_label(chunk.slice, len(rows))
         arrays = [columns.stamp_array(hours), slices, columns.label_array(*codes), values]
-        return Page(pa.table(arrays, names=list(names)), body.response.total)
+        table = pa.table(arrays, names=[dataset.time_column, *dataset.keys, "value"])
+        if columns.repeats(hours, codes[0]):
+            table, more = columns.drop_duplicates(table, [dataset.time_column, dataset.code_key])
+            warnings += more
+        return Page(table, body.response.total, len(rows), tuple(warnings))
 
     def redact(self, body: bytes, secrets: Sequence[str]) -> bytes:
         body = _ECHOED_KEY.sub(_hide_key, body)
@@ -453,6 +457,48 @@ def _decoder(dataset: EiaDataset, slice_: str) -> msgspec.json.Decoder[Any]:
 def _built_decoder(dataset: EiaDataset, slice_: str) -> msgspec.json.Decoder[Any]:
     row: Any = dataset.row
     return msgspec.json.Decoder(Body[row[Literal[slice_]]], strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlainRow:
+    """A row of any dataset whose types are not as documented, made to be so; without the key of its slice."""
+
+    period: str
+    value: float | None
+    type: str = ""
+    fueltype: str = ""
+    toba: str = ""
+    subba: str = ""
+
+
+def _read_leniently(dataset: EiaDataset, slice_: str, response: Response, warnings: list[PayloadWarning]) -> Any:
+    """Return a body some values of which are none, or whose keys have white space or another type.
+
+    Raises:
+        PayloadError: a key cannot be read, or rows of another slice came.
+    """
+    try:
+        body = _LENIENT_DECODER.decode(response.body)
+    except msgspec.DecodeError as error:
+        raise _not_eia(error, response) from None
+    rows, unreadable = [], 0
+    for row in body.response.data:
+        keys = {name: row.get(name) for name in (dataset.time_column, *dataset.keys)}
+        if lacking := [
+            name for name, value in keys.items() if not isinstance(value, str | int) or not str(value).strip()
+        ]:
+            raise _not_eia(ValueError(f"a row without {lacking[0]}"), response)
+        plain = {name: str(value).strip() for name, value in keys.items()}
+        if (came := plain.pop(dataset.slice_key)) != slice_:
+            raise PayloadError(
+                f"rows of another {dataset.slice_key} than {slice_} came ({came[:40]!r}): from {response.request}"
+            )
+        value, is_readable = read_number(row.get("value"))
+        unreadable += not is_readable
+        rows.append(_PlainRow(value=value, **plain))
+    if unreadable:
+        warnings.append(PayloadWarning("unreadable_values", "value", unreadable))
+    return Body(Result(rows, body.response.total))
 
 
 def _not_eia(error: Exception, response: Response) -> Exception:

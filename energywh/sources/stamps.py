@@ -16,7 +16,6 @@ STAMP_FORMATS = (
     "%m/%d/%Y %H:%M",
     "%Y/%m/%dT%H:%M:%S",
     "%Y/%m/%dT%H:%M",
-    "%Y-%m-%d",
 )
 # What a stamp may end with that changes nothing: a fraction of 0, and UTC.
 _ENDING = r"(\.0+)?\s*(Z|UTC|GMT|[+-]00:?00)?$"

@@ -251,10 +251,6 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([price_row(8), price_row(9), price_row(8, price="99.5")], "came twice, with other values"),
-        ([price_row(price="nan")], "a value is not a finite number"),
-        ([price_row(price="1e999")], "a value is not a finite number"),
-        ([price_row(price="n/a")], "is not whole CSV"),
         ([price_row(node="")], "a row without NODE came"),
         ([price_row()[:-4]], "is not whole CSV"),
         ([("10.3.2024", *price_row()[1:])], "INTERVALSTARTTIME_GMT is not a time"),
@@ -267,6 +263,29 @@ def test_a_column_that_is_there_twice_is_refused() -> None:
 def test_rows_that_cannot_be_right_are_refused(rows: list[Any], said: str) -> None:
     with pytest.raises(PayloadError, match=said):
         read_prices(rows)
+
+
+@pytest.mark.parametrize(("price", "told"), [("", 0), ("n/a", 0), ("nan", 1), ("1e999", 1), ("much", 1)])
+def test_a_price_that_is_no_number_costs_that_price_alone(price: str, told: int) -> None:
+    body = zip_of({NAME: csv_of([HEADER, price_row(8, price=price), price_row(9)])})
+    page = SOURCE.read(HOURS, answered(body))
+    assert page.rows["value"].to_pylist() == [None, 1.5]
+    assert [(one.rule, one.count) for one in page.warnings] == ([("unreadable_values", 1)] if told else [])
+
+
+def test_prices_that_contradict_each_other_are_refused_and_told_and_equal_ones_taken_once() -> None:
+    rows = [price_row(8), price_row(9), price_row(9), price_row(8, price="99.5")]
+    page = SOURCE.read(HOURS, answered(zip_of({NAME: csv_of([HEADER, *rows])})))
+    assert page.rows["interval_start"].to_pylist() == [datetime(2024, 3, 10, 9)]
+    assert [one.rule for one in page.warnings] == ["contradicting_rows"]
+
+
+def test_the_order_and_case_of_columns_and_a_byte_order_mark_make_no_difference() -> None:
+    header = tuple(f" {name.lower()} " for name in reversed(HEADER))
+    body = csv_of([header, tuple(reversed(price_row(8))), tuple(reversed(price_row(9, price=2)))])
+    body = b"\xef\xbb\xbf" + (body if isinstance(body, bytes) else body.encode())
+    page = SOURCE.read(HOURS, answered(zip_of({NAME: body})))
+    assert page.rows["value"].to_pylist() == [1.5, 2.0]
 
 
 def test_rows_outside_the_hours_of_the_chunk_are_left_to_others() -> None:

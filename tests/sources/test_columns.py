@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -27,8 +28,9 @@ almost_stamps = st.one_of(
 
 def expected_hour(stamp: str) -> int | None:
     """Return what the standard library reads, held to two digits a part, or None."""
-    if len(stamp) != 13 or not stamp.isascii() or not stamp.replace("-", "").replace("T", "").isdigit():
+    if not re.fullmatch(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}Z?\s*", stamp):
         return None
+    stamp = stamp.strip().rstrip("Z").replace(" ", "T")
     try:
         return (datetime.strptime(stamp, "%Y-%m-%dT%H") - EPOCH) // timedelta(hours=1)
     except ValueError:
@@ -57,6 +59,11 @@ def test_a_stamp_that_is_no_hour_is_refused_and_named(before: list[str], odd: st
         assert repr(odd)[1:-1] in repr(str(caught.value))
     else:
         assert columns.hour_numbers(given_stamps)[len(before)] == hour
+
+
+@pytest.mark.parametrize("stamp", ["2024-02-10 05", "2024-02-10T05Z", "2024-02-10T05:00", "2024-02-10 05:00:00+00:00"])
+def test_an_hour_in_another_form_is_the_same_hour(stamp: str) -> None:
+    assert columns.hour_numbers([stamp]).tolist() == [expected_hour("2024-02-10T05")]
 
 
 def test_stamps_whose_wrong_lengths_make_up_for_each_other_are_refused() -> None:

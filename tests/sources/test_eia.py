@@ -23,7 +23,7 @@ from energywh.errors import (
 )
 from energywh.regions import find_respondent, regions
 from energywh.sources import load_settings
-from energywh.sources.base import Chunk, Page, Response
+from energywh.sources.base import Chunk, Page, PayloadWarning, Response
 from energywh.sources.eia import DATASETS, SOURCE, EiaDataset
 
 ROUTES = {dataset.route.rpartition("/")[2]: dataset for dataset in DATASETS}
@@ -159,14 +159,11 @@ def test_unknown_fields_and_warnings_in_either_place_are_passed_over() -> None:
         ([row(respondent="PACE")], "rows of another respondent than PACW came"),
         ([row(period="2031-01-01T00")], "outside the hours asked for"),
         ([row(period="2015-01-01T00")], "outside the hours asked for"),
-        ([row(), row()], "the same hour and code came twice"),
-        ([row(value="NaN")], "not a finite number|not an EIA body"),
-        ([row(value="Infinity")], "not a finite number|not an EIA body"),
-        ([row(value="n/a")], "not an EIA body"),
-        ([row(value=[])], "not an EIA body"),
         ([row(period="2024-01-01")], "'2024-01-01' is not an hour"),
         ([row(), row(period="2024-02-30T01")], "'2024-02-30T01' is not an hour"),
-        ([row(), row(type="DF", period="2024-02-10 01")], "'2024-02-10 01' is not an hour"),
+        ([row(), row(type="DF", period="2024-02-10 1")], "'2024-02-10 1' is not an hour"),
+        ([row(), row(period="")], "'' is not an hour"),
+        ([row(), row(type=None)], "not an EIA body.*a row without type"),
         ([{"period": "2024-01-01T05", "value": "1"}], "not an EIA body"),
     ],
 )
@@ -174,6 +171,37 @@ def test_rows_that_were_not_asked_for_or_make_no_sense_are_refused(rows: list[di
     with pytest.raises(PayloadError, match=what) as caught:
         answer(body_of(*rows))
     assert "https://api.eia.gov/v2/x" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("", 0), ("null", 0), (None, 0), ("n/a", 0), ("NaN", 0), ("Infinity", 1), ("many", 1), ([], 1), ({"x": 1}, 1)],
+)
+def test_a_value_that_is_no_number_costs_that_value_alone(value: object, told: int) -> None:
+    page = answer(body_of(row(value="7"), row(type="NG", value=value), row(type="TI", value="1,234.5")))
+    assert page.rows["value"].to_pylist() == [7.0, None, 1234.5]
+    assert page.warnings == ((PayloadWarning("unreadable_values", "value", 1),) if told else ())
+
+
+def test_blanks_around_a_key_make_no_difference() -> None:
+    page = answer(body_of(row(respondent=" PACW"), row(type="NG ", period=" 2024-02-10T01")))
+    assert page.rows["respondent"].to_pylist() == ["PACW", "PACW"]
+    assert page.rows["type"].to_pylist()[1] == "NG"
+
+
+def test_rows_that_are_the_same_but_for_a_label_are_one() -> None:
+    page = answer(body_of(row(value="3", **{"type-name": "Demand"}), row(value="3", **{"type-name": "demand"})))
+    assert (len(page.rows), page.rows_received, page.warnings) == (1, 2, ())
+    page = answer(body_of(row(value=None), row(value="3")))
+    assert page.rows["value"].to_pylist() == [3.0], "no value contradicts none"
+
+
+def test_rows_that_contradict_each_other_are_refused_and_told_and_no_other_row_is() -> None:
+    page = answer(body_of(row(value="3"), row(value="4"), row(value="5", type="NG")))
+    assert page.rows["type"].to_pylist() == ["NG"]
+    (warning,) = page.warnings
+    assert (warning.rule, warning.count) == ("contradicting_rows", 1)
+    assert page.rows_received == 3, "that so many of the query came is what paging counts"
 
 
 @pytest.mark.parametrize(
