@@ -36,6 +36,7 @@ REASONS: dict[str, dict[str, str]] = {
     PARAMETERS: {
         "energywh.datasets.windows.sampler.Batched.batches": PUBLIC,
         "energywh.simulate.server.Simulator.__init__": TEST_DOUBLE,
+        "energywh.models.build.as_of.build_as_of": "public: the arguments of build(), the moment and the file",
         "energywh.warehouse.Warehouse.dataset": SPELT_OUT,
         "energywh.warehouse.Warehouse.folds": SPELT_OUT,
         "energywh.warehouse.Warehouse.windows": SPELT_OUT,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from energywh.models.build.state import unit_of
+from energywh.models.project.units import unit_of
 from tests.sql.model_files import NAMES, column_types, graph
 
 # What a number without a unit in its name may say instead.

@@ -25,6 +25,7 @@ from energywh.errors import AuditError
 from energywh.integrations.openlineage.job_runs import (
     PRODUCER,
     End,
+    JobFacts,
     JobRun,
     Mailbox,
     begin,
@@ -86,10 +87,12 @@ class OpenLineageBuild:
 def _start_build(mailbox: Mailbox) -> JobRun:
     return JobRun(
         mailbox,
-        "build",
-        "BUILD",
-        description="Builds the models from staging, audits them and publishes the warehouse.",
-        engine=duckdb.__version__,
+        JobFacts(
+            "build",
+            "BUILD",
+            "Builds the models from staging, audits them and publishes the warehouse.",
+            engine=duckdb.__version__,
+        ),
     )
 
 
@@ -184,11 +187,7 @@ class _BuildRuns:
         reads = [*self._graph.staging(name), *upstream]
         self._runs[name] = JobRun(
             self._mailbox,
-            f"build.{name}",
-            "MODEL",
-            description=model.description,
-            engine=duckdb.__version__,
-            sql=model.sql,
+            JobFacts(f"build.{name}", "MODEL", model.description, engine=duckdb.__version__, sql=model.sql),
             parent=self._build,
             inputs=[InputDataset(*self._place(table)) for table in reads],
             outputs=[OutputDataset(*self._place(name))],
@@ -198,9 +197,7 @@ class _BuildRuns:
     def _audits(self) -> JobRun:
         return JobRun(
             self._mailbox,
-            "build.audit",
-            "TEST",
-            description="Checks the promises that the models make about their data.",
+            JobFacts("build.audit", "TEST", "Checks the promises that the models make about their data."),
             parent=self._build,
             started_at=self._began,
         )

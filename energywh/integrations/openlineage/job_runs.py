@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -130,25 +131,35 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-class JobRun:
-    """One run of a job: its START, and its end.
+@dataclass(frozen=True)
+class JobFacts:
+    """What a job is.
 
-    Args:
-        name: name of the job, such as `build` or `build.normalized.demand`.
+    Attributes:
+        name: such as `build` or `build.normalized.demand`.
         kind: the standard's job type, such as SYNC or MODEL.
         engine: version of DuckDB.
+    """
+
+    name: str
+    kind: str
+    description: str
+    engine: str = ""
+    sql: str = ""
+
+
+class JobRun:
+    """One run of a job: its START event, and its final one.
+
+    Args:
         started_at: when it began; by default now.
     """
 
     def __init__(
         self,
         mailbox: Mailbox,
-        name: str,
-        kind: str,
+        job: JobFacts,
         *,
-        description: str = "",
-        engine: str = "",
-        sql: str = "",
         parent: JobRun | None = None,
         inputs: Iterable[InputDataset] = (),
         outputs: Iterable[OutputDataset] = (),
@@ -156,20 +167,17 @@ class JobRun:
     ) -> None:
         self._mailbox = mailbox
         self._target = mailbox.target
-        self._name = name
+        self._job = job
         self._run_id = str(generate_new_uuid())
         self._parent = parent
         self._ended = False
         self._job_facets: dict[str, JobFacet] = {
-            "jobType": job_type_job.JobTypeJobFacet("BATCH", "ENERGYWH", kind, producer=PRODUCER),
+            "jobType": job_type_job.JobTypeJobFacet("BATCH", "ENERGYWH", job.kind, producer=PRODUCER),
+            "documentation": documentation_job.DocumentationJobFacet(job.description, producer=PRODUCER),
         }
-        if description:
-            words = documentation_job.DocumentationJobFacet(description, producer=PRODUCER)
-            self._job_facets["documentation"] = words
-        if sql:
-            query = self._target.redacted(sql)
+        if job.sql:
+            query = self._target.redacted(job.sql)
             self._job_facets["sql"] = sql_job.SQLJobFacet(query, "duckdb", producer=PRODUCER)
-        self._engine = engine
         self._inputs = list(inputs)
         self._emit(RunState.START, started_at or now(), self._inputs, outputs)
 
@@ -196,11 +204,11 @@ class JobRun:
         error: str = "",
     ) -> None:
         facets: dict[str, RunFacet] = {}
-        if self._engine:
-            engine = processing_engine_run.ProcessingEngineRunFacet(self._engine, "DuckDB", producer=PRODUCER)
+        if self._job.engine:
+            engine = processing_engine_run.ProcessingEngineRunFacet(self._job.engine, "DuckDB", producer=PRODUCER)
             facets["processing_engine"] = engine
         if (parent := self._parent) is not None:
-            job = parent_run.Job(self._target.namespace, parent._name)
+            job = parent_run.Job(self._target.namespace, parent._job.name)
             facets["parent"] = parent_run.ParentRunFacet(parent_run.Run(parent._run_id), job, producer=PRODUCER)
         if error:
             text = self._target.redacted(error)
@@ -211,7 +219,7 @@ class JobRun:
                 eventTime=moment,
                 producer=PRODUCER,
                 run=Run(self._run_id, facets),
-                job=Job(self._target.namespace, self._name, dict(self._job_facets)),
+                job=Job(self._target.namespace, self._job.name, dict(self._job_facets)),
                 inputs=list(inputs),
                 outputs=list(outputs),
             )

@@ -18,6 +18,7 @@ from energywh.config.settings import without_secrets
 from energywh.integrations.openlineage.job_runs import (
     PRODUCER,
     End,
+    JobFacts,
     JobRun,
     Mailbox,
     begin,
@@ -70,10 +71,12 @@ class OpenLineageSync:
             self._say,
             lambda mailbox: JobRun(
                 mailbox,
-                "sync",
-                "SYNC",
-                description="Fetches what is due from the sources and lands it in the staging database.",
-                engine=duckdb.__version__,
+                JobFacts(
+                    "sync",
+                    "SYNC",
+                    "Fetches what is due from the sources and lands it in the staging database.",
+                    engine=duckdb.__version__,
+                ),
                 inputs=_inputs(settings, selection.datasets),
                 outputs=_outputs(settings, selection.datasets),
             ),

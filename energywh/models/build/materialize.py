@@ -6,8 +6,6 @@ ahead they read, that much at least is read, and every month's digest is the sam
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,11 +15,13 @@ from typing import TYPE_CHECKING
 from energywh.core.sql_text import quoted, run, text, within
 from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import RunClock
-from energywh.errors import ModelError, did_you_mean
+from energywh.errors import ModelError
+from energywh.models.build.digests import Digests, month_digests, types_of
 from energywh.models.build.months import Span, spans
 from energywh.models.build.months import widen as widen_months
+from energywh.models.build.promises import check_dataset, model_error, promised_types
 from energywh.models.build.staging import Staging
-from energywh.models.build.state import Digest, Digests, Known, Meta
+from energywh.models.build.state import Meta, ModelState
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
 from energywh.models.project.project import Seed
@@ -103,7 +103,9 @@ class Materializer:
             raise ModelError(f"{seed.path}: cannot load the seed: {error}") from None
         for option, enabled in seed.options.items():
             self._connection.execute(f"UPDATE {quoted(seed.name)} SET enabled = ? WHERE name = ?", [enabled, option])
-        digest = self._digests(quoted(seed.name), self._types_of(quoted(seed.name)), None)[None]
+        digest = month_digests(
+            self._connection, quoted(seed.name), types_of(self._connection, quoted(seed.name)), None
+        )[None]
         self._meta.save_seed(seed, digest)
         return True
 
@@ -129,14 +131,14 @@ class Materializer:
                 raise
             raise model_error(model, error) from None
 
-    def _check_step(self, model: Model, known: Known | None, began: float) -> ModelResult:
+    def _check_step(self, model: Model, known: ModelState | None, began: float) -> ModelResult:
         """Check that a step returns the columns that it promises; its rows are made where it is read."""
         for table in self._graph.staging(model.name):
-            self._check_dataset(model, table)
+            check_dataset(self._staging, self._graph, model, table)
         if known is not None and (known.sql_hash, known.file_hash) == (model.sql_hash, model.file_hash):
             self._meta.touch_model(model.name, self._staging.landing)
             return ModelResult(model.name, model.materialized, 0, 0, 0, 0.0, built=False)
-        types = self._promised_types(model)
+        types = promised_types(self._connection, self._graph, model)
         self.drop(model.name)  # it may have been a table
         seconds = time.monotonic() - began
         self._save(model, types, {}, seconds)
@@ -154,24 +156,24 @@ class Materializer:
         self._meta.forget(name)
         return bool(found)
 
-    def _keep(self, model: Model, known: Known | None) -> ModelResult:
+    def _keep(self, model: Model, known: ModelState | None) -> ModelResult:
         """Leave the rows as they are; only words in the file may have changed."""
         digests = self._meta.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
         said = self._meta.descriptions(model.name)
         if known is not None and (known.file_hash != model.file_hash or said != dict(model.columns)):
-            types = self._types_of(quoted(model.name))
+            types = types_of(self._connection, quoted(model.name))
             self._comment(model, types)
             self._save(model, types, digests, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
         self._meta.touch_model(model.name, self._staging.landing)
         return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=False)
 
-    def _stale(self, model: Model, known: Known | None) -> set[date] | None:
+    def _stale(self, model: Model, known: ModelState | None) -> set[date] | None:
         """Return the months of ``model`` to build, or None for all of it."""
         tables = self._graph.staging(model.name)
         for table in tables:
-            self._check_dataset(model, table)
+            check_dataset(self._staging, self._graph, model, table)
         if known is None or known.sql_hash != model.sql_hash or self._full:
             return None
         if tables and not self._staging.holds(known.landing):
@@ -185,32 +187,18 @@ class Materializer:
             return None
         return widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
 
-    def _check_dataset(self, model: Model, table: str) -> None:
-        """Refuse a staging table that is not there, or whose rows cannot be placed in time."""
-        in_staging = table in self._staging.tables
-        if in_staging and self._staging.stamp(table) is not None:
-            return
-        line = next(each.line for each in self._graph.parsed[model.name].references if each.name == table)
-        where = f"{model.path}:{model.sql_line + line - 1}"
-        if in_staging:
-            raise ModelError(
-                f"{where}: '{table}' is in the staging database, but its table sync.dataset does not say which column "
-                "of it holds the hour; read a dataset that 'energywh sync' fetches"
-            )
-        near = did_you_mean(table, (name for name in self._staging.tables if not name.startswith("staging.sync.")))
-        raise ModelError(
-            f"{where}: '{table}' is not in the staging database{near or '; '}"
-            f"{' ' if near else ''}if it is a dataset, run 'energywh sync {table.removeprefix('staging.')}' first"
-        )
-
-    def _make(self, model: Model, known: Known | None, months: set[date] | None, began: float) -> ModelResult:
+    def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything where None, and write what came out other than before."""
-        types = self._promised_types(model)
+        types = promised_types(self._connection, self._graph, model)
         before = self._meta.digests(model.name)
         if known is not None and known.materialized not in (model.materialized, "inline"):
             self._connection.execute(f"DROP {known.materialized} {quoted(model.name)}")
             known = None
-        same = known is not None and known.materialized != "inline" and self._types_of(quoted(model.name)) == types
+        same = (
+            known is not None
+            and known.materialized != "inline"
+            and types_of(self._connection, quoted(model.name)) == types
+        )
         if months is not None and (not same or len(months) > WHOLE_ABOVE * len(months | before.keys())):
             months = None
 
@@ -223,7 +211,7 @@ class Materializer:
         elif months is None:
             ordered = f"SELECT * FROM ({self._graph.sql(model.name)}\n) {self._by_month(model)}"
             run(self._connection, f"CREATE OR REPLACE TABLE {quoted(model.name)} AS {ordered}")
-            after = self._digests(quoted(model.name), types, model.time_column)
+            after = month_digests(self._connection, quoted(model.name), types, model.time_column)
         else:
             after = self._build_months(model, types, months, before)
         if model.time_column is not None and None in after:
@@ -270,7 +258,7 @@ class Materializer:
     def _refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
         """Compute all of a model that cannot be built by month, and write only the months that changed."""
         run(self._connection, f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS {self._graph.sql(model.name)}")
-        after = self._digests(_SCRATCH, types, model.time_column)
+        after = month_digests(self._connection, _SCRATCH, types, model.time_column)
         if model.time_column is None:
             if after != before:
                 self._replace(model, "true")
@@ -291,7 +279,7 @@ class Materializer:
                 self._connection,
                 f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS SELECT * FROM ({sql}\n) WHERE {condition}",
             )
-            computed = self._digests(_SCRATCH, types, model.time_column)
+            computed = month_digests(self._connection, _SCRATCH, types, model.time_column)
             self._write_months(model, [month for month in span.months if computed.get(month) != before.get(month)])
             after |= computed
         self._connection.execute(f"DROP TABLE IF EXISTS {_SCRATCH}")
@@ -313,7 +301,7 @@ class Materializer:
     ) -> Digests:
         """Return the digests of a view, computing it a few months at a time: all of it may not fit in memory."""
         if model.time_column is None:
-            return self._digests(quoted(model.name), types, None)
+            return month_digests(self._connection, quoted(model.name), types, None)
         after: Digests = {}
         if months is None:
             month = f"date_trunc('month', {quoted(model.time_column)})::DATE"
@@ -321,12 +309,12 @@ class Materializer:
             months = found - {None}
             if None in found:
                 nowhere = f"{quoted(model.time_column)} IS NULL"
-                after = self._digests(quoted(model.name), types, model.time_column, nowhere)
+                after = month_digests(self._connection, quoted(model.name), types, model.time_column, nowhere)
         else:
             after = {month: digest for month, digest in before.items() if month not in months}
         for span in _short_spans(months):
             condition = within(model.time_column, span.start, span.end)
-            after |= self._digests(quoted(model.name), types, model.time_column, condition)
+            after |= month_digests(self._connection, quoted(model.name), types, model.time_column, condition)
         return after
 
     def _restricted(self, model: Model, span: Span) -> str:
@@ -361,63 +349,6 @@ class Materializer:
         keys = [f"date_trunc('month', {time_column})", *keys, time_column]
         return f"ORDER BY {', '.join(keys)}"
 
-    def _digests(
-        self, relation: str, types: Mapping[str, str], time_column: str | None, condition: str = "true"
-    ) -> Digests:
-        """Return rows, values and digest of each month of ``relation``, or of the whole under None.
-
-        The digest does not depend on the order of rows; it does on names and types of columns.
-        """
-        month = f"date_trunc('month', {quoted(time_column)})::DATE" if time_column else "NULL::DATE"
-        columns = ", ".join(quoted(column) for column in types)
-        counts = ", ".join(f"count({quoted(column)})" for column in types)
-        rows = run(
-            self._connection,
-            f"SELECT {month}, count(*), bit_xor(hash({columns})), sum(hash({columns})), [{counts}] "
-            f"FROM {relation} WHERE {condition} GROUP BY 1",
-        )
-        found: Digests = {}
-        for month_date, count, xor, total, held in rows:
-            seal = f"{list(types.items())} {count} {xor} {total}"
-            found[month_date] = Digest(count, hashlib.sha256(seal.encode()).hexdigest()[:16], tuple(held))
-        if time_column is None and not found:
-            seal = repr(list(types.items()))
-            found[None] = Digest(0, hashlib.sha256(seal.encode()).hexdigest()[:16], (0,) * len(types))
-        return found
-
-    def _types_of(self, relation: str) -> dict[str, str]:
-        rows = self._connection.execute(f"DESCRIBE FROM {relation}").fetchall()
-        return {row[0]: row[1] for row in rows}
-
-    def _promised_types(self, model: Model) -> dict[str, str]:
-        """Return names and types of what the SELECT returns, in its order, if it is what the model promises."""
-        rows = self._connection.execute(f"DESCRIBE {self._graph.sql(model.name)}").fetchall()
-        names = [row[0] for row in rows]
-        missing = [name for name in model.columns if name not in names]
-        surplus = [name for name in names if name not in model.columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if missing or surplus or twice:
-            parts = [
-                f"{what} {', '.join(columns)}"
-                for what, columns in (
-                    ("it does not return", missing),
-                    ("[columns] does not list", surplus),
-                    ("it returns twice", twice),
-                )
-                if columns
-            ]
-            raise ModelError(
-                f"{model.path}:{model.sql_line}: {model.name} does not return the columns it promises: "
-                + "; ".join(parts)
-            )
-        if model.time_column is not None:
-            kind = next(row[1] for row in rows if row[0] == model.time_column)
-            if kind != "TIMESTAMP":
-                raise ModelError(
-                    f"{model.path}:{model.sql_line}: '{model.time_column}' is {kind}; it must be TIMESTAMP, naive UTC"
-                )
-        return {row[0]: row[1] for row in rows}
-
     def _comment(self, model: Model, types: Mapping[str, str]) -> None:
         name = quoted(model.name)
         kind = model.materialized.upper()
@@ -430,12 +361,3 @@ def _short_spans(months: Iterable[date]) -> Iterable[Span]:
     for span in spans(months):
         for first in range(0, len(span.months), SPAN_MONTHS):
             yield Span(span.months[first : first + SPAN_MONTHS])
-
-
-def model_error(model: Model, error: Exception) -> ModelError:
-    """Turn a DuckDB error into one that names the model's file and, where DuckDB says it, the line."""
-    message = str(error)
-    line = re.search(r"^LINE (\d+):", message, re.MULTILINE)
-    where = f"{model.path}:{line[1] if line else model.sql_line}"
-    first = message.split("\n\nLINE ", maxsplit=1)[0].strip()
-    return ModelError(f"{where}: {model.name} failed: {first}")

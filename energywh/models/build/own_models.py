@@ -15,8 +15,9 @@ from energywh.core.time import RunClock
 from energywh.errors import LockedError, ModelError, StorageError
 from energywh.models.build.audits import AuditRunner
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelStarted
-from energywh.models.build.materialize import Materializer, ModelResult, model_error
+from energywh.models.build.materialize import Materializer, ModelResult
 from energywh.models.build.options import BuildOptions
+from energywh.models.build.promises import model_error
 from energywh.models.build.staging import Watermark, detach
 from energywh.models.build.state import Meta
 from energywh.models.build.version_file import VersionFile

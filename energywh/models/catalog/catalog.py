@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
-from energywh.models.build.state import unit_of
 from energywh.models.project.graph import link
 from energywh.models.project.project import Project, load_project, pick_name
+from energywh.models.project.units import unit_of
 from energywh.models.versions.publish import current_version
 
 if TYPE_CHECKING:

@@ -125,6 +125,7 @@ def test_only_the_month_that_changed_is_built_and_those_that_read_it(desk: Desk)
         "normalized.generation": (False, 0, 0),
         "normalized.demand": (True, 1, 1),
         "normalized.span": (True, None, 0),
+        "normalized.spine": (False, 0, 0),
         "normalized.grid": (True, 1, 1),
         "features.shifted": (True, 2, 1),
         "features.rolling": (True, 3, 2),
