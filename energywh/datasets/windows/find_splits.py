@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from energywh.core.warnings import warn
+from energywh.core.wording import count
 from energywh.datasets.windows.plan import Plan
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.splits import Shape, Split, Splits, split_time, whole_time
@@ -31,8 +32,9 @@ def find_splits(survey: Survey, plan: Plan) -> Splits[Split]:
         if not split.windows:
             unbroken = survey.whole is not None
             raise WindowError(
-                f"the {split.name} split holds no window of {plan.shape.span:,} "
-                f"{'unbroken ' if unbroken else ''}hours with a target in any region; move the cuts, take a "
+                f"the {split.name} split holds no window of "
+                f"{count(plan.shape.span, 'unbroken hour' if unbroken else 'hour')} with a target in any region; move "
+                "the cuts, take a "
                 f"shorter length{', or gaps=' + repr('mask') if unbroken else ''}"
             )
     _report_given_up(survey, plan.shape, [split for split in found if split.given_up])
@@ -50,14 +52,14 @@ def _no_window(survey: Survey, plan: Plan) -> str:
     runs = longest_runs(survey.axis, survey.whole)
     if max(runs) >= shape.span:
         return (
-            f"of the windows of {shape.span:,} hours that {source} has, a stride of {shape.stride:,} apart, "
+            f"of the windows of {count(shape.span, 'hour')} that {source} has, a stride of {shape.stride:,} apart, "
             f"none holds a value of {' or '.join(plan.wanted.targets)} to learn from; take a smaller stride"
         )
     shown = ", ".join(f"{name} {run:,}" for name, run in zip(survey.axis.regions, runs, strict=True))
     unbroken = "unbroken " if survey.whole is not None else ""
     less = {"drop": ", fewer features, or gaps='mask'", "split": ", or gaps='mask'"}
     return (
-        f"no region of {source} has {shape.span:,} {unbroken}hours, as length {shape.length:,} and its targets "
+        f"no region of {source} has {count(shape.span, f'{unbroken}hour')}, as length {shape.length:,} and its targets "
         f"need; the longest {unbroken}run by region, in hours: {shown}; take a shorter length"
         f"{less.get(plan.spec.gaps, '')}"
     )
@@ -87,15 +89,15 @@ def _report_given_up(survey: Survey, shape: Shape, shortened: Sequence[Split]) -
     for split in shortened:
         would_have = _filled(survey, shape, split.unshortened).windows
         lost.append(
-            f"{split.name} gives up its last {split.given_up:,} hours "
-            f"({split.windows:,} windows instead of {would_have:,})"
+            f"{split.name} gives up its last {count(split.given_up, 'hour')} "
+            f"({count(split.windows, 'window')} instead of {would_have:,})"
         )
     short = " and ".join(split.lends_to for split in shortened)
     reach = "let inputs reach back into earlier splits with borrow_context=True" + (
         "" if shape.horizon else " (and a horizon)"
     )
     warn(
-        f"{', '.join(lost)}: {short} would hold no window of {shape.span:,} hours otherwise, and no hour is in windows "
-        f"of two splits. No window has a target in the hours given up. To keep them, {reach}, take a shorter length, "
-        "or move the cuts"
+        f"{', '.join(lost)}: {short} would hold no window of {count(shape.span, 'hour')} otherwise, and no hour is in "
+        f"windows of two splits. No window has a target in the hours given up. To keep them, {reach}, take a shorter "
+        "length, or move the cuts"
     )

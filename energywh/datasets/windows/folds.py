@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.time import hour_time, parse_duration_hours
+from energywh.core.wording import count
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.find_splits import held_out
@@ -74,7 +75,9 @@ class Fold:
     origin: datetime
 
     def __repr__(self) -> str:
-        return f"<Fold {self.origin:%Y-%m-%dT%H}: {len(self.train):,} windows to train, {len(self.test):,} to test>"
+        return (
+            f"<Fold {self.origin:%Y-%m-%dT%H}: {count(len(self.train), 'window')} to train, {len(self.test):,} to test>"
+        )
 
 
 class Folds:
@@ -205,7 +208,7 @@ class Folds:
             raise type(error)(f"the fold at {origin:%Y-%m-%dT%H}, by what was known then: {error}") from None
         if whole.future_covariates != now.future_covariates:
             raise UsageError(
-                f"since {self._known.version} was built the models say otherwise what is known ahead: name the columns "
+                f"the models mark other columns as known ahead since {self._known.version} was built: name the columns "
                 "with future_covariates=[...], or run 'energywh build' and open the newest version"
             )
         return self._held(whole)
@@ -234,8 +237,8 @@ class Folds:
         found = starts(split, shape, held.usable, held.targets_before)
         if not any(map(len, found)):
             raise WindowError(
-                f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {shape.span:,} hours with a target "
-                f"in its {split.name} split, {hour_time(split.first):%Y-%m-%dT%H} to before "
+                f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {count(shape.span, 'hour')} with a "
+                f"target in its {split.name} split, {hour_time(split.first):%Y-%m-%dT%H} to before "
                 f"{hour_time(split.end):%Y-%m-%dT%H}; move the origins, or take a shorter length or horizon"
             )
         return found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from energywh.core.arguments import whole_number
 from energywh.core.time import HOUR, hour_time, utc_now
+from energywh.core.wording import count
 from energywh.datasets.windows.backends import Arrays, arrays
 from energywh.datasets.windows.load import Wanted, load
 from energywh.datasets.windows.matrix import Frame, check_range
@@ -117,22 +118,22 @@ def latest(
     wanted = Wanted(named_regions(regions), bound.features(features), newest=LATE_HOURS + min(hours, EVER_HOURS))
     # Loaded into NumPy: the rows are few, and each region ends at another hour.
     frame = load(connection, bound, wanted, arrays("numpy", "float32"))
-    count = len(frame.axis.regions)
-    ends = [_complete(frame, region) for region in range(count)]
+    regions_found = len(frame.axis.regions)
+    ends = [_complete(frame, region) for region in range(regions_found)]
     complete = [end - int(frame.axis.offset[region]) for region, end in enumerate(ends)]
     if max(complete) < hours:
         most = complete.index(max(complete))
         raise WindowError(
-            f"no region of {bound.name} has {hours:,} hours up to its last complete one; the most are "
+            f"no region of {bound.name} has {count(hours, 'hour')} up to its last complete one; the most are "
             f"{complete[most]:,}, of {frame.axis.regions[most]}: ask for no more"
         )
     width = len(frame.features.columns)
-    shape = (count, hours, width)
+    shape = (regions_found, hours, width)
     inputs, view = library.allocate(shape)
     mask, present = library.mask(shape)
     present[:] = False
-    last = np.empty(count, np.int64)
-    for region in range(count):
+    last = np.empty(regions_found, np.int64)
+    for region in range(regions_found):
         start, end = int(frame.axis.offset[region]), ends[region]
         first = max(end - hours, start)
         there = frame.features.missing.present(first, end - first)

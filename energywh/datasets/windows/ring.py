@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.arguments import one_of
+from energywh.core.wording import count
 from energywh.datasets.windows.backends import Piece
 from energywh.errors import UsageError
 
@@ -73,7 +74,9 @@ class Ring:
                 "one stretch of hours; use layout='contiguous' or overlap=0"
             )
         if self.overlap >= self.length:
-            raise UsageError(f"overlap must be shorter than the window, {self.length:,} hours, not {self.overlap:,}")
+            raise UsageError(
+                f"overlap must be shorter than the window, {count(self.length, 'hour')}, not {self.overlap:,}"
+            )
 
     @property
     def hours(self) -> int:
@@ -144,8 +147,12 @@ class Ring:
         """
         wrong = [rank for rank, output in enumerate(outputs) if output.shape[axis] != self.hours]
         if len(outputs) != self.world or wrong:
-            found = f"{len(outputs)} outputs, of {', '.join(str(output.shape[axis]) for output in outputs)} hours"
-            raise UsageError(f"unshard needs the {self.hours} hours of each of {self.world} ranks, not {found}")
+            found = (
+                f"{count(len(outputs), 'output')}, of {', '.join(str(output.shape[axis]) for output in outputs)} hours"
+            )
+            raise UsageError(
+                f"unshard needs the {count(self.hours, 'hour')} of each of {count(self.world, 'rank')}, not {found}"
+            )
         places = np.concatenate([np.where(self.own(rank), self.positions(rank), -1) for rank in range(self.world)])
         order = np.argsort(places, kind="stable")[-self.length :]
         if isinstance(outputs[0], np.ndarray):

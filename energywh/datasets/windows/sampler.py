@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.arguments import whole_number
+from energywh.core.wording import count
 from energywh.errors import UsageError
 
 B_co = TypeVar("B_co", covariant=True)
@@ -104,7 +105,8 @@ class Batches(Generic[B_co]):
     def __post_init__(self) -> None:
         if self.start > self.steps:
             raise UsageError(
-                f"start is {self.start:,}, but rank {self.rank} of {self.world} has {self.steps:,} batches an epoch; "
+                f"start is {self.start:,}, but rank {self.rank} of {self.world} has "
+                f"{count(self.steps, 'batch', 'batches')} an epoch; "
                 "go on with the next epoch"
             )
 

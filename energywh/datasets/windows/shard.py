@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from energywh.core.wording import count
 from energywh.datasets.windows.batch import Batch
 from energywh.datasets.windows.ring import Ring
 from energywh.datasets.windows.sampler import Batched
@@ -56,7 +57,7 @@ class Shard(Batched[Batch]):
     def __repr__(self) -> str:
         return (
             f"<Shard {self.rank} of {self.ring.world}, {self.ring.layout}: {int(self.own.sum()):,} of "
-            f"{self.ring.length:,} hours, {self.ring.hours:,} with padding, of {len(self):,} windows>"
+            f"{self.ring.length:,} hours, {self.ring.hours:,} with padding, of {count(len(self), 'window')}>"
         )
 
     def __getitem__(self, index: int) -> Batch:

@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.time import hour_time
+from energywh.core.wording import count
 from energywh.datasets.windows.matrix import Axis
 from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_mean
 
@@ -275,12 +276,12 @@ def _too_short(split: Split, shape: Shape, start: int, end: int) -> str:
     left = max(split.end - split.first, 0)
     taken = split.cut_end - split.end
     why = (
-        f" ({taken:,} hours before the next cut are kept free for the split after it, whose windows reach back)"
+        f" ({count(taken, 'hour')} before the next cut kept free for the split after it, whose windows reach back)"
         if taken > 0
         else ""
     )
     return (
-        f"the {split.name} split, {times[0]} to {times[1]}, has {left:,} hours for its windows{why}, and one needs "
-        f"{shape.span:,} (length {shape.length:,} and targets); the data go from {times[2]} to {times[3]}. "
+        f"the {split.name} split, {times[0]} to {times[1]}, has {count(left, 'hour')} for its windows{why}, and one "
+        f"needs {shape.span:,} (length {shape.length:,} and targets); the data go from {times[2]} to {times[3]}. "
         "Move the cuts, take a shorter length, or let inputs reach back into earlier splits with borrow_context=True"
     )

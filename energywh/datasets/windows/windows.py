@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from energywh.core.wording import abbreviate
+from energywh.core.wording import abbreviate, count
 from energywh.datasets.windows import scaler as scaling
 from energywh.datasets.windows.backends import Backend, Memmap, arrays, folder_of
 from energywh.datasets.windows.batch import Batch, Window
@@ -164,9 +164,9 @@ class Windows(Batched[Batch]):
 
     def __repr__(self) -> str:
         return (
-            f"<Windows {self.name}: {len(self):,} of {self.length:,} hours x {len(self.columns)} features, "
-            f"horizon {self.horizon}, stride {self.stride}, {len(self.regions)} regions ({abbreviate(self.regions)}), "
-            f"{self.nbytes / 1e6:,.1f} MB>"
+            f"<Windows {self.name}: {len(self):,} of {count(self.length, 'hour')} x "
+            f"{count(len(self.columns), 'feature')}, horizon {self.horizon}, stride {self.stride}, "
+            f"{count(len(self.regions), 'region')} ({abbreviate(self.regions)}), {self.nbytes / 1e6:,.1f} MB>"
         )
 
     def __getitem__(self, index: int) -> Window:

@@ -158,9 +158,9 @@ def test_only_a_version_of_the_home_can_be_known_earlier(desk: Desk, tmp_path: P
         warehouse.folds(SOURCE, as_of="landed", **arguments)
 
 
-def test_models_that_say_otherwise_what_is_known_ahead_are_not_mixed(desk: Desk) -> None:
+def test_models_that_mark_other_columns_as_known_ahead_are_not_mixed(desk: Desk) -> None:
     desk.write("normalized/demand.sql", MODEL.replace("[ahead] Hour", "Hour"))
-    with pytest.raises(UsageError, match="say otherwise what is known ahead"):
+    with pytest.raises(UsageError, match="mark other columns as known ahead"):
         folds_of(desk, origins=["2025-01-22"])
     assert folds_of(desk, origins=["2025-01-22"], future_covariates="hour_of_day")[0].train.future_covariates == (
         "hour_of_day",

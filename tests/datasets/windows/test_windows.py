@@ -175,7 +175,7 @@ def test_splits_share_no_hour_and_keep_the_order_of_time(
 def test_long_windows_borrow_inputs_from_before_their_cut_and_the_part_before_gives_them_up() -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (1.0, float(i)) for i in range(400)}
     says = (
-        r"train gives up its last 100 hours \(1 windows instead of 101\): valid would hold no window of 104 hours"
+        r"train gives up its last 100 hours \(1 window instead of 101\): valid would hold no window of 104 hours"
         r".*borrow_context=True, take"
     )
     with table_of(rows) as connection, pytest.warns(UserWarning, match=says):
