@@ -25,7 +25,7 @@ with parameter as (
     select
         25 as zero_mwh,  -- all_zero: net generation, without sign, that fuels at 0 do not explain
         100 as steady_mwh,  -- steady_zero: level of a fuel that counts
-        24 as stuck_hours,  -- stuck: equal values
+        24 as stuck_hours,  -- stuck: equal values of gas, hydro, solar or wind
         10 as stuck_mwh,  -- stuck: below it, rounding makes neighbors equal
         12 as repeated_hours,  -- repeat: hours in which all fuels equal those a day or a week before
         6 as moving_hours,  -- repeat: changes from hour to hour in the block
@@ -130,7 +130,7 @@ equal as (
     from measured as m
     inner join normalized.fuel as f on f.fuel = m.fuel
     cross join parameter as p
-    where m.up_mwh = 0 and abs(m.generation_mwh) >= p.stuck_mwh and not f.steady and not f.storage
+    where m.up_mwh = 0 and abs(m.generation_mwh) >= p.stuck_mwh and f.family in ('gas', 'hydro', 'solar', 'wind')
     union all
     select a.region, 'ALL', a.hour_utc, 24, a.mix
     from whole as a
@@ -165,9 +165,21 @@ island as (
     window block as (partition by region, fuel, apart_hours, start_utc order by hour_utc)
 ),
 
+-- What is usual is not known in the first 27 days of a series.
+begun as (
+    select region, fuel, min(hour_utc) + interval 648 hour as known_utc
+    from measured
+    group by region, fuel
+    union all
+    select region, 'ALL', min(hour_utc) + interval 648 hour
+    from whole
+    group by region
+),
+
 stuck as (
     select i.region, i.fuel, i.hour_utc, i.place >= p.stuck_hours - 1 as is_known_at_once
     from island as i
+    inner join begun as b on b.region = i.region and b.fuel = i.fuel and i.hour_utc >= b.known_utc
     cross join parameter as p
     where i.apart_hours = 1 and i.hours >= p.stuck_hours - 1 and i.usual_equals < p.usual_equals
 ),
@@ -178,6 +190,7 @@ repeated as (
         i.hour_utc,
         bool_or(i.place >= p.repeated_hours and i.moves_before >= p.moving_hours) as is_known_at_once
     from island as i
+    inner join begun as b on b.region = i.region and b.fuel = i.fuel and i.hour_utc >= b.known_utc
     cross join parameter as p
     where i.apart_hours > 1
         and i.hours >= p.repeated_hours

@@ -113,7 +113,8 @@ absurd as (
                 when u.mwh > p.extreme_highs * u.most_mwh or u.mwh > p.impossible_mwh then 'global_extreme'
                 when u.mwh < if(u.least_mwh < p.small_mwh, p.small_low_highs, p.low_highs) * u.least_mwh then 'global_low'
             end
-            when abs(u.mwh) > greatest(p.extreme_highs * u.most_mwh, p.least_extreme_mwh) or abs(u.mwh) > p.impossible_mwh
+            -- Where nothing is known to be usual, most_mwh is NULL, which greatest() would ignore.
+            when (abs(u.mwh) > p.extreme_highs * u.most_mwh and abs(u.mwh) > p.least_extreme_mwh) or abs(u.mwh) > p.impossible_mwh
                 then 'global_extreme'
         end as flag
     from usual as u
@@ -186,6 +187,17 @@ island as (
     window block as (partition by measure, region, code, apart_hours, start_utc order by hour_utc)
 ),
 
+-- What is usual is not known in the first 27 days of a series.
+begun as (
+    select measure, region, code, min(hour_utc) + interval 648 hour as known_utc
+    from (
+        select measure, region, code, hour_utc from reported
+        union all
+        select 'demand', region, 'ALL', hour_utc from normalized.demand_reported where demand_mwh is not null
+    )
+    group by measure, region, code
+),
+
 repeated as (
     select
         i.measure,
@@ -194,6 +206,7 @@ repeated as (
         i.hour_utc,
         bool_or(i.place >= p.repeated_hours and i.moves_before >= p.moving_hours) as is_known_at_once
     from island as i
+    inner join begun as b on b.measure = i.measure and b.region = i.region and b.code = i.code and i.hour_utc >= b.known_utc
     cross join parameter as p
     where i.hours >= p.repeated_hours
         and i.moves_in_all >= p.moving_hours
