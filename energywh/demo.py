@@ -1,4 +1,4 @@
-"""The demonstration: simulated sources, and the whole way from them to a training batch.
+"""The demonstration: from simulated sources to a training batch.
 
 The data are simulated, and the home folder is marked as such, so that real and simulated data never mix.
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from energywh.config.options import url_variable
 from energywh.config.settings import Settings
 from energywh.core.paths import Home
+from energywh.core.wording import count
 from energywh.errors import EnergywhError, UsageError
 from energywh.sources import load_settings, source_options, sources
 
@@ -26,7 +27,7 @@ EXPORTED = ("normalized.demand", "normalized.generation", "normalized.weather", 
 REGIONS = ("CISO", "ERCO", "MISO", "NYIS", "BPAT", "PJM")
 SINCE, UNTIL = "2024-01-01", "2025-12-31"
 KEY = "simulated-key"
-_NOW = "2026-01-15T00"  # of the simulated clock: past the settling time, so that a second demo finds all settled
+_NOW = "2026-01-15T00"  # the simulated clock: past the settling time, so that a second demo has nothing to fetch
 
 # Medians, because the simulated data hold absurd values now and then, as the real ones do.
 QUESTIONS = (
@@ -63,7 +64,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the demonstration: what was done, what came of it, and how long it took."""
+    """One step of the demonstration: what was done, with what result, and how long it took."""
 
     title: str
     lines: list[str]
@@ -88,7 +89,7 @@ def mark(home: Home) -> None:
 
 @contextmanager
 def simulator() -> Iterator[dict[str, str]]:
-    """Serve the simulated sources from a process of their own, and yield the address of each."""
+    """Serve the simulated sources from a separate process, and yield the address of each."""
     command = [sys.executable, "-m", "energywh", "simulate", "--port", "0", "--now", _NOW, "--time-scale", "0"]
     process = subprocess.Popen(  # noqa: S603 - our own program
         [*command, "--api-key", KEY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -113,7 +114,7 @@ def simulator() -> Iterator[dict[str, str]]:
 
 
 def run_demo(home: Home, on_step: Callable[[Step], None]) -> None:
-    """Run the demonstration into ``home``, telling of each step as it ends.
+    """Run the demonstration into ``home``, and call ``on_step`` as each step ends.
 
     Raises:
         UsageError: the folder holds real data.
@@ -130,7 +131,7 @@ def run_demo(home: Home, on_step: Callable[[Step], None]) -> None:
 
 
 def _settings(addresses: dict[str, str]) -> dict[str, str | float | int]:
-    """Return the settings of the demonstration: sources on this machine have no pace to keep."""
+    """Return the settings of the demonstration: sources on this machine need no rate limit."""
     overrides: dict[str, str | float | int] = {"eia.api_key": KEY, "caiso.nodes": NODES}
     for option in source_options():
         source, name = option.name.split(".")
@@ -157,9 +158,9 @@ def _sync(settings: Settings) -> list[str]:
     if not result.ok:
         raise EnergywhError(f"the demo's sync failed: {result.errors[0]}")
     if not result.requests:
-        return ["nothing was due: an earlier demo left all of it settled"]
+        return ["nothing was due: an earlier demo fetched everything"]
     return [
-        f"{tally.dataset}: {tally.due:,} chunks, {tally.counts.rows:,} rows, {tally.counts.new:,} new"
+        f"{tally.dataset}: {count(tally.due, 'chunk')}, {count(tally.counts.rows, 'row')}, {tally.counts.new:,} new"
         for tally in result.tallies
         if tally.due
     ]
@@ -190,7 +191,8 @@ def _export(home: Home) -> list[str]:
     written = sum(export.written for export in done)
     size = sum(export.total_bytes for export in done) / 1e6
     return [
-        f"{', '.join(EXPORTED)}: {files} Parquet files, {size:.1f} MB, {written} of them written now, in {home.parquet}"
+        f"{', '.join(EXPORTED)}: {count(files, 'Parquet file')}, {size:.1f} MB, {written} of them written now, "
+        f"in {home.parquet}"
     ]
 
 
@@ -215,7 +217,7 @@ def _windows(home: Home) -> list[str]:
 
         kind, name = "mlx", "mx.array"
     except ImportError:
-        kind, name = "numpy", "numpy.ndarray (MLX is not to be had here)"
+        kind, name = "numpy", "numpy.ndarray (MLX cannot be imported here)"
     with Warehouse(home) as warehouse:
         train, test = warehouse.windows(
             "features.hourly",

@@ -9,7 +9,7 @@
     │   └── CorruptError          a file is not what its name says
     ├── SourceError               an outside system did not give what was asked
     │   ├── RefusedError          the source rejects the request: no retry helps
-    │   │   └── KeyRefusedError   the source rejects the key: no other request will fare better
+    │   │   └── KeyRefusedError   the source rejects the key: every other request will fail too
     │   ├── NotReadyError         the source will have it later
     │   ├── LimitSpentError       the source allows no more for hours
     │   └── PassingError          asking again may help
@@ -70,7 +70,7 @@ class RefusedError(SourceError):
 
 
 class KeyRefusedError(RefusedError):
-    """The source rejects the key: no other request will fare better."""
+    """The source rejects the key: every other request will fail too."""
 
 
 class NotReadyError(SourceError):
@@ -78,11 +78,11 @@ class NotReadyError(SourceError):
 
 
 class LimitSpentError(SourceError):
-    """What the source allows in a day, or an hour, is used up: what is left is for a later sync."""
+    """What the source allows in a day, or an hour, is used up; a later sync fetches the rest."""
 
 
 class PassingError(SourceError):
-    """A fault that may pass: asking again may help."""
+    """A temporary fault: asking again may help."""
 
 
 class PayloadError(PassingError):

@@ -50,7 +50,7 @@ def regions() -> dict[str, Region]:
 
 @cache
 def neighbors() -> dict[str, tuple[str, ...]]:
-    """Return the neighbours with which each region is known to exchange, from the seed."""
+    """Return the neighbours with which each region exchanges power, from the seed."""
     found: dict[str, list[str]] = {}
     with (sql_dir() / "seeds" / "interchange_pair.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -1,4 +1,4 @@
-"""Sync, build and export in a loop, for near-real-time use: a round that fails is told, and the next one goes on."""
+"""Sync, build and export in a loop, for near-real-time use. A failed round is reported, and the next one starts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from energywh.config.settings import Settings
 from energywh.core.time import RunClock, utc_now
+from energywh.core.wording import count
 from energywh.errors import EnergywhError
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ class Round:
 
 
 class Stopping:
-    """A request to stop: a landing in hand is finished, anything else is broken off, and no half of it is ever read."""
+    """A request to stop: a landing under way is finished; a build or export is abandoned and leaves no trace."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.signal: int | None = None
-        self.landing = False  # sync looks at the event by itself
+        self.landing = False  # then sync itself checks the event, and stops after its landing
 
     def handle(self, number: int, frame: object) -> None:
         again, self.signal = self.signal is not None, number
@@ -48,7 +49,7 @@ class Stopping:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for a request to stop while the block runs."""
+        """Treat SIGINT and SIGTERM as a request to stop while the block runs."""
         before = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -71,12 +72,12 @@ def watch(
     """Run rounds until asked to stop; return how many of them failed.
 
     Args:
-        settings: loads the settings, anew for each round: a changed `energywh.toml` counts from the next one on.
+        settings: loads the settings, again for each round: a changed `energywh.toml` holds from the next one on.
         selection: what to sync.
         every_seconds: from the start of one round to the start of the next; a round that takes longer is followed
             by the next at once.
         export: write Parquet too.
-        rounds: stop after so many; 0 goes on until asked to stop.
+        rounds: stop after this many; 0 runs until asked to stop.
     """
     stopping = stopping or Stopping()
     failed = number = 0
@@ -91,7 +92,7 @@ def watch(
                 failed += bool(failures)
                 if number == rounds:
                     break
-                # Woken now and then: on some systems a wait without end keeps signals from being handled.
+                # In short waits: on some systems an endless wait keeps signals from being handled.
                 while (left := began + every_seconds - time.monotonic()) > 0 and not stopping.event.is_set():
                     stopping.event.wait(min(left, 1.0))
         except KeyboardInterrupt:
@@ -122,7 +123,7 @@ def _round(
             failures.append(f"{name}: {error}")
         except OSError as error:
             failures.append(f"{name}: {error.strerror or type(error).__name__}")
-        except Exception as error:  # a round must not end the rounds after it
+        except Exception as error:  # a failed round must not end the loop
             failures.append(f"{name}: unexpected {type(error).__name__}; please report it")
     return lines, failures
 
@@ -142,7 +143,7 @@ def _sync(selection: Selection, clock: RunClock, settings: Settings, stopping: S
     rows, new, changed = (
         sum(getattr(tally.counts, name) for tally in result.tallies) for name in ("rows", "new", "changed")
     )
-    told = f"{result.requests:,} requests, {rows:,} rows: {new:,} new, {changed:,} changed"
+    told = f"{count(result.requests, 'request')}, {count(rows, 'row')}: {new:,} new, {changed:,} changed"
     told += "".join(f"; {text}" for text in result.spent)
     if result.errors:
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
@@ -183,11 +184,11 @@ def _export(settings: Settings, stopping: Stopping, say: Say) -> str:
             )
         )
     written = sum(each.written for each in done)
-    return f"{written:,} files written, {sum(each.skipped for each in done):,} unchanged"
+    return f"{count(written, 'file')} written, {sum(each.skipped for each in done):,} unchanged"
 
 
 class _Words:
-    """A reporter that passes on what is said, and nothing else: rounds are many, and a log is read by people."""
+    """A reporter that passes on messages and no progress: a loop writes to a log."""
 
     def __init__(self, say: Say) -> None:
         self.say = say

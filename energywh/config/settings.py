@@ -117,7 +117,7 @@ def load(
     Args:
         declared: settings beside `CORE_OPTIONS`: those of the sources.
         home_option: home folder given by the user; else `ENERGYWH_HOME`, else `./warehouse`.
-        overrides: values from command-line options by setting name; None values are passed over.
+        overrides: values from command-line options by setting name; None means not given.
         environment: stands in for `os.environ` in tests.
 
     Raises:
@@ -171,7 +171,7 @@ def _pick(
 
 
 def _check_variables(environment: Mapping[str, str], options: Iterable[Option]) -> None:
-    """Refuse a misspelt variable: ignored, it would leave its setting at the default without a word."""
+    """Reject a misspelt variable, which would otherwise silently leave its setting at the default."""
     known = {HOME_VARIABLE, *(variable for option in options for variable in option.environment)}
     for variable in environment:
         if variable.startswith("ENERGYWH_") and variable not in known:
@@ -179,7 +179,7 @@ def _check_variables(environment: Mapping[str, str], options: Iterable[Option]) 
 
 
 def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
-    """Return dotted names and raw values of the TOML file, or nothing where there is none."""
+    """Return dotted names and raw values of the TOML file; nothing if there is no file."""
     try:
         document = tomllib.loads(file.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -201,7 +201,7 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
             if name not in options:
                 known = [name.split(".")[1] for name in options if name.startswith(f"{section}.")]
                 raise SettingsError(f"{file}: [{section}] has no setting '{key}'{did_you_mean(key, known)}")
-            _typed(options[name], value, str(file))  # noticed even where a variable or option holds instead
+            _typed(options[name], value, str(file))  # checked even where a variable or option overrides it
             flat[name] = value
     return flat
 
@@ -214,7 +214,7 @@ def _anchored(value: str | tuple[str, ...], base: Path) -> Any:
 
 
 def _typed(option: Option, raw: Any, origin: str) -> Any:
-    """Return ``raw`` in the option's type, or refuse it without printing a secret."""
+    """Return ``raw`` in the option's type, or raise an error that shows no secret."""
     if option.folders:
         texts = str(raw).split(os.pathsep) if isinstance(raw, str) else raw
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
@@ -251,7 +251,7 @@ def _typed(option: Option, raw: Any, origin: str) -> Any:
     return value
 
 
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # what DuckDB takes, but for bytes
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # DuckDB's units, except bytes
 _BOOLEANS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 _KIND_NAMES: dict[type, str] = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
 

@@ -1,1 +1,1 @@
-"""What every room stands on: DuckDB, files, locks, paths, time and warnings."""
+"""What every other package uses: DuckDB, files, locks, paths, time and warnings."""

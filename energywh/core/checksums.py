@@ -1,4 +1,4 @@
-"""SHA-256 of files, measured while they are written and when they are read again, and of plain data."""
+"""SHA-256 of files, while they are written and when they are read, and of plain data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAKE_WRITABLE = "make its folder writable, or choose another place"
 
 
 class Hashed(io.RawIOBase):
-    """A file written from first to last, hashed as it is; it cannot be sought in."""
+    """A file that is written from start to end, without seeking, and hashed on the way."""
 
     def __init__(self, file: Path) -> None:
         self._stream = file.open("wb")
@@ -28,7 +28,7 @@ class Hashed(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of what was written so far, 64 hexadecimal digits."""
+        """The SHA-256 of what was written so far, 64 hexadecimal digits."""
         return self._digest.hexdigest()
 
     def writable(self) -> bool:
@@ -56,7 +56,7 @@ def hashing(file: Path) -> Iterator[Hashed]:
     """Yield ``file`` to be written; its folder is made.
 
     Raises:
-        StorageError: the disk is full, or the file cannot be written; what is there of it is not whole.
+        StorageError: the disk is full, or the file cannot be written; a part of it may be there.
     """
     with storage_errors("write", file, MAKE_WRITABLE):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -71,5 +71,5 @@ def sha256_of(stream: io.BufferedReader) -> str:
 
 
 def digest_of(value: object) -> str:
-    """Return a digest of plain data, 32 hexadecimal digits; what JSON has not counts by its text."""
+    """Return a digest of plain data, 32 hexadecimal digits; a value that JSON lacks counts as its text."""
     return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:32]

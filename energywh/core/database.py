@@ -81,9 +81,9 @@ def retry_while_locked(
 
 @contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, memory: str) -> Iterator[None]:
-    """Let DuckDB take no more ``memory`` in this block, such as "8GB"; it would keep what it reads while there is room.
+    """Limit DuckDB's memory in this block to ``memory``, such as "8GB"; it caches what it reads up to its limit.
 
-    A limit that is lower already stays; so does any for "".
+    A lower limit stays; "" changes nothing.
     """
     import duckdb
 
@@ -101,7 +101,7 @@ def limited(connection: duckdb.DuckDBPyConnection, memory: str) -> Iterator[None
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
-    """Return the only row of a query, read to its end: DuckDB 2.0 refuses a query while another is half read."""
+    """Return the only row of a query, read to its end: DuckDB 2.0 rejects a query while another is partly read."""
     (row,) = connection.execute(query, parameters).fetchall()
     found: tuple[Any, ...] = row
     return found

@@ -1,4 +1,4 @@
-"""Ctrl-C while DuckDB works, which on its own looks for signals between tasks only: many seconds apart."""
+"""End a DuckDB query on Ctrl-C. DuckDB itself checks for signals between tasks only, many seconds apart."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _AGAIN_SECONDS = 0.05
 def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Let Ctrl-C end at once whatever ``connection`` runs in this block, as a KeyboardInterrupt.
 
-    Python's handler runs in the main thread, which waits for DuckDB. So a second thread is woken by the signal itself
-    (`signal.set_wakeup_fd`) and interrupts the query. Outside of the main thread, which gets no signals, nothing is
-    changed.
+    Outside of the main thread, which alone gets signals, it does nothing.
     """
     import duckdb
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Python's handler runs in the main thread, which waits for DuckDB. So the signal itself wakes a second thread
+    # (`signal.set_wakeup_fd`), which interrupts the query.
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     interrupted, done = threading.Event(), threading.Event()
@@ -38,7 +38,7 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
             if signal.SIGINT in signals:
                 interrupted.set()
                 break
-        while interrupted.is_set() and not done.is_set():  # again, as it may come just before a query begins
+        while interrupted.is_set() and not done.is_set():  # repeated: the first may come just before a query starts
             with contextlib.suppress(duckdb.Error):  # closed within the block
                 connection.interrupt()
             done.wait(_AGAIN_SECONDS)
@@ -49,7 +49,7 @@ def interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # What DuckDB or Arrow made of it, or DuckDB itself, which was quicker than the watcher to see the signal.
+        # DuckDB or Arrow report the interrupt as one of several errors; DuckDB may also see the signal first.
         if interrupted.is_set() or isinstance(error, duckdb.InterruptException) or "Query interrupted" in str(error):
             raise KeyboardInterrupt from None
         raise

@@ -1,4 +1,4 @@
-"""Where things lie: the home folder of one warehouse, and the SQL that ships with the package."""
+"""Paths: the home folder of one warehouse, and the SQL that ships with the package."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """Files without a name, of windows that memory cannot hold; and what is kept as of the origins of folds."""
+        """Nameless files of windows that memory cannot hold, and warehouse files as of the origins of folds."""
         return self.path / "cache"
 
     @property
@@ -91,11 +91,11 @@ class Home:
         """Mark the folder as holding simulated data."""
         self.create()
         self.simulated_mark.write_text(
-            "The data in this folder are simulated by energywh. Delete the folder to be rid of them.\n", "utf-8"
+            "The data in this folder are simulated by energywh. Delete the folder to remove them.\n", "utf-8"
         )
 
     def mixing(self, real: str) -> str:
-        """Return the message that refuses real data."""
+        """Return the message that rejects real data."""
         return (
             f"{self.path} holds simulated data, of 'energywh demo' or 'simulate', and {real}. They do not mix: "
             "delete the folder, or give another with --home or ENERGYWH_HOME"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from energywh.errors import UsageError
 
 _UNIT_HOURS = {"h": 1, "d": 24, "w": 168}
-_LONGEST_HOURS = 36_500 * 24  # a century: further back there is no calendar to count in
+_LONGEST_HOURS = 36_500 * 24  # a century: beyond it, dates run out of the calendar
 HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1)
 # Counts on while the machine sleeps, which Linux's CLOCK_MONOTONIC does not.
@@ -35,7 +35,7 @@ def parse_span_seconds(text: str, what: str = "span") -> float:
     """Return the seconds of ``90s``, ``30m``, ``1h`` or ``1d``.
 
     Raises:
-        UsageError: the text is not of that form, or is nothing.
+        UsageError: the text is not of that form, or is zero.
     """
     match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]] if match else 0
@@ -53,14 +53,9 @@ def parse_hour(text: str, *, end_of_day: bool = False, what: str = "time") -> da
     Raises:
         UsageError: the text is not a day or an hour.
     """
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00", "%Y-%m-%dT%H:00:00"):
-        try:
-            moment = datetime.strptime(re.sub(r"(?<=\d) +(?=\d)", "T", text.strip()).removesuffix("Z"), form)
-        except ValueError:
-            continue
-        if form == "%Y-%m-%d" and end_of_day:
-            return moment + timedelta(hours=23)
-        return moment
+    moment, bare_day = _parse_iso(text)
+    if moment is not None and moment == moment.replace(minute=0, second=0, microsecond=0):
+        return moment + timedelta(hours=23) if bare_day and end_of_day else moment
     raise UsageError(
         f"{what} must be a UTC day or hour, such as 2024-03-01, 2024-03-01T05 or '2024-03-01 05:00', not '{text}'"
     )
@@ -72,14 +67,24 @@ def parse_moment(text: str, what: str = "time") -> datetime:
     Raises:
         UsageError: the text is not a day or a moment.
     """
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
-        try:
-            return datetime.strptime(re.sub(r"(?<=\d) +(?=\d)", "T", text.strip()).removesuffix("Z"), form)
-        except ValueError:
-            continue
+    moment, _ = _parse_iso(text)
+    if moment is not None:
+        return moment
     raise UsageError(
         f"{what} must be a UTC day or moment, such as 2024-03-01, 2024-03-01T05:30 or '2024-03-01 05:30', not '{text}'"
     )
+
+
+def _parse_iso(text: str) -> tuple[datetime | None, bool]:
+    """Return a moment in the form of ISO 8601 as naive UTC, None for anything else; and whether it is a day alone."""
+    text = re.sub(r"(?<=\d) +(?=\d)", "T", text.strip())
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None, False
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment, "T" not in text
 
 
 def utc_now() -> datetime:
