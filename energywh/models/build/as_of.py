@@ -1,15 +1,15 @@
-"""The warehouse as it could have been built at an earlier time, into a file of its own.
+"""Build the warehouse as it could have been built at an earlier time, into a separate file.
 
-Sync keeps of each value from when to when it was known. So a build as of T reads, in place of staging, views that show
-each row as it was known at T, and is a build like any other.
+Sync records for each value from when until when it was known. A build as of T reads views that show each row as it was
+known at T, instead of staging, and is otherwise an ordinary build.
 
     staging_now      the staging file, read-only
-    staging          in memory: a view for each table of it, of which the models read
+    staging          in memory: a view of each of its tables, which the models read
 
-A row is known as of T where known_from_utc <= T, and T < known_until_utc for a value that was revised since. Of
-history that was loaded later nothing was known until then; with the knowledge `published-lag` the first value that
-ever landed of a row counts as known since the source publishes it: the end of its hour and the publication lag that
-its dataset declares. What was revised counts from when the revision landed, either way.
+A row is known as of T if known_from_utc <= T and, for a value that was revised since, T < known_until_utc. By default
+history that was loaded later counts as known only from its landing. With the knowledge `published-lag`, the first value
+of a row counts as known from the end of its hour plus the publication lag that its dataset declares. A revision counts
+as known from its landing in both cases.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def build_as_of(
 ) -> BuildReport:
     """Build the warehouse as it could have been built at ``moment``, and write it to the file ``to``.
 
-    The models are those of today. Nothing is published; the file appears whole, or not at all.
+    The models are those of today. Nothing is published. The file appears complete or not at all.
 
     Args:
         moment: naive UTC.
@@ -71,11 +71,12 @@ def build_as_of(
         knowledge: `landed`: what had been fetched by then; `published-lag`: of what was fetched first later, also what
             the source had published by then.
         force: replace a warehouse file that is there.
-        sql: folder of seeds and models; the one that came with the package by default.
+        sql: folder of seeds and models; by default the one of the package.
         listeners: take the events of the models that are built.
 
     Raises:
-        UsageError: ``moment`` is to come, or before anything was known; ``to`` is there, or is no place for a file.
+        UsageError: ``moment`` is in the future, or nothing was known then; ``to`` exists, or no file can be written
+        there.
         UnknownNameError: a name in ``names`` is not a model.
         ModelError: a model file is wrong, or fails.
         AuditError: data broke a promise of severity `error`.
@@ -128,7 +129,7 @@ def build_as_of(
 def _openers(
     home: Home, building: Path, moment: datetime, knowledge: Knowledge, request: BuildRequest
 ) -> tuple[Callable[[], duckdb.DuckDBPyConnection], Callable[[duckdb.DuckDBPyConnection], Staging]]:
-    """Return what opens the file ``building``, and what attaches staging to it as it was known at ``moment``."""
+    """Return a function that opens the file ``building``, and one that attaches staging to it as of ``moment``."""
     options, on_wait = request.options, request.emit.say
 
     def connect_to_file() -> duckdb.DuckDBPyConnection:
@@ -160,7 +161,7 @@ def _nothing_known(connection: duckdb.DuckDBPyConnection, home: Home, moment: da
 def show_as_of(
     connection: duckdb.DuckDBPyConnection, moment: datetime, knowledge: Knowledge, datasets: Iterable[Dataset]
 ) -> None:
-    """Make the database `staging`: views of the ``datasets`` of `staging_now` as they were known at ``moment``."""
+    """Create the database `staging`: views of the ``datasets`` of `staging_now` as they were known at ``moment``."""
     by_lag = knowledge == "published-lag"
     connection.execute("ATTACH ':memory:' AS staging")
     connection.execute("CREATE SCHEMA staging.sync")
@@ -187,7 +188,7 @@ def show_as_of(
 
 
 def _current(dataset: Dataset, columns: str, by_lag: bool) -> str:
-    """Return the SELECT of what is held now, known_until_utc NULL."""
+    """Return the SELECT of the current values, with known_until_utc NULL."""
     table, until = f"{NOW}.{dataset.name}", "NULL::TIMESTAMP AS known_until_utc"
     if not by_lag:
         return f"SELECT {columns}, known_from_utc, {until} FROM {table}"
@@ -200,7 +201,7 @@ def _current(dataset: Dataset, columns: str, by_lag: bool) -> str:
 
 
 def _revised(dataset: Dataset, columns: str, by_lag: bool) -> str:
-    """Return the SELECT of what was superseded or withdrawn since."""
+    """Return the SELECT of the values that were revised or withdrawn."""
     table = f"{NOW}.{dataset.name}{REVISION}"
     if not by_lag:
         return f"SELECT {columns}, known_from_utc, known_until_utc FROM {table}"
@@ -213,7 +214,7 @@ def _revised(dataset: Dataset, columns: str, by_lag: bool) -> str:
 
 
 def _published(dataset: Dataset) -> str:
-    """Return the SQL of when the first value of a row counts as known: when published, if it did not land before."""
+    """Return the SQL of when the first value of a row counts as known: its publication, or its landing if earlier."""
     end = 1 - dataset.stamp_offset_hours  # hours from the stamp to the end of its hour
     lag = str(dataset.publication_lag_hours())
     own = [each for each in dataset.publication_lags if each.measure]
@@ -257,7 +258,7 @@ def _taken(to: Path) -> UsageError:
 
 
 def _put(building: Path, to: Path, force: bool) -> None:
-    """Give the finished file its name; without ``force`` never over a file that came to be meanwhile.
+    """Rename the finished file to ``to``; without ``force`` never over a file that appeared meanwhile.
 
     Raises:
         UsageError: there is one.
@@ -283,7 +284,7 @@ def _building(to: Path) -> Path:
 
 
 def _sweep(to: Path) -> None:
-    """Remove what builds of the same file left that were killed."""
+    """Remove leftovers of killed builds of the same file."""
     for path in to.parent.glob(f"{_BUILDING}*"):
         found = re.fullmatch(rf"(\d+)-{re.escape(to.name)}(\.wal|\.tmp)?", path.name.removeprefix(_BUILDING))
         if found and not is_alive(int(found[1])):
@@ -291,7 +292,7 @@ def _sweep(to: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file and what DuckDB lays beside it."""
+    """Remove a file and the files that DuckDB puts beside it."""
     for each in (path, path.with_name(f"{path.name}.wal"), path.with_name(f"{path.name}.tmp")):
         if each.is_dir():
             shutil.rmtree(each, ignore_errors=True)

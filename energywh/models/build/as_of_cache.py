@@ -1,9 +1,9 @@
-"""Warehouse files as of a time that are kept to be read again, and when they go.
+"""The cache of warehouse files as of a time.
 
     cache/as-of/energy-20261105T101500Z-000042.20240101T00.published-lag.features.hourly.duckdb
 
-The name says which version they belong to, as of when, by what knowledge (see `energywh.models.build.as_of`), and which
-models were asked for. So a file is never written again.
+The name holds the version that the file belongs to, the moment, the knowledge (see `energywh.models.build.as_of`) and
+the models that were asked for, so a file is never written twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def file_as_of(home: Home, version: str, moment: datetime, knowledge: str, model
 
 
 def sweep(home: Home) -> None:
-    """Remove the files of versions that are gone."""
+    """Remove the files of versions that were pruned."""
     versions = {version.name for version in list_versions(home)}
     for path in home.as_of.iterdir() if home.as_of.is_dir() else ():
         found = _FILE.fullmatch(path.name)

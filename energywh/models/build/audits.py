@@ -28,7 +28,7 @@ def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = Non
     """Return the SELECT of the rows that break ``audit``.
 
     Args:
-        months: look at these months only; None for all. Free SQL always looks where it likes.
+        months: check these months only; None for all. An audit of kind `sql` always checks all.
     """
     if audit.kind == "sql":
         return audit.sql
@@ -51,9 +51,9 @@ def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = Non
 
 
 def proven_before(model: Model, audit: Audit) -> bool:
-    """Say whether months that were not rebuilt need no look: the version built on has passed, row by row or by month.
+    """Say whether months that were not rebuilt need no check, because they passed in the version built on.
 
-    Warnings are counted over all months each time, since the version built on may hold some.
+    Warnings are always counted over all months, because the version built on may have some.
     """
     if audit.severity == "warn" or model.time_column is None:
         return False
@@ -65,7 +65,7 @@ def proven_before(model: Model, audit: Audit) -> bool:
 def run_audit(
     connection: duckdb.DuckDBPyConnection, model: Model, audit: Audit, months: Iterable[date] | None = None
 ) -> AuditResult:
-    """Run one audit, or note it where only `energywh check` runs it.
+    """Run one audit; one that only `energywh check` runs is checked for valid SQL only.
 
     Raises:
         AuditError: rows break an audit of severity `error`; the message shows a few of them.
@@ -84,7 +84,7 @@ def run_audit(
     )
     sql = failing_rows(model, audit, months)
     try:
-        if audit.when == "check":  # what is wrong with its SQL shows now, not at the first check
+        if audit.when == "check":  # finds an error in its SQL now, not at the first check
             connection.execute("SET VARIABLE now_utc = now()::TIMESTAMP")
             run(connection, f"DESCRIBE {sql}")
             return result

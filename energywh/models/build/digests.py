@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Digest:
-    """Rows and digest of one month of a model, and in how many of the rows each column has a value."""
+    """Number of rows and digest of one month of a model, and the number of values in each column (`held`)."""
 
     rows: int
     digest: str
@@ -34,9 +34,9 @@ def month_digests(
     time_column: str | None,
     condition: str = "true",
 ) -> Digests:
-    """Return rows, values and digest of each month of ``relation``, or of the whole under None.
+    """Return the digest of each month of ``relation``, or of all of it under the key None.
 
-    The digest does not depend on the order of rows; it does on names and types of columns.
+    A digest depends on names and types of columns, and not on the order of rows.
     """
     month = f"date_trunc('month', {quoted(time_column)})::DATE" if time_column else "NULL::DATE"
     columns = ", ".join(quoted(column) for column in types)

@@ -1,7 +1,7 @@
 """Bring one model up to date: all of it, some months of it, or nothing.
 
-The result must not depend on which. So a month is only built on its own for models that say how far back and
-ahead they read, that much at least is read, and every month's digest is the same however it was built.
+The result does not depend on which of these is done. A single month is built only if the model declares how far back
+and ahead it reads; the build reads at least that far, and a month's digest is the same either way.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class ModelResult:
 
     Attributes:
         months: how many months were computed; None when the model was computed whole.
-        changed: how many months (or the whole of a model without time) have other rows than before.
-        changed_months: which of them; None among them for the whole of a model without time.
-        built: False where nothing had to be done.
+        changed: how many months have other rows than before; a model without time counts as one.
+        changed_months: those months; None stands for a model without time.
+        built: False if it was up to date.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Materializer:
         self._known_seeds = self._meta.seeds()
 
     def load_seed(self, seed: Seed) -> bool:
-        """Load a seed's CSV as a table, if it is not there as it is now, and say whether. Empty cells are NULL.
+        """Load a seed's CSV as a table unless it is up to date; return True if it was loaded. Empty cells are NULL.
 
         Raises:
             ModelError: the file cannot be read as CSV.
@@ -132,7 +132,7 @@ class Materializer:
             raise model_error(model, error) from None
 
     def _check_step(self, model: Model, known: ModelState | None, began: float) -> ModelResult:
-        """Check that a step returns the columns that it promises; its rows are made where it is read."""
+        """Check that a step returns the columns that it promises; it has no rows of its own."""
         for table in self._graph.staging(model.name):
             check_dataset(self._staging, self._graph, model, table)
         if known is not None and (known.sql_hash, known.file_hash) == (model.sql_hash, model.file_hash):
@@ -145,7 +145,7 @@ class Materializer:
         return ModelResult(model.name, model.materialized, 0, None, 0, seconds, built=True)
 
     def drop(self, name: str) -> bool:
-        """Remove a model or seed, and all that is remembered of it; say whether there was one."""
+        """Remove a model or seed and all records of it; return True if its table existed."""
         found = self._connection.execute(
             "SELECT table_type FROM information_schema.tables "
             "WHERE table_catalog = current_database() AND table_schema || '.' || table_name = ?",
@@ -157,7 +157,7 @@ class Materializer:
         return bool(found)
 
     def _keep(self, model: Model, known: ModelState | None) -> ModelResult:
-        """Leave the rows as they are; only words in the file may have changed."""
+        """Keep the rows; save the descriptions if the file changed."""
         digests = self._meta.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
         said = self._meta.descriptions(model.name)
@@ -188,7 +188,7 @@ class Materializer:
         return widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
 
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
-        """Compute ``months``, or everything where None, and write what came out other than before."""
+        """Compute ``months``, or everything if None, and write the months that changed."""
         types = promised_types(self._connection, self._graph, model)
         before = self._meta.digests(model.name)
         if known is not None and known.materialized not in (model.materialized, "inline"):
@@ -291,7 +291,7 @@ class Materializer:
             self._replace(model, within(model.time_column, span.start, span.end))
 
     def _replace(self, model: Model, condition: str) -> None:
-        """Replace the rows that meet ``condition`` by those of the scratch table."""
+        """Replace the rows that meet ``condition`` with those of the scratch table."""
         name = quoted(model.name)
         run(self._connection, f"DELETE FROM {name} WHERE {condition}")
         run(self._connection, f"INSERT INTO {name} SELECT * FROM {_SCRATCH} WHERE {condition} {self._by_grain(model)}")
@@ -299,7 +299,7 @@ class Materializer:
     def _digest_view(
         self, model: Model, types: Mapping[str, str], months: set[date] | None, before: Digests
     ) -> Digests:
-        """Return the digests of a view, computing it a few months at a time: all of it may not fit in memory."""
+        """Return the digests of a view, computed a few months at a time because all of it may not fit in memory."""
         if model.time_column is None:
             return month_digests(self._connection, quoted(model.name), types, None)
         after: Digests = {}

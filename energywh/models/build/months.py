@@ -23,7 +23,7 @@ def start_of(month: date) -> datetime:
 
 
 def widen(months: Iterable[date], lookback: timedelta, lookahead: timedelta) -> set[date]:
-    """Return ``months``, the later months with rows that read back into them, and the earlier that read ahead."""
+    """Return ``months`` with the later months whose rows read back into them, and the earlier ones that read ahead."""
     widened: set[date] = set()
     for changed in months:
         last = month_of(start_of(next_month(changed)) - timedelta(microseconds=1) + lookback)

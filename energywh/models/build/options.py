@@ -17,11 +17,11 @@ DEFAULT_KEEP_VERSIONS = 3
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: versions kept, what DuckDB may use (0 and empty: its own choice), what models are told.
+    """How to build: how many versions to keep, the limits of DuckDB (0 or empty: its default), and which models.
 
     Attributes:
         models: folders of the user's own models and seeds, beside those that ship with energywh.
-        corrections: apply the dated corrections of clocks and signs.
+        corrections: whether to apply the dated corrections of clocks and signs.
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
@@ -48,7 +48,7 @@ class BuildOptions:
     @property
     def config(self) -> dict[str, str | bool | int | float | list[str]]:
         config: dict[str, str | bool | int | float | list[str]] = {
-            "preserve_insertion_order": False,  # models are sorted by what they say, and need less memory so
+            "preserve_insertion_order": False,  # models sort their rows themselves, and this saves memory
             "checkpoint_threshold": "1TB",  # one checkpoint, at the end
         }
         if self.threads:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_dataset(staging: Staging, graph: Graph, model: Model, table: str) -> None:
-    """Refuse a staging table that is not there, or whose rows cannot be placed in time."""
+    """Raise an error if a staging table does not exist, or has no column that holds the hour."""
     in_staging = table in staging.tables
     if in_staging and staging.stamp(table) is not None:
         return
@@ -34,7 +34,7 @@ def check_dataset(staging: Staging, graph: Graph, model: Model, table: str) -> N
 
 
 def promised_types(connection: duckdb.DuckDBPyConnection, graph: Graph, model: Model) -> dict[str, str]:
-    """Return names and types of what the SELECT returns, in its order, if it is what the model promises."""
+    """Return names and types of the columns that the SELECT returns, after checking them against [columns]."""
     rows = connection.execute(f"DESCRIBE {graph.sql(model.name)}").fetchall()
     names = [row[0] for row in rows]
     missing = [name for name in model.columns if name not in names]
@@ -63,7 +63,7 @@ def promised_types(connection: duckdb.DuckDBPyConnection, graph: Graph, model: M
 
 
 def model_error(model: Model, error: Exception) -> ModelError:
-    """Turn a DuckDB error into one that names the model's file and, where DuckDB says it, the line."""
+    """Turn a DuckDB error into one that names the model's file and, if DuckDB gives it, the line."""
     message = str(error)
     line = re.search(r"^LINE (\d+):", message, re.MULTILINE)
     where = f"{model.path}:{line[1] if line else model.sql_line}"

@@ -16,12 +16,12 @@ class BuildReport:
     Attributes:
         version: name of the version that is now published.
         path: its file.
-        published: False where there was nothing new.
+        published: False if nothing was new.
         base: how the new version came about: `fresh`, `cloned` or `copied`.
         models: what was done to each model that was asked for, in build order.
         warnings: audits of severity `warn` that found rows.
-        left_out: models and seeds of the user's own that failed, or read one that did, and why, by name. Nothing of
-            them is in the version, not even what the one before held.
+        left_out: reasons, by name, of the user's own models and seeds that failed or read one that failed. The version
+            holds nothing of them, not even what the previous version held.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""The staging database, as a build sees it: attached read-only, for as short a time as possible."""
+"""The staging database during a build: attached read-only, for as short a time as possible."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import duckdb
 
 REVISION = "_revision"
-NOW = "staging_now"  # the staging file where `staging` is views of it, as of a time
+NOW = "staging_now"  # name of the staging file in a build as of a time, where `staging` holds views of it
 
 
 @dataclass(frozen=True)
 class Landing:
-    """The newest landing a build has seen, and the file it saw it in: a replay keeps landings but makes a new file."""
+    """The newest landing that a build read, and the id of the staging file: a replay makes a new file."""
 
     number: int
     landed_at_utc: datetime | None
@@ -31,7 +31,7 @@ class Landing:
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far staging had come with a dataset: the newest landing that changed it, and the newest hour it holds."""
+    """The state of a dataset in staging: the newest landing that changed it, and the newest hour it holds."""
 
     dataset: str
     landing_id: int | None
@@ -41,7 +41,7 @@ class Watermark:
 
 @dataclass(frozen=True)
 class Stamp:
-    """How the rows of a dataset are placed in time: a column, and by how much it lies after the start of the hour."""
+    """The column that dates the rows of a dataset, and how long after the start of the hour its value lies."""
 
     column: str
     offset: timedelta
@@ -113,7 +113,7 @@ class Staging:
         return Landing(number, landed_at, staging_id)
 
     def holds(self, landing: Landing) -> bool:
-        """Say whether this is the file, further on, in which ``landing`` happened."""
+        """Say whether ``landing`` happened in this file."""
         if landing.staging_id != self.landing.staging_id:
             return False
         if landing.number == 0:
@@ -124,7 +124,7 @@ class Staging:
         return rows == [(landing.landed_at_utc,)]
 
     def why_empty(self) -> str | None:
-        """Return a sentence where no dataset has a row, and None where one has."""
+        """Return a sentence if no dataset has a row, else None."""
         for name in self._stamps:
             table = f"staging.{name}"
             if table in self.tables and self._connection.execute(f"FROM {table} LIMIT 1").fetchall():
@@ -138,7 +138,7 @@ class Staging:
         return f"no rows in staging {self._path}; {chunks} 'energywh status'"
 
     def watermarks(self) -> list[Watermark]:
-        """Return how far each dataset with rows has come, by name."""
+        """Return the watermark of each dataset with rows, sorted by name."""
         landings = {
             dataset: (number, landed_at)
             for dataset, number, landed_at in self._connection.execute(
@@ -165,5 +165,5 @@ class Staging:
 
 
 def _dataset(table: str) -> str:
-    """Return the dataset of a staging table; revisions are stamped, and change, with the values they revise."""
+    """Return the dataset of a staging table; a table of revisions belongs to the dataset that it revises."""
     return table.removeprefix("staging.").removesuffix(REVISION)

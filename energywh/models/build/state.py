@@ -1,8 +1,8 @@
-"""What a version knows about itself, in its schema `energywh`: the catalog, and the state that builds go on from.
+"""The schema `energywh` of a version: its catalog, and the state that the next build continues from.
 
 State is kept per model and not per version, because `energywh build MODEL` leaves other models behind:
 
-- `model` has the newest landing of staging that the model has taken in (`landing_id`), and of which staging file;
+- `model` has the newest landing that the model was built from (`landing_id`), and the id of the staging file;
 - `month` has a digest of each month's rows, the same whether the month was built alone or with all others;
 - `input` has the digests of upstream months that the model was built from. Where they differ from `month`, the
   model is out of date in exactly those months.
@@ -43,7 +43,7 @@ class AuditResult:
     """Outcome of one audit: how many rows broke the promise, and a few of them as text.
 
     Attributes:
-        failures: None where the audit is run by `energywh check` alone.
+        failures: None if only `energywh check` runs the audit.
         source_sql: the SELECT of the rows that break it, in all months.
     """
 
@@ -59,7 +59,7 @@ class AuditResult:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a model or seed was left out, and a digest of what it may have failed by; None where that is not known."""
+    """Why a model or seed was left out; ``tried`` is the digest of its inputs, None if a retry may help."""
 
     reason: str
     tried: str | None
@@ -81,9 +81,9 @@ class VersionFacts:
 
 
 def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
-    """Say whether a build can go on from this version.
+    """Say whether a build can continue from this version.
 
-    Digests come from DuckDB's hash function and results from its SQL, so another DuckDB starts from nothing.
+    Digests and results depend on the version of DuckDB, so another version of it rebuilds everything.
     """
     import duckdb
 
@@ -123,7 +123,7 @@ class Meta:
         return dict(rows)
 
     def models(self) -> dict[str, ModelState]:
-        """Return what is remembered of each model."""
+        """Return the state of each model by name."""
         rows = self._connection.execute(
             f"SELECT name, sql_hash, file_hash, materialized, landing_id, landed_at_utc, staging_id "
             f"FROM {self._schema}.model"
@@ -261,7 +261,7 @@ class Meta:
         )
 
     def forget(self, name: str) -> None:
-        """Drop all that is remembered of a model or seed."""
+        """Delete all records of a model or seed."""
         for table in ("month", "input", "dependency", '"column"', "audit"):
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE model = ?", [name])
         for table in ("model", "seed"):
@@ -295,7 +295,7 @@ class Meta:
         return {model: LeftOut(reason, tried) for model, reason, tried in rows}
 
     def save_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
-        """Replace all that is remembered of models and seeds that were left out."""
+        """Replace the records of models and seeds that were left out."""
         self._connection.execute(f"DELETE FROM {self._schema}.left_out")
         self._connection.execute(
             f"INSERT INTO {self._schema}.left_out "

@@ -1,4 +1,4 @@
-"""The `sql/` folder and the user's own, as they lie on disk: models and seeds, read but not yet connected."""
+"""Read the models and seeds of the `sql/` folder and of the user's own folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Seed:
     """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`.
 
     Attributes:
-        options: what `enabled` is in the rows of these names; of `seeds.option` only, by which settings reach SQL.
+        options: values of `enabled` by option name; for `seeds.option` only, through which settings reach SQL.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Project:
     """All models and seeds by name, such as `normalized.demand` and `seeds.region`.
 
     Attributes:
-        own: names of the models and seeds that are the user's own, good or bad.
-        left_out: what is wrong with those of them that cannot be used, by name; they are not in the other two.
+        own: names of the user's own models and seeds, usable or not.
+        left_out: reasons, by name, of those that cannot be used; they are not in `models` or `seeds`.
     """
 
     models: Mapping[str, Model]
@@ -63,7 +63,7 @@ class Project:
 def pick_name(name: str, models: Iterable[str]) -> str:
     """Return the full name of the model that a person called ``name``: `demand` is `normalized.demand`.
 
-    Where a schema of the user's own has one of that name too, ours is meant, as ever.
+    If a schema of the user's own has a model of that name too, the name means ours.
 
     Raises:
         UnknownNameError: no model or more than one is meant; the message names the nearest.
@@ -92,15 +92,15 @@ def shipped_schemas() -> frozenset[str]:
 def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_folders: Iterable[Path] = ()) -> Project:
     """Read every seed and model under ``folder``, and those of the user's own.
 
-    A file of the user's that is wrong is left out, with the reason; one of ``folder`` is an error.
+    A wrong file of the user's own is left out with its reason; a wrong file of ``folder`` is an error.
 
     Args:
-        options: which options of `seeds.option` hold, by name; those not named are as the file says.
+        options: values of options of `seeds.option` by name; the others keep the value in the file.
         own_folders: folders laid out like ``folder``.
 
     Raises:
-        ModelError: a file of ``folder`` is wrong, it holds none, a file lies where none can, or two have one name.
-        UsageError: a folder of the user's is not there, or has nothing in it.
+        ModelError: a file of ``folder`` is wrong, it has no models, a file is misplaced, or two have the same name.
+        UsageError: a folder of the user's own does not exist or is empty.
     """
     files = _files(folder)
     models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
@@ -132,7 +132,7 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
 
 
 def _own_files(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder of the user's by name; one that is misplaced must not be ignored without a word."""
+    """Return the files of a folder of the user's own by table name; a misplaced file is an error."""
     if not folder.is_dir():
         raise UsageError(
             f"the folder of models {folder} is not there; name another in build.models or --models, or none"
@@ -161,7 +161,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _read_seed(name: str, path: Path, options: Mapping[str, bool] | None = None) -> Seed:
-    """Return the seed in the file at ``path``, its rows unread; of `seeds.option`, with the ``options`` that hold.
+    """Return the seed in the file at ``path``; the seed `seeds.option` takes ``options``.
 
     Raises:
         ModelError: the file cannot be read, or its name cannot name a table.

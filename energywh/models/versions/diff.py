@@ -1,4 +1,4 @@
-"""What differs between two versions: which tables, which months, which columns, and by how much.
+"""Compare two versions: which tables, months and columns differ, and by how much.
 
 Months whose digests are equal are never read. The others are joined on the grain, a few at a time, and only rows that
 differ are looked at column by column.
@@ -37,8 +37,8 @@ class ColumnDiff:
     """How the values of a column differ, over rows that both versions have.
 
     Attributes:
-        changed: rows in which both have a value, and another one.
-        became_null, got_value: rows in which only the first has a value, only the second.
+        changed: rows in which both have a value, and the values differ.
+        became_null, got_value: rows in which only the first version, or only the second, has a value.
         mean_difference, greatest_difference: absolute, over ``changed``, in the unit of the column; None for texts.
         place: the row of the greatest difference, by its grain; ``before`` and ``after`` are its values.
     """
@@ -65,10 +65,10 @@ class TableDiff:
 
     Attributes:
         state: `added`, `dropped`, or `changed`.
-        sql_changed: the model reads otherwise; None of a seed.
+        sql_changed: whether the model's SQL differs; None for a seed.
         months: which months differ; empty for a table without time.
-        note: why rows were not compared, where they were not.
-        columns: the columns that differ in rows that both have, most rows first.
+        note: why rows were not compared; empty if they were.
+        columns: the columns that differ in rows of both versions, those with most such rows first.
     """
 
     name: str
@@ -89,7 +89,7 @@ class TableDiff:
 
 @dataclass
 class Diff:
-    """What differs between version ``before`` and version ``after``; ``equal`` are the tables that do not."""
+    """The differences between versions ``before`` and ``after``; ``equal`` names the tables without any."""
 
     before: str
     after: str
@@ -103,11 +103,11 @@ def diff_versions(before: Path, after: Path, model: str | None = None) -> Diff:
     """Compare two warehouse files.
 
     Args:
-        model: compare this one alone, named with or without its schema.
+        model: compare only this one, named with or without its schema.
 
     Raises:
-        UnknownNameError: neither has such a model.
-        StorageError: a file cannot be read, or is no version of a warehouse.
+        UnknownNameError: neither version has the model.
+        StorageError: a file cannot be read, or is not a version of a warehouse.
     """
     import duckdb
 
@@ -126,7 +126,7 @@ def diff_versions(before: Path, after: Path, model: str | None = None) -> Diff:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table as a version has it; a seed has no grain, and its file's hash."""
+    """A table of one version; a seed has no grain, and its `hash` is that of the file."""
 
     rows: int
     hash: str
@@ -185,7 +185,7 @@ class _Comparison:
     def _compare(
         self, name: str, before: _Table | None, after: _Table | None, differing: dict[str, list[Any]] | None
     ) -> TableDiff | None:
-        """Return how a table differs, None where it does not."""
+        """Return how a table differs; None if it does not."""
         if before is None or after is None:
             state = "dropped" if after is None else "added"
             return TableDiff(name, state, before.rows if before else None, after.rows if after else None)
@@ -236,7 +236,7 @@ class _Comparison:
         found.columns = sorted((each for each in columns.values() if each.rows), key=lambda each: -each.rows)
 
     def _conditions(self, name: str, time: str | None, months: list[Any] | None, columns: int) -> list[str]:
-        """Return conditions that part the rows to be read, each a few months."""
+        """Return conditions that split the rows to read into chunks of a few months."""
         if time is None:
             return ["true"]
         if months is None:
@@ -314,7 +314,7 @@ def _facts(i: int, keys: Sequence[str]) -> str:
 
 
 def _add(column: ColumnDiff, fact: dict[str, Any], grain: Sequence[str]) -> float:
-    """Add to what is known of a column what a few months say; return the sum of their differences."""
+    """Add the counts of one chunk of months to a column; return the sum of its differences."""
     column.changed += fact["changed"]
     column.became_null += fact["became_null"]
     column.got_value += fact["got_value"]

@@ -1,13 +1,13 @@
-"""Version files and the link that people open.
+"""Version files, and the link to the published one.
 
     versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; never written again
-    versions/energy-20261105T101500Z-000042.json     what it was, in short; stays when the version is pruned
-    versions/energy-20261105T101500Z-000042.keep     a person's word that it is never pruned
-    versions/.building-…                             a build under way, or what a dead one left
+    versions/energy-20261105T101500Z-000042.json     its record; stays when the version is pruned
+    versions/energy-20261105T101500Z-000042.keep     marks it as pinned: it is never pruned
+    versions/.building-…                             a build under way, or what a killed one left
     energy.duckdb -> versions/energy-…               the published one
 
 A version gets its name only when it is complete, and the link moves in one step, so a process may die at any
-instant. All functions but `current_version` and `list_versions` belong to the holder of the build lock.
+instant. Callers of all functions but `current_version` and `list_versions` hold the build lock.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def list_versions(home: Home, suffix: str = ".duckdb") -> list[Version]:
 
 
 def current_version(home: Home) -> Path | None:
-    """Return the real path of the published version, or None where nothing is published.
+    """Return the real path of the published version, or None if nothing is published.
 
     Open this and not the link: DuckDB caches open files by path within a process, so the link could give an
     older version than it points to.
@@ -86,10 +86,10 @@ def version_path(home: Home, moment: datetime) -> Path:
 
 
 def check_link(home: Home) -> None:
-    """Refuse to publish over something that a person put where the link belongs.
+    """Raise an error if something other than the link is in its place.
 
     Raises:
-        StorageError: `energy.duckdb` is there and is not a link.
+        StorageError: `energy.duckdb` exists and is not a link.
     """
     if home.energy.exists() and not home.energy.is_symlink():
         raise StorageError(f"{home.energy} should be a link to a published version and is not; move it away")
@@ -104,10 +104,10 @@ def finish_publishing(home: Home) -> None:
 
 
 def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
-    """Give the complete file ``building`` its name, with its ``record`` beside it, and let the link point to it.
+    """Rename the complete file ``building`` to its version, write its ``record``, and point the link to it.
 
     Raises:
-        StorageError: something that is not a link stands where the link belongs.
+        StorageError: `energy.duckdb` exists and is not a link.
     """
     check_link(home)
     write_file(version.with_suffix(RECORD), record)
@@ -121,7 +121,7 @@ def move_link(home: Home, version: Path) -> None:
 
 
 def sweep(home: Home) -> None:
-    """Remove what builds left that died; the build lock says that none is alive."""
+    """Remove leftovers of killed builds; the build lock guarantees that none is running."""
     for folder in (home.versions, home.path):
         for path in (*folder.glob(f"{BUILDING}*"), *folder.glob(f".energy*{TEMPORARY_SUFFIX}")):
             if path.is_dir() and not path.is_symlink():
@@ -136,7 +136,7 @@ def sweep(home: Home) -> None:
 
 
 def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = None) -> list[Path]:
-    """Remove old versions and return what went. Their records stay, the newest thousand.
+    """Remove old versions and return their names. The newest 1,000 records stay.
 
     Kept are the newest ``keep``, and two at least; of each of the last ``keep_days`` days (UTC, today included) the
     newest; and what a person pinned. Readers that have one open keep it until they close it.
@@ -179,7 +179,7 @@ def take_base(home: Home, building: Path) -> tuple[Version, str]:
 
 
 def _clone(source: Path, target: Path) -> bool:
-    """Make ``target`` share the blocks of ``source`` where the file system can."""
+    """Make ``target`` share the blocks of ``source`` if the file system supports it."""
     if sys.platform == "linux":
         import fcntl
 

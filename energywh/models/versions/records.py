@@ -1,7 +1,7 @@
-"""What versions there are and were: their records, the names that people call them by, and what they keep.
+"""Records of versions, and finding a version by the name that a person gives.
 
-A record is written beside a version before that gets its name, from what the version says of itself in its schema
-`energywh`, and stays when the version is pruned.
+A record is written beside a version before the version is published, from its schema `energywh`, and stays when the
+version is pruned.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Warned:
 
 @dataclass(frozen=True)
 class Record:
-    """What a version was.
+    """The record of a version.
 
     Attributes:
-        base_version: the version it went on from; None for a build from nothing.
+        base_version: the version it is based on; None if everything was computed.
         options: settings of the build.
-        as_of_utc, knowledge: of a build as of a time, else None.
-        changed: how many months of each table differ from the version before, only those with any; None where there
-            was none before, or one that cannot be compared with.
+        as_of_utc, knowledge: set by a build as of a time, else None.
+        changed: for each table that differs from the previous version, in how many months; None if there is no previous
+            version, or none that can be compared.
     """
 
     version: str
@@ -79,12 +79,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Listed:
-    """A version that is, or was.
+    """A version that exists, or was pruned.
 
     Attributes:
         state: `published`, `kept`, `pruned`, or `damaged`.
-        size: bytes; None where the version was pruned.
-        record: None where there is none and the file does not say either.
+        size: bytes; None if the version was pruned.
+        record: None if there is no record and the file cannot be read.
     """
 
     version: str
@@ -132,14 +132,14 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
 
 
 def encode(record: Record) -> bytes:
-    """Return a record as the JSON that is kept beside a version."""
+    """Return a record as JSON."""
     import msgspec
 
     return msgspec.json.encode(record)
 
 
 def versions_of(home: Home) -> list[Listed]:
-    """Return the versions that are and were, newest first."""
+    """Return all versions, pruned ones included, newest first."""
     current = current_version(home)
     kept = {version.name: version for version in list_versions(home)}
     records = {version.name: version for version in list_versions(home, RECORD)}
@@ -165,7 +165,7 @@ def _same(path: Path, current: Path | None) -> bool:
 
 
 def _read_file(path: Path) -> Record | None:
-    """Return a record, None where it cannot be read: damaged, or of a later energywh."""
+    """Return a record; None if it cannot be read."""
     import msgspec
 
     try:
@@ -175,7 +175,7 @@ def _read_file(path: Path) -> Record | None:
 
 
 def _ask(path: Path) -> Record | None:
-    """Return the record that a version itself can give."""
+    """Return the record that the version's own tables hold; None if they cannot be read."""
     import duckdb
 
     try:
@@ -186,7 +186,7 @@ def _ask(path: Path) -> Record | None:
 
 
 def _measure(path: Path) -> tuple[int | None, bool] | None:
-    """Return the size of a file, and whether it begins as DuckDB's do; None where it is gone, as one just pruned."""
+    """Return the size of a file, and whether it begins as DuckDB's do; None if it was just pruned."""
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size, file.read(12)[8:] == _MAGIC
@@ -255,7 +255,7 @@ def _named(home: Home, versions: list[Version], text: str) -> Version | None:
 
 
 def _unknown(home: Home, versions: list[Version], text: str) -> str:
-    """Return the message that no version is called ``text``."""
+    """Return the message that no version is named ``text``."""
     names = [version.name for version in versions]
     for record in list_versions(home, RECORD):
         if record.name not in names and (text == record.name or (text.isdigit() and int(text) == record.number)):
