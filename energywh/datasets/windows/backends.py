@@ -257,11 +257,11 @@ class MlxArrays:
         shape = (len(starts), sum(piece.hours for piece in pieces), base.shape[1])
         # NumPy has no bfloat16: it is copied as 16 bits. In a file of our own it is a float32.
         narrow = not self._mapped and self._dtype != self._filled_as
-        held = np.asarray(base.view(self._mx.uint16) if narrow else base)
-        bits = held.dtype == np.uint16
-        cache_limit.make_room(self._mx, math.prod(shape) * held.itemsize)
+        rows = np.asarray(base.view(self._mx.uint16) if narrow else base)
+        bits = rows.dtype == np.uint16
+        cache_limit.make_room(self._mx, math.prod(shape) * rows.itemsize)
         batch, view = self._open(self._mx.zeros(shape, self._mx.uint16 if bits else self._filled_as))
-        lay(view, held, starts, pieces)
+        lay(view, rows, starts, pieces)
         return batch.view(self._dtype) if bits else batch.astype(self._dtype)
 
     def _open(self, array: Any) -> tuple[Any, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""A window, or a batch of them, cut from the arrays held; `energywh.datasets.windows.windows` lists the shapes."""
+"""A window, or a batch of them, cut from the arrays; `energywh.datasets.windows.windows` lists the shapes."""
 
 from __future__ import annotations
 

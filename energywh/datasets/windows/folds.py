@@ -12,7 +12,7 @@ and a scaled copy of the array, which is freed with the fold.
 
 Sources revise what they have published, so a train cut from today's warehouse holds values that did not exist at its
 origin. With ``as_of`` the train of each fold comes from a warehouse as it could have been built at its origin
-(`energywh.datasets.windows.as_of_warehouse`); it is loaded, held and scaled by itself. Known is what had been fetched
+(`energywh.datasets.windows.as_of_warehouse`); it is loaded and scaled by itself. Known is what had been fetched
 by then ("landed"), or for history loaded later what had been published by then ("published-lag"), with the first value
 fetched: earlier revisions are not known. The test comes from the warehouse that is open: its targets are the truth as
 known today, and its inputs are as known today as well, with later revisions. A build as of the origin cannot give the
@@ -120,7 +120,7 @@ class Folds:
         self._backend, self._memmap, self._cache = backend, memmap, cache
         whole = self._cut(connection, self._spec)
         self._library = arrays(backend, spec.dtype, folder_of(memmap, cache))
-        self._now = self._held(whole)
+        self._now = self._loaded(whole)
         self._known = known
         columns = (*whole.columns, *whole.targets, *whole.future_covariates)
         self._free = left_free(connection, self._now.origin.source, columns, spec.purge)
@@ -181,7 +181,7 @@ class Folds:
         view = replace(whole.view, frame=frame, library=self._library, ahead=ahead)
         return Windows(view, starts, name=name, origin=whole.origin, normalization=scaler)
 
-    def _held(self, whole: Windows) -> _LoadedWindows:
+    def _loaded(self, whole: Windows) -> _LoadedWindows:
         assert whole.origin is not None  # they come from a warehouse
         before = targets_before(whole.frame)
         needed = whole.view.ahead if self._spec.future_covariates is not None else None
@@ -211,7 +211,7 @@ class Folds:
                 f"the models mark other columns as known ahead since {self._known.version} was built: name the columns "
                 "with future_covariates=[...], or run 'energywh build' and open the newest version"
             )
-        return self._held(whole)
+        return self._loaded(whole)
 
     def _train(self, number: int) -> tuple[_LoadedWindows, Starts]:
         """Return what the train of a fold is cut from, and where its windows start; raises as `_train_source` does."""
@@ -227,14 +227,14 @@ class Folds:
         first = max(origin - self._now.whole.length, self._start)
         return self._starts(self._now, Split("test", first, end, self._now.axis, first, end), origin)
 
-    def _starts(self, held: _LoadedWindows, split: Split, origin: int) -> Starts:
+    def _starts(self, loaded: _LoadedWindows, split: Split, origin: int) -> Starts:
         """Return the rows at which the windows of a split of the fold at ``origin`` start.
 
         Raises:
             WindowError: there are none.
         """
-        shape = held.whole.shape
-        found = starts(split, shape, held.usable, held.targets_before)
+        shape = loaded.whole.shape
+        found = starts(split, shape, loaded.usable, loaded.targets_before)
         if not any(map(len, found)):
             raise WindowError(
                 f"the fold at {hour_time(origin):%Y-%m-%dT%H} has no window of {count(shape.span, 'hour')} with a "

@@ -80,7 +80,7 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True):
         holdout_regions: regions with windows in the last split alone, in the time of that split. With splits=() they
             are (train, test) by region alone, over the whole time. Train has no statistics of them: normalize with
             by="global".
-        dtype: what values are held as; "bfloat16" with MLX only.
+        dtype: type of the values; "bfloat16" with MLX only.
 
     Raises:
         UsageError: a wrong argument. What needs the warehouse, such as whether a column exists, is checked when it is
