@@ -36,7 +36,7 @@ class World:
         grid: the simulated grid.
         now: gives the number of the last full hour.
         reporting: rates of gaps, nulls, absurd values and revisions.
-        api_key: the key that is let in where one is needed; None lets any key in.
+        api_key: the accepted key where one is needed; None accepts any.
     """
 
     grid: Grid
@@ -60,7 +60,7 @@ class SimulatedApi(ABC):
 
     source: str  # its name, as in `energywh.sources`
     prefix: str  # what its addresses begin with, such as "/v2"
-    kinds: tuple[str, ...] = ()  # faults of its own, beside those of `energywh.simulate.faults`
+    kinds: tuple[str, ...] = ()  # its own faults, in addition to those of `energywh.simulate.faults`
 
     @abstractmethod
     def answer(self, target: str, headers: Headers) -> Reply:

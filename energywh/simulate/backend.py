@@ -50,7 +50,7 @@ _Wanted = tuple[Collection[str] | None, Collection[str] | None]
 
 @dataclass(frozen=True)
 class _Block:
-    """Series of one route in order of their codes over some hours: what is public of them."""
+    """Series of one route in order of their codes over some hours, with what is public of them."""
 
     codes: list[tuple[str, str]]
     values: Floats
@@ -58,7 +58,7 @@ class _Block:
 
 
 class SimulatedBackend:
-    """Serves a grid as it is public at ``now()``; implements ``energywh.simulate.eia.Backend``.
+    """Serves a grid as it is public at ``now()``; implements `energywh.simulate.eia_routes.Backend`.
 
     Args:
         grid: the grid.
@@ -89,7 +89,7 @@ class SimulatedBackend:
         return {code: regions[code].name for code in codes}
 
     def query(self, route: str, facets: Facets, first: int | None, last: int | None) -> Answer:
-        """Return all rows of a query, by period and codes; one of several pages is kept for the next page."""
+        """Return all rows of a query, by period and codes; the answer is cached if it has several pages."""
         now = self.now()
         first = self.reporting.first_period if first is None else max(first, self.reporting.first_period)
         latest = now + max(0, self.reporting.forecast_hours)
@@ -263,7 +263,7 @@ class SimulatedBackend:
     def batches(
         self, dataset: str, regions: Sequence[str] | None, first: int, last: int, now: int | None = None
     ) -> Iterator[pa.Table]:
-        """Yield what ``rows`` returns in pieces of one region and at most a year."""
+        """Yield the rows of ``rows`` in pieces of one region and at most a year."""
         route = dataset.replace("_", "-")
         names = ROUTES[route].facets
         now = self.now() if now is None else now
@@ -306,7 +306,7 @@ def _nothing(hours: int) -> tuple[list[tuple[str, str]], Floats, Mask]:
 def _stacked(
     series: Sequence[tuple[tuple[str, str], Floats, Mask]], hours: int
 ) -> tuple[list[tuple[str, str]], Floats, Mask]:
-    """Return the series that have a row at all as codes and two arrays, (series, hours)."""
+    """Return the series that have any row: their codes and two arrays, (series, hours)."""
     kept = [one for one in series if one[2].any()]
     if not kept:
         return _nothing(hours)

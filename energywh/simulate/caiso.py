@@ -131,7 +131,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True)
 class _OasisQuery:
-    """A request that is understood. Hours by their start, the end exclusive."""
+    """A parsed request. Hours are counted by their start; the end is exclusive."""
 
     report: Report
     market: str
@@ -368,7 +368,7 @@ def _zipped(files: Mapping[str, bytes], made_at: datetime) -> bytes:
 
 
 def _error(code: int, now: int) -> Reply:
-    """Return an error as OASIS words it: under HTTP 200, in a zip."""
+    """Return an error in the format of OASIS: HTTP 200, in a zip."""
     made_at = EPOCH + timedelta(hours=now)
     xml = f"""<?xml version="1.0" encoding="UTF-8"?>
 <m:OASISReport xmlns:m="http://www.caiso.com/soa/OASISReport_v1.xsd">

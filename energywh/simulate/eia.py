@@ -41,13 +41,13 @@ class _Request:
 
 
 def gateway_error(status: int, code: str, message: str) -> Reply:
-    """Return an error as the gateway in front of the API words it."""
+    """Return an error in the format of the gateway in front of the API."""
     body = json.dumps({"error": {"code": code, "message": message}}, indent=2)
     return Reply(status, body.encode())
 
 
 def application_error(status: int, message: str, code: int | None = None) -> Reply:
-    """Return an error as the API itself words it; the code in the body need not be the HTTP status."""
+    """Return an error in the format of the API itself; the code in the body need not be the HTTP status."""
     return Reply(status, json.dumps({"error": message, "code": code or status}, separators=(",", ":")).encode())
 
 
@@ -64,7 +64,7 @@ class EiaApi(SimulatedApi):
 
     Args:
         backend: where rows come from.
-        api_key: the key that is let in; None lets any key in.
+        api_key: the accepted key; None accepts any.
     """
 
     source = "eia"
@@ -226,7 +226,7 @@ def _number(echo: Mapping[str, object], name: str, default: int) -> int:
 
 
 def _order(answer: Answer, request: _Request, target: str) -> NDArray[np.intp] | None:
-    """Return the order of the rows as asked, or None for the order they have.
+    """Return the requested order of the rows, or None if they have it.
 
     Where the sort leaves ties, their order depends on the request, as in the real API: pages then overlap.
     """

@@ -91,7 +91,7 @@ class _File:
 
 
 class EiaFilesApi(SimulatedApi):
-    """The folder of half-year files. A half that has not begun, or is older than EIA's first, is not there."""
+    """The folder of half-year files. A half that has not begun, or is older than EIA's first, gives 404."""
 
     source = "eia_files"
     prefix = "/sixMonthFiles"
@@ -192,7 +192,7 @@ class EiaFilesApi(SimulatedApi):
         return [*head, *named, '"Region"'], [*front, *cells, back]
 
     def _frame(self, texts: Sequence[_Hours], regions: Sequence[str]) -> tuple[list[str], list[pa.Array], pa.Array]:
-        """Return the columns that say which hour of whom a row is, and the group of the region."""
+        """Return the columns of region, hour and region group."""
         sizes = [len(hours.at) for hours in texts]
         groups = [self._world.grid.atlas.regions[code].group for code in regions]
         header = ["Balancing Authority", "Data Date", "Hour Number"]
@@ -234,7 +234,7 @@ class EiaFilesApi(SimulatedApi):
         )
 
     def _series(self, route: str, periods: Hours, now: int) -> dict[tuple[str, str], tuple[Floats, Mask]]:
-        """Return what is public of each (region, code): values, and which rows there are."""
+        """Return the public values of each (region, code), and which rows exist."""
         block = self._backend._block(route, _wanted(route, self._world.grid.atlas.authorities), periods, now)
         place = ROUTES[route].region_facet
         return {
@@ -286,7 +286,7 @@ def _same(values: Floats, speaks: Mask) -> Floats:
 
 
 def _imputed(values: Floats, speaks: Mask) -> Floats:
-    """Return what stands in for missing values of a series that has others: their median."""
+    """Return what EIA imputes for the missing values of a series: the median of its others."""
     missing = np.isnan(values)
     if missing.all() or not missing.any():
         return np.full_like(values, np.nan)

@@ -15,7 +15,7 @@ ALL_KINDS = (*KINDS, *OWN_KINDS)
 
 @dataclass(frozen=True)
 class Faults:
-    """How often what goes wrong.
+    """The rate of each kind of failure.
 
     Attributes:
         rate: share of requests that meet a fault.

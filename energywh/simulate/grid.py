@@ -122,7 +122,7 @@ class Grid:
     def subregion_demand(self, pairs: Sequence[tuple[str, str]], calendar: Calendar) -> tuple[Floats, Mask]:
         """Return the demand of (authority, subregion) pairs, and presence: (pairs, hours).
 
-        The subregions of an authority sum up to its demand but for a few per cent: losses are nobody's.
+        The subregions of an authority sum up to its demand less a few per cent of losses.
         """
         codes = sorted({code for code, _ in pairs})
         if not codes:
@@ -253,7 +253,7 @@ class Grid:
         return Generation(fuels, np.zeros(fuels.shape, dtype=bool), total)
 
     def _old_codes(self, group: AuthorityGroup, fuels: Floats) -> tuple[Floats, Mask]:
-        """File new codes under their old homes before the split; say which codes each authority reports."""
+        """Count new codes under their old ones before the split; return fuels, and which codes have rows."""
         old = group.calendar.periods < NEW_FUELS_FROM
         has = np.zeros(fuels.shape[:2], dtype=bool)
         for i, profile in enumerate(group.profiles):

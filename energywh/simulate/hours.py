@@ -28,7 +28,7 @@ def hour_number(moment: datetime) -> int:
 
 
 def parse_period(text: str) -> int:
-    """Return the number of ``YYYY[-MM[-DD[THH]]]``; what is left out means the first (a bare date: T00).
+    """Return the number of ``YYYY[-MM[-DD[THH]]]``; a missing part means the first (a bare date: T00).
 
     Raises:
         ValueError: the text is not such a period.
@@ -73,7 +73,7 @@ def local_hours(time_zone: str, hours: Hours) -> Hours:
 
 
 class Calendar:
-    """What is known of a run of hours before any region is looked at. Arrays have shape (n,) unless said."""
+    """Calendar of a run of hours, the same for all regions. Arrays have shape (n,) unless stated."""
 
     def __init__(self, periods: Hours) -> None:
         self.periods = np.ascontiguousarray(periods, dtype=np.int64)
@@ -84,7 +84,7 @@ class Calendar:
 
     @cached_property
     def year_turn(self) -> Floats:
-        """Fraction of the year gone, 0 at New Year."""
+        """Elapsed fraction of the year, 0 at New Year."""
         return (self.starts / HOURS_A_YEAR) % 1.0
 
     @cached_property

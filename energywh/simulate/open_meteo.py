@@ -44,7 +44,7 @@ UNIT_OF = {
 }
 PLAIN_UNITS = {"shortwave_radiation": "W/m²", "cloud_cover": "%"}
 
-# Spans of the clock in which calls are counted: seconds, and what is said beyond the limit.
+# Spans of the clock in which calls are counted: seconds, and the answer beyond the limit.
 SPANS = {
     "minutely": (60, "Minutely API request limit exceeded. Please try again in one minute."),
     "hourly": (3600, "Hourly API request limit exceeded. Please try again in the next hour."),
@@ -53,13 +53,13 @@ SPANS = {
 
 
 def error(status: int, reason: str) -> Reply:
-    """Return an error as Open-Meteo words it."""
+    """Return an error in the format of Open-Meteo."""
     return Reply(status, json.dumps({"reason": reason, "error": True}, ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True)
 class _WeatherQuery:
-    """A request as it was understood; coordinates as asked for."""
+    """A parsed request; coordinates as in the request."""
 
     spots: list[tuple[float, float]]
     first: date
@@ -69,7 +69,7 @@ class _WeatherQuery:
 
     @property
     def weight(self) -> float:
-        """As how many calls it counts."""
+        """How many calls it counts as."""
         variables, days = len(self.hourly) / 10.0, ((self.last - self.first).days + 1) / 14.0
         return len(self.spots) * max(1.0, variables, variables * days)
 
@@ -124,7 +124,7 @@ class OpenMeteoApi(SimulatedApi):
         return Reply(200, msgspec.json.encode(bodies if len(bodies) > 1 else bodies[0]), len(spots) * len(stamps))
 
     def _exceeded(self) -> str | None:
-        """Return what is said to who has used up a limit, or None."""
+        """Return the answer to a client that has used up a limit, or None."""
         with self._lock:
             for name, most in self.limits.items():
                 seconds, text = SPANS[name]
@@ -155,7 +155,7 @@ def _midnight(day: date) -> int:
 
 
 def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _WeatherQuery:
-    """Read the query. Parameters that are not known are passed over, as by Open-Meteo.
+    """Read the query. Unknown parameters are ignored, as by Open-Meteo.
 
     Raises:
         BadRequestError: what Open-Meteo would not take.

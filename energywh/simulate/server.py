@@ -33,7 +33,7 @@ DEFAULT_KEY = "simulated-key"
 DEFAULT_NOW = "2026-01-01T00"
 _HOST = "127.0.0.1"
 _CONTROL = "/_simulator/"
-# A simulator that runs for days must not grow: of older requests, only the counters know.
+# Bounds the memory of a simulator that runs for days; the counters include older requests.
 _REMEMBERED = 100_000
 
 
@@ -117,12 +117,12 @@ class Simulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that turn every source of energywh to this simulator."""
+        """The environment variables that point every source of energywh to this simulator."""
         return {url_variable(source): url for source, url in self.urls.items()}
 
     @property
     def control_url(self) -> str:
-        """Base of the simulator's own routes: POST …/advance?hours=24, GET …/stats."""
+        """Base of the control routes: POST …/advance?hours=24, GET …/stats."""
         return f"http://{_HOST}:{self.port}/_simulator"
 
     def start(self) -> Simulator:
@@ -309,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.simulator._send(self, application_error(405, "Method not allowed."))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the counters tell, and a log line would hold the key."""
+        """Log nothing: the line would hold the key, and the counters hold the rest."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -333,7 +333,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def close_connections(self) -> None:
-        """End idle keep-alive connections, whose threads would else wait for their clients."""
+        """End idle keep-alive connections, whose threads would otherwise wait for their clients."""
         with self._open_lock:
             for connection in self._open:
                 try:
@@ -342,6 +342,6 @@ class _Server(ThreadingHTTPServer):
                     continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event; anything else is a bug here and shows its trace."""
+        """Ignore a client that disconnected; anything else is a bug and shows its trace."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)

@@ -44,7 +44,7 @@ class Weather:
         return self._rounded(self._weather(spots, stamps, None))
 
     def forecast(self, spots: Sequence[tuple[float, float]], stamps: Hours, now: int) -> dict[str, Floats]:
-        """Return the weather as expected at hour ``now``: off by a little, and by more for what is further ahead."""
+        """Return the weather as expected at hour ``now``: slightly off, and more so further ahead."""
         return self._rounded(self._weather(spots, stamps, now))
 
     def _weather(self, spots: Sequence[tuple[float, float]], stamps: Hours, now: int | None) -> dict[str, Floats]:
