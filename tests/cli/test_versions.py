@@ -292,7 +292,7 @@ def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tm
         (["--force"], "--force belongs to --as-of"),
         (["--as-of", "yesterday", "--to", "x.duckdb"], "--as-of must be a UTC day or moment"),
         (["--as-of", "2025-01-01", "--to", "x.duckdb", "--full"], "computes everything anyway"),
-        (["--as-of", "2999-01-01T00:30", "--to", "x.duckdb"], "that is to come"),
+        (["--as-of", "2999-01-01T00:30", "--to", "x.duckdb"], "it is in the future"),
         (["--as-of", "2024-12-31 12:00", "--to", "x.duckdb"], "nothing was known at 2024-12-31T12:00:00 UTC"),
     ],
 )

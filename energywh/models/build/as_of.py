@@ -87,7 +87,7 @@ def build_as_of(
     began = time.monotonic()
     clock = RunClock(utc_now())
     if moment > clock.started:
-        raise UsageError(f"nobody knows yet what will be known at {moment:%Y-%m-%dT%H:%M:%S} UTC: that is to come")
+        raise UsageError(f"cannot build as of {moment:%Y-%m-%dT%H:%M:%S} UTC: it is in the future")
     project = load_project(sql or sql_dir(), {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
     _check_target(home, to, force)

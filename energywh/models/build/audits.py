@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.sql_text import literal, quoted, run, within
 from energywh.core.storage_errors import is_about_sql
+from energywh.core.wording import count
 from energywh.errors import AuditError, ModelError
 from energywh.models.build.months import spans
 from energywh.models.build.state import AuditResult, Meta
@@ -98,8 +99,8 @@ def run_audit(
     if failures and audit.severity == "error":
         why = f" ({audit.description})" if audit.description else ""
         raise AuditError(
-            f"{model.path}:{audit.line}: {failures:,} row{'s' if failures > 1 else ''} of {model.name} "
-            f"break{'' if failures > 1 else 's'} the audit {audit.name}{why}; such as\n{sample}"
+            f"{model.path}:{audit.line}: {count(failures, 'row')} of {model.name} "
+            f"{'breaks' if failures == 1 else 'break'} the audit {audit.name}{why}; such as\n{sample}"
         )
     return replace(result, failures=failures, sample=sample)
 

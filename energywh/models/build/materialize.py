@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from energywh.core.sql_text import quoted, run, text, within
 from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import RunClock
+from energywh.core.wording import count
 from energywh.errors import ModelError
 from energywh.models.build.digests import Digests, month_digests, types_of
 from energywh.models.build.months import Span, spans
@@ -217,8 +218,8 @@ class Materializer:
         if model.time_column is not None and None in after:
             rows = after[None].rows
             raise ModelError(
-                f"{model.path}:{model.sql_line}: '{model.time_column}' is NULL in {rows:,} "
-                f"row{'' if rows == 1 else 's'}; it places a row in time"
+                f"{model.path}:{model.sql_line}: '{model.time_column}' is NULL in {count(rows, 'row')}; "
+                "every row needs its time"
             )
 
         self._meta.save_digests(model.name, after)

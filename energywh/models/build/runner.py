@@ -212,7 +212,7 @@ class _Build:
 
 @contextmanager
 def build_errors(doing: str, place: Path) -> Iterator[None]:
-    """Raise what DuckDB and the system say outside of models' SQL as errors that say what to do."""
+    """Translate errors of DuckDB and the system that no model's SQL causes into errors that say what to do."""
     import duckdb
 
     try:
@@ -230,5 +230,5 @@ def build_errors(doing: str, place: Path) -> Iterator[None]:
             "sql": again,
             "damaged": again,
         }
-        told = storage_error(error, doing, place, advice)
-        raise type(told)(f"{told}. What was published before is untouched") from None
+        translated = storage_error(error, doing, place, advice)
+        raise type(translated)(f"{translated}. What was published before is untouched") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from energywh.core.database import retry_while_locked
 from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
 from energywh.core.sql_text import text
+from energywh.core.wording import count
 from energywh.errors import StorageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Staging:
             raise StorageError(f"{path} is not a staging database of energywh: {error}") from None
 
     def stamp(self, table: str) -> Stamp | None:
-        """Return how rows of ``table``, such as `staging.eia.region_data`, are stamped; None if it is no dataset."""
+        """Return the stamp of ``table``, such as `staging.eia.region_data`; None if it is not a dataset."""
         return self._stamps.get(_dataset(table))
 
     def _newest_landing(self) -> Landing:
@@ -134,7 +135,7 @@ class Staging:
             ((failed,),) = self._connection.execute(
                 "SELECT count(*) FILTER (status = 'failed') FROM staging.sync.chunk"
             ).fetchall()
-        chunks = f"{failed:,} chunk{'' if failed == 1 else 's'} failed, see" if failed else "see"
+        chunks = f"{count(failed, 'chunk')} failed, see" if failed else "see"
         return f"no rows in staging {self._path}; {chunks} 'energywh status'"
 
     def watermarks(self) -> list[Watermark]:

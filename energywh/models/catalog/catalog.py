@@ -1,4 +1,4 @@
-"""The catalog: what tables there are, what a row of each means, its columns and units, and how its audits went."""
+"""The catalog: the tables, the meaning of their rows, their columns with units, and the results of their audits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CatalogColumn:
-    """One column; ``type`` is None before the first build, and ``rows_with_value`` where no build counted them."""
+    """One column; ``type`` and ``rows_with_value`` are None before the first build."""
 
     name: str
     type: str | None
@@ -32,7 +32,7 @@ class CatalogColumn:
 
 @dataclass(frozen=True)
 class CatalogAudit:
-    """One audit; ``failures`` is None before the first build, and where only `energywh check` runs it."""
+    """One audit; ``failures`` is None before the first build, and if only `energywh check` runs it."""
 
     name: str
     severity: str
@@ -43,7 +43,7 @@ class CatalogAudit:
 
 @dataclass(frozen=True)
 class CatalogModel:
-    """One model; what only a build can know is None before the first one."""
+    """One model; fields that a build computes are None before the first one."""
 
     name: str
     materialized: str

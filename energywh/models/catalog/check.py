@@ -1,4 +1,4 @@
-"""Check a published version: run its audits again, and the rules that only a check runs.
+"""Check a published version: run its audits again, and those that only a check runs.
 
 The SQL of both is kept in the version itself (`energywh.audit`), so any version kept can be checked without its models.
 A rule says more where the rows that break it have a `region` and the hours they speak for: `first_hour_utc` and
@@ -32,7 +32,7 @@ class Rule:
 
     Attributes:
         name: of the audit; with its model, it is the only one.
-        words: what is wrong with the rows that break it.
+        words: describes what is wrong with the rows that break it.
         sql: the SELECT of those rows.
     """
 
@@ -53,7 +53,7 @@ class Finding:
         first_hour_utc, last_hour_utc: the first and the last hour they speak for, None where they name none.
         sample: a few of these rows, those that reach the latest hour first; all of those that name a dataset.
         series: the datasets and measures of all these rows, such as `eia.region_data D`; empty where they name none.
-        trouble: why the rule could not be run, or empty. It counts as broken, and as an error.
+        trouble: why the rule could not run, or empty; it then counts as broken, with severity error.
     """
 
     rule: Rule
@@ -86,7 +86,7 @@ def rules_of(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
 
 
 def pick_rules(rules: list[Rule], names: Collection[str], severity: str = "warn") -> list[Rule]:
-    """Return the rules that a person named, by rule or by model, that are at least as bad as ``severity``.
+    """Return the rules named by rule or by model, of at least ``severity``.
 
     Raises:
         UnknownNameError: a name is neither a rule nor a model with rules; the message names the nearest.

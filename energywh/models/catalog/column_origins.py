@@ -1,14 +1,14 @@
-"""Where the columns of one SELECT come from: the columns of the tables it reads.
+"""Trace the columns of one SELECT to the columns of the tables that it reads.
 
-The SELECT is followed with sets of origins in place of rows. Three things are told apart:
+The SELECT is evaluated with sets of origins instead of rows. The result distinguishes:
 
-- a column's `values`: what its value is made of, or where it is one of several constants, what decides which;
-- its `conditions`: what chooses the value without being part of it (CASE, FILTER, the keys and the order of a window,
+- the `values` of a column: what its value is computed from, or what selects it if it is one of several constants;
+- its `conditions`: what selects the value without being part of it (CASE, FILTER, the keys and the order of a window,
   the second argument of arg_max, the keys of an outer join);
-- the `rows` of the whole: what says which rows there are (WHERE, GROUP BY, the keys of an inner join).
+- the `rows` of the relation: what determines which rows exist (WHERE, GROUP BY, the keys of an inner join).
 
-A LEFT JOIN is taken to find one row at most, as in all our models: then only the columns taken from its right side
-depend on it. What cannot be followed raises `Untraceable`; nothing is ever left out in silence.
+A LEFT JOIN is assumed to match at most one row, as in all our models, so only the columns of its right side depend on
+its keys. Anything that cannot be followed raises `Untraceable`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where a number comes from: columns back through every model to staging and the source's own field, and forward again.
-
-Works on the models of the published version, whose SQL it holds, and before the first build on those of `sql/`.
-"""
+"""Lineage of columns: back through the models to staging and the source's own field, and forward to what uses them."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ REVISION = "_revision"
 
 @dataclass(frozen=True)
 class ModelSql:
-    """What lineage needs to know of a model."""
+    """The facts about a model that lineage needs."""
 
     name: str
     sql: str
@@ -36,12 +33,12 @@ class ModelSql:
 
 @dataclass(frozen=True)
 class TracedModel:
-    """The columns of a model, in order, and what they are made of.
+    """The columns of a model, in order, with their origins.
 
     Attributes:
-        rows: what says which rows there are.
-        once: tables that are read in one place only.
-        note: why the columns could not be told apart; each then comes from all that the model reads.
+        rows: what determines which rows exist.
+        once: tables that the SELECT names only once.
+        note: why the columns could not be traced; each then has all that the model reads as its origins.
     """
 
     columns: Mapping[str, ColumnTrace]
@@ -66,7 +63,7 @@ class TracedModel:
 
 @dataclass(frozen=True)
 class SourceField:
-    """What a staging column is at its source.
+    """The field of a source that a staging column holds.
 
     Attributes:
         where: the values of key columns that are taken, by the source's own names.
@@ -86,14 +83,14 @@ class SourceField:
 
 @dataclass(frozen=True, eq=False)
 class LineageStep:
-    """A column, and those that its value is made of.
+    """A column, with the columns that its value is computed from.
 
     Attributes:
         kind: `model`, `seed` or `staging`.
         where: the values of other columns that select what is taken of it.
-        conditions: columns that choose the value without being part of it.
-        constants: what the value is where it is made of no column.
-        field: what a staging column is at its source.
+        conditions: columns that select the value without being part of it.
+        constants: the values of a column that has no origins.
+        field: the source's field of a staging column.
     """
 
     table: str
@@ -124,13 +121,13 @@ class LineageStep:
 
 @dataclass(frozen=True)
 class Dependent:
-    """A model downstream of something.
+    """A model that depends on a column or table.
 
     Attributes:
         only: columns whose value comes from it and from no other dataset.
         partly: columns whose value comes from it, and what other staging tables they come from.
-        chosen: columns that it only chooses, as a filter or a key does.
-        rows: which rows there are depends on it.
+        chosen: columns whose value it only selects, as a filter or a key does.
+        rows: whether it determines which rows exist.
     """
 
     model: str
@@ -141,7 +138,7 @@ class Dependent:
 
 
 class Lineage:
-    """The columns of all models, and what each is made of.
+    """The columns of all models, and the origins of each.
 
     Args:
         models: each after those it reads.
@@ -197,17 +194,17 @@ class Lineage:
         raise UnknownNameError(f"no table or column is named '{name}'{near}")
 
     def trace(self, place: Place) -> ColumnTrace:
-        """Return what a column of a model is made of; of the table itself, all that its columns are made of."""
+        """Return the origins of a column of a model, or of the rows of the table."""
         traced = self.models[place[0]]
         if place[1] == ROWS:
             return ColumnTrace(frozenset(ColumnOrigin(*each) for each in traced.rows))
         return traced.columns[place[1]]
 
     def step(self, place: Place, where: frozenset[ColumnChoice] = frozenset()) -> LineageStep:
-        """Return a column with all that its value comes from, back to the sources.
+        """Return a column with all its origins, back to the sources.
 
         Args:
-            where: what selects the rows that are taken of it.
+            where: what selects the rows that are read.
         """
         if (place, where) not in self._steps:
             self._steps[place, where] = self._step(place, tuple(sorted(where)))
@@ -238,7 +235,7 @@ class Lineage:
         )
 
     def rows(self, table: str) -> frozenset[Place]:
-        """Return what says which rows a table has."""
+        """Return what determines which rows a table has."""
         return self.models[table].rows if table in self.models else frozenset()
 
     def upstream_tables(self, table: str) -> list[str]:
@@ -299,7 +296,7 @@ def _staging(*closures: Iterable[Place]) -> set[str]:
 
 
 def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> TracedModel:
-    """Return the trace of a model; where it cannot be followed, each column comes from every column that is read."""
+    """Return the trace of a model; if it cannot be traced, every column that it reads is an origin of each column."""
     try:
         relation = trace_select(model.sql, tables)
         if set(relation.columns) != set(model.columns):
@@ -308,7 +305,7 @@ def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> TracedModel
     except Untraceable as reason:
         places = frozenset((table, column) for table in model.reads for column in (*tables.get(table, ()), ROWS))
         everything = ColumnTrace(frozenset(ColumnOrigin(*place) for place in places))
-        return TracedModel(dict.fromkeys(model.columns, everything), places, note=f"not told apart by column: {reason}")
+        return TracedModel(dict.fromkeys(model.columns, everything), places, note=f"not traced by column: {reason}")
     return TracedModel(relation.columns, relation.rows, read_once(model.sql))
 
 
@@ -319,7 +316,7 @@ def dataset_of(table: str) -> Dataset | None:
 
 
 def source_field(table: str, column: str, where: Iterable[ColumnChoice] = ()) -> SourceField | None:
-    """Return what a staging column is at its source; None of a seed, or of a table of no source that is here."""
+    """Return the source's field of a staging column; None for a seed, and for a source that is not installed."""
     from energywh.sources import sources
 
     dataset = dataset_of(table) if table.startswith(STAGING) else None

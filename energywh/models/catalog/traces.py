@@ -1,4 +1,4 @@
-"""What columns are made of, as the SELECT of a model is followed: sets of origins in place of rows."""
+"""Origins of columns, the values with which a SELECT is evaluated when its columns are traced."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ColumnOrigin:
     """A column that a value is made of.
 
     Attributes:
-        column: its name, or `ROWS` where the value is a count of rows or the like.
+        column: its name, or `ROWS` if the value counts rows.
         where: the values of other columns that select the rows it is taken from, such as type = 'D'.
         given: columns of the result, and the constant that they hold wherever this origin is the value's.
         via: what the table is called in the SELECT that is being followed.
-        other_rows: it is taken from other rows than the other columns, as by lag.
+        other_rows: it comes from other rows than the other columns, as with lag().
     """
 
     table: str
@@ -44,10 +44,10 @@ class ColumnOrigin:
 
 @dataclass(frozen=True)
 class ColumnTrace:
-    """What a column is made of, and by what it is chosen.
+    """What a column is computed from, and what selects its value.
 
     Attributes:
-        constants: literals in it; of interest where there are no values.
+        constants: literals in it; relevant if there are no values.
         unchanged: it is one column of a table, or one constant, as it is.
     """
 
@@ -154,7 +154,7 @@ def table_relation(table: str, columns: Iterable[str]) -> Relation:
 
 
 def union(traces: Iterable[ColumnTrace]) -> ColumnTrace:
-    """Return what all of ``traces`` are made of together."""
+    """Return the union of ``traces``."""
     whole = ColumnTrace()
     for trace in traces:
         whole |= trace

@@ -117,8 +117,8 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
             schema, end = name.split(".", 1)
             if schema in schemas and end in by_end:
                 raise ModelError(
-                    f"{path}:1: '{name}' would be taken for {by_end[end]} ({shipped[by_end[end]]}) by who leaves the "
-                    "schema out; give the file another name, or put it into a schema of your own"
+                    f"{path}:1: '{name}' would be taken for {by_end[end]} ({shipped[by_end[end]]}) if the schema is "
+                    "left out; give the file another name, or put it into a schema of your own"
                 )
             files[name] = path
             try:
