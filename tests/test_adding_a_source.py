@@ -43,7 +43,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_test_of_the_page_passes(added: Path, tmp_path: Path) -> None:
-    names = {"Answer": Answer, "Desk": Desk, "scripted": scripted, "query": query, "datetime": datetime}
+    names: dict[str, object] = {}
     exec(TEST, names)
     names["test_half_hours_come_out_at_their_hours"](tmp_path)  # type: ignore[operator]
 
@@ -63,6 +63,35 @@ def test_its_rows_become_the_model_of_the_page(added: Path, tmp_path: Path) -> N
 def test_its_settings_are_there(added: Path, tmp_path: Path) -> None:
     settings = Desk(tmp_path, "http://localhost/v2").having(CARBON_INTENSITY_REQUESTS_PER_SECOND="0.5").settings()
     assert settings.get("carbon_intensity.requests_per_second") == 0.5
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the tree with the source and the test of the page: one file each, and nothing else changed."""
+    root = PAGE.parents[1]
+    left_out = shutil.ignore_patterns("__pycache__", ".git", ".*_cache", "warehouse")
+    shutil.copytree(root, tmp_path / "tree", ignore=left_out, symlinks=True)
+    (tmp_path / "tree" / "energywh" / "sources" / "carbon_intensity.py").write_text(SOURCE, "utf-8")
+    (tmp_path / "tree" / "tests" / "sources" / "test_carbon_intensity.py").write_text(TEST, "utf-8")
+    return tmp_path / "tree"
+
+
+def suite(tree: Path, *arguments: str) -> None:
+    """Run tests in a copy of the tree; raises AssertionError with what pytest prints if one fails."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(words, cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+def test_one_source_file_and_one_test_file_are_all_that_a_source_needs(tree: Path) -> None:
+    suite(tree, "tests/sources/test_carbon_intensity.py", "tests/sources/test_declarations.py",
+          "tests/sql/test_quality_covers_datasets.py", "tests/sql/test_models.py", "-k",
+          "carbon or declarations or covers or sources or quality or hourly_asof")  # fmt: skip
+
+
+@pytest.mark.soak
+def test_the_suites_of_sql_and_sources_pass_with_another_source(tree: Path) -> None:
+    suite(tree, "tests/sql", "tests/sources")
 
 
 def test_the_model_is_one_and_the_source_is_formatted(tmp_path: Path) -> None:

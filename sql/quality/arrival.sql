@@ -29,150 +29,7 @@ unique = ["dataset", "measure", "region", "month_utc"]
 [[audits]]
 not_null = ["dataset", "measure", "region", "month_utc", "held_rows", "value_rows", "newest_hour_utc", "fresh_hours"]
 ---*/
-with versions as (
-    select
-        'eia.region_data' as dataset,
-        type as measure,
-        respondent as region,
-        period - interval 1 hour as hour_utc,
-        value is not null as has_value,
-        known_from_utc,
-        known_until_utc is null as is_current
-    from (from staging.eia.region_data union all by name from staging.eia.region_data_revision)
-    union all
-    select
-        'eia.fuel_type_data',
-        'all',
-        respondent,
-        period - interval 1 hour,
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia.fuel_type_data union all by name from staging.eia.fuel_type_data_revision)
-    union all
-    select
-        'eia.interchange_data',
-        'all',
-        fromba,
-        period - interval 1 hour,
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia.interchange_data union all by name from staging.eia.interchange_data_revision)
-    union all
-    select
-        'eia.region_sub_ba_data',
-        'all',
-        parent,
-        period - interval 1 hour,
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia.region_sub_ba_data union all by name from staging.eia.region_sub_ba_data_revision)
-    union all
-    select
-        'eia_files.balance',
-        'all',
-        region,
-        period - interval 1 hour,
-        coalesce(demand_mwh, net_generation_mwh, total_interchange_mwh) is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia_files.balance union all by name from staging.eia_files.balance_revision)
-    union all
-    select
-        'eia_files.interchange',
-        'all',
-        region,
-        period - interval 1 hour,
-        interchange_mwh is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia_files.interchange union all by name from staging.eia_files.interchange_revision)
-    union all
-    select
-        'eia_files.subregion',
-        'all',
-        region,
-        period - interval 1 hour,
-        demand_mwh is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.eia_files.subregion union all by name from staging.eia_files.subregion_revision)
-    union all
-    select
-        'caiso.load',
-        market,
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.load union all by name from staging.caiso.load_revision)
-    where tac_area = 'CA ISO-TAC'
-    union all
-    select
-        'caiso.renewable',
-        market,
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.renewable union all by name from staging.caiso.renewable_revision)
-    union all
-    select
-        'caiso.price_dam',
-        'all',
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.price_dam union all by name from staging.caiso.price_dam_revision)
-    union all
-    select
-        'caiso.price_rtm',
-        'all',
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.price_rtm union all by name from staging.caiso.price_rtm_revision)
-    union all
-    select
-        'caiso.schedule_dam',
-        'all',
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.schedule_dam union all by name from staging.caiso.schedule_dam_revision)
-    union all
-    select
-        'caiso.schedule_rtm',
-        'all',
-        'CISO',
-        date_trunc('hour', interval_start),
-        value is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.caiso.schedule_rtm union all by name from staging.caiso.schedule_rtm_revision)
-    union all
-    select
-        'open_meteo.hourly',
-        'all',
-        region,
-        time - interval 1 hour,
-        temperature_2m is not null,
-        known_from_utc,
-        known_until_utc is null
-    from (from staging.open_meteo.hourly union all by name from staging.open_meteo.hourly_revision)
-),
-
-held as (
+with held as (
     select
         dataset,
         measure,
@@ -183,7 +40,7 @@ held as (
         max(hour_utc) as newest_hour_utc,
         max(hour_utc) filter (where has_value) as newest_value_hour_utc,
         max((hour_utc, known_from_utc)) filter (where has_value) as newest
-    from versions
+    from sources.arrived_row
     where is_current
     group by dataset, measure, region, date_trunc('month', hour_utc)
 ),
@@ -196,7 +53,7 @@ fresh as (
         region,
         date_trunc('month', hour_utc) as month_utc,
         cast(floor(epoch(min(known_from_utc) - hour_utc) / 3600) - 1 as integer) as delay_hours
-    from versions
+    from sources.arrived_row
     where has_value and known_from_utc <= hour_utc + interval 241 hour
     group by dataset, measure, region, hour_utc
 ),

@@ -32,202 +32,13 @@ unique = ["dataset", "region", "measure", "month_utc"]
 [[audits]]
 not_null = ["dataset", "region", "measure", "month_utc", "rows_held", "rows_gone", "rows_revised", "revisions"]
 ---*/
-with held as (
-    select
-        'eia.region_data' as dataset,
-        respondent as region,
-        type as measure,
-        date_trunc('month', period - interval 1 hour) as month_utc,
-        count(*) as rows_held
-    from staging.eia.region_data
-    group by all
-    union all
-    select 'eia.fuel_type_data', respondent, fueltype, date_trunc('month', period - interval 1 hour), count(*)
-    from staging.eia.fuel_type_data
-    group by all
-    union all
-    select 'eia.interchange_data', fromba, toba, date_trunc('month', period - interval 1 hour), count(*)
-    from staging.eia.interchange_data
-    group by all
-    union all
-    select 'eia.region_sub_ba_data', parent, subba, date_trunc('month', period - interval 1 hour), count(*)
-    from staging.eia.region_sub_ba_data
-    group by all
-    union all
-    select 'eia_files.interchange', region, neighbor, date_trunc('month', period - interval 1 hour), count(*)
-    from staging.eia_files.interchange
-    group by all
-    union all
-    select 'eia_files.subregion', region, subregion, date_trunc('month', period - interval 1 hour), count(*)
-    from staging.eia_files.subregion
-    group by all
-    union all
-    select 'caiso.load', tac_area, market, date_trunc('month', interval_start), count(*)
-    from staging.caiso.load
-    group by all
-    union all
-    select 'caiso.renewable', hub, concat_ws(' ', fuel, market), date_trunc('month', interval_start), count(*)
-    from staging.caiso.renewable
-    group by all
-    union all
-    select 'caiso.price_dam', node, component, date_trunc('month', interval_start), count(*)
-    from staging.caiso.price_dam
-    group by all
-    union all
-    select 'caiso.price_rtm', node, component, date_trunc('month', interval_start), count(*)
-    from staging.caiso.price_rtm
-    group by all
-    union all
-    select 'caiso.schedule_dam', zone, concat_ws(' ', schedule, slrs_type, market), date_trunc('month', interval_start), count(*)
-    from staging.caiso.schedule_dam
-    group by all
-    union all
-    select 'caiso.schedule_rtm', zone, concat_ws(' ', schedule, slrs_type, market), date_trunc('month', interval_start), count(*)
-    from staging.caiso.schedule_rtm
-    group by all
-    union all
-    select 'open_meteo.hourly', region, 'temperature', date_trunc('month', time - interval 1 hour), count(*)
-    from staging.open_meteo.hourly
-    group by all
-    union all
-    select 'eia_files.balance', region, unnest(['D', 'DF', 'NG', 'TI']), month_utc, rows_held
-    from (
-        select region, date_trunc('month', period - interval 1 hour) as month_utc, count(*) as rows_held
-        from staging.eia_files.balance
-        group by all
-    )
-),
-
--- Every value that a row had which was revised, the present one among them; its end is NULL.
-known as (
-    select
-        'eia.region_data' as dataset,
-        respondent as region,
-        type as measure,
-        '' as part,  -- what else identifies a row
-        period as stamp_utc,
-        period - interval 1 hour as hour_utc,
-        value,
-        known_from_utc,
-        known_until_utc
-    from staging.eia.region_data_revision
-    union all
-    select 'eia.region_data', respondent, type, '', period, period - interval 1 hour,
-        value, known_from_utc, null
-    from staging.eia.region_data semi join staging.eia.region_data_revision using (period, respondent, type)
-    union all
-    select 'eia.fuel_type_data', respondent, fueltype, '', period, period - interval 1 hour,
-        value, known_from_utc, known_until_utc
-    from staging.eia.fuel_type_data_revision
-    union all
-    select 'eia.fuel_type_data', respondent, fueltype, '', period, period - interval 1 hour,
-        value, known_from_utc, null
-    from staging.eia.fuel_type_data semi join staging.eia.fuel_type_data_revision using (period, respondent, fueltype)
-    union all
-    select 'eia.interchange_data', fromba, toba, '', period, period - interval 1 hour,
-        value, known_from_utc, known_until_utc
-    from staging.eia.interchange_data_revision
-    union all
-    select 'eia.interchange_data', fromba, toba, '', period, period - interval 1 hour,
-        value, known_from_utc, null
-    from staging.eia.interchange_data semi join staging.eia.interchange_data_revision using (period, fromba, toba)
-    union all
-    select 'eia.region_sub_ba_data', parent, subba, '', period, period - interval 1 hour,
-        value, known_from_utc, known_until_utc
-    from staging.eia.region_sub_ba_data_revision
-    union all
-    select 'eia.region_sub_ba_data', parent, subba, '', period, period - interval 1 hour,
-        value, known_from_utc, null
-    from staging.eia.region_sub_ba_data semi join staging.eia.region_sub_ba_data_revision using (period, parent, subba)
-    union all
-    select 'eia_files.interchange', region, neighbor, file, period, period - interval 1 hour,
-        interchange_mwh, known_from_utc, known_until_utc
-    from staging.eia_files.interchange_revision
-    union all
-    select 'eia_files.interchange', region, neighbor, file, period, period - interval 1 hour,
-        interchange_mwh, known_from_utc, null
-    from staging.eia_files.interchange semi join staging.eia_files.interchange_revision using (period, file, region, neighbor)
-    union all
-    select 'eia_files.subregion', region, subregion, file, period, period - interval 1 hour,
-        demand_mwh, known_from_utc, known_until_utc
-    from staging.eia_files.subregion_revision
-    union all
-    select 'eia_files.subregion', region, subregion, file, period, period - interval 1 hour,
-        demand_mwh, known_from_utc, null
-    from staging.eia_files.subregion semi join staging.eia_files.subregion_revision using (period, file, region, subregion)
-    union all
-    select 'caiso.load', tac_area, market, '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.load_revision
-    union all
-    select 'caiso.load', tac_area, market, '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.load semi join staging.caiso.load_revision using (interval_start, tac_area, market)
-    union all
-    select 'caiso.renewable', hub, concat_ws(' ', fuel, market), '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.renewable_revision
-    union all
-    select 'caiso.renewable', hub, concat_ws(' ', fuel, market), '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.renewable semi join staging.caiso.renewable_revision using (interval_start, hub, fuel, market)
-    union all
-    select 'caiso.price_dam', node, component, '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.price_dam_revision
-    union all
-    select 'caiso.price_dam', node, component, '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.price_dam semi join staging.caiso.price_dam_revision using (interval_start, node, component)
-    union all
-    select 'caiso.price_rtm', node, component, '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.price_rtm_revision
-    union all
-    select 'caiso.price_rtm', node, component, '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.price_rtm semi join staging.caiso.price_rtm_revision using (interval_start, node, component)
-    union all
-    select 'caiso.schedule_dam', zone, concat_ws(' ', schedule, slrs_type, market), '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.schedule_dam_revision
-    union all
-    select 'caiso.schedule_dam', zone, concat_ws(' ', schedule, slrs_type, market), '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.schedule_dam semi join staging.caiso.schedule_dam_revision using (interval_start, zone, schedule, slrs_type, market)
-    union all
-    select 'caiso.schedule_rtm', zone, concat_ws(' ', schedule, slrs_type, market), '', interval_start, interval_start,
-        value, known_from_utc, known_until_utc
-    from staging.caiso.schedule_rtm_revision
-    union all
-    select 'caiso.schedule_rtm', zone, concat_ws(' ', schedule, slrs_type, market), '', interval_start, interval_start,
-        value, known_from_utc, null
-    from staging.caiso.schedule_rtm semi join staging.caiso.schedule_rtm_revision using (interval_start, zone, schedule, slrs_type, market)
-    union all
-    select 'open_meteo.hourly', region, 'temperature', place, time, time - interval 1 hour,
-        temperature_2m, known_from_utc, known_until_utc
-    from staging.open_meteo.hourly_revision
-    union all
-    select 'open_meteo.hourly', region, 'temperature', place, time, time - interval 1 hour,
-        temperature_2m, known_from_utc, null
-    from staging.open_meteo.hourly semi join staging.open_meteo.hourly_revision using (time, region, place)
-    union all
-    select 'eia_files.balance', region, unnest(['D', 'DF', 'NG', 'TI']), file, period, period - interval 1 hour,
-        unnest([demand_mwh, demand_forecast_mwh, net_generation_mwh, total_interchange_mwh]), known_from_utc, known_until_utc
-    from staging.eia_files.balance_revision
-    union all
-    select 'eia_files.balance', region, unnest(['D', 'DF', 'NG', 'TI']), file, period, period - interval 1 hour,
-        unnest([demand_mwh, demand_forecast_mwh, net_generation_mwh, total_interchange_mwh]), known_from_utc, null
-    from staging.eia_files.balance semi join staging.eia_files.balance_revision using (period, file, region)
-),
-
-followed as (
+with followed as (
     select
         *,
         lead(value) over one as next_value,
         lead(known_from_utc) over one as next_from_utc,
         min(known_from_utc) over (partition by dataset, region, measure, part, stamp_utc) as first_known_utc
-    from known
+    from sources.revised_value
     window one as (
         partition by dataset, region, measure, part, stamp_utc
         order by known_from_utc, known_until_utc nulls last
@@ -240,8 +51,8 @@ revised as (
         *,
         value is not null and next_from_utc is distinct from known_until_utc as is_withdrawn,
         case
-            when first_known_utc <= hour_utc + interval 337 hour
-                then (epoch(known_until_utc) - epoch(hour_utc)) / 3600 - 1
+            when first_known_utc <= start_utc + interval 337 hour
+                then (epoch(known_until_utc) - epoch(start_utc)) / 3600 - 1
         end as delay_hours,
         -- Decimals are added exactly, in whatever order. A value that does not fit is no value.
         if(is_withdrawn, null, try_cast(abs(next_value - value) as decimal(18, 5))) as change,
@@ -253,7 +64,7 @@ revised as (
 ),
 
 gone as (
-    select dataset, region, measure, date_trunc('month', hour_utc) as month_utc, count(*) as rows_gone
+    select dataset, region, measure, date_trunc('month', start_utc) as month_utc, count(*) as rows_gone
     from followed
     where known_until_utc is not null and next_from_utc is null
     group by all
@@ -264,7 +75,7 @@ counted as (
         dataset,
         region,
         measure,
-        date_trunc('month', hour_utc) as month_utc,
+        date_trunc('month', start_utc) as month_utc,
         count(distinct (part, stamp_utc)) as rows_revised,
         count(*) as revisions,
         count(*) filter (is_withdrawn) as withdrawn,
@@ -296,6 +107,6 @@ select
     max_change,
     mean_change_percent,
     newest_revision_utc
-from held
+from sources.held_month
 full join gone using (dataset, region, measure, month_utc)
 full join counted using (dataset, region, measure, month_utc)

@@ -48,7 +48,7 @@ def warehouse() -> duckdb.DuckDBPyConnection:
 def load_seeds(con: duckdb.DuckDBPyConnection) -> None:
     """Create the seeds as a build does."""
     for seed in graph().seeds.values():
-        con.execute(f"create table {seed.name} as {_csv(seed.path, 'nullstr = ' + text(''), 'sample_size = -1')}")
+        con.execute(f"create table {seed.name} as {seed.sql()}")
 
 
 def build(con: duckdb.DuckDBPyConnection, *names: str) -> None:

@@ -25,7 +25,7 @@ from energywh.models.build.staging import Staging
 from energywh.models.build.state import Meta, ModelState
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
-from energywh.models.project.project import Seed
+from energywh.models.project.seed import Seed
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,11 +93,7 @@ class Materializer:
             return False
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS seeds")
         try:
-            self._connection.execute(
-                f"CREATE OR REPLACE TABLE {quoted(seed.name)} AS "
-                f"FROM read_csv({text(str(seed.path))}, header = true, delim = ',', quote = '\"', nullstr = '', "
-                "sample_size = -1)"
-            )
+            self._connection.execute(f"CREATE OR REPLACE TABLE {quoted(seed.name)} AS {seed.sql()}")
         except duckdb.Error as error:
             if cause_of(error) not in ("sql", "system"):
                 raise

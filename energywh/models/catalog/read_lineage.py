@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -35,10 +34,7 @@ def lineage_of_files(project: Project) -> Lineage:
         ModelError: a model file is wrong.
     """
     graph = link(project)
-    seeds = {}
-    for name, seed in graph.seeds.items():
-        with seed.path.open(newline="", encoding="utf-8") as file:
-            seeds[name] = next(csv.reader(file), [])
+    seeds = {name: seed.columns() for name, seed in graph.seeds.items()}
     models = [
         ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.reads(name)))
         for name in graph.order

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.inheritance import Tables, complete
 from energywh.models.project.model import Audit, Model
-from energywh.models.project.project import Project, Seed
+from energywh.models.project.project import Project
 from energywh.models.project.references import Parsed, Reference, parse_select
+from energywh.models.project.seed import Seed
 
 STAGING = "staging."
 

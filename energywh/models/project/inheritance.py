@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.model import TIME_COLUMN, Model
-from energywh.models.project.project import Seed
 from energywh.models.project.references import Parsed, syntax_trees
+from energywh.models.project.seed import Seed
 
 
 class Tables(Mapping[str, Sequence[str]]):
@@ -26,8 +25,7 @@ class Tables(Mapping[str, Sequence[str]]):
         if name in self._models:
             return list(self._models[name].columns)
         if name in self._seeds:
-            with self._seeds[name].path.open(newline="", encoding="utf-8") as file:
-                return next(csv.reader(file), [])
+            return self._seeds[name].columns()
         from energywh.sync.schema import staging_columns
 
         return staging_columns()[name]

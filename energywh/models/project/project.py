@@ -12,24 +12,11 @@ from energywh.core.paths import sql_dir
 from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
 from energywh.models.project.front_matter import NAME
 from energywh.models.project.model import Model, read_model
+from energywh.models.project.seed import Seed
 
 SEEDS = "seeds"
 OPTION = "seeds.option"
-RESERVED_SCHEMAS = ("staging", "energywh", "main", "temp", "information_schema", "pg_catalog")
-
-
-@dataclass(frozen=True)
-class Seed:
-    """One CSV file of `sql/seeds/`, loaded as a table of schema `seeds`.
-
-    Attributes:
-        options: values of `enabled` by option name; for `seeds.option` only, through which settings reach SQL.
-    """
-
-    name: str
-    path: Path
-    file_hash: str
-    options: Mapping[str, bool] = field(default_factory=dict)
+RESERVED_SCHEMAS = ("staging", "energywh", "main", "temp", "information_schema", "pg_catalog", "sources")
 
 
 @dataclass(frozen=True)
@@ -102,6 +89,8 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
         ModelError: a file of ``folder`` is wrong, it has no models, a file is misplaced, or two have the same name.
         UsageError: a folder of the user's own does not exist or is empty.
     """
+    from energywh.models.project.generated import generated_models, generated_seeds
+
     files = _files(folder)
     models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
     seeds = {name: _read_seed(name, path, options) for name, path in files.items() if path.suffix == ".csv"}
@@ -128,6 +117,9 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
                     seeds[name] = _read_seed(name, path)
             except ModelError as error:
                 left_out[name] = str(error)
+    texts = [model.sql for model in models.values()]
+    models |= generated_models(texts)
+    seeds |= generated_seeds(texts)
     return Project(models, seeds, frozenset(files.keys() - shipped.keys()), left_out)
 
 

@@ -68,7 +68,7 @@ def desk(tmp_path: Path) -> Desk:
     "changed", [("region_data",), pytest.param(tuple(TABLES), marks=pytest.mark.soak, id="every table")]
 )
 def test_shipped_models_built_by_month_equal_those_built_whole(desk: Desk, changed: tuple[str, ...]) -> None:
-    tables = tuple(load_project(sql_dir()).models)
+    tables = tuple(name for name, model in load_project(sql_dir()).models.items() if model.materialized != "inline")
     shipped(desk)
     for number, table in enumerate(changed):
         who, *_ = TABLES[table]
@@ -112,5 +112,5 @@ def test_one_model_can_be_built_first_with_what_its_audits_read(tmp_path: Path) 
     with open_staging(home.staging):
         pass
     report = build(home, ["normalized.demand_reported"])
-    read = {"normalized.correction", "normalized.region"}
+    read = {"normalized.correction", "normalized.region", "normalized.filed_balance"}
     assert {result.name for result in report.models} == {"normalized.demand_reported", *read}
