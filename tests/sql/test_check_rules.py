@@ -106,6 +106,14 @@ def price(node: str, hour: str) -> str:
 YEAR = "".join(month("CISO", f"2023-{m:02}-01", balance_residual_share=0.01) for m in range(1, 13))
 CASES = [
     Case(
+        "normalized.carbon",
+        "carbon_residual",
+        row("normalized.carbon", region="CISO", hour_utc="2024-03-01 00:00", residual_co2_kg_per_mwh=5.1),
+        row("normalized.carbon", region="CISO", hour_utc="2024-03-01 00:00", residual_co2_kg_per_mwh=4.9),
+        first="2024-03-01 00:00",
+        last="2024-03-01 00:00",
+    ),
+    Case(
         "quality.freshness",
         "stale",
         fresh("CISO", "2024-03-07 06:00") + fresh("AEC", "2024-03-10 06:00", last_date="2021-09-01"),

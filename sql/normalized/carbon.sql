@@ -1,0 +1,202 @@
+/*---
+description = """
+Carbon intensity of each respondent, one row an hour: of what it generates, and of what it consumes, through its imports and those of its
+neighbors in turn. Factors by fuel family are dated and have their source (seeds.emission_factor): combustion is CO2 of burning alone, mean
+of the plants of the United States; lifecycle is CO2 equivalents from building and fuel to waste, a median of the world's plants.
+They are different questions, and for coal the second happens to be the smaller number.
+Consumption is a linear system over all authorities of the hour: the intensity of what a region consumes is the mean of its own generation and
+of its imports, each of the intensity of what the neighbor consumes. Four steps of Jacobi's iteration solve it; residual_co2_kg_per_mwh is
+what the last step still moved.
+What is left out: other and unknown fuels have no factor and count with the mean of the rest (covered_ratio says how much has one), as does
+oil in lifecycle; storage gives back what was generated before, and counts neither charging nor discharging; imports from systems of which
+no generation is known, the foreign ones always, count with the mean of the rest (import_known_ratio). An hour with a value of a fuel
+that is not to be trusted has no intensity.
+"""
+materialized = "table"
+may_be_empty = true
+grain = ["region", "hour_utc"]
+lookback = "0h"
+
+[columns]
+region = "Respondent, EIA code; authorities and, where synced, aggregates, which have no imports here."
+hour_utc = "Start of the hour, UTC."
+generation_mwh = "[hindsight] Generation of all fuels but storage, values below zero taken for 0, MWh."
+covered_ratio = "[hindsight] Share of it that has a factor of combustion; ratio."
+generation_co2_kg_per_mwh = "[hindsight] CO2 of combustion a MWh generated, kg/MWh."
+generation_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle a MWh generated, kg/MWh."
+import_mwh = "[hindsight] Sum over the neighbors from which the region reports to import, MWh; NULL where it reports no interchange."
+import_known_ratio = "[hindsight] Share of it that is from neighbors of known intensity; ratio, NULL where nothing is imported."
+consumption_co2_kg_per_mwh = "[hindsight] CO2 of combustion a MWh consumed, kg/MWh; NULL where no interchange is reported, and where imports are more than twice what is generated and demanded."
+consumption_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle a MWh consumed, kg/MWh; NULL likewise."
+residual_co2_kg_per_mwh = "[hindsight] By how much the last step of the iteration moved consumption_co2_kg_per_mwh, kg/MWh."
+
+[[audits]]
+unique = ["region", "hour_utc"]
+[[audits]]
+not_null = ["region", "hour_utc", "generation_mwh"]
+[[audits]]
+sql = """
+select * from normalized.carbon
+where generation_co2_kg_per_mwh not between 0 and 1200 or consumption_co2_kg_per_mwh not between 0 and 1200
+"""
+description = "intensities above that of any fuel"
+[[audits]]
+name = "carbon_residual"
+when = "check"
+severity = "warn"
+description = "the iteration over neighbors has not settled"
+sql = "select region, hour_utc, residual_co2_kg_per_mwh from normalized.carbon where residual_co2_kg_per_mwh > 5"
+---*/
+with factor as (
+    select
+        kind,
+        family,
+        first_date::timestamp as from_utc,
+        coalesce(
+            lead(first_date::timestamp) over (partition by kind, family order by first_date), timestamp '9999-01-01'
+        ) as until_utc,
+        kg_per_mwh
+    from seeds.emission_factor
+),
+
+-- Decimals, so that the order of addition leaves no trace.
+family as (
+    select
+        g.region,
+        g.hour_utc,
+        coalesce(f.family, 'unknown') as family,
+        sum(cast(greatest(g.generation_mwh, 0) as decimal(18, 4))) as mwh,
+        bool_or(g.generation_flag is not null) as is_suspect
+    from normalized.generation as g
+    left join normalized.fuel as f on f.fuel = g.fuel
+    where g.generation_mwh is not null and not coalesce(f.storage, false)
+    group by g.region, g.hour_utc, coalesce(f.family, 'unknown')
+),
+
+generated as (
+    select
+        m.region,
+        m.hour_utc,
+        cast(sum(m.mwh) as double) as generation_mwh,
+        cast(sum(m.mwh) filter (where c.kg_per_mwh is not null) as double) as covered_mwh,
+        cast(sum(m.mwh * cast(c.kg_per_mwh as decimal(9, 1))) as double) / nullif(covered_mwh, 0) as co2,
+        cast(sum(m.mwh * cast(l.kg_per_mwh as decimal(9, 1))) as double)
+        / nullif(cast(sum(m.mwh) filter (where l.kg_per_mwh is not null) as double), 0) as co2e,
+        bool_or(m.is_suspect) as is_suspect
+    from family as m
+    left join factor as c
+        on c.kind = 'combustion' and c.family = m.family and m.hour_utc >= c.from_utc and m.hour_utc < c.until_utc
+    left join factor as l
+        on l.kind = 'lifecycle' and l.family = m.family and m.hour_utc >= l.from_utc and m.hour_utc < l.until_utc
+    group by m.region, m.hour_utc
+),
+
+known as (
+    select region, hour_utc, generation_mwh, co2, co2e
+    from generated
+    where not is_suspect and co2 is not null
+),
+
+imported as (
+    select region, neighbor, hour_utc, greatest(-interchange_mwh, 0) as mwh
+    from normalized.interchange
+    where interchange_mwh is not null
+),
+
+flow as (
+    select i.region, i.neighbor, i.hour_utc, i.mwh
+    from imported as i
+    inner join known as k on k.region = i.region and k.hour_utc = i.hour_utc
+    inner join known as n on n.region = i.neighbor and n.hour_utc = i.hour_utc
+    where i.mwh > 0
+),
+
+-- What a region generates and takes in, in an hour in which both are known. Each step puts the intensities of the one before in place
+-- of those of the neighbors.
+step_1 as (
+    select
+        k.region,
+        k.hour_utc,
+        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
+        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
+    from known as k
+    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
+    left join known as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+    group by k.region, k.hour_utc, k.generation_mwh
+),
+
+step_2 as (
+    select
+        k.region,
+        k.hour_utc,
+        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
+        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
+    from known as k
+    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
+    left join step_1 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+    group by k.region, k.hour_utc, k.generation_mwh
+),
+
+step_3 as (
+    select
+        k.region,
+        k.hour_utc,
+        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
+        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
+    from known as k
+    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
+    left join step_2 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+    group by k.region, k.hour_utc, k.generation_mwh
+),
+
+step_4 as (
+    select
+        k.region,
+        k.hour_utc,
+        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
+        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
+        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
+    from known as k
+    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
+    left join step_3 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+    group by k.region, k.hour_utc, k.generation_mwh
+),
+
+taken_in as (
+    select
+        i.region,
+        i.hour_utc,
+        cast(sum(cast(i.mwh as decimal(18, 4))) as double) as import_mwh,
+        cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double) as known_mwh
+    from imported as i
+    left join flow as f on f.region = i.region and f.neighbor = i.neighbor and f.hour_utc = i.hour_utc
+    group by i.region, i.hour_utc
+)
+
+select
+    g.region,
+    g.hour_utc,
+    g.generation_mwh,
+    g.covered_mwh / nullif(g.generation_mwh, 0) as covered_ratio,
+    round(k.co2, 3) as generation_co2_kg_per_mwh,
+    round(k.co2e, 3) as generation_co2e_kg_per_mwh,
+    t.import_mwh,
+    t.known_mwh / nullif(t.import_mwh, 0) as import_known_ratio,
+    if(t.import_mwh <= 2 * greatest(g.generation_mwh, d.demand_clean_mwh), round(e.co2, 3), null) as consumption_co2_kg_per_mwh,
+    if(t.import_mwh <= 2 * greatest(g.generation_mwh, d.demand_clean_mwh), round(e.co2e, 3), null) as consumption_co2e_kg_per_mwh,
+    if(
+        t.import_mwh <= 2 * greatest(g.generation_mwh, d.demand_clean_mwh), round(abs(e.co2 - b.co2), 3), null
+    ) as residual_co2_kg_per_mwh
+from generated as g
+left join known as k on k.region = g.region and k.hour_utc = g.hour_utc
+left join taken_in as t on t.region = g.region and t.hour_utc = g.hour_utc
+left join step_4 as e on e.region = g.region and e.hour_utc = g.hour_utc
+left join step_3 as b on b.region = g.region and b.hour_utc = g.hour_utc
+left join normalized.demand as d on d.region = g.region and d.hour_utc = g.hour_utc
