@@ -25,9 +25,9 @@ from energywh.errors import AuditError
 from energywh.integrations.openlineage.job_runs import (
     PRODUCER,
     End,
+    EventSender,
     JobFacts,
     JobRun,
-    Mailbox,
     begin,
     database,
     documentation,
@@ -84,9 +84,9 @@ class OpenLineageBuild:
             self._runs.take(event)
 
 
-def _start_build(mailbox: Mailbox) -> JobRun:
+def _start_build(sender: EventSender) -> JobRun:
     return JobRun(
-        mailbox,
+        sender,
         JobFacts(
             "build",
             "BUILD",
@@ -99,9 +99,9 @@ def _start_build(mailbox: Mailbox) -> JobRun:
 class _BuildRuns:
     """The run of a build, and those of its models and audits."""
 
-    def __init__(self, home: Home, mailbox: Mailbox, build: JobRun) -> None:
+    def __init__(self, home: Home, sender: EventSender, build: JobRun) -> None:
         self._home = home
-        self._mailbox = mailbox
+        self._sender = sender
         self._build = build
         self._began = now()
         self._graph: Graph | None = None
@@ -116,21 +116,21 @@ class _BuildRuns:
             case ModelStarted(name):
                 self._under_way = name, now()
             case ModelEnded(result):
-                with self._mailbox.harmless():
+                with self._sender.errors_as_warnings():
                     if result.built and result.materialized != "inline":  # a step has no table
                         self._start()
                 self._under_way = None
             case ModelLeftOut(name, reason):
-                with self._mailbox.harmless():
+                with self._sender.errors_as_warnings():
                     self._left_out(name, reason)
             case BuildFailed(error):
-                with ending(self._build, self._mailbox):
-                    with self._mailbox.harmless():
+                with ending(self._build, self._sender):
+                    with self._sender.errors_as_warnings():
                         self._failed(error)
                     end_failed(self._build, error)
             case BuildEnded(report):
-                with ending(self._build, self._mailbox):
-                    with self._mailbox.harmless():
+                with ending(self._build, self._sender):
+                    with self._sender.errors_as_warnings():
                         self._published(report)
                     self._build.end("COMPLETE")
 
@@ -186,7 +186,7 @@ class _BuildRuns:
         upstream = [table for table in self._graph.upstream(name) if table not in self._graph.steps]
         reads = [*self._graph.staging(name), *upstream]
         self._runs[name] = JobRun(
-            self._mailbox,
+            self._sender,
             JobFacts(f"build.{name}", "MODEL", model.description, engine=duckdb.__version__, sql=model.sql),
             parent=self._build,
             inputs=[InputDataset(*self._place(table)) for table in reads],
@@ -196,7 +196,7 @@ class _BuildRuns:
 
     def _audits(self) -> JobRun:
         return JobRun(
-            self._mailbox,
+            self._sender,
             JobFacts("build.audit", "TEST", "Checks the promises that the models make about their data."),
             parent=self._build,
             started_at=self._began,

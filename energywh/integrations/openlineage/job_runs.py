@@ -53,7 +53,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class Mailbox:
+class EventSender:
     """Delivers events in a separate thread. A file or endpoint that fails once gets no further events."""
 
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
@@ -70,7 +70,7 @@ class Mailbox:
         self._events.put(event)
 
     @contextmanager
-    def harmless(self) -> Iterator[None]:
+    def errors_as_warnings(self) -> Iterator[None]:
         """Turn any exception of the block, which makes events, into a warning."""
         try:
             yield
@@ -157,7 +157,7 @@ class JobRun:
 
     def __init__(
         self,
-        mailbox: Mailbox,
+        sender: EventSender,
         job: JobFacts,
         *,
         parent: JobRun | None = None,
@@ -165,8 +165,8 @@ class JobRun:
         outputs: Iterable[OutputDataset] = (),
         started_at: str = "",
     ) -> None:
-        self._mailbox = mailbox
-        self._target = mailbox.target
+        self._sender = sender
+        self._target = sender.target
         self._job = job
         self._run_id = str(generate_new_uuid())
         self._parent = parent
@@ -192,7 +192,7 @@ class JobRun:
         """Send the final event; a second call does nothing. The inputs default to those of the START event."""
         if not self._ended:
             self._ended = True
-            with self._mailbox.harmless():
+            with self._sender.errors_as_warnings():
                 self._emit(RunState[state], now(), self._inputs if inputs is None else inputs, outputs, error)
 
     def _emit(
@@ -213,7 +213,7 @@ class JobRun:
         if error:
             text = self._target.redacted(error)
             facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(text, "PYTHON", producer=PRODUCER)
-        self._mailbox.put(
+        self._sender.put(
             RunEvent(
                 eventType=state,
                 eventTime=moment,
@@ -227,22 +227,22 @@ class JobRun:
 
 
 def begin(
-    target: Target, say: Callable[[str], None], start: Callable[[Mailbox], JobRun]
-) -> tuple[Mailbox, JobRun] | None:
-    """Return a mailbox and the run that ``start`` begins; None, after a warning, if either fails."""
+    target: Target, say: Callable[[str], None], start: Callable[[EventSender], JobRun]
+) -> tuple[EventSender, JobRun] | None:
+    """Return a sender and the run that ``start`` begins; None, after a warning, if either fails."""
     try:
-        mailbox = Mailbox(target, say)
+        sender = EventSender(target, say)
     except Exception as error:
         say(f"{_LOST}: {_unexpected(error)}")
         return None
-    with mailbox.harmless():
-        return mailbox, start(mailbox)
-    mailbox.close()
+    with sender.errors_as_warnings():
+        return sender, start(sender)
+    sender.close()
     return None
 
 
 @contextmanager
-def ending(run: JobRun, mailbox: Mailbox) -> Iterator[None]:
+def ending(run: JobRun, sender: EventSender) -> Iterator[None]:
     """Deliver the events when the block ends; if it raises, end ``run`` with FAIL or ABORT first."""
     try:
         yield
@@ -250,7 +250,7 @@ def ending(run: JobRun, mailbox: Mailbox) -> Iterator[None]:
         end_failed(run, error)
         raise
     finally:
-        mailbox.close()
+        sender.close()
 
 
 def end_failed(run: JobRun, error: BaseException) -> None:

@@ -18,9 +18,9 @@ from energywh.config.settings import without_secrets
 from energywh.integrations.openlineage.job_runs import (
     PRODUCER,
     End,
+    EventSender,
     JobFacts,
     JobRun,
-    Mailbox,
     begin,
     database,
     end_failed,
@@ -48,19 +48,19 @@ class OpenLineageSync:
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
         self._target = target
         self._say = say
-        self._mailbox: Mailbox | None = None  # None: the sync runs without events
+        self._sender: EventSender | None = None  # None: the sync runs without events
 
     def __call__(self, event: SyncEvent) -> None:
         if isinstance(event, SyncStarted):
             self._begin(event.settings, event.selection)
-        if self._mailbox is None:
+        if self._sender is None:
             return
         match event:
             case SyncFailed(error):
-                with ending(self._run, self._mailbox):
+                with ending(self._run, self._sender):
                     end_failed(self._run, error)
             case SyncEnded(result):
-                with ending(self._run, self._mailbox), self._mailbox.harmless():
+                with ending(self._run, self._sender), self._sender.errors_as_warnings():
                     self._ended(result)
 
     def _begin(self, settings: Settings, selection: Selection) -> None:
@@ -69,8 +69,8 @@ class OpenLineageSync:
         begun = begin(
             self._target,
             self._say,
-            lambda mailbox: JobRun(
-                mailbox,
+            lambda sender: JobRun(
+                sender,
                 JobFacts(
                     "sync",
                     "SYNC",
@@ -82,7 +82,7 @@ class OpenLineageSync:
             ),
         )
         if begun is not None:
-            self._mailbox, self._run = begun
+            self._sender, self._run = begun
 
     def _ended(self, result: SyncResult) -> None:
         tallies = {tally.dataset: tally for tally in result.tallies if tally.due}

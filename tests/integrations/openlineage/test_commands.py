@@ -1,4 +1,4 @@
-"""`energywh sync` and `energywh build`, as typed, tell of themselves in the standard's events."""
+"""`energywh sync` and `energywh build`, as typed, send events of the standard."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TOKEN = "TokenInTheAddress0123456789"
 
 
 @dataclass
-class Told:
-    """What a sync and a build told: to the file, and to the collector; and what they printed."""
+class Sent:
+    """The events that a sync and a build sent to the file and to the collector, and what they printed."""
 
     desk: Desk
     in_file: list[Event]
@@ -39,7 +39,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
     """A month of one authority, synced from the simulator and built."""
     folder = tmp_path_factory.mktemp("openlineage")
     file = folder / "events.jsonl"
@@ -54,16 +54,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             done = desk.run(*words, env={**desk.environment, "OPENLINEAGE_API_KEY": API_KEY})
             assert done.returncode == 0, done.stderr
             printed += done.stdout + done.stderr
-        yield Told(desk, [json.loads(line) for line in file.read_text("utf-8").splitlines()], taken, printed)
+        yield Sent(desk, [json.loads(line) for line in file.read_text("utf-8").splitlines()], taken, printed)
 
 
-def test_every_event_is_what_the_standard_asks_and_every_run_ends_once(told: Told) -> None:
-    for each in told.in_file:
+def test_every_event_meets_the_standard_and_every_run_ends_once(sent: Sent) -> None:
+    for each in sent.in_file:
         validate(each)
         assert each["job"]["namespace"] == "grid"
-    models = {model.name for model in read_catalog(told.desk.home) if model.materialized != "inline"}
+    models = {model.name for model in read_catalog(sent.desk.home) if model.materialized != "inline"}
     jobs = {"sync", "build", "build.audit", *(f"build.{model}" for model in models)}
-    assert ends(told.in_file) == dict.fromkeys(jobs, "COMPLETE")
+    assert ends(sent.in_file) == dict.fromkeys(jobs, "COMPLETE")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_every_event_is_what_the_standard_asks_and_every_run_ends_once(told: Tol
         (["outputs", 0, "outputFacets", "outputStatistics", "rowCount"], "many"),
     ],
 )
-def test_an_event_that_breaks_the_standard_is_found(told: Told, place: list[str | int], value: object) -> None:
-    broken = copy.deepcopy(event(told.built, "build.normalized.generation_reported"))
+def test_an_event_that_breaks_the_standard_is_found(sent: Sent, place: list[str | int], value: object) -> None:
+    broken = copy.deepcopy(event(sent.built, "build.normalized.generation_reported"))
     validate(broken)
     *path, last = place
     within: Any = broken
@@ -95,20 +95,20 @@ def test_an_event_that_breaks_the_standard_is_found(told: Told, place: list[str 
         validate(broken)
 
 
-def test_the_endpoint_gets_the_same_events_with_the_key(told: Told) -> None:
-    assert told.collected.events == told.in_file
-    assert set(told.collected.keys) == {f"Bearer {API_KEY}"}
-    assert set(told.collected.paths) == {f"/api/v1/lineage?token={TOKEN}"}
+def test_the_endpoint_gets_the_same_events_with_the_key(sent: Sent) -> None:
+    assert sent.collected.events == sent.in_file
+    assert set(sent.collected.keys) == {f"Bearer {API_KEY}"}
+    assert set(sent.collected.paths) == {f"/api/v1/lineage?token={TOKEN}"}
 
 
-def test_no_secret_is_in_an_event_or_printed(told: Told) -> None:
-    for text in (json.dumps(told.in_file), told.printed):
+def test_no_secret_is_in_an_event_or_printed(sent: Sent) -> None:
+    for text in (json.dumps(sent.in_file), sent.printed):
         for secret in (KEY, API_KEY, TOKEN):
             assert secret not in text
 
 
-def test_a_sync_tells_what_it_read_and_what_it_landed(told: Told) -> None:
-    end = event(told.synced, "sync")
+def test_a_sync_sends_what_it_read_and_what_it_landed(sent: Sent) -> None:
+    end = event(sent.synced, "sync")
     read = {each["name"]: each for each in end["inputs"]}
     landed = {each["name"]: each for each in end["outputs"]}
     assert (
@@ -121,13 +121,13 @@ def test_a_sync_tells_what_it_read_and_what_it_landed(told: Told) -> None:
             "eia.region_sub_ba_data",
         }
     )
-    ((rows,),) = query(told.desk.staging, "select count(*) from eia.region_data")
+    ((rows,),) = query(sent.desk.staging, "select count(*) from eia.region_data")
     assert landed["eia.region_data"]["outputFacets"]["outputStatistics"]["rowCount"] == rows > 2000
     assert read["eia.region_data"]["inputFacets"]["inputStatistics"]["rowCount"] == rows
-    assert read["eia.region_data"]["namespace"] == told.desk.url
-    assert landed["eia.region_data"]["namespace"] == f"duckdb://{told.desk.staging}"
+    assert read["eia.region_data"]["namespace"] == sent.desk.url
+    assert landed["eia.region_data"]["namespace"] == f"duckdb://{sent.desk.staging}"
     columns = query(
-        told.desk.staging,
+        sent.desk.staging,
         "select column_name, data_type from duckdb_columns() where schema_name = 'eia' and table_name = 'region_data' "
         "and column_name != 'known_from_utc' order by column_index",
     )
@@ -135,54 +135,54 @@ def test_a_sync_tells_what_it_read_and_what_it_landed(told: Told) -> None:
     assert [(field["name"], field["type"]) for field in fields] == columns
 
 
-def test_a_model_tells_where_it_comes_from_and_what_it_holds(told: Told) -> None:
-    build, end = event(told.built, "build", start=True), event(told.built, "build.normalized.generation_reported")
+def test_a_model_sends_where_it_comes_from_and_what_it_holds(sent: Sent) -> None:
+    build, end = event(sent.built, "build", start=True), event(sent.built, "build.normalized.generation_reported")
     assert end["run"]["facets"]["parent"]["run"]["runId"] == build["run"]["runId"]
     assert end["run"]["facets"]["processing_engine"]["name"] == "DuckDB"
-    staging, warehouse = f"duckdb://{told.desk.staging}", f"duckdb://{told.desk.home.energy}"
+    staging, warehouse = f"duckdb://{sent.desk.staging}", f"duckdb://{sent.desk.home.energy}"
     assert {(each["namespace"], each["name"]) for each in end["inputs"]} >= {(staging, "eia.fuel_type_data")}
-    grid = event(told.built, "build.normalized.grid", start=True)
+    grid = event(sent.built, "build.normalized.grid", start=True)
     assert {(each["namespace"], each["name"]) for each in grid["inputs"]} >= {(warehouse, "normalized.demand")}
     assert "staging.eia.fuel_type_data" in end["job"]["facets"]["sql"]["query"]
 
     (output,) = end["outputs"]
     assert (output["namespace"], output["name"]) == (warehouse, "normalized.generation_reported")
-    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation_reported"]
+    (model,) = [each for each in read_catalog(sent.desk.home) if each.name == "normalized.generation_reported"]
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == model.rows
     assert output["facets"]["documentation"]["description"] == model.description
     fields = output["facets"]["schema"]["fields"]
     assert [(field["name"], field["type"], field["description"]) for field in fields] == [
         (column.name, column.type, column.description) for column in model.columns
     ]
-    assert output["facets"]["version"]["datasetVersion"] == told.desk.home.energy.resolve().stem
+    assert output["facets"]["version"]["datasetVersion"] == sent.desk.home.energy.resolve().stem
 
 
-def test_audits_are_told_as_assertions(told: Told) -> None:
-    audited = {each["name"]: each for each in event(told.built, "build.audit")["inputs"]}
+def test_audits_are_sent_as_assertions(sent: Sent) -> None:
+    audited = {each["name"]: each for each in event(sent.built, "build.audit")["inputs"]}
     assertions = audited["normalized.demand"]["inputFacets"]["dataQualityAssertions"]["assertions"]
-    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.demand"]
+    (model,) = [each for each in read_catalog(sent.desk.home) if each.name == "normalized.demand"]
     assert [(each["name"], each["success"]) for each in assertions] == [
         (audit.name, audit.failures == 0) for audit in model.audits
     ]
     assert {"unique", "not_null"} <= {each["assertion"] for each in assertions}
 
 
-def test_an_audit_that_only_check_runs_is_not_told_as_passed(told: Told) -> None:
-    (model,) = [each for each in read_catalog(told.desk.home) if each.name == "normalized.generation_reported"]
+def test_an_audit_that_only_check_runs_is_not_sent_as_passed(sent: Sent) -> None:
+    (model,) = [each for each in read_catalog(sent.desk.home) if each.name == "normalized.generation_reported"]
     ran = {audit.name for audit in model.audits if audit.failures is not None}
     assert ran < {audit.name for audit in model.audits}
-    audited = {each["name"]: each for each in event(told.built, "build.audit")["inputs"]}
+    audited = {each["name"]: each for each in event(sent.built, "build.audit")["inputs"]}
     assertions = audited[model.name]["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert {each["name"] for each in assertions} == ran
 
 
-def test_every_column_of_a_model_tells_the_columns_it_is_made_of(told: Told) -> None:
-    (grid,) = event(told.built, "build.normalized.grid")["outputs"]
+def test_every_column_of_a_model_has_its_input_columns(sent: Sent) -> None:
+    (grid,) = event(sent.built, "build.normalized.grid")["outputs"]
     fields = grid["facets"]["columnLineage"]["fields"]
     assert set(fields) == {field["name"] for field in grid["facets"]["schema"]["fields"]}
-    warehouse = f"duckdb://{told.desk.home.energy}"
+    warehouse = f"duckdb://{sent.desk.home.energy}"
     (origin,) = fields["demand_mwh"]["inputFields"]
     assert (origin["namespace"], origin["name"], origin["field"]) == (warehouse, "normalized.demand", "demand_mwh")
-    (reported,) = event(told.built, "build.normalized.demand_reported")["outputs"]
+    (reported,) = event(sent.built, "build.normalized.demand_reported")["outputs"]
     origins = reported["facets"]["columnLineage"]["fields"]["demand_mwh"]["inputFields"]
     assert {(each["name"], each["field"]) for each in origins} >= {("eia.region_data", "value")}

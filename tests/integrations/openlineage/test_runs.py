@@ -1,4 +1,4 @@
-"""How runs end that do not end well, and that telling of them hurts nothing."""
+"""How failed and interrupted runs end, and that a failure to send events fails no run."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_an_address_that_cannot_be_read_is_refused_and_never_hurts(desk: Models,
     assert "sesame" not in said
 
 
-def test_a_sync_whose_start_cannot_be_told_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_whose_start_event_cannot_be_made_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*words: object) -> None:
         raise LookupError("sesame")
 
@@ -258,8 +258,8 @@ def test_what_is_secret_in_an_address_is_redacted_and_a_name_of_a_letter_is_not(
     target = Target.of(load_settings(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": address}))
     assert target is not None
     assert target.redacted("select 1 as hour from demand") == "select 1 as hour from demand"
-    told = target.redacted(f"{address}; ses@me, ses%40me; open it, open%20it")
-    assert told == "http://REDACTEDhost/lineage?REDACTED; REDACTED, REDACTED; REDACTED, REDACTED"
+    redacted = target.redacted(f"{address}; ses@me, ses%40me; open it, open%20it")
+    assert redacted == "http://REDACTEDhost/lineage?REDACTED; REDACTED, REDACTED; REDACTED, REDACTED"
 
 
 def test_where_nothing_is_set_the_client_is_not_loaded(desk: Models) -> None:
