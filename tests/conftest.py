@@ -26,8 +26,22 @@ if sys.dont_write_bytecode:
 
 LONGEST = tuple(
     f"tests/{name}.py"
-    for name in ("test_demo", "models/test_asof", "models/test_shipped_models", "sync/test_kill", "sync/test_caiso")
+    for name in (
+        "models/build/test_as_of",
+        "models/build/test_shipped_models",
+        "models/build/test_killed_builds",
+        "sync/test_kill",
+        "sync/test_together",
+        "sync/test_caiso",
+        "test_demo",
+        "test_watch",
+    )
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than processors for `-n auto`, because some tests wait for a clock or another process."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

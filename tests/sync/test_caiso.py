@@ -294,13 +294,17 @@ def test_a_range_that_cuts_days_takes_its_hours_and_no_others(tmp_path: Path) ->
         assert {asked[name][0][9:] for name in ("startdatetime", "enddatetime")} == {"07:00-0000"}
 
 
-def test_half_a_year_takes_a_request_for_thirty_days_and_slice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("until", "days", "most"),
+    [("2025-02-28", 59, 13 * 3), pytest.param("2025-06-30", 181, 13 * 7, marks=pytest.mark.soak)],
+)
+def test_months_take_a_request_for_thirty_days_and_slice(tmp_path: Path, until: str, days: int, most: int) -> None:
     with Simulator(seed=5, now="2026-01-01T00") as sim:
         desk = at_simulator(tmp_path, sim)
-        result = desk.sync("caiso.load", "caiso.renewable", "caiso.price_dam", since="2025-01-01", until="2025-06-30")
+        result = desk.sync("caiso.load", "caiso.renewable", "caiso.price_dam", since="2025-01-01", until=until)
     assert result.ok
-    assert result.requests <= 13 * 7, "more than one request for 30 days of a slice, and one at each end"
-    assert query(desk.staging, "select count(distinct interval_start) from caiso.price_dam") == [(181 * 24,)]
+    assert result.requests <= most, "more than one request for 30 days of a slice, and one at each end"
+    assert query(desk.staging, "select count(distinct interval_start) from caiso.price_dam") == [(days * 24,)]
     assert not has_twins(desk.staging)
 
 
@@ -331,17 +335,26 @@ def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
     assert {row[:3]: row[3] for row in held} == served
 
 
-@pytest.mark.parametrize("since", ["2024-12-01", pytest.param("2024-09-01", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("since", "seed"),
+    [
+        ("2024-11-01", 7),
+        ("2024-11-01", 8),
+        ("2024-11-01", 9),
+        ("2024-11-01", 10),
+        pytest.param("2024-09-01", 42, marks=pytest.mark.soak),
+    ],
+)
 def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: str, seed: int
 ) -> None:
     monkeypatch.setattr(caiso, "PACE_SECONDS", 0.05)
     datasets = ("caiso.load", "caiso.renewable", "caiso.price_dam")
     months = {"since": since, "until": "2025-02-28"}
-    with Simulator(seed=42, now="2026-01-01T00") as sim:
+    with Simulator(seed=seed, now="2026-01-01T00") as sim:
         calm = at_simulator(tmp_path / "calm", sim)
         assert calm.sync(*datasets, **months).ok
-    with Simulator(seed=42, now="2026-01-01T00", faults=Faults(rate=0.2, hang_seconds=1.0)) as sim:
+    with Simulator(seed=seed, now="2026-01-01T00", faults=Faults(rate=0.2, hang_seconds=1.0)) as sim:
         stormy = at_simulator(tmp_path / "stormy", sim, SYNC_JOBS="8")
         result = stormy.sync(*datasets, **months)
     assert result.ok, result.errors
