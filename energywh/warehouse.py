@@ -131,9 +131,11 @@ class Warehouse:
         try:
             return ask(self.connection, query, params)
         except UsageError as error:
-            from energywh.models.catalog.catalog import steps_named
+            from energywh.models.catalog.catalog import steps_named, unbuilt_named
 
-            raise UsageError(f"{error}{steps_named(self.connection, query)}") from None
+            built = [name for (name,) in self.connection.execute("SELECT name FROM energywh.model").fetchall()]
+            hints = steps_named(self.connection, query) + unbuilt_named(built, query)
+            raise UsageError(f"{error}{hints}") from None
 
     def attach_staging(self, wait_seconds: float = DEFAULT_WAIT_SECONDS, on_wait: OnWait | None = None) -> None:
         """Make the staging tables readable as ``staging.<source>.<dataset>``; sync waits until `close`.

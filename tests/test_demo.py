@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from energywh import open as energywh_open
+from tests.support.recipes import printed_by, recipes
+
 # The short demo: two authorities, and as many months as the windows of both splits need.
 REGIONS, SINCE, UNTIL = ("CISO", "BPAT"), "2025-03-01", "2025-10-31"
 SHORT = f"""
@@ -115,3 +118,17 @@ def test_the_demo_does_not_go_into_a_folder_of_real_data(tmp_path: Path) -> None
     answer = energywh(tmp_path, "demo")
     assert answer.returncode == 2
     assert "real data" in answer.stderr
+
+
+def test_every_recipe_answers_on_the_demo_and_prints_there_what_the_page_shows(demo: Demo) -> None:
+    found = recipes()
+    assert len(found) == 12
+    with energywh_open(demo.folder / "warehouse") as warehouse:
+        for recipe in found:
+            header = recipe.printed.splitlines()[1]
+            answer = warehouse.sql(recipe.sql)
+            assert [name.strip() for name in header.strip("│").split("│")] == answer.columns, recipe.title
+            assert demo.short or answer.fetchall(), recipe.title
+    if not demo.short:
+        wrong = [each.title for each in found if printed_by(demo.folder / "warehouse", each.sql) != each.printed]
+        assert not wrong, "write the page anew: python -m tests.support.recipes HOME"

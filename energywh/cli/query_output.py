@@ -151,6 +151,11 @@ def _query(relation: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelati
 
 def _write_table(relation: duckdb.DuckDBPyRelation, stream: BinaryIO, max_rows: int, width: int | None) -> int:
     """Draw the first ``max_rows`` rows as a box, and say below how many there are in all; return how many it shows."""
+    if relation.columns == ["explain_key", "explain_value"]:
+        # The answer of EXPLAIN is a drawing of its own, of many lines.
+        plans = [str(plan) for rows in _text_rows(relation) for _, plan in rows]
+        stream.write(("\n".join(plans).rstrip() + "\n").encode())
+        return len(plans)
     cells = [
         tuple("NULL" if cell is None else _one_line(cell) for cell in row)
         for rows in _text_rows(relation.limit(max_rows + 1) if max_rows else relation)

@@ -214,10 +214,23 @@ def test_sql_command_answers_from_argument_and_from_standard_input(home: Home, t
     assert pyarrow.parquet.read_table(file).to_pylist() == [{"n": 4320}]
 
 
+def test_the_plan_of_explain_is_drawn_as_duckdb_draws_it() -> None:
+    drawn = answer("EXPLAIN SELECT x FROM range(5) AS r(x) WHERE x > 3", "table", 40)
+    assert len(drawn.splitlines()) > 5
+    assert "\\n" not in drawn
+    assert "explain_key" not in drawn
+    assert max(map(len, drawn.splitlines())) < 120
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         (("SELECT * FROM features.hourl",), 2, 'Did you mean "hourly"'),
+        (
+            ("SELECT * FROM normalized.carbon",),
+            2,
+            "normalized.carbon has a model file and is not built in this version",
+        ),
         (("DELETE FROM features.hourly",), 2, "read-only"),
         (("",), 2, "the query is empty"),
         (("--staging", "SELECT 1"), 1, "no staging database"),

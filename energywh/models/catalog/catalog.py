@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
+from energywh.errors import UnknownNameError
 from energywh.models.project.graph import link
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.project.units import unit_of
@@ -82,10 +83,13 @@ def find_model(models: list[CatalogModel], name: str) -> CatalogModel:
     """Return the model that a person called ``name``, with or without its schema.
 
     Raises:
-        UnknownNameError: no model or more than one is meant; the message names the nearest.
+        UnknownNameError: no model or more than one is meant, the message names the nearest; or it is not built.
     """
     by_name = {model.name: model for model in models}
-    return by_name[pick_name(name, by_name)]
+    try:
+        return by_name[pick_name(name, by_name)]
+    except UnknownNameError as error:
+        raise UnknownNameError(unbuilt_named(by_name, name).strip() or str(error)) from None
 
 
 def steps_named(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -104,6 +108,16 @@ def steps_named(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         f"{', '.join(filter(None, readers)) or 'the models that read it'}; "
         f"'energywh models {name}' describes it"
         for name, readers in rows
+    )
+
+
+def unbuilt_named(built: Iterable[str], sql: str) -> str:
+    """Return a sentence about each model that ``sql`` names, has a file, and is not among those built; else empty."""
+    files = load_project(sql_dir()).models.keys() - {*built}
+    named = sorted(name for name in files if name in sql.lower())
+    return "".join(
+        f"\n{name} has a model file and is not built in this version: run 'energywh build', or 'energywh build {name}'"
+        for name in named
     )
 
 
