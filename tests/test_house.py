@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.house import CIRCLES, CLASSES, FILES, PARAMETERS, look, without_reason
+
+ROOT = Path(__file__).parents[1]
 
 
 def tree(root: Path, **files: str) -> Path:
@@ -61,3 +64,11 @@ def test_an_entry_without_a_reason_and_a_reason_without_an_entry_are_errors() ->
         f"{FILES}: b.py",
         f"{CLASSES}: Gone: a, b: not found; delete its reason",
     ]
+
+
+def test_the_page_on_testing_names_every_folder_of_tests_and_nothing_that_is_gone() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    named = {path for path in re.findall(r"(?<![\w./])(?:tests|energywh)/[\w./]+", page) if "SOURCE" not in path}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    folders = {file.parent.relative_to(ROOT).as_posix() for file in ROOT.glob("tests/*/**/test_*.py")}
+    assert [folder for folder in sorted(folders) if folder not in page] == []
