@@ -87,11 +87,11 @@ def test_a_failed_chunk_is_tried_again_and_keeps_count(desk: Desk, sim: Simulato
 
 
 def test_a_region_without_rows_is_empty_and_not_failed(desk: Desk, sim: Simulator) -> None:
-    result = desk.sync("eia.interchange_data", regions=["BHBA"], since="2024-03-01", until="2024-03-02")
+    result = desk.sync("eia.interchange_data", regions=["SIKE"], since="2025-06-12", until="2025-06-13")
     assert result.ok
     assert [(tally.done, tally.empty, tally.failed) for tally in result.tallies] == [(0, 1, 0)]
     assert statuses(desk.staging) == {"empty": 1}
-    desk.sync("eia.interchange_data", regions=["BHBA"], since="2024-03-01", until="2024-03-02")
+    desk.sync("eia.interchange_data", regions=["SIKE"], since="2025-06-12", until="2025-06-13")
     assert len(sim.requests) == 1
 
 

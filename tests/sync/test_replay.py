@@ -37,7 +37,7 @@ def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock, synced: 
     desk, sim = live
     made = synced.exists()
     for _ in range(3):
-        assert made or desk.sync(regions=[*REGIONS, "BHBA"], **SINCE).ok
+        assert made or desk.sync(regions=[*REGIONS, "SIKE"], **SINCE).ok
         clock.advance(24)
         sim.clock.advance(24)
     shutil.copytree(*((synced, desk.home.path) if made else (desk.home.path, synced)), dirs_exist_ok=True)
@@ -164,7 +164,7 @@ def test_replay_after_two_lives_of_staging_keeps_the_order_of_time(
     desk.staging.unlink()
     result = replay(desk.settings())
     assert result.landings == 5
-    assert {table: [row for row in rows if row[1] != "BHBA"] for table, rows in values(desk.staging).items()} == newest
+    assert {table: [row for row in rows if row[1] != "SIKE"] for table, rows in values(desk.staging).items()} == newest
     identities = query(desk.staging, "select count(distinct landing_id), count(*) from sync.landing")
     assert identities == [(5, 5)]
     ordered = query(desk.staging, "select landing_id from sync.landing order by landed_at_utc")
