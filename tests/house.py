@@ -28,12 +28,23 @@ SPELT_OUT = "public: spells out the fields of WindowSpec, so that signatures and
 
 TEST_DOUBLE = "a test double: each test names the few of its defaults that it changes"
 
+SOURCE = "one file a source: a reader finds all that is known of one API in one place"
+COMMAND = "click passes one argument for each option of a command"
+
 # Reasons by the entry as it is printed.
 REASONS: dict[str, dict[str, str]] = {
     CIRCLES: {},
     CLASSES: {},
-    FILES: {},
+    FILES: {
+        "energywh/sources/caiso.py": SOURCE,
+        "energywh/sources/eia.py": SOURCE,
+        "energywh/sources/eia_files.py": SOURCE,
+        "energywh/sources/open_meteo.py": SOURCE,
+    },
     PARAMETERS: {
+        "energywh.cli.check.check": COMMAND,
+        "energywh.cli.simulate.simulate": COMMAND,
+        "energywh.cli.sync.sync": COMMAND,
         "energywh.datasets.windows.sampler.Batched.batches": PUBLIC,
         "energywh.simulate.server.Simulator.__init__": TEST_DOUBLE,
         "energywh.models.build.as_of.build_as_of": "public: the arguments of build(), the moment and the file",
