@@ -33,11 +33,11 @@ def at(folder: Path, url: str, **variables: str) -> Desk:
 def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(tmp_path: Path) -> None:
     regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI,IPCO,AZPS,SRP,PJM,MISO,ERCO"]
     days = {"since": "2024-03-12", "until": "2024-03-13"}
-    with desk_with_simulator(tmp_path, seed=37) as (desk, _):
+    with desk_with_simulator(tmp_path, seed=40) as (desk, _):
         assert desk.another("calm").sync(regions=regions, **days).ok
         expected = values(desk.another("calm").staging)
     faults = Faults(rate=0.2, hang_seconds=4.0)
-    with desk_with_simulator(tmp_path, seed=37, faults=faults) as (desk, sim):
+    with desk_with_simulator(tmp_path, seed=40, faults=faults) as (desk, sim):
         result = desk.having(SYNC_TIMEOUT_SECONDS="2").another("stormy").sync(regions=regions, **days)
     assert result.ok, result.errors
     assert set(sim.counters.faults) == set(ALL_KINDS), "the storm was not a full one"
