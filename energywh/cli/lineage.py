@@ -14,7 +14,7 @@ from energywh.core.wording import count
 if TYPE_CHECKING:
     from energywh.cli import Session
     from energywh.models.catalog.lineage import Dependent, Lineage, LineageStep
-    from energywh.models.catalog.traces import ColumnChoice, Place
+    from energywh.models.tracing.traces import ColumnChoice, Place
 
 
 @click.command()

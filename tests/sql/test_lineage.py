@@ -14,7 +14,7 @@ from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import quoted
 from energywh.models.catalog.lineage import Lineage, LineageStep
 from energywh.models.catalog.read_lineage import read_lineage
-from energywh.models.catalog.traces import ROWS
+from energywh.models.tracing.traces import ROWS
 from tests.sql.model_files import MODELS, NAMES, built_fixture, column_types, graph
 
 SAMPLE = 10  # groups of columns of a model, each of which costs a query of the whole model

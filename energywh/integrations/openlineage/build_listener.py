@@ -49,8 +49,8 @@ from energywh.models.build.events import (
 )
 from energywh.models.build.state import Meta
 from energywh.models.catalog.read_lineage import lineage_of_version
-from energywh.models.catalog.traces import ROWS
 from energywh.models.project.graph import STAGING, Graph
+from energywh.models.tracing.traces import ROWS
 
 if TYPE_CHECKING:
     from energywh.core.paths import Home

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from energywh.errors import UnknownNameError, did_you_mean
-from energywh.models.catalog.column_origins import read_once, trace_select
-from energywh.models.catalog.trace_scope import Untraceable
-from energywh.models.catalog.traces import ROWS, ColumnChoice, ColumnOrigin, ColumnTrace, Place
 from energywh.models.project.graph import STAGING
 from energywh.models.project.units import UNITS
+from energywh.models.tracing.scope import Untraceable
+from energywh.models.tracing.select import read_once, trace_select
+from energywh.models.tracing.traces import ROWS, ColumnChoice, ColumnOrigin, ColumnTrace, Place
 from energywh.sources import all_datasets
 
 if TYPE_CHECKING:

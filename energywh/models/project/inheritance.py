@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.model import TIME_COLUMN, Model
-from energywh.models.project.references import Parsed, syntax_trees
+from energywh.models.project.references import Parsed
 from energywh.models.project.seed import Seed
+from energywh.models.tracing.syntax import syntax_trees
 
 
 class Tables(Mapping[str, Sequence[str]]):
@@ -66,8 +67,8 @@ def complete(model: Model, parsed: Parsed, models: Mapping[str, Model], tables: 
 
 def _inherited(model: Model, models: Mapping[str, Model], tables: Tables) -> Iterator[tuple[str, str | None]]:
     """Yield the columns of a model in order, with the descriptions of those that are passed on unchanged."""
-    from energywh.models.catalog.column_origins import trace_select
-    from energywh.models.catalog.trace_scope import Untraceable
+    from energywh.models.tracing.scope import Untraceable
+    from energywh.models.tracing.select import trace_select
 
     try:
         traced = trace_select(model.sql, tables).columns

@@ -14,6 +14,7 @@ import sqlglot
 from sqlglot import exp
 
 from energywh.errors import ModelError
+from energywh.models.tracing.syntax import syntax_trees
 
 _Edit = tuple[int, int, str]  # the slice from start to end becomes the text
 
@@ -147,16 +148,6 @@ def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
         return _parse(sql)
     except _WrongError as wrong:
         raise error(wrong.message, wrong.line) from None
-
-
-@lru_cache(maxsize=1024)  # half of the time of a small build; `energywh watch` builds again and again
-def syntax_trees(sql: str) -> tuple[exp.Expr | None, ...]:
-    """Return the statements of ``sql`` as sqlglot parses them. The trees are shared: do not change them.
-
-    Raises:
-        sqlglot.errors.SqlglotError: it cannot be parsed.
-    """
-    return tuple(sqlglot.parse(sql, dialect="duckdb"))
 
 
 @lru_cache(maxsize=1024)

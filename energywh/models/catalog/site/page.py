@@ -17,7 +17,7 @@ from energywh.models.catalog.site.facts import Facts, read_facts
 from energywh.models.catalog.site.layout import schema_of
 from energywh.models.catalog.site.markup import Markup, tag
 from energywh.models.catalog.site.picture import picture, source_graph
-from energywh.models.catalog.traces import ROWS, ColumnChoice, Place
+from energywh.models.tracing.traces import ROWS, ColumnChoice, Place
 
 HERE = Path(__file__).parent
 

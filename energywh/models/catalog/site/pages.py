@@ -16,7 +16,7 @@ from energywh.models.catalog.site.layout import schema_of
 from energywh.models.catalog.site.markup import Markup, pairs, table, tag
 from energywh.models.catalog.site.page import asset, filled, render_page, where_text
 from energywh.models.catalog.site.picture import around, picture, source_graph
-from energywh.models.catalog.traces import ColumnChoice
+from energywh.models.tracing.traces import ColumnChoice
 from energywh.sources.base import Dataset, Source
 
 MARK = ".energywh-docs"  # a folder with this file is ours to replace

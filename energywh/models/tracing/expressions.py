@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from energywh.models.catalog.trace_scope import Ctes, TraceScope, Untraceable
-from energywh.models.catalog.traces import (
+from energywh.models.tracing.scope import Ctes, TraceScope, Untraceable
+from energywh.models.tracing.traces import (
     ROWS,
     ChosenColumn,
     ColumnChoice,

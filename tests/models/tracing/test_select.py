@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from energywh.models.catalog.column_origins import trace_select
-from energywh.models.catalog.trace_scope import Untraceable
-from energywh.models.catalog.traces import ColumnOrigin, Relation
+from energywh.models.tracing.scope import Untraceable
+from energywh.models.tracing.select import trace_select
+from energywh.models.tracing.traces import ColumnOrigin, Relation
 
 TABLES = {
     "n.a": ["region", "hour", "type", "x_mwh", "y_mwh"],

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from energywh.models.catalog.trace_scope import Untraceable
-from energywh.models.catalog.traces import ColumnOrigin, ColumnTrace, Place, Relation, union
+from energywh.models.tracing.scope import Untraceable
+from energywh.models.tracing.traces import ColumnOrigin, ColumnTrace, Place, Relation, union
 
 
 def unpivoted(relation: Relation, pivot: exp.Pivot) -> Relation:

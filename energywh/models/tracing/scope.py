@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from energywh.models.catalog.traces import ColumnTrace, Place, Relation, union
+from energywh.models.tracing.traces import ColumnTrace, Place, Relation, union
 
 Ctes = Mapping[str, Relation]  # by name
 

@@ -20,11 +20,11 @@ from dataclasses import replace
 import sqlglot
 from sqlglot import exp
 
-from energywh.models.catalog.trace_expressions import ExpressionTracer
-from energywh.models.catalog.trace_relations import finished, renamed, unpivoted, with_branches
-from energywh.models.catalog.trace_scope import Ctes, TraceScope, Untraceable
-from energywh.models.catalog.traces import ChosenColumn, ColumnTrace, Place, Relation, table_relation, union
-from energywh.models.project.references import syntax_trees
+from energywh.models.tracing.expressions import ExpressionTracer
+from energywh.models.tracing.relations import finished, renamed, unpivoted, with_branches
+from energywh.models.tracing.scope import Ctes, TraceScope, Untraceable
+from energywh.models.tracing.syntax import syntax_trees
+from energywh.models.tracing.traces import ChosenColumn, ColumnTrace, Place, Relation, table_relation, union
 
 
 def trace_select(sql: str, tables: Mapping[str, Sequence[str]]) -> Relation:
