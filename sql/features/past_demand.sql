@@ -79,14 +79,15 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Means and deviations add up whole ten-thousandths of a MWh, the finest that is reported (by LGEE): integers give the same sum
--- in any order, so a row does not depend on how much history stands before its own window. Values of 1e12 MWh and more, which
--- no grid has, are left out of them: their squares would not fit. list_avg leaves out NULL and adds in the order written.
+-- Sums are of decimals with four digits after the point, the finest that is reported (by LGEE). They are exact: a row is the same
+-- however much history stands before its own window. 1e12 MWh and more, which no grid has, does not fit and is left out. The casts
+-- below make room for 168 such squares. list_avg ignores NULL and adds in the order written.
 with units as (
     select
         *,
-        case when abs(demand_mwh) < 1e12 then cast(round(demand_mwh * 1e4) as bigint) end as demand_units,
-        case when abs(error_mwh) < 1e12 then cast(round(error_mwh * 1e4) as bigint) end as error_units
+        try_cast(demand_mwh as decimal(16, 4)) as demand_exact,
+        cast(demand_exact as decimal(20, 4)) * demand_exact as demand_square,
+        try_cast(error_mwh as decimal(16, 4)) as error_exact
     from (
         select
             region,
@@ -125,45 +126,45 @@ windowed as (
         lag(error_mwh, 120) over hours as error_120h,
         lag(error_mwh, 144) over hours as error_144h,
         lag(error_mwh, 168) over hours as error_168h,
-        count(demand_units) over past_3h as count_3h,
-        sum(demand_units) over past_3h as sum_3h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_3h as square_sum_3h,
+        count(demand_exact) over past_3h as count_3h,
+        sum(demand_exact) over past_3h as sum_3h,
+        sum(demand_square) over past_3h as square_sum_3h,
         min(demand_mwh) over past_3h as min_3h,
         max(demand_mwh) over past_3h as max_3h,
-        count(demand_units) over past_6h as count_6h,
-        sum(demand_units) over past_6h as sum_6h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_6h as square_sum_6h,
+        count(demand_exact) over past_6h as count_6h,
+        sum(demand_exact) over past_6h as sum_6h,
+        sum(demand_square) over past_6h as square_sum_6h,
         min(demand_mwh) over past_6h as min_6h,
         max(demand_mwh) over past_6h as max_6h,
-        count(demand_units) over past_12h as count_12h,
-        sum(demand_units) over past_12h as sum_12h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_12h as square_sum_12h,
+        count(demand_exact) over past_12h as count_12h,
+        sum(demand_exact) over past_12h as sum_12h,
+        sum(demand_square) over past_12h as square_sum_12h,
         min(demand_mwh) over past_12h as min_12h,
         max(demand_mwh) over past_12h as max_12h,
-        count(demand_units) over past_24h as count_24h,
-        sum(demand_units) over past_24h as sum_24h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_24h as square_sum_24h,
+        count(demand_exact) over past_24h as count_24h,
+        sum(demand_exact) over past_24h as sum_24h,
+        sum(demand_square) over past_24h as square_sum_24h,
         min(demand_mwh) over past_24h as min_24h,
         max(demand_mwh) over past_24h as max_24h,
-        count(demand_units) over past_48h as count_48h,
-        sum(demand_units) over past_48h as sum_48h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_48h as square_sum_48h,
+        count(demand_exact) over past_48h as count_48h,
+        sum(demand_exact) over past_48h as sum_48h,
+        sum(demand_square) over past_48h as square_sum_48h,
         min(demand_mwh) over past_48h as min_48h,
         max(demand_mwh) over past_48h as max_48h,
-        count(demand_units) over past_72h as count_72h,
-        sum(demand_units) over past_72h as sum_72h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_72h as square_sum_72h,
+        count(demand_exact) over past_72h as count_72h,
+        sum(demand_exact) over past_72h as sum_72h,
+        sum(demand_square) over past_72h as square_sum_72h,
         min(demand_mwh) over past_72h as min_72h,
         max(demand_mwh) over past_72h as max_72h,
-        count(demand_units) over past_168h as count_168h,
-        sum(demand_units) over past_168h as sum_168h,
-        sum(cast(demand_units as hugeint) * demand_units) over past_168h as square_sum_168h,
+        count(demand_exact) over past_168h as count_168h,
+        sum(demand_exact) over past_168h as sum_168h,
+        sum(demand_square) over past_168h as square_sum_168h,
         min(demand_mwh) over past_168h as min_168h,
         max(demand_mwh) over past_168h as max_168h,
-        avg(error_units) over past_24h as error_mean_24h,
-        avg(abs(error_units)) over past_24h as error_abs_mean_24h,
-        avg(error_units) over past_168h as error_mean_168h,
-        avg(abs(error_units)) over past_168h as error_abs_mean_168h
+        avg(error_exact) over past_24h as error_mean_24h,
+        avg(abs(error_exact)) over past_24h as error_abs_mean_24h,
+        avg(error_exact) over past_168h as error_mean_168h,
+        avg(abs(error_exact)) over past_168h as error_abs_mean_168h
     from units
     window
         hours as (partition by region order by hour_utc),
@@ -179,40 +180,40 @@ windowed as (
 measured as (
     select
         *,
-        sum_3h / 1e4 / nullif(count_3h, 0) as mean_3h,
-        sum_6h / 1e4 / nullif(count_6h, 0) as mean_6h,
-        sum_12h / 1e4 / nullif(count_12h, 0) as mean_12h,
-        sum_24h / 1e4 / nullif(count_24h, 0) as mean_24h,
-        sum_48h / 1e4 / nullif(count_48h, 0) as mean_48h,
-        sum_72h / 1e4 / nullif(count_72h, 0) as mean_72h,
-        sum_168h / 1e4 / nullif(count_168h, 0) as mean_168h,
+        sum_3h / nullif(count_3h, 0) as mean_3h,
+        sum_6h / nullif(count_6h, 0) as mean_6h,
+        sum_12h / nullif(count_12h, 0) as mean_12h,
+        sum_24h / nullif(count_24h, 0) as mean_24h,
+        sum_48h / nullif(count_48h, 0) as mean_48h,
+        sum_72h / nullif(count_72h, 0) as mean_72h,
+        sum_168h / nullif(count_168h, 0) as mean_168h,
         case
             when count_3h > 1
-                then sqrt((count_3h * square_sum_3h - sum_3h * sum_3h) / (count_3h * (count_3h - 1.0))) / 1e4
+                then sqrt((cast(count_3h as decimal(3, 0)) * cast(square_sum_3h as decimal(35, 8)) - cast(sum_3h as decimal(19, 4)) * cast(sum_3h as decimal(19, 4))) / (count_3h * (count_3h - 1)))
         end as std_3h,
         case
             when count_6h > 1
-                then sqrt((count_6h * square_sum_6h - sum_6h * sum_6h) / (count_6h * (count_6h - 1.0))) / 1e4
+                then sqrt((cast(count_6h as decimal(3, 0)) * cast(square_sum_6h as decimal(35, 8)) - cast(sum_6h as decimal(19, 4)) * cast(sum_6h as decimal(19, 4))) / (count_6h * (count_6h - 1)))
         end as std_6h,
         case
             when count_12h > 1
-                then sqrt((count_12h * square_sum_12h - sum_12h * sum_12h) / (count_12h * (count_12h - 1.0))) / 1e4
+                then sqrt((cast(count_12h as decimal(3, 0)) * cast(square_sum_12h as decimal(35, 8)) - cast(sum_12h as decimal(19, 4)) * cast(sum_12h as decimal(19, 4))) / (count_12h * (count_12h - 1)))
         end as std_12h,
         case
             when count_24h > 1
-                then sqrt((count_24h * square_sum_24h - sum_24h * sum_24h) / (count_24h * (count_24h - 1.0))) / 1e4
+                then sqrt((cast(count_24h as decimal(3, 0)) * cast(square_sum_24h as decimal(35, 8)) - cast(sum_24h as decimal(19, 4)) * cast(sum_24h as decimal(19, 4))) / (count_24h * (count_24h - 1)))
         end as std_24h,
         case
             when count_48h > 1
-                then sqrt((count_48h * square_sum_48h - sum_48h * sum_48h) / (count_48h * (count_48h - 1.0))) / 1e4
+                then sqrt((cast(count_48h as decimal(3, 0)) * cast(square_sum_48h as decimal(35, 8)) - cast(sum_48h as decimal(19, 4)) * cast(sum_48h as decimal(19, 4))) / (count_48h * (count_48h - 1)))
         end as std_48h,
         case
             when count_72h > 1
-                then sqrt((count_72h * square_sum_72h - sum_72h * sum_72h) / (count_72h * (count_72h - 1.0))) / 1e4
+                then sqrt((cast(count_72h as decimal(3, 0)) * cast(square_sum_72h as decimal(35, 8)) - cast(sum_72h as decimal(19, 4)) * cast(sum_72h as decimal(19, 4))) / (count_72h * (count_72h - 1)))
         end as std_72h,
         case
             when count_168h > 1
-                then sqrt((count_168h * square_sum_168h - sum_168h * sum_168h) / (count_168h * (count_168h - 1.0))) / 1e4
+                then sqrt((cast(count_168h as decimal(3, 0)) * cast(square_sum_168h as decimal(35, 8)) - cast(sum_168h as decimal(19, 4)) * cast(sum_168h as decimal(19, 4))) / (count_168h * (count_168h - 1)))
         end as std_168h
     from windowed
 )
@@ -277,9 +278,9 @@ select
     mean_168h / nullif(max_168h, 0) as load_factor_168h_ratio,
     error_24h as forecast_error_lag_24h_mwh,
     error_168h as forecast_error_lag_168h_mwh,
-    error_mean_24h / 1e4 as forecast_error_mean_24h_mwh,
-    error_abs_mean_24h / 1e4 as forecast_error_abs_mean_24h_mwh,
-    error_mean_168h / 1e4 as forecast_error_mean_168h_mwh,
-    error_abs_mean_168h / 1e4 as forecast_error_abs_mean_168h_mwh,
+    error_mean_24h as forecast_error_mean_24h_mwh,
+    error_abs_mean_24h as forecast_error_abs_mean_24h_mwh,
+    error_mean_168h as forecast_error_mean_168h_mwh,
+    error_abs_mean_168h as forecast_error_abs_mean_168h_mwh,
     list_avg([error_24h, error_48h, error_72h, error_96h, error_120h, error_144h, error_168h]) as forecast_bias_same_hour_7d_mwh
 from measured

@@ -28,7 +28,7 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- As in features.past_demand, sums are of whole ten-thousandths of a MWh, so that their order leaves no trace.
+-- Sums are of decimals, as in features.past_demand.
 with units as (
     select
         region,
@@ -36,8 +36,8 @@ with units as (
         total_interchange_mwh,
         import_mwh,
         export_mwh,
-        case when abs(demand_screened_mwh) < 1e12 then cast(round(demand_screened_mwh * 1e4) as bigint) end as demand_units,
-        case when abs(total_interchange_mwh) < 1e12 then cast(round(total_interchange_mwh * 1e4) as bigint) end as interchange_units
+        try_cast(demand_screened_mwh as decimal(16, 4)) as demand_exact,
+        try_cast(total_interchange_mwh as decimal(16, 4)) as interchange_exact
     from normalized.grid_screened
 ),
 
@@ -45,8 +45,8 @@ days as (
     select
         region,
         hour_utc,
-        demand_units,
-        lag(demand_units, 24) over (partition by region order by hour_utc) as day_before_units
+        demand_exact,
+        lag(demand_exact, 24) over (partition by region order by hour_utc) as day_before_exact
     from units
 ),
 
@@ -54,10 +54,10 @@ around as (
     select
         p.region,
         d.hour_utc,
-        cast(count(d.demand_units) as smallint) as neighbor_count,
-        sum(d.demand_units) as neighbor_units,
-        sum(d.demand_units) filter (where d.day_before_units is not null) as both_units,
-        sum(d.day_before_units) filter (where d.demand_units is not null) as day_before_units
+        cast(count(d.demand_exact) as smallint) as neighbor_count,
+        sum(d.demand_exact) as neighbor_exact,
+        sum(d.demand_exact) filter (where d.day_before_exact is not null) as both_exact,
+        sum(d.day_before_exact) filter (where d.demand_exact is not null) as day_before_exact
     from days as d
     inner join seeds.interchange_pair as p on p.neighbor = d.region
     group by p.region, d.hour_utc
@@ -72,15 +72,15 @@ windowed as (
         lag(total_interchange_mwh, 168) over hours as interchange_lag_168h_mwh,
         lag(total_interchange_mwh, 2) over hours as interchange_lag_2h_mwh,
         lag(total_interchange_mwh, 4) over hours as interchange_lag_4h_mwh,
-        sum(interchange_units) filter (where demand_units is not null) over past_24h as interchange_sum,
-        sum(demand_units) filter (where interchange_units is not null) over past_24h as demand_sum,
+        sum(interchange_exact) filter (where demand_exact is not null) over past_24h as interchange_sum,
+        sum(demand_exact) filter (where interchange_exact is not null) over past_24h as demand_sum,
         lag(import_mwh, 24) over hours as import_lag_24h_mwh,
         lag(export_mwh, 24) over hours as export_lag_24h_mwh,
         lag(neighbor_count, 1) over hours as neighbor_count_lag_1h,
-        lag(neighbor_units, 1) over hours as neighbor_lag_1h,
-        lag(neighbor_units, 24) over hours as neighbor_lag_24h,
-        lag(both_units, 1) over hours as both_lag_1h,
-        lag(day_before_units, 1) over hours as both_lag_25h
+        lag(neighbor_exact, 1) over hours as neighbor_lag_1h,
+        lag(neighbor_exact, 24) over hours as neighbor_lag_24h,
+        lag(both_exact, 1) over hours as both_lag_1h,
+        lag(day_before_exact, 1) over hours as both_lag_25h
     from units as u
     left join around as a on a.region = u.region and a.hour_utc = u.hour_utc
     window
@@ -100,7 +100,7 @@ select
     import_lag_24h_mwh,
     export_lag_24h_mwh,
     neighbor_count_lag_1h,
-    neighbor_lag_1h / 1e4 as neighbor_demand_lag_1h_mwh,
-    neighbor_lag_24h / 1e4 as neighbor_demand_lag_24h_mwh,
+    cast(neighbor_lag_1h as double) as neighbor_demand_lag_1h_mwh,
+    cast(neighbor_lag_24h as double) as neighbor_demand_lag_24h_mwh,
     both_lag_1h / nullif(both_lag_25h, 0) - 1 as neighbor_demand_growth_24h_ratio
 from windowed

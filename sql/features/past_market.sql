@@ -23,12 +23,12 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Means add up whole hundred-thousandths of a dollar, the finest that is published: their order leaves no trace. Prices of 1e9
--- USD/MWh and more, which there are not, are left out of them.
+-- Means are of decimals with five digits after the point, the finest that is published. Prices of 1e9 USD/MWh and more do not
+-- fit and are left out.
 with units as (
     select
         *,
-        case when abs(price_sp15_usd_per_mwh) < 1e9 then cast(round((price_sp15_usd_per_mwh) * 1e5) as bigint) end as price_units
+        try_cast(price_sp15_usd_per_mwh as decimal(14, 5)) as price_exact
     from normalized.grid_screened
     where region = 'CISO'
 ),
@@ -40,8 +40,8 @@ windowed as (
         lag(caiso_load_mwh - caiso_load_forecast_mwh, 24) over hours as caiso_load_error_lag_24h_mwh,
         lag(price_sp15_usd_per_mwh, 24) over hours as price_sp15_lag_24h_usd_per_mwh,
         lag(price_sp15_usd_per_mwh, 168) over hours as price_sp15_lag_168h_usd_per_mwh,
-        avg(price_units) over past_24h as price_mean_24h,
-        avg(price_units) over past_168h as price_mean_168h,
+        avg(price_exact) over past_24h as price_mean_24h,
+        avg(price_exact) over past_168h as price_mean_168h,
         lag(price_rtm_sp15_usd_per_mwh, 1) over hours as price_rtm_sp15_lag_1h_usd_per_mwh,
         lag(price_rtm_sp15_usd_per_mwh, 24) over hours as price_rtm_sp15_lag_24h_usd_per_mwh,
         lag(price_rtm_sp15_usd_per_mwh - price_sp15_usd_per_mwh, 1) over hours as price_rtm_dam_sp15_lag_1h_usd_per_mwh,
@@ -59,8 +59,8 @@ select
     caiso_load_error_lag_24h_mwh,
     price_sp15_lag_24h_usd_per_mwh,
     price_sp15_lag_168h_usd_per_mwh,
-    price_mean_24h / 1e5 as price_sp15_mean_24h_usd_per_mwh,
-    price_mean_168h / 1e5 as price_sp15_mean_168h_usd_per_mwh,
+    price_mean_24h as price_sp15_mean_24h_usd_per_mwh,
+    price_mean_168h as price_sp15_mean_168h_usd_per_mwh,
     price_rtm_sp15_lag_1h_usd_per_mwh,
     price_rtm_sp15_lag_24h_usd_per_mwh,
     price_rtm_dam_sp15_lag_1h_usd_per_mwh,

@@ -39,7 +39,7 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- As in features.past_demand, sums are of whole ten-thousandths of a MWh, so that their order leaves no trace.
+-- Sums are of decimals, as in features.past_demand.
 with changed as (
     select
         region,
@@ -58,11 +58,13 @@ with changed as (
 units as (
     select
         *,
-        case when abs(net_load_mwh) < 1e12 then cast(round(net_load_mwh * 1e4) as bigint) end as net_load_units,
-        case when abs(solar_wind_mwh) < 1e12 then cast(round(solar_wind_mwh * 1e4) as bigint) end as solar_wind_units,
-        case when abs(change_mwh) < 1e12 then cast(round(change_mwh * 1e4) as bigint) end as change_units,
-        case when abs(renewable_mwh) < 1e12 then cast(round(renewable_mwh * 1e4) as bigint) end as renewable_units,
-        case when abs(fuel_sum_mwh) < 1e12 then cast(round(fuel_sum_mwh * 1e4) as bigint) end as fuel_units
+        try_cast(net_load_mwh as decimal(16, 4)) as net_load_exact,
+        cast(net_load_exact as decimal(20, 4)) * net_load_exact as net_load_square,
+        try_cast(solar_wind_mwh as decimal(16, 4)) as solar_wind_exact,
+        try_cast(change_mwh as decimal(16, 4)) as change_exact,
+        cast(change_exact as decimal(20, 4)) * change_exact as change_square,
+        try_cast(renewable_mwh as decimal(16, 4)) as renewable_exact,
+        try_cast(fuel_sum_mwh as decimal(16, 4)) as fuel_exact
     from changed
 ),
 
@@ -76,9 +78,9 @@ windowed as (
         lag(net_load_mwh, 2) over hours as net_load_lag_2h_mwh,
         lag(net_load_mwh, 4) over hours as net_load_lag_4h_mwh,
         lag(net_load_mwh, 7) over hours as net_load_lag_7h_mwh,
-        count(net_load_units) over past_24h as net_load_count,
-        sum(net_load_units) over past_24h as net_load_sum,
-        sum(cast(net_load_units as hugeint) * net_load_units) over past_24h as net_load_square_sum,
+        count(net_load_exact) over past_24h as net_load_count,
+        sum(net_load_exact) over past_24h as net_load_sum,
+        sum(net_load_square) over past_24h as net_load_square_sum,
         max(net_load_mwh) over past_24h as net_load_max_24h_mwh,
         lag(solar_mwh, 24) over hours as solar_lag_24h_mwh,
         lag(wind_mwh, 24) over hours as wind_lag_24h_mwh,
@@ -88,15 +90,15 @@ windowed as (
         lag(solar_wind_mwh, 7) over hours as solar_wind_lag_7h_mwh,
         lag(renewable_mwh / nullif(fuel_sum_mwh, 0), 1) over hours as renewable_lag_1h_ratio,
         lag(renewable_mwh / nullif(fuel_sum_mwh, 0), 24) over hours as renewable_lag_24h_ratio,
-        sum(renewable_units) filter (where fuel_units is not null) over past_24h as renewable_sum,
-        sum(fuel_units) filter (where renewable_units is not null) over past_24h as fuel_sum,
-        avg(solar_wind_units) over past_24h as solar_wind_mean,
-        count(change_units) over past_24h as change_count_24h,
-        sum(change_units) over past_24h as change_sum_24h,
-        sum(cast(change_units as hugeint) * change_units) over past_24h as change_square_sum_24h,
-        count(change_units) over past_168h as change_count_168h,
-        sum(change_units) over past_168h as change_sum_168h,
-        sum(cast(change_units as hugeint) * change_units) over past_168h as change_square_sum_168h,
+        sum(renewable_exact) filter (where fuel_exact is not null) over past_24h as renewable_sum,
+        sum(fuel_exact) filter (where renewable_exact is not null) over past_24h as fuel_sum,
+        avg(solar_wind_exact) over past_24h as solar_wind_mean,
+        count(change_exact) over past_24h as change_count_24h,
+        sum(change_exact) over past_24h as change_sum_24h,
+        sum(change_square) over past_24h as change_square_sum_24h,
+        count(change_exact) over past_168h as change_count_168h,
+        sum(change_exact) over past_168h as change_sum_168h,
+        sum(change_square) over past_168h as change_square_sum_168h,
         lag(net_generation_mwh, 1) over hours as net_generation_lag_1h_mwh,
         lag(net_generation_mwh, 24) over hours as net_generation_lag_24h_mwh
     from units
@@ -115,10 +117,10 @@ select
     net_load_lag_1h_mwh - net_load_lag_2h_mwh as net_load_ramp_1h_mwh,
     net_load_lag_1h_mwh - net_load_lag_4h_mwh as net_load_ramp_3h_mwh,
     net_load_lag_1h_mwh - net_load_lag_7h_mwh as net_load_ramp_6h_mwh,
-    net_load_sum / 1e4 / nullif(net_load_count, 0) as net_load_mean_24h_mwh,
+    net_load_sum / nullif(net_load_count, 0) as net_load_mean_24h_mwh,
     case
         when net_load_count > 1
-            then sqrt((net_load_count * net_load_square_sum - net_load_sum * net_load_sum) / (net_load_count * (net_load_count - 1.0))) / 1e4
+            then sqrt((cast(net_load_count as decimal(3, 0)) * cast(net_load_square_sum as decimal(35, 8)) - cast(net_load_sum as decimal(19, 4)) * cast(net_load_sum as decimal(19, 4))) / (net_load_count * (net_load_count - 1)))
     end as net_load_std_24h_mwh,
     net_load_max_24h_mwh,
     solar_lag_24h_mwh,
@@ -129,14 +131,14 @@ select
     renewable_lag_1h_ratio,
     renewable_lag_24h_ratio,
     renewable_sum / nullif(fuel_sum, 0) as renewable_mean_24h_ratio,
-    solar_wind_mean / 1e4 as solar_wind_mean_24h_mwh,
+    solar_wind_mean as solar_wind_mean_24h_mwh,
     case
         when change_count_24h > 1
-            then sqrt((change_count_24h * change_square_sum_24h - change_sum_24h * change_sum_24h) / (change_count_24h * (change_count_24h - 1.0))) / 1e4
+            then sqrt((cast(change_count_24h as decimal(3, 0)) * cast(change_square_sum_24h as decimal(35, 8)) - cast(change_sum_24h as decimal(19, 4)) * cast(change_sum_24h as decimal(19, 4))) / (change_count_24h * (change_count_24h - 1)))
     end as solar_wind_ramp_std_24h_mwh,
     case
         when change_count_168h > 1
-            then sqrt((change_count_168h * change_square_sum_168h - change_sum_168h * change_sum_168h) / (change_count_168h * (change_count_168h - 1.0))) / 1e4
+            then sqrt((cast(change_count_168h as decimal(3, 0)) * cast(change_square_sum_168h as decimal(35, 8)) - cast(change_sum_168h as decimal(19, 4)) * cast(change_sum_168h as decimal(19, 4))) / (change_count_168h * (change_count_168h - 1)))
     end as solar_wind_ramp_std_168h_mwh,
     solar_wind_ramp_std_24h_mwh / nullif(solar_wind_mean_24h_mwh, 0) as intermittency_24h_ratio,
     net_generation_lag_1h_mwh,

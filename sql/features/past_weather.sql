@@ -28,15 +28,15 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- As in features.past_demand, sums are of whole ten-thousandths, so that their order leaves no trace.
+-- Sums are of decimals, as in features.past_demand.
 with units as (
     select
         *,
-        cast(round(temperature_c * 1e4) as bigint) as temperature_units,
-        cast(round(heating_degrees * 1e4) as bigint) as heating_units,
-        cast(round(cooling_degrees * 1e4) as bigint) as cooling_units,
-        cast(round(wind_100m_m_per_s * 1e4) as bigint) as wind_units,
-        cast(round(precipitation_mm * 1e4) as bigint) as precipitation_units
+        try_cast(temperature_c as decimal(16, 4)) as temperature_exact,
+        try_cast(heating_degrees as decimal(16, 4)) as heating_exact,
+        try_cast(cooling_degrees as decimal(16, 4)) as cooling_exact,
+        try_cast(wind_100m_m_per_s as decimal(16, 4)) as wind_exact,
+        try_cast(precipitation_mm as decimal(16, 4)) as precipitation_exact
     from normalized.grid_screened
 ),
 
@@ -47,16 +47,16 @@ windowed as (
         lag(temperature_c, 1) over hours as temperature_lag_1h_c,
         lag(temperature_c, 24) over hours as temperature_lag_24h_c,
         lag(temperature_c, 168) over hours as temperature_lag_168h_c,
-        avg(temperature_units) over past_24h as temperature_mean_24h_c_units,
-        avg(temperature_units) over past_72h as temperature_mean_72h_c_units,
+        avg(temperature_exact) over past_24h as temperature_mean_24h_c,
+        avg(temperature_exact) over past_72h as temperature_mean_72h_c,
         min(temperature_c) over past_24h as temperature_min_24h_c,
         max(temperature_c) over past_24h as temperature_max_24h_c,
-        avg(heating_units) over past_24h as heating_degrees_mean_24h_c_units,
-        avg(cooling_units) over past_24h as cooling_degrees_mean_24h_c_units,
+        avg(heating_exact) over past_24h as heating_degrees_mean_24h_c,
+        avg(cooling_exact) over past_24h as cooling_degrees_mean_24h_c,
         lag(wind_100m_m_per_s, 24) over hours as wind_100m_lag_24h_m_per_s,
-        avg(wind_units) over past_24h as wind_100m_mean_24h_m_per_s_units,
+        avg(wind_exact) over past_24h as wind_100m_mean_24h_m_per_s,
         lag(shortwave_w_per_m2, 24) over hours as shortwave_lag_24h_w_per_m2,
-        sum(precipitation_units) over past_24h as precipitation_units
+        sum(precipitation_exact) over past_24h as precipitation_sum_24h
     from units
     window
         hours as (partition by region order by hour_utc),
@@ -70,14 +70,14 @@ select
     temperature_lag_1h_c,
     temperature_lag_24h_c,
     temperature_lag_168h_c,
-    temperature_mean_24h_c_units / 1e4 as temperature_mean_24h_c,
-    temperature_mean_72h_c_units / 1e4 as temperature_mean_72h_c,
+    temperature_mean_24h_c,
+    temperature_mean_72h_c,
     temperature_min_24h_c,
     temperature_max_24h_c,
-    heating_degrees_mean_24h_c_units / 1e4 as heating_degrees_mean_24h_c,
-    cooling_degrees_mean_24h_c_units / 1e4 as cooling_degrees_mean_24h_c,
+    heating_degrees_mean_24h_c,
+    cooling_degrees_mean_24h_c,
     wind_100m_lag_24h_m_per_s,
-    wind_100m_mean_24h_m_per_s_units / 1e4 as wind_100m_mean_24h_m_per_s,
+    wind_100m_mean_24h_m_per_s,
     shortwave_lag_24h_w_per_m2,
-    precipitation_units / 1e4 as precipitation_sum_24h_mm
+    cast(precipitation_sum_24h as double) as precipitation_sum_24h_mm
 from windowed

@@ -32,15 +32,15 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Over days, because a window of 8,760 hours costs four times as much. Sums are of whole ten-thousandths of a MWh, as in
--- features.past_demand, so that their order leaves no trace.
+-- Maxima and sums are taken over days, because a window of 8,760 hours costs four times as much. Sums are of decimals, as in
+-- features.past_demand.
 with hourly as (
     select
         region,
         hour_utc,
         date_trunc('day', hour_utc) as day_utc,
         demand_screened_mwh as demand_mwh,
-        case when abs(demand_screened_mwh) < 1e12 then cast(round(demand_screened_mwh * 1e4) as bigint) end as demand_units,
+        try_cast(demand_screened_mwh as decimal(16, 4)) as demand_exact,
         lag(demand_screened_mwh, 1) over hours as demand_lag_1h_mwh,
         lag(demand_screened_mwh, 8760) over hours as demand_lag_8760h_mwh,
         lag(demand_screened_mwh, 8761) over hours as demand_lag_8761h_mwh,
@@ -70,8 +70,8 @@ daily as (
         region,
         day_utc,
         max(demand_mwh) as demand_max_mwh,
-        sum(demand_units) as demand_units,
-        count(demand_units) as demand_count,
+        sum(demand_exact) as demand_exact,
+        count(demand_exact) as demand_count,
         max(least(net_generation_mwh, net_generation_lag_1h_mwh)) filter (where net_generation_mwh is not null and net_generation_lag_1h_mwh is not null) as net_generation_max_mwh,
         max(least(solar_mwh, solar_lag_1h_mwh)) filter (where solar_mwh is not null and solar_lag_1h_mwh is not null) as solar_max_mwh,
         max(least(wind_mwh, wind_lag_1h_mwh)) filter (where wind_mwh is not null and wind_lag_1h_mwh is not null) as wind_max_mwh,
@@ -88,7 +88,7 @@ past_days as (
     select
         region,
         day_utc,
-        sum(demand_units) over past_365d / 1e4 / nullif(sum(demand_count) over past_365d, 0) as demand_mean_365d_mwh,
+        sum(demand_exact) over past_365d / nullif(sum(demand_count) over past_365d, 0) as demand_mean_365d_mwh,
         max(demand_max_mwh) over past_365d as demand_max_365d_mwh,
         max(net_generation_max_mwh) over past_365d as net_generation_max_365d_mwh,
         max(solar_max_mwh) over past_365d as solar_max_365d_mwh,

@@ -56,8 +56,8 @@ where d.lmp_usd_per_mwh is null
 group by o.node
 """
 ---*/
--- Means add up whole hundred-thousandths of a dollar, the finest that is published: integers give the same sum in any order. A
--- value that stands alone is taken as it is. Prices of 1e9 USD/MWh and more, which there are not, are left out of means.
+-- Means are of decimals with five digits after the point, the finest that is published. A value that stands alone is taken as it
+-- is. Prices of 1e9 USD/MWh and more do not fit and are left out of means.
 with priced as (
     select node, interval_start, component, value, 'DAM' as market from staging.caiso.price_dam
     union all
@@ -73,8 +73,7 @@ means as (
         count(value) as intervals,
         case
             when count(value) = 1 then max(value)
-            else sum(case when abs(value) < 1e9 then cast(round(value * 1e5) as bigint) end)
-                / (1e5 * nullif(count(value) filter (where abs(value) < 1e9), 0))
+            else avg(try_cast(value as decimal(14, 5)))
         end as mean_usd_per_mwh
     from priced
     group by node, date_trunc('hour', interval_start), market, component

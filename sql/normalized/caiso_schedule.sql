@@ -25,8 +25,8 @@ unique = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
 [[audits]]
 not_null = ["zone", "hour_utc", "market", "schedule", "slrs_type", "intervals"]
 ---*/
--- Means add up whole ten-thousandths of a MWh: integers give the same sum in any order. A value that stands alone is taken as
--- it is. Schedules of 1e9 MWh and more, which there are not, are left out of means.
+-- Means are of decimals with four digits after the point. A value that stands alone is taken as it is. Values of 1e9 and more do
+-- not fit and are left out of means.
 with scheduled as (
     select zone, interval_start, market, schedule, slrs_type, value from staging.caiso.schedule_dam
     union all
@@ -41,8 +41,7 @@ select
     slrs_type,
     case
         when count(value) = 1 then max(value)
-        else sum(case when abs(value) < 1e9 then cast(round(value * 1e4) as bigint) end)
-            / (1e4 * nullif(count(value) filter (where abs(value) < 1e9), 0))
+        else avg(try_cast(value as decimal(13, 4)))
     end as mwh,
     zone = 'Caiso_Totals' as is_total,
     cast(count(value) as smallint) as intervals

@@ -30,15 +30,15 @@ with heir as (
     where a.successor is not null
 ),
 
--- Whole ten-thousandths of a MWh, so that the order of addition leaves no trace.
+-- Decimals are added exactly, in whatever order.
 taken_over as (
     select
         coalesce(h.heir, d.region) as region,
         d.hour_utc,
         d.region as reported_by,
-        cast(d.demand_mwh as decimal(18, 4)) as demand_mwh,
-        cast(d.demand_clean_mwh as decimal(18, 4)) as demand_clean_mwh,
-        cast(d.demand_screened_mwh as decimal(18, 4)) as demand_screened_mwh
+        try_cast(d.demand_mwh as decimal(18, 4)) as demand_mwh,
+        try_cast(d.demand_clean_mwh as decimal(18, 4)) as demand_clean_mwh,
+        try_cast(d.demand_screened_mwh as decimal(18, 4)) as demand_screened_mwh
     from normalized.demand as d
     left join heir as h on h.region = d.region
     -- Within its demand an hour has a value or a flag; beyond it, as where a region only generates, nothing is missing.

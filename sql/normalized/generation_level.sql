@@ -42,11 +42,11 @@ levels as (
         on b.region = m.region and b.fuel = m.fuel and b.month_utc = m.month_utc - interval 1 month
 )
 
--- Whole MWh, so that the order of addition leaves no trace.
+-- Decimals are added exactly, in whatever order.
 select
     region,
     fuel,
     month_utc,
     level_mwh,
-    sum(round(level_mwh)) over (partition by region, month_utc) as region_level_mwh
+    cast(sum(try_cast(level_mwh as decimal(18, 0))) over (partition by region, month_utc) as double) as region_level_mwh
 from levels

@@ -113,7 +113,7 @@ fuels as (
         sum(g.generation_mwh) as fuel_sum_mwh,
         bool_or(g.generation_mwh is not null and g.is_left_out) as is_generation_suspect
     from (
-        select region, hour_utc, fuel, round(generation_mwh, 4) as generation_mwh, generation_screened_mwh is null as is_left_out
+        select region, hour_utc, fuel, try_cast(generation_mwh as decimal(18, 4)) as generation_mwh, generation_screened_mwh is null as is_left_out
         from normalized.generation
     ) as g
     left join normalized.fuel as f on f.fuel = g.fuel
@@ -128,7 +128,7 @@ neighbors as (
         sum(greatest(-interchange_mwh, 0)) as import_mwh,
         sum(greatest(interchange_mwh, 0)) as export_mwh
     from (
-        select region, hour_utc, round(interchange_mwh, 4) as interchange_mwh
+        select region, hour_utc, try_cast(interchange_mwh as decimal(18, 4)) as interchange_mwh
         from normalized.interchange
         where interchange_mwh is not null
     )
@@ -154,7 +154,7 @@ caiso_hubs as (
         hour_utc,
         market,
         fuel,
-        case when count(generation_mwh) = 3 then round(sum(round(generation_mwh, 4)), 4) end as generation_mwh
+        case when count(generation_mwh) = 3 then cast(sum(try_cast(generation_mwh as decimal(18, 4))) as double) end as generation_mwh
     from normalized.caiso_renewable
     group by hour_utc, market, fuel
 ),
@@ -217,8 +217,8 @@ joined as (
     left join caiso_price as p on s.region = 'CISO' and p.hour_utc = s.hour_utc
 )
 
--- Values are rounded to 0.0001 MWh, the finest that is reported (by LGEE), before they are added and after: so the order
--- of addition leaves no trace, and a month built on its own equals that month of a full build to the bit.
+-- Sums are of decimals with four digits after the point, the finest that is reported (by LGEE). They are exact: a month built on
+-- its own equals that month of a full build to the bit.
 select
     region,
     hour_utc,
@@ -233,35 +233,35 @@ select
     net_generation_screened_mwh,
     total_interchange_screened_mwh,
     coalesce(is_generation_suspect, false) as is_generation_suspect,
-    round(coal_mwh, 4) as coal_mwh,
-    round(gas_mwh, 4) as gas_mwh,
-    round(nuclear_mwh, 4) as nuclear_mwh,
-    round(oil_mwh, 4) as oil_mwh,
-    round(hydro_mwh, 4) as hydro_mwh,
-    round(solar_mwh, 4) as solar_mwh,
-    round(wind_mwh, 4) as wind_mwh,
-    round(geothermal_mwh, 4) as geothermal_mwh,
-    round(storage_mwh, 4) as storage_mwh,
-    round(other_mwh, 4) as other_mwh,
-    round(unknown_mwh, 4) as unknown_mwh,
+    cast(coal_mwh as double) as coal_mwh,
+    cast(gas_mwh as double) as gas_mwh,
+    cast(nuclear_mwh as double) as nuclear_mwh,
+    cast(oil_mwh as double) as oil_mwh,
+    cast(hydro_mwh as double) as hydro_mwh,
+    cast(solar_mwh as double) as solar_mwh,
+    cast(wind_mwh as double) as wind_mwh,
+    cast(geothermal_mwh as double) as geothermal_mwh,
+    cast(storage_mwh as double) as storage_mwh,
+    cast(other_mwh as double) as other_mwh,
+    cast(unknown_mwh as double) as unknown_mwh,
     case
         when coalesce(other_mwh, geothermal_mwh, storage_mwh) is not null
-            then round(coalesce(other_mwh, 0) + coalesce(geothermal_mwh, 0) + coalesce(storage_mwh, 0), 4)
+            then cast(coalesce(other_mwh, 0) + coalesce(geothermal_mwh, 0) + coalesce(storage_mwh, 0) as double)
     end as other_combined_mwh,
-    round(fuel_sum_mwh, 4) as fuel_sum_mwh,
-    round(interchange_sum_mwh, 4) as interchange_sum_mwh,
-    round(import_mwh, 4) as import_mwh,
-    round(export_mwh, 4) as export_mwh,
+    cast(fuel_sum_mwh as double) as fuel_sum_mwh,
+    cast(interchange_sum_mwh as double) as interchange_sum_mwh,
+    cast(import_mwh as double) as import_mwh,
+    cast(export_mwh as double) as export_mwh,
     case
         when fuel_sum_mwh is not null
             and (solar_mwh is not null or not has_solar)
             and (wind_mwh is not null or not has_wind)
             and (hydro_mwh is not null or not has_hydro)
-            then round(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0) + coalesce(hydro_mwh, 0), 4)
+            then cast(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0) + coalesce(hydro_mwh, 0) as double)
     end as renewable_mwh,
     case
         when fuel_sum_mwh is not null and (solar_mwh is not null or not has_solar) and (wind_mwh is not null or not has_wind)
-            then round(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0), 4)
+            then cast(coalesce(solar_mwh, 0) + coalesce(wind_mwh, 0) as double)
     end as solar_wind_mwh,
     round(demand_mwh - solar_wind_mwh, 4) as net_load_mwh,
     round(demand_mwh - (net_generation_mwh - total_interchange_mwh), 4) as balance_residual_mwh,

@@ -24,13 +24,13 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Rounded to 0.0001 MWh before and after adding, as in normalized.grid: the order of addition leaves no trace.
+-- Decimals are added exactly: a row is the same however a month is built.
 with pairs as (
     select
         a.region,
         a.neighbor,
         a.hour_utc,
-        round(round(a.interchange_mwh, 4) + round(b.interchange_mwh, 4), 4) as apart_mwh
+        try_cast(a.interchange_mwh as decimal(18, 4)) + try_cast(b.interchange_mwh as decimal(18, 4)) as apart_mwh
     from normalized.interchange as a
     inner join normalized.interchange as b
         on b.region = a.neighbor and b.neighbor = a.region and b.hour_utc = a.hour_utc
@@ -41,7 +41,7 @@ asymmetry as (
     select
         region,
         hour_utc,
-        round(sum(abs(apart_mwh)), 4) as pair_residual_mwh,
+        cast(sum(abs(apart_mwh)) as double) as pair_residual_mwh,
         cast(count(*) as smallint) as pairs,
         arg_max((neighbor, apart_mwh), (abs(apart_mwh), neighbor)) filter (where apart_mwh <> 0) as worst
     from pairs

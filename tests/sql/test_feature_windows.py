@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from tests.sql.filled_grid import FEATURES, GRID, LAST, build_features, filled_grid
-from tests.sql.model_files import MODELS, graph, rows, warehouse
+from tests.sql.model_files import MODELS, column_types, graph, rows, warehouse
 from tests.sql.test_incremental import differing
 
 SINCE = datetime(2024, 12, 1, 23)  # the last hour of a day, which looks back furthest where days are counted
@@ -155,3 +155,26 @@ def test_no_lag_of_publication_is_longer_than_hourly_asof_reads_back(whole: duck
     read = "'eia.region_data', 'eia.fuel_type_data', 'eia.interchange_data', 'open_meteo.hourly', 'caiso.price_rtm'"
     (longest,) = whole.execute(f"select max(lag_hours) from seeds.publication_lag where dataset in ({read})").fetchall()
     assert timedelta(hours=longest[0]) <= MODELS["features.hourly_asof"].lookback
+
+
+@pytest.mark.parametrize(("mwh", "counted"), [(999_999_999_999.0, 168), (2_147_480_000.0, 168), (1e12, 0), (1e300, 0)])
+def test_absurd_demand_fits_the_exact_sums_or_is_left_out_of_them(mwh: float, counted: int) -> None:
+    con = warehouse()
+    types = column_types()[GRID]
+    con.execute(f"create table {GRID} ({', '.join(f'{column} {kind}' for column, kind in types.items())})")
+    columns = [column for column in types if column.endswith("screened_mwh") or column in ("net_load_mwh", "solar_mwh")]
+    con.execute(
+        f"insert into {GRID} by name select 'A' as region, timestamp '2024-01-01' + to_hours(cast(h as integer)) as "
+        f"hour_utc, {', '.join(f'if(h % 2 = 0, 1, -1) * {mwh}::double as {column}' for column in columns)} "
+        "from range(400) as t(h)"
+    )
+    for name in ("features.past_demand", "features.past_supply", "features.past_year"):
+        con.execute(f"create table {name} as {graph().sql(name)}")
+    (last,) = con.execute(
+        "select demand_count_168h, demand_mean_168h_mwh, demand_std_168h_mwh from features.past_demand "
+        "order by hour_utc desc limit 1"
+    ).fetchall()
+    if counted:
+        assert last == (168, 0.0, pytest.approx(mwh * (168 / 167) ** 0.5, rel=1e-12))
+    else:
+        assert last == (0, None, None)
