@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -68,6 +69,43 @@ def subregions() -> dict[str, tuple[str, ...]]:
     return {region: tuple(names) for region, names in found.items()}
 
 
+# What authorities are called elsewhere. EIA has never used these codes.
+MISNOMERS = {
+    "BPA": "BPAT",
+    "CAISO": "CISO",
+    "DUKE": "DUK",
+    "ERCOT": "ERCO",
+    "ISONE": "ISNE",
+    "NYISO": "NYIS",
+    "SPP": "SWPP",
+}
+_CODE = re.compile(r"[A-Z0-9]{2,6}")
+
+
+def is_known(code: str) -> bool:
+    """Say whether the seed has a region of this code."""
+    return code in regions()
+
+
+def respondent_code(code: str) -> str:
+    """Return the code of a region to ask EIA for. One that the seed has not may have begun to report since.
+
+    Raises:
+        UnknownNameError: it is no code, another name of a region, or a neighbour abroad that reports nothing itself.
+    """
+    plain = code.strip().upper()
+    if plain in regions() or plain in MISNOMERS or not _CODE.fullmatch(plain):
+        return find_respondent(code).code
+    return plain
+
+
+def unknown_respondent_note(code: str) -> str:
+    """Return what to tell a person who asks for a region that the seed has not."""
+    respondents = [region.code for region in regions().values() if region.kind != "foreign"]
+    near = did_you_mean(code, respondents)
+    return f"{code} is no region that energywh knows; EIA is asked for it all the same{near}"
+
+
 def find_respondent(code: str) -> Region:
     """Return the region that reports to EIA under ``code``, in any case of letters.
 
@@ -77,7 +115,9 @@ def find_respondent(code: str) -> Region:
     region = regions().get(code.strip().upper())
     if region is None:
         respondents = [r.code for r in regions().values() if r.kind != "foreign"]
-        raise UnknownNameError(f"{code} is not a respondent{did_you_mean(code, respondents)}")
+        meant = MISNOMERS.get(code.strip().upper())
+        near = f"; did you mean {meant}?" if meant else did_you_mean(code, respondents)
+        raise UnknownNameError(f"{code} is not a respondent{near}")
     if region.kind == "foreign":
         raise UnknownNameError(
             f"{region.code} ({region.name}) is a neighbour abroad and reports nothing itself; "

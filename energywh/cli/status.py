@@ -29,13 +29,13 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     --max-behind when a region that still reports is further behind than that beyond the usual lag of the dataset.
     """
     from energywh.core.time import parse_duration_hours, utc_now
-    from energywh.regions import find_respondent
+    from energywh.regions import respondent_code
     from energywh.sync.schema import datasets_in, open_staging
     from energywh.sync.selection import region_slices
     from energywh.sync.status import is_late, slice_statuses
 
     limit = None if max_behind is None else parse_duration_hours(max_behind, "--max-behind")
-    wanted = {find_respondent(code).code for item in regions for code in item.split(",") if code.strip()}
+    wanted = {respondent_code(code) for item in regions for code in item.split(",") if code.strip()}
     with open_staging(
         session.home.staging,
         read_only=True,

@@ -68,6 +68,9 @@ class Dataset:
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
 
+    # The table of a file dataset whose `region` column holds slices of this one that no seed may know yet.
+    slices_found_in: str = ""
+
     # What the quality models need to tell which rows belong together.
     region_key: str = ""  # the key that says which region, or part of one, a row is of; empty: the first key
     region: str = ""  # the region that all rows are of, where `region_key` holds parts of it

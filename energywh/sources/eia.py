@@ -132,7 +132,7 @@ class EiaDataset(Dataset):
     code_key: str = ""  # the key that has one of several codes in each hour of a slice
     codes: int = 0  # how many codes an hour of any slice can have, beside those that are `known`
     known: Callable[[], Mapping[str, Sequence[str]]] | None = None  # the codes of each slice, where a seed lists them
-    known_slices_only: bool = False  # no other slice than those that the seed lists has rows
+    authorities_only: bool = False  # aggregates have no rows
     row: type[msgspec.Struct] = msgspec.Struct
 
     @property
@@ -149,6 +149,7 @@ DATASETS = (
     EiaDataset(
         source="eia",
         table="region_data",
+        slices_found_in="eia_files.balance",
         keys=("respondent", "type"),
         slice_key="respondent",
         lead_hours=48,  # the day-ahead forecast (DF) runs ahead of the present
@@ -180,6 +181,7 @@ DATASETS = (
     EiaDataset(
         source="eia",
         table="fuel_type_data",
+        slices_found_in="eia_files.balance",
         keys=("respondent", "fueltype"),
         slice_key="respondent",
         publication_lags=(
@@ -195,6 +197,7 @@ DATASETS = (
     EiaDataset(
         source="eia",
         table="interchange_data",
+        slices_found_in="eia_files.interchange",
         keys=("fromba", "toba"),
         slice_key="fromba",
         publication_lags=(
@@ -215,6 +218,7 @@ DATASETS = (
     EiaDataset(
         source="eia",
         table="region_sub_ba_data",
+        slices_found_in="eia_files.subregion",
         keys=("parent", "subba"),
         slice_key="parent",
         publication_lags=(PublicationLag(31, "Not documented; taken as net generation."),),
@@ -222,7 +226,7 @@ DATASETS = (
         code_key="subba",
         codes=NEW_CODES,
         known=subregions,
-        known_slices_only=True,
+        authorities_only=True,
         row=SubregionRow,
     ),
 )
@@ -330,27 +334,33 @@ class Eia(Source):
     def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
         assert isinstance(dataset, EiaDataset)
         kinds = ("authority", "aggregate") if aggregates else ("authority",)
-        codes = [region.code for region in regions().values() if region.kind in kinds]
-        return [code for slice_ in codes for code in self.slices_of(dataset, settings, slice_)]
+        # Parents that report by subregion are not only those known: an authority may begin to. Aggregates are none.
+        if dataset.authorities_only:
+            kinds = ("authority",)
+        codes = [region for region in regions().values() if region.kind in kinds]
+        return [r.code for r in codes if not (dataset.authorities_only and r.generation_only)]
 
     def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
         assert isinstance(dataset, EiaDataset)
-        has_rows = not dataset.known_slices_only or (dataset.known is not None and region in dataset.known())
-        return (region,) if has_rows else ()
+        known = regions().get(region)
+        is_none = dataset.authorities_only and known is not None and known.kind != "authority"
+        return () if is_none else (region,)
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, EiaDataset)
         return dataset.codes + (len(dataset.known().get(slice_, ())) if dataset.known is not None else 0)
 
     def has_other_history(self, dataset: Dataset, slice_: str) -> bool:
-        return regions()[slice_].kind == "authority"  # the files hold no aggregates
+        return slice_ not in regions() or regions()[slice_].kind == "authority"  # the files hold no aggregates
 
     def cell(self, dataset: Dataset, slice_: str, hour: int) -> tuple[int, int]:
         return even_cell(hour, PAGE_ROWS // self.rows_per_hour(dataset, slice_))
 
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
-        region = regions()[slice_]
+        region = regions().get(slice_)
         first = last = None
+        if region is None:
+            return first, last
         if region.first_date is not None:
             first = hour_number(datetime.combine(region.first_date - SPAN_MARGIN, time()))
         if region.last_date is not None:
@@ -514,14 +524,21 @@ def _refusal(response: Response) -> Exception:
     """Return the error that a response without data stands for."""
     try:
         body = _ERROR_DECODER.decode(response.body)
+        is_eia = True
         gateway = body.error if isinstance(body.error, GatewayError) else GatewayError(message=str(body.error))
         code, text = gateway.code, gateway.message
         status = body.code or response.status
         if status == 200:
             status = 403 if code.startswith("API_KEY") else 429 if code == "OVER_RATE_LIMIT" else 500
     except (msgspec.DecodeError, UnicodeDecodeError):
-        code, text, status = "", f"begins: {response.opening()}", response.status
+        is_eia, code, text, status = False, "", f"begins: {response.opening()}", response.status
     what = f"HTTP {response.status}{f' ({code})' if code else ''}: {text} [{response.request}]"
+    if not is_eia and status == 403:
+        return UnavailableError(
+            "EIA's server refuses this client with a page that is not of the API (a block of its content network, "
+            f"most often for some minutes); if it lasts, try from another network or without a proxy. {what}",
+            response.retry_after_seconds,
+        )
     if code.startswith("API_KEY") or status in (401, 403):
         return KeyRefusedError(
             f"EIA rejects the API key. Check EIA_API_KEY, or api_key under [eia] in energywh.toml; "

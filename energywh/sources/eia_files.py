@@ -195,7 +195,7 @@ class EiaFiles(Source):
         return tuple(half for half in halves(hour_number(utc_now())) if half >= dataset.first_half)
 
     def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
-        if regions()[region].kind != "authority":
+        if region in regions() and regions()[region].kind != "authority":
             return ()  # the files hold no aggregates
         return self.default_slices(dataset, settings, aggregates=False)
 

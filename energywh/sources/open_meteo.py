@@ -69,7 +69,8 @@ DAY_HOURS = 24
 # that is not settled yet, which every sync asks for again, costs no more.
 CELL_HOURS = 20 * DAY_HOURS
 ARCHIVE_LAG_HOURS = 6 * DAY_HOURS  # the archive has an hour after five days; one more for being late
-BELIEVED_AFTER_HOURS = 30 * DAY_HOURS  # what the archive lacks by then, it will not get
+BELIEVED_AFTER_HOURS = 30 * DAY_HOURS  # then an archive without the end of a chunk is taken as it is
+GAP_RETRY_HOURS = 60 * DAY_HOURS  # what the archive lacks by then, it will not get
 # Grid cells are up to 0.25° wide, and over water or on a slope a neighbouring one is taken.
 MOST_DEGREES_OFF = 0.4
 # An authority's last date in the seed may be off; weather beyond it does no harm.
@@ -172,6 +173,7 @@ HOURLY = WeatherDataset(
     ),
     arrival_values=("temperature_2m",),
     revision_values=(("temperature_2m", "temperature"),),
+    gap_retry_hours=GAP_RETRY_HOURS,
     settling_hours=7 * DAY_HOURS,  # more than the archive's lag: only what the archive answered is settled
 )
 assert HOURLY.settling_hours > ARCHIVE_LAG_HOURS
@@ -242,8 +244,33 @@ class OpenMeteo(Source):
         return first - dataset.stamp_offset_hours, last - dataset.stamp_offset_hours
 
     def span(self, dataset: Dataset, slice_: str) -> tuple[int | None, int | None]:
-        ended = regions()[slice_].last_date
+        region = regions().get(slice_)
+        ended = None if region is None else region.last_date
         return None, None if ended is None else hour_number(datetime.combine(ended + SPAN_MARGIN, time()))
+
+    def gap(self, dataset: Dataset, chunk: Chunk, rows: pa.Table) -> str:
+        """Return which hours lack, or lack at all places a variable that others have: the archive fills them later."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        from energywh.sources.coverage import hours_of_rows
+
+        hours = hours_of_rows(dataset, rows)
+        places_ = hours - chunk.first
+        whole = np.ones(chunk.hours, np.bool_)
+        for name in UNITS:
+            valid = pc.is_valid(rows[name]).to_numpy(zero_copy_only=False)
+            if valid.any():  # a variable that the model at hand does not have does not lack
+                has_value = np.zeros(chunk.hours, np.bool_)
+                has_value[places_[valid]] = True
+                whole &= has_value
+        if all(rows[name].null_count == len(rows) for name in UNITS):
+            whole[:] = False
+        lacking = np.flatnonzero(~whole)
+        if not len(lacking):
+            return ""
+        first = hour_time(chunk.first + int(lacking[0]))
+        return f"no weather in {len(lacking):,} of its hours, the first {first:%Y-%m-%dT%H}"
 
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
         wanted = places()[chunk.slice]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.locks import file_lock, remove_if_free
 from energywh.core.storage_errors import storage_errors
 from energywh.core.time import hour_number, hour_time
+from energywh.regions import is_known
 from energywh.sources.base import Chunk, Dataset, PayloadWarning
 from energywh.sync.chunks import LedgerSpan, SlicePlan, settled
 
@@ -115,6 +116,17 @@ def history(
 def gap_may_fill(dataset: Dataset, last: int, fetched_hour: int) -> bool:
     """Say whether an answer of ``fetched_hour`` with a gap, of a chunk that ends with hour ``last``, may not stand."""
     return dataset.gap_retry_hours is None or fetched_hour < last + 1 + dataset.gap_retry_hours
+
+
+def unknown_slices(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[str]:
+    """Return slices that have rows in the ledger, or in the newest half-year files, and that no seed knows."""
+    files = dataset.slices_found_in
+    rows = connection.execute(
+        f"select slice from sync.chunk where dataset = ? and rows > 0 union select region from {files} "
+        f"where file in (select distinct file from {files} order by file desc limit 2) order by 1",
+        [dataset.name],
+    ).fetchall()
+    return [slice_ for (slice_,) in rows if not is_known(slice_)]
 
 
 @dataclass(frozen=True)

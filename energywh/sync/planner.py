@@ -94,6 +94,8 @@ def plan_fetch(
     for dataset in selection.datasets:
         source = selection.sources[dataset.source]
         slices = slices_of(selection, dataset, settings)
+        if connection is not None and dataset.slices_found_in and not selection.regions:
+            slices = [*slices, *(code for code in ledger.unknown_slices(connection, dataset) if code not in slices)]
         known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
         for slice_ in slices:
             first, last = range_of(selection, dataset, slice_, present_hour)

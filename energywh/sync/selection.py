@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from energywh.config.options import url_variable
 from energywh.core.time import hour_number, hour_time, parse_duration_hours, parse_hour
 from energywh.errors import SettingsError, UnknownNameError, UsageError, did_you_mean
-from energywh.regions import find_respondent, regions
+from energywh.regions import is_known, regions, respondent_code, unknown_respondent_note
 from energywh.sources import sources
 from energywh.sources.base import Dataset, Source
 
@@ -87,9 +87,10 @@ def parse_selection(
     if last and not first and all(last < parse_hour(begin) for begin in begins.values()):
         name, begin = next(iter(begins.items()))
         raise UsageError(f"--until {until} is before the default --since {begin} of {name}; give --since")
+    found = dict.fromkeys(respondent_code(code) for code in codes)
     return Selection(
         datasets=tuple(chosen.values()),
-        regions=tuple(dict.fromkeys(find_respondent(code).code for code in codes)),
+        regions=tuple(found),
         since=_hour(first),
         until=_hour(last),
         refresh_hours=parse_duration_hours(refresh, "--refresh") if refresh is not None else None,
@@ -97,6 +98,7 @@ def parse_selection(
         sources=used,
         named=bool(names),
         way=way,
+        notes=tuple(unknown_respondent_note(code) for code in found if not is_known(code)),
     )
 
 
@@ -166,7 +168,7 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
     files = sorted({dataset.source for dataset in datasets if dataset.is_file})
     if files and (selection.regions or selection.since is not None or selection.until is not None):
         notes.append(f"{', '.join(files)}: whole files are taken, with all regions and hours of their half-year")
-    return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=tuple(notes))
+    return replace(selection, datasets=datasets, sources=kept, begins=begins, notes=(*selection.notes, *notes))
 
 
 def _is_here(name: str, settings: Settings) -> bool:

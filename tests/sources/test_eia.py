@@ -366,12 +366,18 @@ def test_threads_may_read_the_first_answers_of_a_slice_at_the_same_time() -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_only_authorities_that_report_by_subregion_are_asked_for_subregions(tmp_path: Path) -> None:
+def test_subregions_are_asked_of_every_authority_with_demand_whatever_the_seed_lists(tmp_path: Path) -> None:
     dataset, held = SOURCE.dataset("eia.region_sub_ba_data"), settings(tmp_path)
-    parents = ["CISO", "ERCO", "ISNE", "MISO", "NYIS", "PJM", "PNM", "SWPP"]
-    assert sorted(SOURCE.default_slices(dataset, held, aggregates=True)) == parents
-    assert SOURCE.slices_of(dataset, held, "BPAT") == ()
-    assert SOURCE.slices_of(dataset, held, "MISO") == ("MISO",)
+    parents = set(SOURCE.default_slices(dataset, held, aggregates=True))
+    assert {"CISO", "ERCO", "ISNE", "MISO", "NYIS", "PJM", "PNM", "SWPP", "BHBA", "BPAT"} < parents
+    assert not parents & {"US48", "CAL", "GRID", "BCHA"}
+    assert [SOURCE.slices_of(dataset, held, code) for code in ("BPAT", "NEWB", "US48")] == [("BPAT",), ("NEWB",), ()]
+
+
+def test_a_page_that_is_not_of_the_api_is_no_refusal_of_the_key() -> None:
+    page = Response("https://api.eia.gov/v2/x", 403, b"<HTML><H1>Access Denied</H1></HTML>")
+    with pytest.raises(UnavailableError, match="refuses this client with a page that is not of the API"):
+        SOURCE.read(WHOLE, page)
 
 
 def test_a_subregion_keeps_its_leading_zeros() -> None:

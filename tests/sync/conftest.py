@@ -46,6 +46,9 @@ class MovableClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=time.monotonic() - self._began)
 
+    def set(self, moment: datetime) -> None:
+        self._start, self._began = moment, time.monotonic()
+
     def advance(self, hours: float) -> None:
         self._start += timedelta(hours=hours)
 
