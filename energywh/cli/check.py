@@ -73,7 +73,13 @@ def check(
     moment = utc_now() if now is None else parse_hour(now, what="--now")
     with Warehouse(session.home, kept) as warehouse, interruptible(warehouse.connection):
         connection = warehouse.connection
-        chosen = checking.pick_rules(checking.rules_of(connection), rules, severity)
+        known = checking.rules_of(connection)
+        if kept is None and session.home.staging.exists():
+            warehouse.attach_staging(
+                session.settings.get("lock.wait_seconds"), lambda message: click.echo(message, err=True)
+            )
+            known += checking.payload_rules(connection, rules)
+        chosen = checking.pick_rules(known, rules, severity)
         findings = checking.check(connection, chosen, now=moment, regions=wanted, since=first)
         version = warehouse.version
     broken = [finding for finding in findings if not finding.holds]

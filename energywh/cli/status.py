@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Only these; repeat, or separate by commas.")
 @click.option("--failed", is_flag=True, help="Only where chunks failed, with the error.")
-@click.option("--max-behind", metavar="DURATION", help="Fail when a region is further behind, such as 48h.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a dataset and region.")
+@click.option("--max-behind", metavar="DURATION", help="Fail when a slice is further behind, such as 48h.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a dataset and slice.")
 @click.pass_obj
 def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind: str | None, as_json: bool) -> int:
-    """Print for each dataset and region: first and last hour, missing values, chunks due and failed, last sync.
+    """Print for each dataset and slice: first and last hour, missing values, chunks due and failed, last sync.
 
     The last hour is the last with a value, forecasts left out; missing are values of hours that were fetched. The
     exit status is 1, for cron, when a chunk has failed, when a region that is named was never synced, or with
-    --max-behind when a region that still reports is further behind than that beyond the usual lag of the dataset.
+    --max-behind when a slice that still reports is further behind than that. A slice is what one request is about: a
+    region, a market, a price node or a file. Behind are hours that the source should have published by now.
     """
     from energywh.core.time import parse_duration_hours, utc_now
     from energywh.regions import respondent_code
@@ -51,9 +52,9 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
                 for slice_ in region_slices(dataset, session.settings, code):
                     of.setdefault(slice_, set()).add(code)
             for line in slice_statuses(connection, dataset, now=now):
-                if not wanted or line.region in of:
+                if not wanted or line.slice in of:
                     lines.append(line)
-                    known |= of.get(line.region, set())
+                    known |= of.get(line.slice, set())
     unknown = sorted(wanted - known)
     shown = [line for line in lines if line.failed_chunks or not failed]
     if as_json:
@@ -65,7 +66,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     late = [line for line in lines if limit is not None and is_late(line, limit)]
     if late:
         click.echo(
-            f"further behind than {max_behind}: {', '.join(f'{line.dataset} {line.region}' for line in late)}", err=True
+            f"further behind than {max_behind}: {', '.join(f'{line.dataset} {line.slice}' for line in late)}", err=True
         )
     return 1 if unknown or late or any(line.failed_chunks for line in lines) else 0
 
@@ -74,18 +75,18 @@ def _print(lines: list[SliceStatus], with_error: bool) -> None:
     if not lines:
         click.echo("nothing to show" if with_error else "nothing is synced of what was asked for")
         return
-    widest = max(len(line.region) for line in lines)
+    widest = max(len(line.slice) for line in lines)
     row = (
         f"{{:<22}} {{:<{max(widest, 6)}}} "
         "{:<14} {:<14} {:>8} {:>12} {:>9} {:>10} {:>8} {:>6} {:>7}  {}"
     )
     hours = ("first hour", "last hour", "behind", "rows", "missing", "unfetched")
-    click.echo(row.format("dataset", "region", *hours, "chunks", "due", "failed", "last sync (UTC)"))
+    click.echo(row.format("dataset", "slice", *hours, "chunks", "due", "failed", "last sync (UTC)"))
     for line in lines:
         click.echo(
             row.format(
                 line.dataset,
-                line.region,
+                line.slice,
                 _hour(line.first_hour_utc),
                 _hour(line.last_hour_utc),
                 "-" if line.behind_hours is None else f"{line.behind_hours:,} h",

@@ -346,6 +346,10 @@ class Eia(Source):
         is_none = dataset.authorities_only and known is not None and known.kind != "authority"
         return () if is_none else (region,)
 
+    def may_be_empty(self, dataset: Dataset, slice_: str) -> bool:
+        assert isinstance(dataset, EiaDataset)
+        return dataset.authorities_only and dataset.known is not None and slice_ not in dataset.known()
+
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, EiaDataset)
         return dataset.codes + (len(dataset.known().get(slice_, ())) if dataset.known is not None else 0)

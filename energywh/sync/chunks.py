@@ -25,6 +25,8 @@ class LedgerSpan:
     settled: bool = False
     busy: bool = False  # a running process has taken it up
     failed: bool = False  # when it was last asked for, the source did not give it
+    empty: bool = False  # it was answered with no rows
+    fetched_hour: int | None = None  # when it was last answered
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ def history(
             and not (has_gap and gap_may_fill(dataset, last, hour_number(fetched_at)))
             and (refresh_from is None or last < refresh_from)
         )
-        found[slice_].append(LedgerSpan(first, last, is_settled, status == "in progress" and owner in living, failed))
+        busy = status == "in progress" and owner in living
+        asked = None if fetched_at is None else hour_number(fetched_at)
+        found[slice_].append(LedgerSpan(first, last, is_settled, busy, failed, status == "empty", asked))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from energywh.config.settings import Settings
 from energywh.core.time import hour_number, utc_now
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
-from energywh.sync.chunks import SlicePlan, plan_slice
+from energywh.sync.chunks import LedgerSpan, SlicePlan, plan_slice
 from energywh.sync.ledger import living_owners
 from energywh.sync.rate_limit import duration_seconds
 from energywh.sync.schema import open_staging
@@ -20,6 +20,8 @@ from energywh.sync.selection import Selection, check_mixing, range_of, slices_of
 
 if TYPE_CHECKING:
     import duckdb
+
+EMPTY_RETRY_HOURS = 7 * 24  # a slice that has never had a row, and need not have any, is asked for once a week
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def plan_fetch(
             if note := why_cut(selection, dataset, slice_, present_hour):
                 notes[note] = None
             history = known.get(slice_, ())
+            if not selection.regions and source.may_be_empty(dataset, slice_) and asked_in_vain(history, present_hour):
+                continue
             cell = partial(source.cell, dataset, slice_)
             plan = plan_slice(dataset.name, slice_, first, last, cell, history)
             asked += max(0, last - first + 1)
@@ -109,6 +113,13 @@ def plan_fetch(
             if plan.chunks:
                 plans.append(plan)
     return FetchPlan(tuple(plans), asked, busy, tuple(notes))
+
+
+def asked_in_vain(history: Sequence[LedgerSpan], present_hour: int) -> bool:
+    """Say whether a slice was asked for within a week, and has never had a row."""
+    answered = [span for span in history if span.fetched_hour is not None]
+    newest = max((span.fetched_hour or 0 for span in answered), default=0)
+    return all(span.empty for span in history) and newest > present_hour - EMPTY_RETRY_HOURS
 
 
 def empty_plan(selection: Selection, settings: Settings, present_hour: int) -> FetchPlan | None:

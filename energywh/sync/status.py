@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from energywh.core.time import HOUR, hour_number, hour_time, utc_now
+from energywh.regions import regions
 from energywh.sources import sources
-from energywh.sources.base import ALL_SLICES, Dataset
+from energywh.sources.base import ALL_SLICES, Dataset, Source
+from energywh.sync.ledger import gap_may_fill
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,7 +22,8 @@ class SliceStatus:
     """One dataset of one region. Hours are starts, UTC; None where nothing has come."""
 
     dataset: str
-    region: str
+    slice: str
+    slice_key: str  # what the slice is a value of, such as respondent, market or file
     first_hour_utc: datetime | None
     last_hour_utc: datetime | None  # with a value, forecasts left out
     rows: int
@@ -30,9 +33,9 @@ class SliceStatus:
     due_chunks: int
     failed_chunks: int
     last_sync_utc: datetime | None
-    behind_hours: (
-        int | None
-    )  # whole hours since the end of the last hour with a value; of forecasts, since the last sync
+    # Whole hours that should be there by now and are not: from the end of the newest value to the present, less the
+    # publication lag; None where the slice has ended, or has never had a value.
+    behind_hours: int | None
     lag_hours: int  # the publication lag of what has the last hour
     ended: bool  # it has stopped reporting, or is a file of hours gone by
     error: str | None  # of a failed chunk
@@ -82,7 +85,7 @@ def slice_statuses(
 ) -> list[SliceStatus]:
     """Return the state of each slice that the ledger knows of, at the moment ``now`` (naive UTC)."""
     now = utc_now() if now is None else now
-    ledger = _read_ledger(connection, dataset)
+    ledger = _read_ledger(connection, dataset, now)
     series = _read_series(connection, dataset)
     gaps = {slice_: rows.gaps() for slice_, rows in ledger.items()}
     in_gaps = _values_in_gaps(connection, dataset, gaps)
@@ -98,16 +101,17 @@ def slice_statuses(
         ]
         last, lead = max(lasts, default=(None, -_lag_hours(dataset, (slice_,))))
         first = min((one.first for one in codes.values()), default=None)
-        behind = None if last is None else (now - hour_time(last) - HOUR) // HOUR
-        if dataset.ahead is None and source.lead_hours(dataset, slice_) > 0 and last is not None:
-            # All its rows run ahead: the last hour says nothing of whether any still come.
-            last = min(last, hour_number(now) - 1)
-            behind = None if rows.last_sync_utc is None else (now - rows.last_sync_utc) // HOUR
-        ends = source.span(dataset, slice_)[1]
+        ended = _has_ended(source, dataset, slice_, now)
+        behind = None
+        if last is not None and not ended:
+            behind = max(0, (now - hour_time(last) - HOUR) // HOUR + lead)
+        if last is not None:
+            last = min(last, hour_number(now) - 1)  # of forecasts, the hour that is over
         found.append(
             SliceStatus(
                 dataset.name,
                 slice_,
+                dataset.slice_key,
                 None if first is None else hour_time(first),
                 None if last is None else hour_time(last),
                 sum(one.rows for one in codes.values()),
@@ -119,26 +123,35 @@ def slice_statuses(
                 rows.last_sync_utc,
                 behind,
                 -lead,
-                ends is not None and ends < hour_number(now),
+                ended,
                 rows.error,
             )
         )
     return found
 
 
-def _read_ledger(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[str, _Ledger]:
+def _has_ended(source: Source, dataset: Dataset, slice_: str, now: datetime) -> bool:
+    """Say whether a slice has no new hours any more: its authority stopped reporting, or its file is of a past half."""
+    ends = source.span(dataset, slice_)[1]
+    region = regions().get(slice_)
+    stopped = region is not None and region.last_date is not None and region.last_date < now.date()
+    return stopped or (ends is not None and ends < hour_number(now))
+
+
+def _read_ledger(connection: duckdb.DuckDBPyConnection, dataset: Dataset, now: datetime) -> dict[str, _Ledger]:
     found: dict[str, _Ledger] = defaultdict(_Ledger)
     rows = connection.execute(
-        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc is not null, landed_at_utc, error "
-        "from sync.chunk where dataset = ?",
+        "select slice, first_hour_utc, last_hour_utc, status, fetched_at_utc is not null, landed_at_utc, error, "
+        "gap is not null from sync.chunk where dataset = ?",
         [dataset.name],
     ).fetchall()
-    for slice_, first_time, last_time, status, answered, landed_at, error in rows:
+    for slice_, first_time, last_time, status, answered, landed_at, error, has_gap in rows:
         ledger, first, last = found[slice_], hour_number(first_time), hour_number(last_time)
         if answered:
             ledger.answered.append((first, last))
         ledger.chunks += 1
-        ledger.due += status in ("due", "in progress")
+        waits = has_gap and last < hour_number(now) and gap_may_fill(dataset, last, hour_number(now))
+        ledger.due += status in ("due", "in progress") or (waits and status != "failed")
         ledger.failed += status == "failed"
         ledger.error = error if status == "failed" else ledger.error
         ledger.last_sync_utc = max(filter(None, (ledger.last_sync_utc, landed_at)), default=None)
@@ -224,7 +237,7 @@ def _missing(dataset: Dataset, series: _CodeSeries, gaps: list[tuple[int, int]],
 
 
 def is_late(status: SliceStatus, limit_hours: int) -> bool:
-    """Say whether a region that has not stopped reporting is further behind its dataset's lag than ``limit_hours``.
+    """Say whether a region that has not stopped reporting is behind by more than ``limit_hours``.
 
     One that has never delivered a value, and of which chunks are due or failed, is behind without limit.
     """
@@ -232,4 +245,4 @@ def is_late(status: SliceStatus, limit_hours: int) -> bool:
         return False
     if status.behind_hours is None:
         return status.due_chunks > 0 or status.failed_chunks > 0
-    return status.behind_hours - status.lag_hours > limit_hours
+    return status.behind_hours > limit_hours

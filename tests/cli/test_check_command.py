@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from energywh.models.versions.publish import current_version
+from energywh.sync.schema import open_staging
 from tests.models.folder import DEMAND, Desk
 from tests.support.desk import typed
 
@@ -170,3 +171,21 @@ def test_before_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     nothing = typed("--home", str(tmp_path / "none"), "check")
     assert nothing.returncode == 1
     assert "run 'energywh build' after 'energywh sync'" in nothing.stderr
+
+
+def test_what_sync_could_not_take_is_told_since_when_until_it_is_gone(desk: Desk) -> None:
+    assert check(desk, *TODAY).returncode == 0
+    column = "Net Generation (MW) from Fusion"
+    warning = f"('eia_files.balance', '2026_Jul_Dec', '2026-07-01', 'unknown_column', '{column}', 1"
+    with open_staging(desk.home.staging) as connection:
+        connection.execute(f"insert into sync.payload_warning values {warning}, '2026-10-02', '2026-11-03')")
+    (found,) = [each for each in as_json(desk, "unknown_column")["findings"] if each["status"] == "broken"]
+    assert (found["severity"], found["first_hour_utc"]) == ("warn", "2026-10-02T00:00:00")
+    assert found["sample"][0]["subject"] == column
+    assert found["sample"][0]["dataset"] == "eia_files.balance"
+    printed = check(desk, "--fail-on", "warn")
+    assert printed.returncode == 1
+    assert "unknown_column" in printed.stdout
+    with open_staging(desk.home.staging) as connection:
+        connection.execute("delete from sync.payload_warning")
+    assert as_json(desk, "unknown_column")["broken"] == 0

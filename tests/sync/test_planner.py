@@ -13,9 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from energywh.core.time import hour_number, parse_hour
-from energywh.errors import SettingsError
+from energywh.errors import SettingsError, UnknownNameError
 from energywh.simulate.server import Simulator
-from energywh.sync.planner import dry_run
+from energywh.sources import load_settings
+from energywh.sync.planner import dry_run, plan_fetch
+from energywh.sync.schema import open_staging
 from energywh.sync.selection import parse_selection, range_of, resolve, why_cut
 from tests.support.desk import Desk
 from tests.support.staging import has_twins, query, statuses, values
@@ -236,3 +238,57 @@ def test_hours_that_a_source_keeps_no_longer_are_said_to_be_left_out() -> None:
     said = why_cut(selection, kept, "CISO", present)
     assert said == "eia.region_data is asked from 2024-06-15 on: eia keeps no older hours"
     assert why_cut(selection, selection.datasets[0], "CISO", present) is None
+
+
+def test_authorities_without_subregions_are_asked_for_them_once_a_week(
+    live: tuple[Desk, Simulator], clock: MovableClock
+) -> None:
+    """Any of them may begin to report by subregion, and no seed need know of it."""
+    desk, sim = live
+
+    def parents() -> set[str]:
+        sim.requests.clear()
+        assert desk.sync("eia.region_sub_ba_data", since=f"{clock.now():%Y-%m-%d}").ok
+        return {parse_qs(urlsplit(each.path).query)["facets[parent][]"][0] for each in sim.requests}
+
+    first = parents()
+    assert {"CISO", "PACE", "BPAT"} < first
+    clock.advance(24)
+    assert "CISO" in (soon := parents())
+    assert not soon & {"PACE", "BPAT"}
+    clock.advance(7 * 24)
+    assert parents() == first
+
+
+def test_a_region_that_no_seed_knows_is_fetched_with_a_note(desk: Desk, sim: Simulator) -> None:
+    selection = parse_selection(["eia.region_data"], regions=["newb"])
+    assert selection.regions == ("NEWB",)
+    assert "NEWB is no region that energywh knows; EIA is asked for it all the same" in selection.notes[0]
+    assert desk.sync("eia.region_data", regions=["NEWB"], since="2024-03-01", until="2024-03-02").tallies[0].empty == 1
+    assert len(sim.requests) == 1
+    for wrong in ("SPP", "BCHA", "California", "N W"):
+        with pytest.raises(UnknownNameError):
+            parse_selection(["eia"], regions=[wrong])
+
+
+def test_a_region_that_only_a_file_or_an_earlier_sync_knows_is_asked_for_by_a_plain_sync(tmp_path: Path) -> None:
+    with open_staging(tmp_path / "staging.duckdb") as connection:
+        connection.execute(
+            "insert into eia_files.interchange values ('2024-01-01', '2023_Jul_Dec', 'NEWA', 'CISO', 1, '2024-01-01')"
+        )
+        connection.execute(
+            "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, rows, "
+            "fetched_at_utc) values ('eia.interchange_data', 'NEWB', '2024-01-01', '2024-01-02', 'done', 5, '2024-01-03'), "
+            "('eia.interchange_data', 'NEWC', '2024-01-01', '2024-01-02', 'empty', 0, '2024-01-03'), "
+            "('eia.interchange_data', 'US48', '2024-01-01', '2024-01-02', 'done', 5, '2024-01-03')"
+        )
+        plan = plan_fetch(
+            connection,
+            parse_selection(["eia.interchange_data"], since="2024-01-01", until="2024-01-02"),
+            load_settings(tmp_path),
+            set(),
+            None,
+            hour_number(datetime(2026, 1, 1)),
+        )
+    assert {"NEWA", "NEWB"} <= {chunk.slice for chunk in plan.chunks}
+    assert not {"NEWC", "US48"} & {chunk.slice for chunk in plan.chunks}

@@ -85,6 +85,37 @@ def rules_of(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
     ]
 
 
+# Rules about what sync received, which is known before any build: their rows stand in staging.
+_PAYLOAD_RULES = {
+    "unknown_column": "a source sends a column that energywh does not know; it is not taken, the others are",
+    "contradicting_rows": "rows of one payload gave two values for one hour and key; neither was taken",
+    "unreadable_rows": "rows of a payload have a key or an hour that cannot be read; they were not taken",
+    "unreadable_values": "values of a payload are no numbers; the rows were taken without them",
+}
+_PAYLOAD_WARNINGS = "staging.sync.payload_warning"
+
+
+def payload_rules(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> list[Rule]:
+    """Return the rules about what sync received that are named or broken."""
+    tables = "SELECT 1 FROM duckdb_tables() WHERE database_name || '.' || schema_name || '.' || table_name = ?"
+    if not connection.execute(tables, [_PAYLOAD_WARNINGS]).fetchall():
+        return []
+    broken = {rule for (rule,) in connection.execute(f"SELECT DISTINCT rule FROM {_PAYLOAD_WARNINGS}").fetchall()}
+    return [
+        Rule(
+            _PAYLOAD_WARNINGS,
+            name,
+            "warn",
+            words,
+            f"""SELECT dataset, subject, if(starts_with(dataset, 'eia.'), slice, NULL) AS region,
+                min(first_seen_utc) AS first_hour_utc, max(last_seen_utc) AS last_seen_utc, sum(count)::BIGINT AS count
+            FROM {_PAYLOAD_WARNINGS} WHERE rule = {text(name)} GROUP BY ALL""",
+        )
+        for name, words in _PAYLOAD_RULES.items()
+        if name in broken or name in map(str.lower, names)
+    ]
+
+
 def pick_rules(rules: list[Rule], names: Collection[str], severity: str = "warn") -> list[Rule]:
     """Return the rules named by rule or by model, of at least ``severity``.
 
