@@ -24,6 +24,7 @@ class SliceStatus:
     dataset: str
     slice: str
     slice_key: str  # what the slice is a value of, such as respondent, market or file
+    region: str | None  # the slice, where it is a region
     first_hour_utc: datetime | None
     last_hour_utc: datetime | None  # with a value, forecasts left out
     rows: int
@@ -112,6 +113,7 @@ def slice_statuses(
                 dataset.name,
                 slice_,
                 dataset.slice_key,
+                slice_ if dataset.slice_key == dataset.region_column and not dataset.region else None,
                 None if first is None else hour_time(first),
                 None if last is None else hour_time(last),
                 sum(one.rows for one in codes.values()),

@@ -96,7 +96,8 @@ def test_weather_and_prices_are_behind_by_what_they_should_have_by_now_whenever_
         (load,) = slice_statuses(connection, all_datasets()["caiso.load"])
     hours = (now - datetime(2024, 7, 1, 1)) // HOUR
     assert [one.behind_hours for one in found] == [hours + 1 - 144, hours + 11]
-    assert (load.slice_key, load.slice, load.behind_hours) == ("market", "DAM", hours + 15)
+    assert (load.slice_key, load.slice, load.region, load.behind_hours) == ("market", "DAM", None, hours + 15)
+    assert found[0].region == "SCL"
 
 
 def test_a_slice_that_runs_ahead_of_the_present_owes_nothing(tmp_path: Path, clock: MovableClock) -> None:
