@@ -277,8 +277,8 @@ def test_a_region_that_only_a_file_or_an_earlier_sync_knows_is_asked_for_by_a_pl
             "insert into eia_files.interchange values ('2024-01-01', '2023_Jul_Dec', 'NEWA', 'CISO', 1, '2024-01-01')"
         )
         connection.execute(
-            "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, rows, fetched_at_utc) values "
-            "('eia.interchange_data', 'NEWB', '2024-01-01', '2024-01-02', 'done', 5, '2024-01-03'), "
+            "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status, rows, fetched_at_utc) "
+            "values ('eia.interchange_data', 'NEWB', '2024-01-01', '2024-01-02', 'done', 5, '2024-01-03'), "
             "('eia.interchange_data', 'NEWC', '2024-01-01', '2024-01-02', 'empty', 0, '2024-01-03'), "
             "('eia.interchange_data', 'US48', '2024-01-01', '2024-01-02', 'done', 5, '2024-01-03')"
         )
