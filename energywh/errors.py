@@ -28,6 +28,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from energywh.core.printable import MESSAGE_CHARS, printable
+
 
 class EnergywhError(Exception):
     """Base of all errors raised on purpose; its text is meant for the person at the terminal."""
@@ -62,7 +64,10 @@ class CorruptError(StorageError):
 
 
 class SourceError(EnergywhError):
-    """An outside system did not give what was asked, after all retries."""
+    """An outside system did not give what was asked, after all retries. The message may quote it: it is made printable."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, MESSAGE_CHARS))
 
 
 class RefusedError(SourceError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from energywh.core.printable import printable
 from energywh.errors import SettingsError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ class PublicationLag:
     hours: int
     source: str
     measure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLimits:
+    """The most that the answer to one chunk may be, all its pages together; what is beyond it is a fault of the source.
+
+    Real answers stay far below. They bound what a hostile or broken server can cost.
+    """
+
+    received_bytes: int = 16 * 2**20  # as they come, heads included; a page of EIA is under 1 MB
+    unpacked_bytes: int = 64 * 2**20  # of one page
+    rows: int = 100_000
+    pages: int = 20
+    timeouts: int = 10  # how many times the setting 'sync.timeout_seconds' the source may take to send it
+    bytes_per_second: int = 100  # least speed, measured over 'sync.timeout_seconds'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +83,7 @@ class Dataset:
     interval_minutes: int = 60  # from one stamp to the next
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
+    limits: AnswerLimits = AnswerLimits()
 
     # The table of a file dataset whose `region` column holds slices of this one that no seed may know yet.
     slices_found_in: str = ""
@@ -201,8 +218,7 @@ class Response:
 
     def opening(self) -> str:
         """The first bytes of the body, printable, for error messages."""
-        text = self.body[:120].decode("utf-8", "replace")
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "(empty body)"
+        return printable(self.body[:120].decode("utf-8", "replace")) or "(empty body)"
 
 
 @dataclass(frozen=True)
@@ -218,6 +234,9 @@ class PayloadWarning:
     rule: str
     subject: str
     count: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", printable(self.subject))
 
 
 @dataclass(frozen=True)

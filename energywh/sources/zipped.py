@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from dataclasses import dataclass
 
+from energywh.core.printable import printable
 from energywh.errors import PayloadError
 
 MOST_RATIO = 200  # real CSV of a grid shrinks to a 24th at most (recorded); a bomb to a thousandth
@@ -49,8 +49,10 @@ def read_zip(body: bytes, *, max_files: int, max_bytes: int) -> list[ZipMember]:
                         f"a zip that unpacks {file.compress_size:,} bytes to {file.file_size:,} ({file.filename[:80]})"
                     )
             return [ZipMember(file.filename, _unpacked(archive, file)) for file in files]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise PayloadError(f"not a whole zip ({error})") from None
+    except PayloadError:
+        raise
+    except Exception as error:  # zipfile lets through what its parts raise: ValueError, IndexError, LZMAError, struct.error
+        raise PayloadError(f"not a whole zip ({printable(error) or type(error).__name__})") from None
 
 
 def _unpacked(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> bytes:
