@@ -64,7 +64,7 @@ class CorruptError(StorageError):
 
 
 class SourceError(EnergywhError):
-    """An outside system did not give what was asked, after all retries. The message may quote it: it is made printable."""
+    """An outside system did not give what was asked, after all retries. What the message quotes is made printable."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, MESSAGE_CHARS))

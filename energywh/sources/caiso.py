@@ -30,6 +30,7 @@ from energywh.errors import (
 )
 from energywh.sources.base import (
     ALL_SLICES,
+    AnswerLimits,
     Chunk,
     Dataset,
     Irregularity,
@@ -104,7 +105,9 @@ class CaisoDataset(Dataset):
 _DAM = Market("DAM", 38)
 _RTM = Market("RTM")
 _TIME = {"source": "caiso", "region": "CISO", "time_column": "interval_start", "stamp_offset_hours": 0}
-_KEPT: dict[str, Any] = {**_TIME, "retention_hours": 39 * 730, "retention_is_approximate": True}
+# Zipped; unpacked it is the zip's content. A day of all nodes is 2.4 million rows.
+_LIMITS = AnswerLimits(received_bytes=64 * 2**20, unpacked_bytes=512 * 2**20, rows=5_000_000, pages=1)
+_KEPT: dict[str, Any] = {**_TIME, "limits": _LIMITS, "retention_hours": 39 * 730, "retention_is_approximate": True}
 _PRICE: dict[str, Any] = {
     "keys": ("node", "component"),
     "slice_key": "node",
@@ -337,11 +340,8 @@ class Caiso(Source):
                 _raise_unless_empty(response.body, response)
                 return None
             raise PayloadError(f"no zip came; it begins: {response.opening()}")
-        first, end = _hours_asked(chunk)
-        rows = self.rows_per_hour(dataset, chunk.slice) * (end - first)
         every = chunk.slice == ALL_SLICES
-        # Twice and more what rows of the most that can be need: a row recorded is 120 to 200 bytes.
-        files = read_zip(response.body, max_files=_COMPONENTS if every else 1, max_bytes=2**26 + 400 * rows)
+        files = read_zip(response.body, max_files=_COMPONENTS if every else 1, max_bytes=dataset.limits.unpacked_bytes)
         if len(files) > 1 and not all(_COMPONENT_FILE.fullmatch(file.name) for file in files):
             raise PayloadError(f"a zip of {len(files)} files ({', '.join(file.name[:80] for file in files)})")
         for file in files:

@@ -23,6 +23,7 @@ from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
 from energywh.sources.base import (
+    AnswerLimits,
     Chunk,
     Dataset,
     Irregularity,
@@ -54,6 +55,14 @@ READER_THREADS = 2
 # EIA's fuel codes, as the API has them, each with columns for what was reported, imputed and adjusted.
 FUELS = ("COL", "NG", "NUC", "OIL", "WAT", "PS", "SUN", "SNB", "WND", "WNB", "GEO", "BAT", "OES", "UES", "OTH", "UNK")
 KINDS = ("", "_imputed", "_adjusted")
+# A half of BALANCE is 50 MB, of INTERCHANGE 70 MB and 2.6 million rows.
+LIMITS = AnswerLimits(
+    received_bytes=512 * 2**20,
+    unpacked_bytes=512 * 2**20,
+    rows=10_000_000,
+    timeouts=120,
+    bytes_per_second=2000,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +118,7 @@ DATASETS = (
         gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
+        limits=LIMITS,
     ),
     FileDataset(
         source="eia_files",
@@ -127,6 +137,7 @@ DATASETS = (
         gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
+        limits=LIMITS,
     ),
     FileDataset(
         source="eia_files",
@@ -145,6 +156,7 @@ DATASETS = (
         gap_retry_hours=None,
         whole_cells=True,
         is_file=True,
+        limits=LIMITS,
         first_half="2018_Jul_Dec",
     ),
 )

@@ -51,7 +51,9 @@ def read_zip(body: bytes, *, max_files: int, max_bytes: int) -> list[ZipMember]:
             return [ZipMember(file.filename, _unpacked(archive, file)) for file in files]
     except PayloadError:
         raise
-    except Exception as error:  # zipfile lets through what its parts raise: ValueError, IndexError, LZMAError, struct.error
+    except (
+        Exception
+    ) as error:  # zipfile lets through what its parts raise: ValueError, IndexError, LZMAError, struct.error
         raise PayloadError(f"not a whole zip ({printable(error) or type(error).__name__})") from None
 
 

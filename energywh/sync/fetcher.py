@@ -19,6 +19,7 @@ import requests
 import tenacity
 import urllib3
 
+from energywh.core.printable import printable
 from energywh.core.time import hour_number, utc_now
 from energywh.core.version import VERSION
 from energywh.errors import (
@@ -32,20 +33,21 @@ from energywh.errors import (
     StorageError,
     UnavailableError,
 )
-from energywh.sources.base import Chunk, Page, Request, Response, Source
+from energywh.sources.base import AnswerLimits, Chunk, Dataset, Page, Request, Response, Source
 from energywh.sync.ledger import LandedFile, Outcome
 from energywh.sync.payloads import FileVersion, PayloadStore
 from energywh.sync.progress import Speed
 from energywh.sync.rate_limit import RequestLimit, Stopped
 from energywh.sync.simulation_guard import SIMULATOR_HEADER, SimulationGuard
+from energywh.sync.transport import AnswerBudget, BoundedAdapter, current_budget
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from energywh.config.settings import Settings
 
-MOST_BYTES = 64 * 2**20  # a page of 5,000 rows is under 1 MB
 PIECE_BYTES = 2**18
+MAX_DIGITS = 15  # of a number in a header; a longer one says nothing
 _GZIP = 16 + zlib.MAX_WBITS
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
@@ -70,11 +72,10 @@ def _reading(chunk: Chunk) -> Iterator[None]:
     """Make whatever an answer brings its reader to raise a fault of that answer, so that it costs one chunk."""
     try:
         yield
-    except (EnergywhError, MemoryError):
+    except EnergywhError:
         raise
-    except Exception as error:
-        why = " ".join(str(error).split())[:200]
-        raise PayloadError(f"{chunk}: the answer cannot be read ({type(error).__name__}: {why})") from None
+    except Exception as error:  # RecursionError and MemoryError of a bomb among them
+        raise PayloadError(f"{chunk}: the answer cannot be read ({type(error).__name__}: {printable(error)})") from None
 
 
 class Fetcher:
@@ -107,7 +108,7 @@ class Fetcher:
         self._session.headers["User-Agent"] = f"energywh/{VERSION}"
         self._session.headers["Accept-Encoding"] = "gzip"
         jobs = min(int(settings.get("sync.jobs")), source.max_jobs)
-        adapter = requests.adapters.HTTPAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
+        adapter = BoundedAdapter(pool_connections=jobs, pool_maxsize=jobs, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._quiet_until = 0.0  # after a 429, no thread asks before this (monotonic)
@@ -134,7 +135,7 @@ class Fetcher:
             for attempt in retrying:
                 with attempt:
                     attempts += 1
-                    return self._fetch_once(chunk, attempts)
+                    return self._fetch_bounded(chunk, attempts)
         except (KeyRefusedError, StorageError):
             raise
         except NotReadyError as error:
@@ -144,30 +145,46 @@ class Fetcher:
             return FetchedChunk(Outcome(chunk, attempts, self._now(), error=str(error), unavailable=unavailable), None)
         raise AssertionError("unreachable")
 
+    def _fetch_bounded(self, chunk: Chunk, attempts: int) -> FetchedChunk:
+        dataset = self._source.dataset(chunk.dataset)
+        token = current_budget.set(AnswerBudget(dataset.limits, self._timeout))
+        try:
+            return self._fetch_file(chunk, attempts) if dataset.is_file else self._fetch_once(chunk, attempts)
+        except (EnergywhError, Stopped):
+            raise
+        except Exception as error:
+            # Not its text, which may hold the address with the key; raised below, without this one as its context.
+            failure = PayloadError(f"{chunk}: the answer cannot be read ({type(error).__name__})")
+        finally:
+            current_budget.reset(token)
+        raise failure
+
     def _fetch_once(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         import pyarrow as pa
 
-        if self._source.dataset(chunk.dataset).is_file:
-            return self._fetch_file(chunk, attempts)
+        dataset = self._source.dataset(chunk.dataset)
         pages: list[Page] = []
         bodies: list[bytes] = []
-        while (request := self._source.next_request(chunk, pages, self._settings)) is not None:
-            response = self._get(request)
+        while (request := self._next_request(chunk, pages)) is not None:
+            response = self._get(request, dataset.limits)
             with _reading(chunk):
                 pages.append(self._source.read(chunk, response))
+                _check_pages(chunk, dataset, pages)
             bodies.append(response.body)
         fetched_at = self._now()
-        rows = pa.concat_tables([page.rows for page in pages])
-        keys = [name for name in rows.column_names if name not in self._source.dataset(chunk.dataset).values]
-        if len(pages) > 1 and _has_repeats(rows.select(keys)):
-            raise PayloadError(f"{chunk}: rows repeat between pages")
+        with _reading(chunk):
+            rows = pa.concat_tables([page.rows for page in pages])
+            gap = gap_of(self._source, chunk, rows, hour_number(fetched_at))
         payloads: tuple[str, ...] = ()
         if self._store is not None:
             payloads = tuple(self._store.keep(chunk.dataset, body) for body in bodies)
-        gap = gap_of(self._source, chunk, rows, hour_number(fetched_at))
         warnings = tuple(warning for page in pages for warning in page.warnings)
         outcome = Outcome(chunk, attempts, fetched_at, len(rows), None, payloads, gap=gap, warnings=warnings)
         return FetchedChunk(outcome, rows)
+
+    def _next_request(self, chunk: Chunk, pages: list[Page]) -> Request | None:
+        with _reading(chunk):
+            return self._source.next_request(chunk, pages, self._settings)
 
     def _fetch_file(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
@@ -183,7 +200,8 @@ class Fetcher:
                 assert landed is not None
                 return _unchanged(chunk, attempts, fetched_at, landed)
             if answer.status_code != 200:
-                self._source.read(chunk, self._response(answer, request, self._body(answer, request)))
+                limits = self._source.dataset(chunk.dataset).limits
+                self._source.read(chunk, self._response(answer, request, self._body(answer, request, limits)))
                 raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
             etag, modified = (answer.headers.get(name) for name in ("ETag", "Last-Modified"))
             with self._files.incoming(chunk.dataset, self._whole_file(answer, request, chunk)) as (payload, file):
@@ -196,7 +214,8 @@ class Fetcher:
             assert landed is not None
             self._save_version(chunk, version, landed.gap, answer)
             return _unchanged(chunk, attempts, fetched_at, landed)
-        gap = gap_of(self._source, chunk, page.rows, hour_number(fetched_at))
+        with _reading(chunk):
+            gap = gap_of(self._source, chunk, page.rows, hour_number(fetched_at))
         self._save_version(chunk, version, gap, answer)
         outcome = Outcome(
             chunk, attempts, fetched_at, len(page.rows), None, (payload,), gap=gap, warnings=page.warnings
@@ -216,7 +235,9 @@ class Fetcher:
         """Return the rows of a file; what is refused is remembered, so that it does not come again unchanged."""
         try:
             with _reading(chunk):
-                return self._source.read_file(chunk, file)
+                page = self._source.read_file(chunk, file)
+                _check_pages(chunk, self._source.dataset(chunk.dataset), [page])
+                return page
         except RefusedError as error:
             if version.etag or version.last_modified:
                 refused = msgspec.structs.replace(version, refusal=str(error), reader=VERSION)
@@ -239,14 +260,16 @@ class Fetcher:
         # Places are those of the bytes as they are sent: of a body that is compressed on its way we cannot go on.
         resumes = etag is not None and not etag.startswith("W/") and "Content-Encoding" not in answer.headers
         resumes = resumes and answer.headers.get("Accept-Ranges") == "bytes"
-        size = _length(answer)
+        size, limits = _length(answer), self._source.dataset(chunk.dataset).limits
+        if size is not None and size > limits.received_bytes:
+            raise PayloadError(f"a file of {size:,} bytes, where {limits.received_bytes:,} are the most [{request}]")
         tries, came = int(self._settings.get("sync.retries")), 0
         with contextlib.ExitStack() as answers:
             try:
                 while True:
                     before = came
                     try:
-                        for piece in self._pieces(answer, request, max_bytes=None):
+                        for piece in self._pieces(answer, request, limits):
                             came = before + answer.raw.tell()
                             self._speed.download(chunk, came, size)
                             yield piece
@@ -254,7 +277,9 @@ class Fetcher:
                             raise UnavailableError(f"{answer.raw.tell():,} of {length:,} bytes came [{request}]")
                         return
                     except UnavailableError:
-                        if not resumes or tries <= 0 or came == before:
+                        budget = current_budget.get()
+                        is_spent = budget is not None and budget.spent is not None
+                        if not resumes or tries <= 0 or came == before or is_spent:
                             raise
                     tries -= 1
                     rest = {"Range": f"bytes={came}-", "If-Range": str(etag), "Accept-Encoding": "identity"}
@@ -266,16 +291,18 @@ class Fetcher:
             finally:
                 self._speed.download(chunk, 0, 0)
 
-    def _get(self, request: Request) -> Response:
+    def _get(self, request: Request, limits: AnswerLimits) -> Response:
         """Send one request, without retries, and return the whole answer."""
         with self._send(request) as answer:
-            return self._response(answer, request, self._body(answer, request))
+            return self._response(answer, request, self._body(answer, request, limits))
 
     @contextlib.contextmanager
     def _send(self, request: Request, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
         """Send one request when its turn comes, and yield the answer as it comes."""
         self._wait_for_turn(request.cost)
         self._speed.add(requests=1)
+        if (budget := current_budget.get()) is not None:
+            budget.request = str(request)
         with self._open(request, headers) as answer:
             if answer.status_code == 200:
                 self._simulation_guard.check(SIMULATOR_HEADER in answer.headers)
@@ -321,28 +348,26 @@ class Fetcher:
             if time.monotonic() >= self._quiet_until:  # another thread may have been told meanwhile
                 return
 
-    def _body(self, answer: requests.Response, request: Request) -> bytes:
+    def _body(self, answer: requests.Response, request: Request, limits: AnswerLimits) -> bytes:
         """Return the whole body, decompressed, within limits of size and time."""
-        return b"".join(self._pieces(answer, request, max_bytes=MOST_BYTES))
+        return b"".join(self._pieces(answer, request, limits))
 
-    def _pieces(self, answer: requests.Response, request: Request, max_bytes: int | None) -> Iterator[bytes]:
+    def _pieces(self, answer: requests.Response, request: Request, limits: AnswerLimits) -> Iterator[bytes]:
         """Yield the body as it comes, decompressed.
 
-        Args:
-            max_bytes: a longer body is refused, and so is one that takes long; None for one as large as it likes,
-                as long as it keeps coming.
+        Raises:
+            PayloadError: it is larger than the limits allow; `current_budget` bounds it as it comes.
+            UnavailableError: it broke off, or came too slowly.
         """
-        deadline = time.monotonic() + 5 * self._timeout
         size = 0
         failure: UnavailableError | None = None
         try:
             for piece in self._decompressed(answer, request):
-                yield piece
                 size += len(piece)
-                if max_bytes is not None and size > max_bytes:
-                    raise PayloadError(f"more than {max_bytes // 2**20} MiB came [{request}]")
-                if max_bytes is not None and time.monotonic() > deadline:
-                    raise UnavailableError(f"the answer did not end within {5 * self._timeout:.0f} s [{request}]")
+                if size > limits.unpacked_bytes:
+                    most = limits.unpacked_bytes / 2**20
+                    raise PayloadError(f"more than {most:,.3g} MiB came, decompressed [{request}]")
+                yield piece
                 if self._stop.is_set():
                     raise Stopped
         except zlib.error as error:
@@ -405,7 +430,11 @@ def _unless_changed(seen: FileVersion | None) -> dict[str, str]:
 def _length(answer: requests.Response) -> int | None:
     """Return how many bytes the body has on its way, where the server says."""
     length = answer.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if _is_count(length) else None
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=60)
@@ -422,13 +451,33 @@ def _retry_after_seconds(header: str | None) -> float | None:
     """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110); None for anything else."""
     if not header:
         return None
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(int(header)))
-    with contextlib.suppress(ValueError, TypeError):
+    if _is_count(header.strip().removeprefix("-")):
+        return max(0.0, float(header))
+    with contextlib.suppress(Exception):  # the parser of dates raises what its parts do
         moment = parsedate_to_datetime(header)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds())
     return None
+
+
+def _check_pages(chunk: Chunk, dataset: Dataset, pages: list[Page]) -> None:
+    """Refuse an answer without end as soon as it shows: the newest page, or what the source says of the whole.
+
+    Raises:
+        PayloadError: too many rows or pages, or rows that came before.
+    """
+    import pyarrow as pa
+
+    limits = dataset.limits
+    rows = max(sum(page.rows_received for page in pages), pages[-1].total or 0)
+    if rows > limits.rows:
+        raise PayloadError(f"{chunk}: an answer of {rows:,} rows, where {limits.rows:,} are the most")
+    if len(pages) > limits.pages:
+        raise PayloadError(f"{chunk}: an answer of more than {limits.pages} pages")
+    if len(pages) > 1:
+        keys = [name for name in pages[0].rows.column_names if name not in dataset.values]
+        if _has_repeats(pa.concat_tables([page.rows.select(keys) for page in pages])):
+            raise PayloadError(f"{chunk}: rows repeat between pages")
 
 
 def _has_repeats(keys: pa.Table) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import json
 import socket
 import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -12,13 +17,15 @@ from pathlib import Path
 import pytest
 
 from energywh.core.time import hour_number, parse_hour
+from energywh.sources import sources
 from energywh.sources.base import Chunk, RateLimits
-from energywh.sources.eia import SOURCE
-from energywh.sync import fetcher as fetch
+from energywh.sources.eia_files import hours_of
 from energywh.sync.fetcher import Fetcher, _retry_after_seconds
+from energywh.sync.ledger import Outcome
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.simulation_guard import SimulationGuard
 from tests.support.desk import Desk
+from tests.support.scripted import Answer, scripted
 
 
 @pytest.mark.parametrize(
@@ -36,37 +43,140 @@ def test_retry_after_as_a_date_with_or_without_a_zone() -> None:
         assert 90 < found <= 100
 
 
-def test_a_body_that_drips_is_given_up_at_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "_BACK_OFF", lambda state: 0.0)
+HOUR = hour_number(parse_hour("2024-03-01"))
+CHUNK = Chunk("eia.region_data", "CISO", HOUR, HOUR)
+FILE = Chunk("eia_files.subregion", "2019_Jan_Jun", *hours_of("2019_Jan_Jun"))
+
+
+@contextmanager
+def dripping(opening: bytes, piece: bytes) -> Iterator[str]:
+    """Serve one answer that begins with ``opening`` and goes on with ``piece`` ten times a second, for ever."""
     over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(opening)
+            while not over.wait(0.1):
+                connection.sendall(piece)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def drip() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                while not over.wait(0.1):
-                    connection.sendall(b" ")
-
-        threading.Thread(target=drip, daemon=True).start()
-        desk = Desk(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}/v2").having(
-            SYNC_TIMEOUT_SECONDS="1", SYNC_RETRIES="0"
-        )
-        settings = desk.settings()
-        home = settings.home.create()
-        fetcher = Fetcher(
-            SOURCE,
-            settings,
-            RequestLimit(tmp_path, "eia", "", RateLimits()),
-            None,
-            threading.Event(),
-            SimulationGuard(home, holds_data=False),
-        )
-        hour = hour_number(parse_hour("2024-03-01"))
-        started = time.monotonic()
-        fetched = fetcher.fetch(Chunk("eia.region_data", "CISO", hour, hour))
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v2"
         over.set()
-    assert fetched.outcome.error is not None
-    assert "did not end" in fetched.outcome.error
-    assert time.monotonic() - started < 60
+
+
+def fetch_once(folder: Path, url: str, chunk: Chunk, timeout_seconds: float = 1) -> Outcome:
+    """Fetch a chunk without retries and return how it ended."""
+    desk = Desk(folder, url).having(
+        SYNC_TIMEOUT_SECONDS=str(timeout_seconds), SYNC_RETRIES="0", EIA_FILES_URL=url, CAISO_URL=url
+    )
+    settings = desk.settings()
+    fetcher = Fetcher(
+        sources()[chunk.dataset.split(".")[0]],
+        settings,
+        RequestLimit(folder, "eia", "", RateLimits()),
+        None,
+        threading.Event(),
+        SimulationGuard(settings.home.create(), holds_data=False),
+    )
+    return fetcher.fetch(chunk).outcome
+
+
+@pytest.mark.parametrize("chunk", [CHUNK, FILE], ids=["body", "file"])
+@pytest.mark.parametrize(
+    ("opening", "piece", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" ", "comes too slowly"),
+        (b"HTTP/1.1 200 OK\r\n", b"X", "comes too slowly"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: 0\r\n", "comes too slowly"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40, "did not end within"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"200\r\n" + b" " * 512 + b"\r\n",
+            "did not end within",
+        ),
+    ],
+    ids=["bytes of a body", "bytes of a head", "lines of a head", "heads without end", "a body without end"],
+)
+def test_what_drips_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: Chunk, opening: bytes, piece: bytes, said: str
+) -> None:
+    dataset = sources()[chunk.dataset.split(".")[0]].dataset(chunk.dataset)
+    monkeypatch.setitem(dataset.__dict__, "limits", replace(dataset.limits, timeouts=2))
+    with dripping(opening, piece) as url:
+        outcome = fetch_once(tmp_path, url, chunk)
+    assert outcome.error is not None
+    assert said in outcome.error
+
+
+@pytest.mark.parametrize("chunk", [CHUNK, FILE], ids=["body", "file"])
+def test_more_bytes_than_an_answer_may_have_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: Chunk
+) -> None:
+    dataset = sources()[chunk.dataset.split(".")[0]].dataset(chunk.dataset)
+    monkeypatch.setitem(dataset.__dict__, "limits", replace(dataset.limits, received_bytes=2**20))
+    for headers in ({}, {"Content-Length": ""}):
+        with scripted(lambda number, path: Answer(b" " * 2**21, headers=headers)) as server:  # noqa: B023
+            outcome = fetch_once(tmp_path, server.url, chunk, 30)
+        assert outcome.error is not None
+        assert "1 MiB came" in outcome.error or "1,048,576 are the most" in outcome.error
+
+
+@pytest.mark.parametrize("chunk", [CHUNK, FILE], ids=["body", "file"])
+def test_a_bomb_is_not_unpacked_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: Chunk) -> None:
+    dataset = sources()[chunk.dataset.split(".")[0]].dataset(chunk.dataset)
+    monkeypatch.setitem(dataset.__dict__, "limits", replace(dataset.limits, unpacked_bytes=2**20))
+    bomb = gzip.compress(b" " * 2**26)
+    with scripted(lambda number, path: Answer(bomb, headers={"Content-Encoding": "gzip"})) as server:
+        outcome = fetch_once(tmp_path, server.url, chunk, 30)
+    assert outcome.error is not None
+    assert "more than 1 MiB came, decompressed" in outcome.error
+
+
+def page(rows: list[int], total: int) -> Answer:
+    """Return a page of EIA with a row of each type, which are told apart by number."""
+    data = [
+        {"period": "2024-03-01T01", "respondent": "CISO", "respondent-name": "", "type": f"T{row}", "type-name": "",
+         "value": "1", "value-units": "megawatthours"}
+        for row in rows
+    ]  # fmt: skip
+    return Answer(
+        json.dumps({"response": {"total": str(total), "dateFormat": "", "frequency": "", "data": data}}).encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("pages", "said", "requests"),
+    [
+        (lambda number: page([1, 2], 50_000), "rows repeat between pages", 2),
+        (lambda number: page([number % 2], 50_000), "rows repeat between pages", 3),
+        (lambda number: page([number], 50_000), "more than 20 pages", 21),
+        (lambda number: page([number], 10**12), "an answer of 1,000,000,000,000 rows", 1),
+    ],
+    ids=["same page", "two pages in turn", "pages without end", "huge total"],
+)
+def test_paging_without_end_is_seen(tmp_path: Path, pages: Callable[[int], Answer], said: str, requests: int) -> None:
+    with scripted(lambda number, path: pages(number)) as server:
+        outcome = fetch_once(tmp_path, server.url, CHUNK, 30)
+    assert outcome.error is not None
+    assert said in outcome.error
+    assert len(server.asked) == requests
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Retry-After", "9" * 400),
+        ("Retry-After", "\u00b2"),
+        ("Retry-After", "Mon, 99 Nov 99999999999 00:00:00 GMT"),
+        ("Content-Length", "9" * 400),
+    ],
+)
+@pytest.mark.parametrize("chunk", [CHUNK, FILE], ids=["body", "file"])
+def test_headers_that_are_no_numbers_cost_the_chunk_at_most(
+    tmp_path: Path, chunk: Chunk, header: str, value: str
+) -> None:
+    with scripted(lambda number, path: Answer(b"{}", 503, {header: value})) as server:
+        assert fetch_once(tmp_path, server.url, chunk).error is not None
