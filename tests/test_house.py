@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.house import CIRCLES, CLASSES, FILES, PARAMETERS, look, without_reason
+from tests.house import CIRCLES, CLASSES, FILES, PARAMETERS, REASONS, look, without_reason
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,6 +64,10 @@ def test_an_entry_without_a_reason_and_a_reason_without_an_entry_are_errors() ->
         f"{FILES}: b.py",
         f"{CLASSES}: Gone: a, b: not found; delete its reason",
     ]
+
+
+def test_every_entry_of_this_tree_has_a_reason_and_every_reason_an_entry() -> None:
+    assert without_reason(look(ROOT), REASONS) == []
 
 
 def test_the_page_on_testing_names_every_folder_of_tests_and_nothing_that_is_gone() -> None:
