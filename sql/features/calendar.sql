@@ -1,7 +1,8 @@
 /*---
 description = """
 Calendar of every hour of every authority by the clock of the people there (civil_time_zone of normalized.region, which is not always the
-zone that the authority reports in), one row an hour of the spine (normalized.span). Local time has a gap in spring and repeats an hour in autumn; hour_utc does neither. All columns are known ahead.
+zone that the authority reports in), one row an hour of the spine (normalized.span). Local time has a gap in spring and repeats an
+hour in autumn; hour_utc does neither. All columns are known ahead.
 Federal holidays of the United States (5 U.S.C. 6103) count on their own date and on the weekday on which they are observed.
 """
 materialized = "table"
@@ -25,7 +26,7 @@ is_holiday = "[ahead] True on a federal holiday, or on the weekday on which one 
 is_before_holiday = "[ahead] True on the local day before a holiday."
 is_after_holiday = "[ahead] True on the local day after a holiday."
 is_bridge_day = "[ahead] True on a local Monday before or a Friday after a holiday that is not itself one."
-is_working_hour = "[ahead] True from 8:00 to 18:00 local time, Monday to Friday, holidays apart."
+is_working_hour = "[ahead] True from 8:00 to 18:00 local time, Monday to Friday, except holidays."
 hour_sin = "[ahead] Sine of the local hour, one turn a day; no unit."
 hour_cos = "[ahead] Cosine of the local hour, one turn a day; no unit."
 week_sin = "[ahead] Sine of the local hour of the week, one turn from Monday 0 h; no unit."
@@ -47,7 +48,7 @@ description = "regions without a time zone"
 [[audits]]
 sql = "select max(local_time) as last_local_time from features.calendar having max(local_time) > (select max(date) from seeds.holiday)"
 severity = "warn"
-description = "hours after the last holiday that seeds.holiday knows"
+description = "hours after the last holiday in seeds.holiday"
 ---*/
 with spine as (
     select
@@ -58,7 +59,7 @@ with spine as (
     left join normalized.region as r on r.region = s.region
 ),
 
--- There are some ten time zones for some eighty regions: each zone's hour is worked out once.
+-- About ten time zones serve about eighty regions: each zone's hours are computed once.
 clock as (
     select
         time_zone,
@@ -81,7 +82,7 @@ fields as (
     from (select *, date_trunc('year', local_time) as new_year from clock)
 ),
 
--- One day more at either end, so that the first and last know what is next to them.
+-- One more day at either end: the first and last day need their neighbors.
 dates as (
     select unnest(generate_series(min(local_date) - 1, max(local_date) + 1, interval 1 day))::date as local_date
     from fields

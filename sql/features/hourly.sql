@@ -1,9 +1,9 @@
 /*---
 description = """
 The training table: one row for every hour of every authority, without gaps, with the target and what may be known about it.
-Each column says in brackets from when on it may be used at hour t:
+The mark in brackets says when a column may be used at hour t:
 [target] demand_mwh itself;
-[hindsight] made with later hours as well, as the screening and repair of demand are: to learn or to judge by, never an input;
+[hindsight] computed from later hours too, such as screened and repaired demand: for targets and evaluation, never an input;
 [ahead] known at any time before (calendar);
 [day ahead] made or published the day before, so not known long before: forecasts of demand, made the day before and posted by
 7:00 Eastern of the day itself at the latest; CAISO's forecasts of solar and wind, of load, and prices, published at 7:00, 9:10
@@ -11,9 +11,9 @@ and 13:00 Pacific of the day before (seeds.publication_lag);
 [at t] what is measured in hour t other than its demand, or computed with what is: usable up to t, never for hours still to be
 forecast (net generation less total interchange is nearly demand);
 [past] computed from hours before t only; the models past_* have the formulas.
-Windows count hours, not rows with a value: what is missing stays NULL and is left out of a mean, never filled.
-At the start of a region's history windows hold what there is; demand_count_168h says how much.
-What of the past is published by the start of hour t is another question: features.hourly_asof answers it.
+Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
+At the start of a region's history windows are shorter; demand_count_168h gives the number of values.
+What is published by the start of hour t is a different question: features.hourly_asof answers it.
 """
 materialized = "view"
 grain = ["region", "hour_utc"]

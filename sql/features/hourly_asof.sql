@@ -86,8 +86,8 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Each family's row of hour h is computed from hours before h. So what counts as published at t is the row of the hour t less
--- the publication lag: the newest hour in it ended when the lag began. Where the seed has no lag, nothing is known.
+-- Each family's row of hour h is computed from hours before h. So the row that counts as published at t is that of the hour t less
+-- the publication lag: its newest hour ended when the lag began. Without a lag in the seed nothing counts as published.
 with lag as (
     select
         max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'D') as demand,
@@ -103,8 +103,8 @@ with lag as (
     from seeds.publication_lag
 ),
 
--- Families moved on by their lag: hour_utc is the origin at which the row is the newest that is published. So a question
--- about a month reads no more of a family than that month, which a join on a moved hour would.
+-- Each family shifted by its lag: hour_utc is the origin at which the row is the newest published one. A query of one month then
+-- reads only that month of a family; a join on a shifted hour would read all of it.
 demand as (
     select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
     from features.past_demand as f

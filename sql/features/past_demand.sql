@@ -1,10 +1,10 @@
 /*---
 description = """
-What the demand of the hours before t says about hour t, one row for every hour of every authority. All columns are [past]: computed
-from hours before t only. Demand here is demand_screened_mwh of normalized.grid, what was reported and could not be seen to be wrong
-by the end of its own hour; demand_clean_mwh is never used, because its screening and repair look at later hours.
-Windows count hours, not rows with a value: what is missing stays NULL and is left out of a mean, never filled.
-At the start of a region's history windows hold what there is; demand_count_168h says how much.
+Lags and statistics of demand in the hours before t: one row for every hour t of every authority. All columns are [past]: computed
+from hours before t only. Demand here is demand_screened_mwh of normalized.grid, which uses no later hour; demand_clean_mwh is not
+used, because its screening and repair use later hours.
+Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
+At the start of a region's history windows are shorter; demand_count_168h gives the number of values.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]

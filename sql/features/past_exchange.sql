@@ -1,7 +1,7 @@
 /*---
 description = """
-What the exchange with neighbors and the demand of these in the hours before t say about hour t, one row for every hour of every
-authority. All columns are [past]: computed from hours before t only. Neighbors are the authorities of seeds.interchange_pair; foreign
+Interchange, and demand of the neighbors, in the hours before t: one row for every hour t of every authority. All columns are
+[past]: computed from hours before t only. Neighbors are the authorities of seeds.interchange_pair; foreign
 systems do not report their demand. A neighbor's demand is its demand_screened_mwh (see features.past_demand). A sum over neighbors
 falls when one of them has no value: neighbor_count_lag_1h says how many had one, the growth compares like with like.
 """

@@ -1,7 +1,7 @@
 /*---
 description = """
-What CAISO's market and forecasts of the hours before t say about hour t, one row for every hour of CISO: other regions have none. All
-columns are [past]: computed from hours before t only. Windows count hours, not rows with a value.
+Prices and forecast errors of CAISO in the hours before t: one row for every hour t of CISO; other regions have none. All
+columns are [past]: computed from hours before t only. Windows count hours, not values.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]

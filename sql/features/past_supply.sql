@@ -1,9 +1,9 @@
 /*---
 description = """
-What the generation of the hours before t says about hour t, one row for every hour of every authority. All columns are [past]:
+Lags and statistics of generation in the hours before t: one row for every hour t of every authority. All columns are [past]:
 computed from hours before t only. Net load is demand_screened_mwh less solar and wind (see features.past_demand); solar and wind
 count as 0 only where normalized.grid says so. Intermittency is how unsteady solar and wind are from one hour to the next.
-Windows count hours, not rows with a value: what is missing stays NULL and is left out of a mean, never filled.
+Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]

@@ -1,8 +1,9 @@
 /*---
 description = """
-The weather of the hours before t, one row for every hour of every authority. All columns are [past]: computed from hours before t
+Lags and statistics of weather in the hours before t: one row for every hour t of every authority. All columns are [past]: computed
+from hours before t
 only. Past weather is reanalysis, as the archive has it now, and the newest days are forecasts (see normalized.weather).
-Degree hours are against 18.3 °C (65 °F). Windows count hours, not rows with a value: what is missing is left out of a mean.
+Degree hours are against 18.3 °C (65 °F). Windows count hours, not values: a missing value is left out of a mean.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]

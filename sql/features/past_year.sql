@@ -1,10 +1,10 @@
 /*---
 description = """
-What the year before t says about hour t, one row for every hour of every authority. All columns are [past]: computed from hours before
+Lags and statistics of the year before t: one row for every hour t of every authority. All columns are [past]: computed from hours before
 t only. Demand is demand_screened_mwh (see features.past_demand). The past 365 days are the whole days, UTC, before that of t.
-Capacities are not reported on the form: what stands for them is the greatest generation of the past 365 days, never of the whole
-series. Generation is not screened, so it counts only as far as it was held for two hours on end: one absurd hour does not lower a
-capacity factor for a year. At the start of a region's history windows hold what there is, and lags are NULL.
+The form does not report capacities: the greatest generation of the past 365 days stands in for them. Generation is not screened, so
+it counts only as far as it was held for two hours on end: a single wrong hour does not lower a capacity factor for a year. At the
+start of a region's history windows are shorter, and lags are NULL.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -64,7 +64,7 @@ with hourly as (
     window hours as (partition by region order by hour_utc)
 ),
 
--- least() passes over NULL: an hour without one before it was not held.
+-- least() ignores NULL, so both hours must have a value.
 daily as (
     select
         region,

@@ -56,8 +56,8 @@ where d.lmp_usd_per_mwh is null
 group by o.node
 """
 ---*/
--- Means are of decimals with five digits after the point, the finest that is published. A value that stands alone is taken as it
--- is. Prices of 1e9 USD/MWh and more do not fit and are left out of means.
+-- Means are of decimals with five digits after the point, the finest that is published. A single value is used as it is. Prices of
+-- 1e9 USD/MWh and more do not fit and are left out of means.
 with priced as (
     select node, interval_start, component, value, 'DAM' as market from staging.caiso.price_dam
     union all

@@ -1,8 +1,8 @@
 /*---
 description = """
 Solar and wind of CAISO by trading hub, and their day-ahead forecast, as CAISO's OASIS gives them (report SLD_REN_FCST), one
-row an hour, hub, fuel and market. The hubs NP15, SP15 and ZP26 make up CAISO: there is no row of their total. What stands on
-roofs is not in it. Actual solar is a little below zero at night.
+row an hour, hub, fuel and market. The hubs NP15, SP15 and ZP26 make up CAISO: there is no row of their total. Rooftop solar is not
+included. Actual solar is a little below zero at night.
 """
 materialized = "table"
 grain = ["hub", "hour_utc", "fuel", "market"]

@@ -1,7 +1,7 @@
 /*---
 description = """
 What is scheduled in CAISO's markets by zone: generation, imports, exports and, day-ahead, load, from CAISO's OASIS (report
-ENE_SLRS), one row an hour, zone, market, schedule and type. It is no fuel mix. The zone 'Caiso_Totals' holds totals (is_total):
+ENE_SLRS), one row an hour, zone, market, schedule and type. It is not a fuel mix. The zone 'Caiso_Totals' holds totals (is_total):
 never add them to other zones. They are the sum of TAC_ECNTR, TAC_NCNTR, TAC_NORTH and TAC_SOUTH, CAISO's own; the other TAC_
 zones belong to authorities that take part in the western energy imbalance market. Day-ahead schedules are hourly; real-time
 ones are made every five minutes and are here the mean of the hour, over the intervals that have a value.
@@ -25,7 +25,7 @@ unique = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
 [[audits]]
 not_null = ["zone", "hour_utc", "market", "schedule", "slrs_type", "intervals"]
 ---*/
--- Means are of decimals with four digits after the point. A value that stands alone is taken as it is. Values of 1e9 and more do
+-- Means are of decimals with four digits after the point. A single value is used as it is. Values of 1e9 and more do
 -- not fit and are left out of means.
 with scheduled as (
     select zone, interval_start, market, schedule, slrs_type, value from staging.caiso.schedule_dam

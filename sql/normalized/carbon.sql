@@ -4,13 +4,14 @@ Carbon intensity of each respondent, one row an hour: of what it generates, and 
 neighbors in turn. Factors by fuel family are dated and have their source (seeds.emission_factor): combustion is CO2 of burning alone, mean
 of the plants of the United States; lifecycle is CO2 equivalents from building and fuel to waste, a median of the world's plants.
 They are different questions, and for coal the second happens to be the smaller number.
-Consumption is a linear system over all authorities of the hour: the intensity of what a region consumes is the mean of its own generation and
+Consumption is a linear system over all authorities of the hour: the intensity of what a region consumes is the mean of its own
+generation and
 of its imports, each of the intensity of what the neighbor consumes. Four steps of Jacobi's iteration solve it; residual_co2_kg_per_mwh is
 what the last step still moved.
 What is left out: other and unknown fuels have no factor and count with the mean of the rest (covered_ratio says how much has one), as does
 oil in lifecycle; storage gives back what was generated before, and counts neither charging nor discharging; imports from systems of which
 no generation is known, the foreign ones always, count with the mean of the rest (import_known_ratio). An hour with a value of a fuel
-that is not to be trusted has no intensity.
+that is suspicious has no intensity.
 """
 materialized = "table"
 may_be_empty = true
@@ -59,7 +60,7 @@ with factor as (
     from seeds.emission_factor
 ),
 
--- Decimals, so that the order of addition leaves no trace.
+-- Decimals are added exactly, in whatever order.
 family as (
     select
         g.region,
@@ -111,8 +112,8 @@ flow as (
     where i.mwh > 0
 ),
 
--- What a region generates and takes in, in an hour in which both are known. Each step puts the intensities of the one before in place
--- of those of the neighbors.
+-- Generation and imports of a region in the hours in which both are known. Each step uses the intensities of the step before for
+-- the neighbors.
 step_1 as (
     select
         k.region,

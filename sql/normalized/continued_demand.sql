@@ -2,7 +2,8 @@
 description = """
 Demand of each respondent together with those whose area it took over, one row an hour: a series that goes on where an authority
 stopped (seeds.region names its successor). Before the change it is the sum of all that reported the area then, NULL while one of them
-has no value; reported_by says who they were. Hours before and after a region's demand have no row. What a retired authority reported is found under its last successor.
+has no value; reported_by says who they were. Hours before and after a region's demand have no row. What a retired authority
+reported is found under its last successor.
 """
 materialized = "view"
 grain = ["region", "hour_utc"]
@@ -12,7 +13,7 @@ lookback = "0h"
 region = "Respondent that reports the area today, EIA code; authorities and, where synced, aggregates."
 demand_mwh = "Demand as reported by all of reported_by, MWh; NULL while one of them has none."
 demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL while one of them has none."
-demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL where one of them has none, or one that by the end of that very hour could be seen to be wrong."
+demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has none, or one that data up to the end of the same hour show to be wrong."
 reported_by = "Authorities that reported the hour, in alphabetical order with + between them, such as WACM+WAUW; the region itself where it did alone."
 is_continued = "True where another authority than the region reported, alone or beside it."
 

@@ -1,12 +1,11 @@
 /*---
 description = """
-The corrections of clocks and signs that apply wherever there is a value, one row for each hour of their spans; empty unless the setting
-build.corrections is on. Spans, sources and evidence are in seeds.clock_correction and seeds.sign_correction. A value that would
-move onto an hour which another value already speaks for gives way, so that no hour is told twice: onto one that is not
-corrected (where a wrong clock was put right by an hour, the last wrong value and the first right one tell the same hour), or,
-where clocks change in autumn, onto one that an earlier value moves to. So it does at both ends of a span, for what lies outside is
-taken to be right: a value that would move out of it gives way even where the source has none there. It stays in the staging database. Hours that nothing
-moves to are left without a value.
+The corrections of clocks and signs, one row for each hour of their spans; empty unless the setting build.corrections is on. Spans,
+sources and evidence are in seeds.clock_correction and seeds.sign_correction. A value is dropped if its corrected hour already has
+one, so that each hour has one value. This happens where a wrong clock was put right (the last wrong value and the first right one
+are of the same hour), and where clocks change in autumn (an earlier value moves to the same hour). Values outside a span count as
+right: a value that would move out of its span is dropped even if the source has none there. Dropped values stay in the staging
+database. Hours to which no value moves have none.
 """
 materialized = "table"
 may_be_empty = true
@@ -18,7 +17,7 @@ measure = "demand, net_generation, total_interchange, generation (all fuels) or 
 region = "Respondent that reports the value, EIA code."
 neighbor = "Its neighbor, EIA code; ALL for a measure that has none (as EIA's own series were named)."
 hour_utc = "Start of the hour as reported, UTC."
-corrected_hour_utc = "Start of the hour that the value is of, UTC; NULL where it gives way to another."
+corrected_hour_utc = "Start of the hour that the value is of, UTC; NULL if the value is dropped."
 reversed = "True where the sign is reversed."
 correction = "clock, sign or clock+sign: what is corrected."
 

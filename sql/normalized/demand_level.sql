@@ -1,8 +1,8 @@
 /*---
 description = """
-How much each respondent usually uses, one row a month: what the screening of demand holds a value against to say that it is absurd.
-The published method takes the median of the whole series; here no value depends on what was reported a year later, and a new
-month does not make ten years stale. Medians of monthly medians: five months of garbage among twelve do not move them far.
+How much each respondent usually uses, one row a month: the screening of demand compares values with it to find absurd ones. The
+published method takes the median of the whole series; here no value depends on reports of a year later, and a new month does not
+change ten years. Medians of monthly medians are robust: five wrong months among twelve do not move them far.
 """
 materialized = "table"
 refresh = "full"

@@ -1,9 +1,9 @@
 /*---
 description = """
-Demand for the hours in which the reported one is missing or flagged, one row for each hour that can honestly be filled: in a gap of
-at most 168 hours with a good value at both ends. The usual demand of the hour (mean of the same hour in the three weeks before and
-after) is moved by what the days around, the neighbors' demand and the day-ahead forecast say about this gap, and made to meet
-the good values at its ends. docs/data-quality.md has the method and its measured error. Looks at later hours: features never read it.
+Estimated demand for hours whose reported demand is missing or flagged, one row for each hour in a gap of at most 168 hours with a
+good value at both ends. The usual demand of the hour (mean of the same hour in the three weeks before and after) is adjusted by the
+days around the gap, the neighbors' demand and the day-ahead forecast, and joined to the good values at both ends.
+docs/data-quality.md has the method and its measured error. It uses later hours: features never read it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -12,8 +12,8 @@ lookahead = "1008h"
 
 [columns]
 hour_utc = "Start of the hour, UTC."
-demand_repaired_mwh = "Estimate of the demand that was not reported, or not to be trusted, MWh."
-demand_repair = "What the estimate rests on, a code of normalized.flag (kind repair)."
+demand_repaired_mwh = "Estimate for a missing or suspicious demand, MWh."
+demand_repair = "Method of the estimate, a code of normalized.flag (kind repair)."
 demand_gap_hours = "Length of the gap that the hour is in, hours."
 
 [[audits]]
@@ -30,8 +30,8 @@ description = "codes that normalized.flag does not describe"
 sql = "select * from normalized.demand_repair where demand_repaired_mwh <= 0"
 description = "repaired demand that is not above zero"
 ---*/
--- All is computed in the logarithm of demand, in whole millionths: differences are ratios, so a small authority counts like a
--- large one and nothing becomes negative; and sums of integers are the same in any order. How far an hour reads: 84 h to the
+-- Computed in the logarithm of demand, in whole millionths: differences are ratios, so a small authority counts like a large one
+-- and no estimate is negative; sums of integers are exact. How far an hour reads: 84 h to the
 -- middle of its gap and 24 h to the edge of that day, 15 days for the fit there, 504 h for the usual demand of these: 972 h.
 with hour as (
     select
@@ -60,8 +60,8 @@ gap as (
     having count(*) <= 168
 ),
 
--- The usual demand of the hour: every hour of a region has a row, so that rows count hours. Where the weeks disagree by more than
--- a factor of two, the least and the greatest are left out.
+-- The usual demand of the hour. Every hour of a region has a row, so that rows count hours. If the weeks differ by more than a
+-- factor of two, the least and the greatest are left out.
 week as (
     select
         *,
@@ -100,8 +100,8 @@ usual as (
     from summed
 ),
 
--- How far demand is from the usual, and how far the forecast says it is: both counted only within bounds (a factor of 1.6 and
--- of 2.7), so that one absurd value, missed by the screening, cannot carry a fit.
+-- How far demand is from the usual, and how far the forecast says it is: both limited (to a factor of 1.6 and of 2.7),
+-- so that one absurd value that the screening missed cannot dominate a fit.
 moved as (
     select
         region,
@@ -199,8 +199,8 @@ place as (
     )
 ),
 
--- Neighbors and forecast count where they speak for all of the gap and for the good hour at each end; both only if it is known
--- how far they say the same.
+-- Neighbors and forecast are used if they have values for all of the gap and for the good hour at each end; both together only if
+-- their covariance is known.
 told as (
     select
         p.region,
@@ -221,8 +221,8 @@ told as (
     having count(a.usual_level) = any_value(p.hours) + 2
 ),
 
--- Variances count 1 % more than they are (ridge), so that two that say the same share the weight. A fit over all hours says too
--- much for one hour, to which neighbors and forecast add noise of their own.
+-- Variances are raised by 1 % (ridge), so that two correlated predictors share the weight. A fit over all hours overstates the
+-- effect in one hour, to which neighbors and forecast add noise.
 weighted as (
     select
         region,
@@ -242,13 +242,13 @@ weighted as (
     from told
 ),
 
--- The days that are asked what the same hour was like there, the nearer the more.
+-- The days whose same hour is used, with more weight for nearer days.
 days as (
     select unnest([-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]) as days, unnest([1, 1, 1, 2, 2, 4, 4, 0, 4, 4, 2, 2, 1, 1, 1]) as weight
 ),
 
--- The hours of the gap and about it, and the same hours of the seven days before and after: what neighbors and forecast say
--- of each, and what of its move they leave unsaid.
+-- The hours of and around the gap, and the same hours of the seven days before and after: what neighbors and forecast predict for
+-- each, and the residual.
 said as (
     select
         p.region,
@@ -277,7 +277,7 @@ said as (
     join around as a on a.region = p.region and a.hour_utc = p.hour_utc + to_days(d.days)
 ),
 
--- Of these days the mean, as far as they are known, drawn towards no move at all.
+-- Weighted mean of the residuals of these days, shrunk towards 0.
 settled as (
     select
         region,
@@ -295,7 +295,7 @@ settled as (
     group by all
 ),
 
--- What then remains of the good hours at the ends. An hour that does not go with the one beyond it is doubted: an outage often
+-- The residual of the good hours at both ends. If an end hour disagrees with the one beyond it, the latter is used: an outage often
 -- begins or ends within the hour.
 ends as (
     select
@@ -310,7 +310,7 @@ ends as (
     window gap_hours as (partition by region, first_utc)
 ),
 
--- It fades into the gap (by half in some 6 hours), so that the middle of a long gap hears of the ends only by the days around.
+-- It fades into the gap, by half in about 6 hours: the middle of a long gap depends on the days around it only.
 profiled as (
     select
         region,
@@ -324,7 +324,7 @@ profiled as (
     where hours_in > 0 and hours_out > 0 and before_rest is not null and after_rest is not null
 ),
 
--- Where too few weeks are known for a usual demand, three hours and less are bridged by a straight line.
+-- If too few weeks are known for a usual demand, gaps of up to three hours are interpolated linearly.
 bridged as (
     select
         p.region,

@@ -2,9 +2,10 @@
 description = """
 What each respondent reports about itself, one row an hour: demand, day-ahead forecast, net generation, total interchange.
 A row exists where the source has a row of any of the four types, even one without a value. Aggregates are here when they were
-synced; join normalized.region on kind to leave them out. Values are as reported: absurd ones are kept, missing ones are NULL.
-An hour that both the API and the half-year files have is one row: of each value the one that became known last (of the
-newest six weeks the API's), and any value before none. normalized.source_conflict lists where they differ. A row of a file that is blank throughout counts as no row.
+synced; join normalized.region on kind to leave them out. Values are as reported: absurd values are kept, missing ones are NULL.
+An hour that both the API and the half-year files have is one row. Each of its values is the one that became known last; in the
+newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ. A row of a
+file without any value counts as no row.
 Known errors of clocks stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
@@ -19,14 +20,14 @@ demand_mwh = "Demand as reported (type D), MWh."
 demand_forecast_mwh = "Demand forecast made the day before (type DF), MWh; runs up to a day and a half beyond the actuals."
 net_generation_mwh = "Net generation (type NG), MWh."
 total_interchange_mwh = "Net interchange with all neighbors (type TI), MWh; positive = export."
-demand_imputed_mwh = "What EIA imputed where demand was missing or beyond belief, MWh; only in the half-year files."
+demand_imputed_mwh = "EIA's estimate where demand was missing or implausible, MWh; only in the half-year files."
 demand_adjusted_mwh = "Demand after EIA's adjustments, MWh; only in the half-year files."
-net_generation_imputed_mwh = "What EIA imputed for net generation, MWh; only in the half-year files."
+net_generation_imputed_mwh = "EIA's estimate of net generation, MWh; only in the half-year files."
 net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
-total_interchange_imputed_mwh = "What EIA imputed for total interchange, MWh; only in the half-year files."
+total_interchange_imputed_mwh = "EIA's estimate of total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both, some from each."
-correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL where none was."
+correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL if none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -43,7 +44,7 @@ group by region
 severity = "warn"
 description = "respondents that normalized.region does not know"
 ---*/
--- A clock is corrected measure by measure, for the other measures of an hour may stand where they are.
+-- A clock is corrected for each measure on its own: the other measures of an hour may be right.
 with corrected as (
     select
         measure,
@@ -199,7 +200,7 @@ api as (
     group by r.respondent, coalesce(c.corrected_period, r.period)
 ),
 
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
+-- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
 met as (
     select
         coalesce(a.region, f.region) as region,

@@ -1,10 +1,10 @@
 /*---
 description = """
-What is suspicious about the demand of each respondent, one row for every hour from its first to its last demand. The rules are
-those of Ruggles et al., Sci Data 2020 (s41597-020-0483-x), in an order of their own: the first that a value breaks is its flag;
-normalized.flag describes each, docs/data-quality.md says where they differ from the published ones. The screening reads four weeks
-ahead, and the median of the month, which each of its hours moves: flags of the newest 59 days can still change.
-demand_screened_mwh alone looks at no later hour, so that features may use it.
+Flags of suspicious demand, one row for every hour of a respondent from its first to its last demand. The rules are those of Ruggles
+et al., Sci Data 2020 (s41597-020-0483-x), in a different order: the first rule that a value breaks is its flag. normalized.flag
+describes each; docs/data-quality.md lists the differences from the published rules. The screening reads four weeks ahead, and the
+median of the month, which every hour of the month changes: flags of the newest 59 days can still change. Only demand_screened_mwh
+uses no later hour, so that features may use it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -13,8 +13,8 @@ lookahead = "672h"
 
 [columns]
 hour_utc = "Start of the hour, UTC."
-demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag; NULL where nothing is known against it."
-demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+demand_flag = "[hindsight] Why demand_mwh is suspicious, a code of normalized.flag; NULL if it is not."
+demand_screened_mwh = "Demand as reported, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -25,7 +25,7 @@ sql = "select * from normalized.demand_screen where demand_flag not in (select f
 description = "flags that normalized.flag does not describe"
 ---*/
 -- Every hour of a region has a row, so that rows count hours, and a window of days holds the hours of whole days (UTC). No
--- float is ever added up: medians and quartiles of the same values are the same to the bit, however a month is built.
+-- floats are added: medians and quartiles of the same values are the same to the bit, however a month is built.
 --
 -- How far an hour reads, either way: 264 h for what is expected of it (10 days, and half of 48 h), the same again for each
 -- hour of 5 days and a rest of one for the spreads (407 h), 144 h for a lasting jump (three times 48), 48 h for an anomalous
@@ -64,7 +64,7 @@ reported as (
     left join normalized.demand_level as l on l.region = s.region and l.month_utc = date_trunc('month', s.hour_utc)
 ),
 
--- The how manieth equal value an hour has, up to the 49th.
+-- Length of the run of equal values that ends at the hour, capped at 49.
 equal as (
     select
         *,
@@ -89,8 +89,8 @@ simple as (
     cross join parameter as p
 ),
 
--- The usual demand of the 21 days around a day; lasting steps move it, so that they are no extremes. What is left out for
--- it looks at no later hour, so that the median of days before is one that was known.
+-- The usual demand of the 21 days around a day; it follows lasting steps, so that these are no extremes. The values that are left
+-- out for it are found without later hours, so that the median of the days before was known then.
 day_values as (
     select
         e.region,
@@ -152,7 +152,7 @@ neighbor as (
     window hours as (partition by region order by hour_utc)
 ),
 
--- From here on `mwh` is what the rules so far have left.
+-- From here on `mwh` is NULL for values that are flagged so far.
 short as (
     select
         *,
@@ -226,7 +226,7 @@ spread as (
     cross join parameter as p
 ),
 
--- `good` is a value that is not flagged so far, with what a jump from or to it is measured by.
+-- `good` is a value that is not flagged so far, with what is needed to measure a jump from or to it.
 local as (
     select
         *,

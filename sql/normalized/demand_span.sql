@@ -9,7 +9,7 @@ grain = ["region", "month_utc"]
 time_column = "month_utc"
 
 [columns]
-month_utc = "First hour of the month for which the row speaks, UTC."
+month_utc = "First hour of the month that the row describes, UTC."
 first_hour_utc = "Start of the first hour covered in this month, UTC."
 last_hour_utc = "Start of the last hour covered in this month, UTC."
 

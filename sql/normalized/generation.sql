@@ -1,15 +1,15 @@
 /*---
 description = """
-Net generation of each respondent by EIA fuel code, as reported and with what is to be thought of it, one row an hour and code that the
-source has; normalized.fuel gives each code's family. Reported values are kept as they are: generation_flag says what is
-suspicious, and generation_clean_mwh is NULL there. Nothing is filled: a gap in generation is not invented.
+Net generation of each respondent by EIA fuel code, as reported and flagged, one row for each hour and code that the source has;
+normalized.fuel gives each code's family. Reported values are kept as they are: generation_flag says why a value is suspicious, and
+generation_clean_mwh is NULL there. Gaps are not filled.
 """
 materialized = "view"
 grain = ["region", "hour_utc", "fuel"]
 lookback = "0h"
 
 [columns]
-generation_screened_mwh = "Net generation as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+generation_screened_mwh = "Net generation as reported, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 generation_clean_mwh = "[hindsight] Generation to use, MWh: as reported where there is no flag, else NULL."
 ---*/
 select

@@ -1,8 +1,8 @@
 /*---
 description = """
-How much each respondent generates of each fuel when it generates much: the yardstick for what is absurd, one row a region, fuel and
-month. It is the value that a fifth of the month's hours exceed, so that up to five days of garbage do not move it; of a month
-with fewer than 600 values (the running one) that of the month before, if it has more values.
+A high but usual generation of each fuel, one row a region, fuel and month; the screening compares values with it. It is the value
+that a fifth of the month's hours exceed, so that up to five wrong days do not move it. For a month with fewer than 600 values, such
+as the running one, it is that of the month before, if that has more values.
 """
 materialized = "table"
 grain = ["region", "fuel", "month_utc"]
@@ -10,7 +10,7 @@ time_column = "month_utc"
 lookback = "744h"
 
 [columns]
-month_utc = "First hour of the month for which the row speaks, UTC."
+month_utc = "First hour of the month that the row describes, UTC."
 level_mwh = "80th percentile of the fuel's hours, without sign, MWh; NULL where no hour has a value."
 region_level_mwh = "Sum of the levels of all fuels of the region, MWh."
 

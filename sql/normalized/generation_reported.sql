@@ -1,8 +1,9 @@
 /*---
 description = """
 Net generation of each respondent by EIA fuel code, one row an hour and code; normalized.fuel gives each code's family.
-An hour and code that both the API and the half-year files have is one row: the value that became known last (of the
-newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ. A blank in a file counts as no row.
+An hour and code that both the API and the half-year files have is one row. Its value is the one that became known last; in the
+newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ. A blank in a
+file counts as no row.
 Known errors of clocks stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
@@ -15,7 +16,7 @@ region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 fuel = "EIA fuel code as reported, old or new."
 generation_mwh = "Net generation, MWh; storage is negative while it charges, and small negative values of other fuels are self-use."
-generation_imputed_mwh = "What EIA imputed where the value was missing or beyond belief, MWh; only in the half-year files."
+generation_imputed_mwh = "EIA's estimate where the value was missing or implausible, MWh; only in the half-year files."
 generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
 correction = "clock where the row was moved here from the hour for which it was reported; NULL where it is as reported."
@@ -72,7 +73,7 @@ with files as (
     where coalesce(generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) is not null
 ),
 
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
+-- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
 met as (
     select
         coalesce(a.respondent, f.region) as region,

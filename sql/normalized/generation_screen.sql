@@ -1,8 +1,8 @@
 /*---
 description = """
-The hours of generation that are not to be trusted, with the reason; an hour that is not here has nothing against it. A rule
-measures by the month's level of the fuel, or of all fuels of the region where the fuel stands still most of the time (oil,
-storage): a peak in a cold snap or a day of charging is no error. Hours without a row are not here: a gap is not invented.
+Suspicious hours of generation, with the reason; an hour that is not here passed every rule. A rule compares with the month's level
+of the fuel, or with that of all fuels of the region for a fuel that is idle most of the time (oil, storage): a peak in a cold snap
+or a day of charging is no error. Hours that the source lacks are not here.
 """
 materialized = "table"
 grain = ["region", "hour_utc", "fuel"]
@@ -10,8 +10,8 @@ lookback = "840h"   # what is usual of repeats: 27 days before, and a week
 lookahead = "72h"   # steady fuels that come back
 
 [columns]
-generation_flag = "[hindsight] Why the hour's generation is not to be trusted, a code of normalized.flag (kind generation)."
-is_known_at_once = "True where the end of that very hour was enough to see it; features leave out those values."
+generation_flag = "[hindsight] Why the hour's generation is suspicious, a code of normalized.flag (kind generation)."
+is_known_at_once = "True if data up to the end of the same hour show it; features leave these values out."
 
 [[audits]]
 unique = ["region", "hour_utc", "fuel"]
@@ -44,7 +44,7 @@ hours as (
     window by_hour as (partition by region, fuel order by hour_utc)
 ),
 
--- What can be seen at once is measured by the level of the month before.
+-- Rules without later hours use the level of the month before.
 measured as (
     select
         h.region,
@@ -165,7 +165,7 @@ island as (
     window block as (partition by region, fuel, apart_hours, start_utc order by hour_utc)
 ),
 
--- What is usual is not known in the first 27 days of a series.
+-- The usual level is not known in the first 27 days of a series.
 begun as (
     select region, fuel, min(hour_utc) + interval 648 hour as known_utc
     from measured

@@ -7,7 +7,7 @@ Missing is NULL, never 0. A family's sum leaves out codes without a value and is
 Net load, solar_wind_mwh and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
 yet reported that one; once it has, a missing value makes them NULL. Codes that normalized.fuel does not know count as unknown.
 Marks in brackets say when a value is known; the description of features.hourly explains them.
-The identities of the form are soft; the residuals say how far each hour is from them.
+The identities of the form hold only approximately; the residuals say how far each hour is from them.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -16,14 +16,14 @@ lookback = "0h"
 [columns]
 hour_utc = "Start of the hour, UTC."
 demand_mwh = "[target] Demand as reported (type D), MWh."
-demand_screened_mwh = "[at t] Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+demand_screened_mwh = "[at t] Demand as reported, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 demand_forecast_mwh = "[day ahead] Demand forecast made the day before (type DF), MWh."
 net_generation_mwh = "[at t] Net generation (type NG), MWh."
 total_interchange_mwh = "[at t] Net interchange with all neighbors (type TI), MWh; positive = export."
-demand_forecast_screened_mwh = "[day ahead] Demand forecast, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at earlier forecasts alone."
-net_generation_screened_mwh = "[at t] Net generation, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
-total_interchange_screened_mwh = "[at t] Total interchange, MWh; NULL where by the end of that very hour it could be seen to be wrong; positive = export. Looks at no later hour."
-is_generation_suspect = "[at t] True where by the end of that very hour the value of a fuel could be seen to be wrong: the columns of fuels hold it, features leave all of them out."
+demand_forecast_screened_mwh = "[day ahead] Demand forecast, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses earlier forecasts only."
+net_generation_screened_mwh = "[at t] Net generation, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
+total_interchange_screened_mwh = "[at t] Total interchange, MWh; positive = export; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
+is_generation_suspect = "[at t] True if data up to the end of the same hour show that the value of a fuel is wrong: the columns of fuels hold it, features leave all of them out."
 coal_mwh = "[at t] Generation from coal, MWh."
 gas_mwh = "[at t] Generation from natural gas, MWh."
 nuclear_mwh = "[at t] Generation from nuclear, MWh."
@@ -76,7 +76,7 @@ not_null = ["region", "hour_utc"]
 [[audits]]
 name = "spine"
 when = "check"
-description = "regions of which hours are left out, or stand twice"
+description = "regions with missing or duplicate hours"
 sql = """
 select region, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours,
     date_diff('hour', min(hour_utc), max(hour_utc)) + 1 as hours_owed

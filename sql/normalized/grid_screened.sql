@@ -1,15 +1,15 @@
 /*---
 description = """
-normalized.grid as features read it: without the forecasts, net generation, interchange and fuels that could be seen to be wrong by the end
-of their own hour. Where the value of one fuel was, all fuels of the hour are left out, for shares and sums need every one.
+normalized.grid as features read it: without forecasts, net generation, interchange and fuels that data up to the end of the same
+hour show to be wrong. If one fuel is wrong, all fuels of the hour are left out, because shares and sums need every one.
 """
 materialized = "inline"
 grain = ["region", "hour_utc"]
 
 [columns]
-demand_forecast_mwh = "[day ahead] Demand forecast made the day before (type DF), MWh; NULL where it could be seen to be wrong."
-net_generation_mwh = "[at t] Net generation (type NG), MWh; NULL where it could be seen to be wrong."
-total_interchange_mwh = "[at t] Net interchange with all neighbors (type TI), MWh; positive = export; NULL where it could be seen to be wrong."
+demand_forecast_mwh = "[day ahead] Demand forecast made the day before (type DF), MWh; NULL if data up to the end of the hour show that it is wrong."
+net_generation_mwh = "[at t] Net generation (type NG), MWh; NULL if data up to the end of the hour show that it is wrong."
+total_interchange_mwh = "[at t] Net interchange with all neighbors (type TI), MWh; positive = export; NULL if data up to the end of the hour show that it is wrong."
 coal_mwh = "[at t] Generation from coal, MWh."
 gas_mwh = "[at t] Generation from natural gas, MWh."
 nuclear_mwh = "[at t] Generation from nuclear, MWh."

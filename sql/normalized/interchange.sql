@@ -2,8 +2,8 @@
 description = """
 Hourly interchange of each respondent with each neighbor, as that respondent reports it. Most pairs are in the table twice, once from
 each side, and the two sides often disagree: never add both.
-An hour and pair that both the API and the half-year files have is one row: the value that became known last (of the
-newest six weeks the API's), and a value before none. normalized.source_conflict lists where they differ.
+An hour and pair that both the API and the half-year files have is one row. Its value is the one that became known last; in the
+newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ.
 Known errors of clock and sign stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
@@ -35,7 +35,7 @@ group by region, neighbor
 severity = "warn"
 description = "regions or neighbors that normalized.region does not know"
 ---*/
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
+-- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
 with met as (
     select
         coalesce(a.fromba, f.region) as region,

@@ -1,8 +1,8 @@
 /*---
 description = """
-How much each respondent usually forecasts, generates, exchanges, and its subregions use, one row a month and measure: what the screening of
-these holds a value against. No row looks at an hour of its own month. Medians of monthly values: five months of garbage among twelve
-do not move them far. Demand has its own (normalized.demand_level).
+How much each respondent usually forecasts, generates and exchanges, and how much its subregions use, one row a month and measure:
+the screening compares values with it. No row uses an hour of its own month. Medians of monthly values are robust: five wrong months
+among twelve do not move them far. Demand has a model of its own (normalized.demand_level).
 """
 materialized = "table"
 refresh = "full"
@@ -13,7 +13,7 @@ time_column = "month_utc"
 measure = "demand_forecast, net_generation, total_interchange or subregion_demand."
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 code = "Subregion of subregion_demand, else ALL."
-month_utc = "First hour of the month for which the row speaks, UTC."
+month_utc = "First hour of the month that the row describes, UTC."
 high_month_mwh = "High value of this month, MWh: the median of a forecast or a demand, of values above zero; of the rest the 95th percentile, without sign."
 high_before_mwh = "Median of high_month_mwh over the twelve months before this one, MWh; NULL in the first."
 

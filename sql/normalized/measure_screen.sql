@@ -1,7 +1,7 @@
 /*---
 description = """
-The hours of day-ahead forecast, net generation, total interchange and subregion demand that are not to be trusted, with the reason; an hour
-that is not here has nothing against it. Of demand only what is repeated is here; normalized.demand_screen has its flags.
+Suspicious hours of day-ahead forecast, net generation, total interchange and subregion demand, with the reason; an hour that is not
+here passed every rule. Of demand only what is repeated is here; normalized.demand_screen has its flags.
 Limits are multiples of what is usual before: the greater (for what is low the lesser) of the twelve months before and the four weeks before.
 No rule but repeat looks at a later hour.
 """
@@ -16,8 +16,8 @@ measure = "demand, demand_forecast, net_generation, total_interchange or subregi
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 code = "Subregion of subregion_demand, else ALL."
 hour_utc = "Start of the hour, UTC."
-flag = "[hindsight] Why the value is not to be trusted, a code of normalized.flag (kind measure)."
-is_known_at_once = "True where the end of that very hour was enough to see it; features leave out those values."
+flag = "[hindsight] Why the value is suspicious, a code of normalized.flag (kind measure)."
+is_known_at_once = "True if data up to the end of the same hour show it; features leave these values out."
 
 [[audits]]
 unique = ["measure", "region", "code", "hour_utc"]
@@ -56,7 +56,7 @@ reported as (
     where demand_mwh is not null
 ),
 
--- Forecasts and demand lie above zero, and their median is usual; of what may lie about zero it is a high value.
+-- Forecasts and demand are above zero, and their median is the usual level; for measures around zero it is a high percentile.
 week as (
     select
         measure,
@@ -113,7 +113,7 @@ absurd as (
                 when u.mwh > p.extreme_highs * u.most_mwh or u.mwh > p.impossible_mwh then 'global_extreme'
                 when u.mwh < if(u.least_mwh < p.small_mwh, p.small_low_highs, p.low_highs) * u.least_mwh then 'global_low'
             end
-            -- Where nothing is known to be usual, most_mwh is NULL, which greatest() would ignore.
+            -- Without a usual level most_mwh is NULL, which greatest() would ignore.
             when (abs(u.mwh) > p.extreme_highs * u.most_mwh and abs(u.mwh) > p.least_extreme_mwh) or abs(u.mwh) > p.impossible_mwh
                 then 'global_extreme'
         end as flag
@@ -187,7 +187,7 @@ island as (
     window block as (partition by measure, region, code, apart_hours, start_utc order by hour_utc)
 ),
 
--- What is usual is not known in the first 27 days of a series.
+-- The usual level is not known in the first 27 days of a series.
 begun as (
     select measure, region, code, min(hour_utc) + interval 648 hour as known_utc
     from (

@@ -1,7 +1,7 @@
 /*---
 description = """
-Hourly demand of the subregions by which some authorities report (CISO by utility, PJM and NYIS by zone, ...), with what is to be thought
-of it. They add up to nearly the authority's own demand: soft, as all identities of the form are.
+Hourly demand of the subregions by which some authorities report (CISO by utility, PJM and NYIS by zone, ...), as reported and
+flagged. Their sum is close to the authority's own demand, but need not equal it.
 """
 materialized = "view"
 grain = ["region", "subregion", "hour_utc"]
@@ -12,9 +12,9 @@ region = "Balancing authority, EIA code (parent)."
 subregion = "Subregion, EIA code (subba); text, some with leading zeros."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported, MWh."
-demand_flag = "[hindsight] Why demand_mwh is not to be trusted, a code of normalized.flag (kind measure); NULL where nothing is known against it."
+demand_flag = "[hindsight] Why demand_mwh is suspicious, a code of normalized.flag (kind measure); NULL if it is not."
 demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag, else NULL."
-demand_screened_mwh = "Demand as reported, MWh; NULL where by the end of that very hour it could be seen to be wrong. Looks at no later hour."
+demand_screened_mwh = "Demand as reported, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
 
 [[audits]]

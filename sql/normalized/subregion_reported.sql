@@ -1,9 +1,9 @@
 /*---
 description = """
-Hourly demand of the subregions by which eight authorities report (CISO by utility, PJM and NYIS by zone, ...). They add up to
-nearly the authority's own demand: soft, as all identities of the form are.
-An hour that both the API and the half-year files have is one row: the value that became known last (of the newest
-six weeks the API's), and a value before none.
+Hourly demand of the subregions by which eight authorities report (CISO by utility, PJM and NYIS by zone, ...). Their sum is close
+to the authority's own demand, but need not equal it.
+An hour that both the API and the half-year files have is one row. Its value is the one that became known last; in the newest six
+weeks it is the API's. A value is preferred to a blank.
 """
 materialized = "table"
 grain = ["region", "subregion", "hour_utc"]
@@ -28,7 +28,7 @@ where not exists (select 1 from seeds.subregion as s where s.region = d.region a
 severity = "warn"
 description = "subregions that the seed does not know"
 ---*/
--- Of the newest six weeks a file is days behind the API, however late it was read: there a value of the API stands.
+-- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
 with met as (
     select
         coalesce(a.parent, f.region) as region,

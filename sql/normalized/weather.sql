@@ -3,8 +3,8 @@ description = """
 Hourly weather of each authority: means over its places (seeds.weather_place) weighted by population. Weather data by
 Open-Meteo.com (https://open-meteo.com), licence CC BY 4.0, averaged here. Temperature, dew point, wind and cloud cover are those
 at the start of the hour; radiation and precipitation are over the hour itself, from hour_utc to the next. A place without a value
-is left out of the mean, and what no place has is NULL. Hours to come, and the newest four weeks at most, hold forecasts, which the
-archive replaces as it comes to have them (a revision in staging). Weights are populations of the 2020 Census, rounded to
+is left out of the mean, and what no place has is NULL. Future hours, and up to four past weeks, hold forecasts; the archive
+replaces them later (a revision in staging). Weights are populations of the 2020 Census, rounded to
 thousands: of the metropolitan area, county, city, or the part of it that the authority serves, as the seed says (counted).
 """
 materialized = "table"
@@ -38,9 +38,9 @@ severity = "warn"
 [[audits]]
 sql = "select distinct region from normalized.weather where region not in (select region from normalized.region)"
 ---*/
--- All sums are of decimals, and so exact: the order of addition leaves no trace, and a month built on its own equals that
--- month of a full build to the bit. Values are taken to a thousandth, finer than the source gives them, and weights too: so a
--- product fits 64 bits. A value that needs more than four digits before the point is no weather, and left out.
+-- All sums are of decimals and exact: a month built on its own equals that month of a full build to the bit. Values are taken to a
+-- thousandth, finer than the source gives them, and weights too: so a product fits 64 bits. A value with more than four digits
+-- before the point is no weather and is left out.
 with observed as (
     select
         s.region,
@@ -82,7 +82,7 @@ weighed as (
     group by region, stamp_utc
 ),
 
--- The stamp begins an hour for instants, and ends one for what was taken over an hour.
+-- The stamp is the start of the hour for instantaneous values, and its end for means and sums over the hour.
 begun as (
     select
         region,

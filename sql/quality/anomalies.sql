@@ -11,13 +11,13 @@ grain = ["region", "measure", "first_hour_utc"]
 [columns]
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 measure = "What is flagged: demand, or generation with EIA's fuel code, such as generation SUN."
-flag = "Why it is not to be trusted, a code of normalized.flag."
+flag = "Why the values are suspicious, a code of normalized.flag."
 first_hour_utc = "Start of the first hour with the flag, UTC."
 last_hour_utc = "Start of the last hour with the flag, UTC."
 flagged_hours = "Hours of the stretch."
 repaired_hours = "Of these, hours that have a value to use instead."
-reported_min_mwh = "Least value reported in the stretch, MWh; NULL where none was."
-reported_max_mwh = "Greatest value reported in the stretch, MWh; NULL where none was."
+reported_min_mwh = "Least value reported in the stretch, MWh; NULL if none was."
+reported_max_mwh = "Greatest value reported in the stretch, MWh; NULL if none was."
 clean_min_mwh = "Least value used instead, MWh; NULL where there is none."
 clean_max_mwh = "Greatest value used instead, MWh; NULL where there is none."
 usual_mwh = "Of demand, what is usual for the region in the month of the first hour (median_mwh of normalized.demand_level), MWh."
@@ -30,7 +30,7 @@ not_null = ["region", "measure", "flag", "first_hour_utc", "last_hour_utc", "fla
 name = "recent_anomaly"
 when = "check"
 severity = "warn"
-description = "values reported in the newest days are not to be trusted"
+description = "values reported in the newest days are suspicious"
 sql = """
 select region, measure, flag, first_hour_utc, last_hour_utc, reported_min_mwh, reported_max_mwh, usual_mwh from quality.anomalies
 where reported_max_mwh is not null

@@ -1,7 +1,7 @@
 /*---
 description = """
-How late each dataset came in, one row a region and month: what is held, the newest hour, and how long after the end of an hour its
-first value became known here. That can only be told of hours that came fresh, within ten days: history that was loaded later counts
+How late each dataset arrived, one row a region and month: rows held, the newest hour, and how long after the end of an hour its
+first value became known here. The delay is known only for hours that arrived within ten days: history that was loaded later counts
 as rows, not as delay. A later revision is no delay either.
 """
 materialized = "table"
@@ -20,7 +20,7 @@ value_rows = "Of these, rows with a value; count."
 newest_hour_utc = "Start of the newest hour of the month with a row, UTC."
 newest_value_hour_utc = "Start of the newest hour of the month with a value, UTC; NULL where none has one."
 newest_value_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
-fresh_hours = "Hours that came fresh."
+fresh_hours = "Hours that arrived within ten days; count."
 typical_delay_hours = "Median of their delays, whole hours (of their end) until the first value was known; negative where it is published ahead."
 greatest_delay_hours = "Greatest of their delays, whole hours."
 

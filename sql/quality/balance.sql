@@ -1,6 +1,7 @@
 /*---
 description = """
-How far each hour of each authority is from the identities of form EIA-930, which are soft: they are published, not enforced. Demand is
+How far each hour of each authority is from the identities of form EIA-930. They hold approximately; the residual is published and
+not corrected. Demand is
 net generation less total interchange; net generation is the sum of fuels; total interchange is the sum over neighbors; and what one
 side of a pair reports as export the other reports as import. An hour has a row where at least one of them can be computed; NULL
 where a term is missing. Shares are of the demand to use (demand_clean_mwh), and NULL without one.

@@ -1,7 +1,7 @@
 /*---
 description = """
-How far each dataset of each region reaches, and how late it usually comes: the newest hour, when it became known, and the delays of the
-newest month that has any. behind_hours is counted from the present, each time it is asked for; energywh check sets another with --now.
+The newest hour of each dataset and region, when it became known, and how late hours usually arrive: the delays of the newest month
+that has any. behind_hours is counted from the present, each time it is asked for; energywh check sets another with --now.
 """
 materialized = "view"
 may_be_empty = true
@@ -13,8 +13,8 @@ newest_value_utc = "Start of the newest hour with a value, UTC; NULL where there
 newest_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
 behind_hours = "Hours that should be there by now and are not: from the end of the newest value to the present, less the publication lag; 0 where none is owed, NULL where the region has stopped or has never had a value."
 behind_others_hours = "Hours by which the newest value is behind the newest of any region in the same dataset and measure."
-typical_delay_hours = "Median delay in the newest month with hours that came fresh, whole hours (see quality.arrival); NULL without one."
-greatest_delay_hours = "Greatest delay in the newest two months with hours that came fresh, whole hours; NULL without one."
+typical_delay_hours = "Median delay in the newest month with hours that arrived within ten days, whole hours (see quality.arrival); NULL without one."
+greatest_delay_hours = "Greatest delay in the newest two months with hours that arrived within ten days, whole hours; NULL without one."
 publication_lag_hours = "How long after the end of an hour the source is expected to have published it, hours (seeds.publication_lag)."
 is_stand_in = "True for a half-year file of what the API gives for this region too: it may be behind."
 
@@ -56,7 +56,7 @@ where last_date is null and not is_stand_in
 name = "silent"
 when = "check"
 severity = "warn"
-description = "a region reports nothing any more; if it has ended, its last_date belongs into seeds.region"
+description = "a region reports nothing any more; if it has ended, enter its last_date in seeds.region"
 sql = """
 select region, max(newest_value_utc) + interval 1 hour as first_hour_utc, min(behind_others_hours) as behind_others_hours
 from quality.freshness

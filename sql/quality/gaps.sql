@@ -3,7 +3,7 @@ description = """
 Every stretch of hours in which an authority has no value of something that it reports: from the hour after a value to the hour
 before the next. A gap that has not ended runs to the newest hour that any authority has a value of; an authority known to have
 stopped reporting (normalized.region) has none. Beyond its forecasts nothing is reported ahead of time, so most regions have a
-short open gap of each measure that comes late; quality.freshness says how late each is wont to be.
+short open gap of each measure that comes late; quality.freshness says how late each usually is.
 """
 materialized = "table"
 refresh = "full"
@@ -29,7 +29,7 @@ sql = "select * from quality.gaps where gap_hours < 1 or gap_hours <> date_diff(
 name = "open_gap"
 when = "check"
 severity = "warn"
-description = "no value has come for long, while other authorities have newer ones"
+description = "no value has arrived for long, while other authorities have newer ones"
 sql = """
 select region, measure, first_hour_utc, last_hour_utc, gap_hours, partial_hours from quality.gaps
 where is_open and measure <> 'demand_forecast'
@@ -64,7 +64,7 @@ with hours as not materialized (
     from normalized.grid
 ),
 
--- Only hours without a value are looked at one by one: they are few.
+-- Only the hours without a value, which are few, are processed one by one.
 unreported as (
     select region, hour_utc, reports, measure
     from hours unpivot include nulls (
@@ -108,7 +108,7 @@ bounds as (
     where one.first is not null
 ),
 
--- Up to which hour a value is owed: the newest that any authority has, of a fuel the newest of any fuel.
+-- Values are expected up to the newest hour that any authority has; for a fuel, up to the newest hour of any fuel.
 newest as (
     select
         b.*,

@@ -1,8 +1,8 @@
 /*---
 description = """
-How often, how late and by how much the sources change what they had said, as far as it was seen here: one row for each dataset,
-region, measure and month of the hours spoken of. A revision is a value that another took the place of, or none, between two
-fetches. What a source changed before its hour was fetched first, or long after it was fetched last, is not seen.
+How often, how late and by how much the sources revise values, as far as it was seen here: one row for each dataset, region, measure
+and month. A revision is a value that was replaced or withdrawn between two fetches. Changes before an hour was first fetched, or
+after it was last fetched, are not seen.
 """
 materialized = "table"
 grain = ["dataset", "region", "measure", "month_utc"]
@@ -11,9 +11,9 @@ lookback = "0h"
 
 [columns]
 dataset = "Dataset of staging, such as eia.region_data."
-region = "Whom a row is of: a respondent of EIA, a region of the weather, or CAISO's area, hub, node or zone."
-measure = "EIA's type (of the files too: D, DF, NG, TI), fuel, neighbor or subregion; CAISO's market, component or schedule; of weather the temperature alone."
-month_utc = "First hour of the month for which the row speaks, UTC."
+region = "Whose values they are: a respondent of EIA, a region of the weather, or CAISO's area, hub, node or zone."
+measure = "EIA's type (of the files too: D, DF, NG, TI), fuel, neighbor or subregion; CAISO's market, component or schedule; for weather, temperature only."
+month_utc = "First hour of the month that the row describes, UTC."
 rows_held = "Rows that staging holds, with or without a value; one a five minutes in CAISO's real-time data; count."
 rows_gone = "Rows, with or without a value, that were held once and are gone for good; count."
 rows_revised = "Rows of both whose value was revised at least once; a value that is gone was; count."
@@ -45,7 +45,7 @@ with followed as (
     )
 ),
 
--- Of a row of many values (the half-year files) only some may have changed; and where it goes, only those go that it had.
+-- A row of many values (the half-year files) may have changed in some of them only; if it is withdrawn, only its values count.
 revised as (
     select
         *,
@@ -54,7 +54,7 @@ revised as (
             when first_known_utc <= start_utc + interval 337 hour
                 then (epoch(known_until_utc) - epoch(start_utc)) / 3600 - 1
         end as delay_hours,
-        -- Decimals are added exactly, in whatever order. A value that does not fit is no value.
+        -- Decimals are added exactly, in whatever order. A value that does not fit counts as none.
         if(is_withdrawn, null, try_cast(abs(next_value - value) as decimal(18, 5))) as change,
         if(is_withdrawn or value = 0, null, try_cast(100 * abs(next_value - value) / abs(value) as decimal(18, 3)))
             as change_percent
