@@ -12,7 +12,6 @@ changes too. Leaks are planted in the models, and must be found in the same way.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
-from energywh.core.paths import sql_dir
+from energywh.sources import publication_lag_rows
 from energywh.sources.base import Dataset
 from tests.sql.filled_grid import FEATURES, GRID, build_features, filled_grid, measured
 from tests.sql.filled_staging import LAST, fill_staging, key_rows, read_datasets
@@ -118,8 +117,7 @@ def after_now(con: duckdb.DuckDBPyConnection) -> None:
 
 def publication_lags() -> dict[tuple[str, str], int]:
     """Hours from the end of an hour to its publication, by dataset and measure."""
-    with (sql_dir() / "seeds" / "publication_lag.csv").open(newline="", encoding="utf-8") as file:
-        return {(row["dataset"], row["measure"]): int(row["lag_hours"]) for row in csv.DictReader(file)}
+    return {(name, measure or ""): hours for name, _, measure, hours, _ in publication_lag_rows()}
 
 
 # Half-year files repeat what the API has published before: a column counts as published with the API's.
