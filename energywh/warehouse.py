@@ -310,7 +310,7 @@ class Warehouse:
         Args:
             source, target, length, stride, horizon: as for `windows`, and so what is not listed here; a horizon of 1
                 or more.
-            origins: first hours of the tests, ascending; each test goes on to the next origin, the last to the end.
+            origins: first hours of the tests, ascending; each test ends at the next origin, the last at the end.
             first, every: instead of these, the first of them and the time to the next, such as "30d".
             history: how much before its origin a fold trains on, such as "365d"; by default all.
             purge: hours left free before each origin; by default as for `windows`.

@@ -145,7 +145,7 @@ def _query(relation: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelati
     with query_errors():
         result = relation.query("answer", sql)
     if result is None:
-        raise UsageError("the SQL returns no rows to show; ask with SELECT")
+        raise UsageError("the SQL returns no rows; use SELECT")
     return result
 
 

@@ -26,23 +26,22 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> 
         _check(connection, sql)
         relation = connection.sql(sql, params=params)
     if relation is None:
-        raise UsageError("the SQL returns no rows to show; ask with SELECT")
+        raise UsageError("the SQL returns no rows; use SELECT")
     return relation
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse what is not one statement that reads: DuckDB would answer the last of several only."""
+    """Reject anything but one statement that reads; of several, DuckDB would return only the last result."""
     statements = connection.extract_statements(sql)
     if not statements:
-        raise UsageError("the SQL returns no rows to show; ask with SELECT")
+        raise UsageError("the SQL returns no rows; use SELECT")
     if len(statements) > 1:
-        raise UsageError(f"the SQL holds {len(statements)} statements; ask one at a time")
+        raise UsageError(f"the SQL holds {len(statements)} statements; run one at a time")
     kind = statements[0].type.name
     if kind == "EXPLAIN":  # with ANALYZE it does what it explains
         _check(connection, _EXPLAIN.sub("", statements[0].query, count=1))
     elif kind not in _ANSWERS:
         raise UsageError(
-            f"the warehouse is read-only: it is opened for reading, and {kind} is no question. Models are changed in "
-            "sql/ and built by 'energywh build'; an answer is written to a file by 'energywh sql --output FILE' or "
-            "'energywh export'"
+            f"the warehouse is read-only: {kind} is not allowed. To change a model, edit sql/ and run 'energywh "
+            "build'; to write a result to a file, use 'energywh sql --output FILE' or 'energywh export'"
         )

@@ -43,8 +43,8 @@ YEAR_KEY = "export_year"
 STATE_FOLDER = ".export"
 ROW_GROUP_ROWS = 122_880
 _ADVICE: dict[Cause, str] = {
-    "full": "the files in place are whole: free some and run this again, it goes on from there",
-    "system": "choose a folder that can be written to with --to",
+    "full": "the files written so far are complete; free some space and run this again to continue",
+    "system": "choose a writable folder with --to",
 }
 MANIFEST_SECONDS = 5.0  # a killed export loses no more than this much work
 

@@ -147,7 +147,7 @@ def dry_run(
     """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written.
 
     Args:
-        say: told why less is due than one might think.
+        say: receives messages about why less is due than expected.
         now: the present, naive UTC; by default that of the system's clock.
     """
     present_hour = hour_number(utc_now() if now is None else now)

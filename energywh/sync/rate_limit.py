@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from energywh.core.wording import count
 from energywh.errors import LimitSpentError, StorageError
 from energywh.sources.base import RateLimits
 
@@ -29,8 +30,8 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
-SAY_AFTER_SECONDS = 30  # a pause that is longer is told
-LONGEST_PAUSE_SECONDS = 2 * 3600  # a limit of an hour is waited for, one of a day is not
+SAY_AFTER_SECONDS = 30  # a longer pause is reported
+LONGEST_PAUSE_SECONDS = 2 * 3600  # wait for an hourly limit, not for a daily one
 
 
 class Stopped(Exception):
@@ -118,16 +119,16 @@ class RequestLimit:
         raise Stopped
 
     def _tell(self, pause_seconds: float) -> None:
-        """Say once of a pause that all threads make that, and until when, nothing is asked."""
+        """Report a pause, with its length, once for all threads."""
         with self._lock:
             now = time.monotonic()
             if now < self._told_until:
                 return
             self._told_until = now + pause_seconds
-        minutes = max(1, round(pause_seconds / 60))  # to the nearest: a few milliseconds more are no 61st minute
+        minutes = max(1, round(pause_seconds / 60))  # rounded: 60 minutes and a few milliseconds are not 61
         self._say(
-            f"{self._source}: what the source allows in an hour is used up; going on in {minutes} "
-            f"minute{'' if minutes == 1 else 's'}. Ctrl-C loses nothing, the next sync goes on from here"
+            f"{self._source}: the hourly request limit is used up; continuing in {count(minutes, 'minute')}. "
+            "Ctrl-C loses nothing: the next sync continues from here"
         )
 
     def _ask(self, bucket: SQLiteBucket, weight: int) -> int | None:

@@ -1,8 +1,8 @@
 """Rebuild staging from the payloads that were kept, without a network.
 
 Where payloads have been pruned, the rebuild starts from what the present staging held before the oldest
-payload that is left; where staging is lost or damaged, from nothing. The new file takes the place of the old
-one in one step, once it is complete.
+remaining payload; without a readable staging file, it starts empty. Once complete, the new file replaces the
+old one in one step.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def _chunk(entry: JournalEntry) -> Chunk:
 def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry], result: ReplayResult) -> None:
     """Copy the rows and revisions as they were before the entries that will land again.
 
-    A row carries the moment of the fetch that brought it, so what an entry brought or superseded can be told.
+    Each row has the time of its fetch, which identifies the rows that an entry landed or superseded.
     """
     for dataset in datasets_in(connection, "old"):
         entries = [entry for entry in again if entry.dataset == dataset.name]

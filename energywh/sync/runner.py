@@ -1,7 +1,7 @@
-"""A run of sync: plan, claim, fetch in threads, land from one, and leave a ledger that is always right.
+"""A run of sync: plan, claim, fetch in threads, land in one thread, and keep the ledger consistent at every instant.
 
-Each source has a pool: its own threads and pace. Only the thread that called `sync` opens staging, and holds it
-no longer than one transaction takes: it lands what came, and claims what comes next, in the same breath.
+Each source has a pool with its own threads and rate limit. Only the thread that called `sync` opens staging, for one
+transaction at a time, which lands the fetched chunks and claims the next ones.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _sync(
 
 
 def wait_for_replay(settings: Settings, reporter: Reporter, stop: threading.Event) -> bool:
-    """Return True when no replay is rebuilding staging, and False when told to stop before.
+    """Return True when no replay is rebuilding staging, and False when ``stop`` is set before.
 
     Raises:
         LockedError: the replay did not end within `lock.wait_seconds`.
@@ -172,7 +172,7 @@ class _Run:
             self._loop()
         except EnergywhError as error:
             if isinstance(error, LockedError) and self._stop.is_set():
-                pass  # told to stop while it waited for staging
+                pass  # stopped while it waited for staging
             elif self._planned_at is None:
                 raise
             else:

@@ -141,7 +141,7 @@ def test_a_replay_gives_the_same_tables(by_files: Desk) -> None:
     before = everything(by_files.staging)
     replay(by_files.settings())
     assert everything(by_files.staging) == before
-    by_files.staging.unlink()  # and from nothing too
+    by_files.staging.unlink()  # also without a staging file
     replay(by_files.settings())
     assert {table: rows for table, rows in everything(by_files.staging).items() if table != "sync.landing"} == {
         table: rows for table, rows in before.items() if table != "sync.landing"

@@ -164,7 +164,7 @@ def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> Non
     for thread in waiting:
         thread.join()
     assert len(told) == 1
-    assert "eia: what the source allows in an hour is used up; going on in 60 minutes" in told[0]
+    assert "eia: the hourly request limit is used up; continuing in 60 minutes" in told[0]
     spent.close()
 
 

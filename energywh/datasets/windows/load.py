@@ -1,4 +1,4 @@
-"""One query fills the arrays that windows are cut from."""
+"""Run one query and fill the arrays that windows are cut from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Measured for ten years of six regions x 32 features (525,600 rows, 67 MB as float32) on 2 cores: DuckDB to Arrow
 # columns 0.16 s without ORDER BY and 0.22 s with, `fetchnumpy` 0.25 and 0.29 s, record batches streamed 0.35 s,
 # one ARRAY column 0.7 s; Arrow columns into the C-order matrix 0.05 s in blocks of rows that stay in the cache, against
-# 0.3 s a column at a time. So rows come in whatever order DuckDB has them, and each goes to its place by its hour.
+# 0.3 s a column at a time. So rows are read in any order, and each is put into its place by its hour.
 STREAMED_ROWS = 65_536
 MICROSECONDS = 3_600_000_000
 
@@ -55,25 +55,25 @@ class Wanted:
 def load(
     connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted, arrays: Arrays, *, streamed: bool = False
 ) -> Frame:
-    """Run the one query and stack its rows.
+    """Run the query and return its rows as a frame.
 
     Args:
-        streamed: never hold all rows: a first query reads regions, hours and targets alone, and the rows of a second
-            go to their places as they arrive.
+        streamed: never hold all rows in memory: a first query reads regions, hours and targets only, and a second
+            query's rows are put into their places as they arrive.
 
     Raises:
-        UnknownNameError: a region that the source has no row of.
+        UnknownNameError: the source has no row of a region.
         UsageError: the query fails while it runs.
-        WindowError: two rows for one region and hour, a time that is not a whole hour, or no row at all.
+        WindowError: two rows for one region and hour, a time that is not a whole hour, or no row.
     """
     table = _fetch(connection, source, replace(wanted, features=(), future_covariates=()) if streamed else wanted)
     if table.num_rows == 0:
         wrong = wanted.regions[0] if wanted.regions else None
         if wrong is not None:
             raise unknown_region(connection, wrong, source)
-        raise WindowError(f"{source.name} has no rows of any authority in the time asked for; name regions=[...]")
+        raise WindowError(f"{source.name} has no rows of any authority in the requested time; set regions=[...]")
     batches = table.to_batches()
-    del table  # so that each batch is freed once its rows are in their places
+    del table  # frees each batch once its rows are in their places
     names, codes, hours = _keys(batches, source)
     without_target = _without_target(batches, names, codes, wanted.targets) if wanted.regions is None else ()
     if without_target:
@@ -103,10 +103,10 @@ def load_stretch(
     axis: Axis,
     arrays: Arrays,
 ) -> Frame:
-    """Stack the rows of several queries, one after the other, over a given axis, without holding all rows.
+    """Return the rows of several queries as a frame over a given axis, without holding all rows in memory.
 
     Args:
-        asked: sources, with their first and last hours; no row may come from two of them.
+        asked: sources with their first and last hours; they must not overlap.
         wanted: columns.
 
     Raises:
@@ -123,7 +123,7 @@ def load_stretch(
 
 
 def fill(axis: Axis, wanted: Wanted, arrays: Arrays, arriving: Arriving) -> tuple[Frame, bool]:
-    """Put rows into their places as they arrive; return the frame, and whether any place got two rows."""
+    """Put rows into their places as they arrive; return the frame and whether any place received two rows."""
     every = wanted.columns
     matrices = [
         _Filling(names, [every.index(name) for name in names], axis.rows, arrays)
@@ -192,8 +192,8 @@ def _query(connection: duckdb.DuckDBPyConnection, source: Bound, wanted: Wanted)
 
 
 def as_float(column: str) -> str:
-    """Return SQL of the column as windows hold it; NaN and infinities still have to be made missing."""
-    # A value too great for a float is no measurement: TRY_CAST makes it missing, CAST would fail the query.
+    """Return SQL for the column as float32; the caller treats NaN and infinities as missing."""
+    # TRY_CAST makes a value beyond float32, which is no measurement, missing; CAST would fail the query.
     return f"TRY_CAST({identifier(column)} AS FLOAT)"
 
 
@@ -257,7 +257,7 @@ def _leave_out(
     """Remove the rows of ``regions`` from the batches."""
     import pyarrow as pa
 
-    for number, code in enumerate(codes):  # one batch after the other, so that memory hardly grows
+    for number, code in enumerate(codes):  # batch by batch, to bound memory
         kept = ~np.isin(code, regions)
         batches[number] = batches[number].filter(pa.array(kept))
         codes[number], hours[number] = code[kept], hours[number][kept]
@@ -268,7 +268,7 @@ def _axis(regions: tuple[str, ...], codes: Sequence[NDArray[np.int32]], hours: S
     first = np.full(len(regions), np.iinfo(np.int64).max)
     last = np.full(len(regions), np.iinfo(np.int64).min)
     for code, hour in zip(codes, hours, strict=True):
-        if not len(code):  # all its rows were left out
+        if not len(code):  # a batch without remaining rows
             continue
         runs = np.concatenate(([0], np.flatnonzero(np.diff(code)) + 1))  # where a run of one region starts
         np.minimum.at(first, code[runs], np.minimum.reduceat(hour, runs))
@@ -277,14 +277,14 @@ def _axis(regions: tuple[str, ...], codes: Sequence[NDArray[np.int32]], hours: S
 
 
 def _twice(axis: Axis, codes: Sequence[NDArray[np.int32]], hours: Sequence[NDArray[np.int32]], source: Bound) -> str:
-    """Name a region and hour that has more than one row."""
+    """Return the message for a region and hour with more than one row."""
     rows = np.sort((axis.offset[:-1] - axis.first_hour)[np.concatenate(codes)] + np.concatenate(hours))
     twice = int(rows[np.flatnonzero(np.diff(rows) == 0)[0]])
     region = int(np.searchsorted(axis.offset, twice, side="right")) - 1
     hour = hour_time(int(axis.first_hour[region]) + twice - int(axis.offset[region]))
     return (
         f"{source.name} has more than one row of {axis.regions[region]} at {hour:%Y-%m-%dT%H} UTC; "
-        "windows need one row an hour and region: choose or sum in the SQL"
+        "windows need one row per hour and region: select or sum rows in the SQL"
     )
 
 
@@ -325,7 +325,7 @@ class _Filling:
             self._view[rows] = block
 
     def done(self, absent: NDArray[np.int64]) -> Matrix:
-        """Return the matrix, the rows ``absent`` missing altogether."""
+        """Return the matrix; every column of the rows ``absent`` is missing."""
         width = len(self._columns)
         everything = np.packbits(np.ones((1, width), np.bool_), axis=1)
         rows = np.concatenate([*self._rows, absent]).astype(np.int64)

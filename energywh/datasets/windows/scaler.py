@@ -1,30 +1,30 @@
-"""Scalers: statistics of the train split alone, kept as plain data, and inverted for predictions.
+"""Scalers: statistics of the train split only, stored as plain data, with an inverse for predictions.
 
-For a column c and a region r (or, with by="global", for all regions alike) a value x becomes
+For a column c and a region r (with by="global": for all regions together) a value x becomes
 
     z = (f(x) - center[r, c]) / scale[r, c]        f(x) = x, or sign(x) * ln(1 + |x|) for the columns of `Scaler.log`
 
-| kind | center | scale | a missing value, 0 and False in the mask, stands at |
+| kind | center | scale | a missing value (0, and False in the mask) stands for |
 |---|---|---|---|
 | zscore | mean | standard deviation (divided by n) | the mean |
-| robust | median | 75th less 25th percentile; where these are equal, the standard deviation | the median |
-| minmax | least | greatest less least | the least |
+| robust | median | 75th minus 25th percentile; if these are equal, the standard deviation | the median |
+| minmax | minimum | maximum minus minimum | the minimum |
 | none | 0 | 1 | 0 |
 
-- Not scaled: boolean columns, and by their names sines and cosines (`hour_sin`), flags (`is_holiday`, `..._flag`) and
-  masks (`..._mask`). They are 0 and 1, or -1 to 1, already. Shares and percentages are scaled as any other number.
-- A column with one value in all hours of train is moved to 0 and not divided, and a warning names it. A column with one
-  value in a region, but not in others, is divided by the standard deviation over all regions: solar power that begins
-  in the test of a region must not stand there in MWh.
-- A column without a value in train of a region has the mean and standard deviation (minmax: least and greatest) over
-  all regions, with a warning. Without a value in train of any region, it cannot be scaled, which is an error.
+- Not scaled: boolean columns, and columns whose names mark sines and cosines (`hour_sin`), flags (`is_holiday`,
+  `..._flag`) or masks (`..._mask`). Their values are already 0 and 1, or -1 to 1. Shares and percentages are scaled.
+- A column with a single value in all hours of train is shifted to 0 and not divided, and a warning names it. A column
+  with a single value in one region only is divided by the standard deviation over all regions, so that, for example,
+  solar power that begins in the test split of a region is not left in MWh.
+- A column without a value in train of a region uses the statistics over all regions, with a warning. A column without
+  a value in train of any region is an error.
 
-Only the hours of the inputs and targets of train windows are measured: none after the end of train, none in the purge
-before the split, none that a gap or the stride leaves out of every window.
+Only the hours of the inputs and targets of train windows count: no hour after the end of train, in the purge before
+the split, or left out of every window by a gap or the stride.
 
-Statistics do not depend on the order of rows, and so not on threads: moments add up whole 2^-31 parts of the range of a
-column in a region (a mean is within 2^-32 of it, about 2e-10), regions are added exactly, and the results are rounded
-to 9 significant digits. The same data make the same JSON, to the byte.
+Statistics do not depend on the order of rows or on threads: moments sum integer multiples of 2^-31 of a column's range
+in a region (a mean is within 2^-32 of the range, about 2e-10), regions are summed exactly, and results are rounded to
+9 significant digits. The same data give the same JSON, byte for byte.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from energywh.errors import UnknownNameError, UsageError, WindowError, did_you_m
 
 @dataclass(frozen=True)
 class Scaler:
-    """Centers and scales of columns, by region or for all regions. Made by `Windows.scaler`.
+    """Centers and scales of columns, per region or for all regions. Made by `Windows.scaler`.
 
     Attributes:
         kind: "zscore", "robust", "minmax" or "none".
         by: "region" or "global".
-        columns: all columns of the windows, features and targets, also those left alone (center 0, scale 1).
-        regions: of the rows of ``center`` and ``scale``; with by="global" none, and there is one row.
-        center, scale: (regions, columns), in the column's unit, or of its logarithm for the columns of ``log``.
-        log: columns of which sign(x) * ln(1 + |x|) is scaled.
-        left_alone: columns that are not scaled, see the module.
-        constant: columns that do not vary in train; they are moved to 0 and not divided.
-        first_hour, last_hour: of the hours measured, UTC, as text.
+        columns: all features and targets of the windows, also those not scaled (center 0, scale 1).
+        regions: regions of the rows of ``center`` and ``scale``; empty with by="global", where there is one row.
+        center, scale: (regions, columns), in the column's unit; for the columns of ``log``, of the logarithm.
+        log: columns scaled as sign(x) * ln(1 + |x|).
+        left_alone: columns that are not scaled; the module says which.
+        constant: columns that do not vary in train; they are shifted to 0 and not divided.
+        first_hour, last_hour: first and last measured hour, UTC, as text.
     """
 
     kind: Kind
@@ -72,15 +72,15 @@ class Scaler:
     last_hour: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data: text, numbers and lists, for JSON."""
+        """Return the scaler as plain data for JSON: text, numbers and lists."""
         return _listed(asdict(self))  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scaler:
-        """Return the scaler that `to_dict` wrote.
+        """Return the scaler from the data of `to_dict`.
 
         Raises:
-            UsageError: it is not what `to_dict` writes.
+            UsageError: the data are not those of a scaler.
         """
         try:
             made = cls(**{name: _tupled(value) for name, value in data.items()})
@@ -90,11 +90,11 @@ class Scaler:
             fits = fits and all(math.isfinite(x) for row in made.center for x in row)
             fits = fits and all(math.isfinite(x) and x > 0 for row in made.scale for x in row)
         except (TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"this is no scaler as Scaler.to_dict writes it: {error}") from None
+            raise UsageError(f"the data are not those of Scaler.to_dict: {error}") from None
         if not fits:
             raise UsageError(
-                "this is no scaler as Scaler.to_dict writes it: center and scale must be a row of finite numbers a "
-                "region (one with by='global'), one a column, and scales be greater than 0"
+                "the data are not those of Scaler.to_dict: center and scale must have one row per region (one row with "
+                "by='global') and one finite number per column, and scales must be greater than 0"
             )
         return made
 
@@ -106,21 +106,21 @@ class Scaler:
         regions: str | Sequence[str] | NDArray[np.str_] | None = None,
         mask: Any = None,
     ) -> Any:
-        """Return ``values`` of the source as windows hold them.
+        """Return scaled ``values``.
 
         Args:
-            values: NumPy (or what becomes it) or mx.array. Last axis: the columns, unless ``columns`` is one name;
-                first axis: the regions, unless ``regions`` is one code.
-            columns: one name, or one for each place of the last axis.
-            regions: one code, or one for each place of the first axis; not needed with by="global".
-            mask: booleans like ``values``; where False, the result is 0.
+            values: mx.array, or anything that NumPy converts. Last axis: the columns, unless ``columns`` is one
+                name; first axis: the regions, unless ``regions`` is one code.
+            columns: one name, or one for each index of the last axis.
+            regions: one code, or one for each index of the first axis; not needed with by="global".
+            mask: booleans of the shape of ``values``; where False, the result is 0.
 
         Returns:
-            NumPy float64 for NumPy, mx.array float32 for mx.array.
+            float64 NumPy array, or float32 mx.array for an mx.array.
 
         Raises:
-            UnknownNameError: a column or region that was not scaled.
-            UsageError: a shape that does not fit.
+            UnknownNameError: a column or region that the scaler does not have.
+            UsageError: the shape does not match columns and regions.
         """
         center, scale, log, xp = self._for(values, columns, regions)
         values = _wide(values, xp)
@@ -136,22 +136,22 @@ class Scaler:
         columns: str | Sequence[str],
         regions: str | Sequence[str] | NDArray[np.str_] | None = None,
     ) -> Any:
-        """Return scaled ``values``, such as predictions (B, horizon), in the units of the source; as `transform`.
+        """Return scaled ``values``, such as predictions (B, horizon), in the units of the source.
 
-        With mx.array it can be differentiated, so that a loss may be taken in MWh.
+        Arguments are those of `transform`. With mx.array it is differentiable, so a loss may be computed in MWh.
         """
         center, scale, log, xp = self._for(values, columns, regions)
         values = _wide(values, xp) * _as(scale, xp) + _as(center, xp)
         if not log.any():
             return values
-        logged = xp.where(_as(log, xp), values, xp.zeros_like(values))  # so that nothing else overflows
+        logged = xp.where(_as(log, xp), values, xp.zeros_like(values))  # expm1 of other columns could overflow
         return xp.where(_as(log, xp), xp.sign(logged) * xp.expm1(xp.abs(logged)), values)
 
     def table(self, columns: Sequence[str], region: str | None) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
-        """Return (columns,) centers, scales and whether the logarithm is taken.
+        """Return centers, scales and whether the logarithm is used, each of shape (columns,).
 
         Raises:
-            UnknownNameError: a column or region that was not scaled.
+            UnknownNameError: a column or region that the scaler does not have.
         """
         places = np.array([self._place(name) for name in columns], np.intp)
         row = self._row(region)
@@ -165,19 +165,19 @@ class Scaler:
         return self.columns.index(column)
 
     def _row(self, region: str | None) -> int:
-        if self.by == "global" or self.kind == "none":  # whose rows are all alike
+        if self.by == "global" or self.kind == "none":  # all rows are equal
             return 0
         if region not in self.regions:
             raise UnknownNameError(
-                f"no window of the train split is of {region or 'a region unnamed'}, so nothing is known to scale it "
-                f"by; name one of {', '.join(self.regions)}, leave it out, or scale all alike with by='global'"
+                f"no window of the train split is of {region or 'an unnamed region'}, so there are no statistics to "
+                f"scale it; use one of {', '.join(self.regions)}, leave the region out, or use by='global'"
             )
         return self.regions.index(region)
 
     def _for(
         self, values: Any, columns: str | Sequence[str], regions: str | Sequence[str] | NDArray[np.str_] | None
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], Any]:
-        """Return center, scale and log, shaped so as to be applied to ``values``, and the module that computes them."""
+        """Return center, scale and log, in shapes that broadcast to ``values``, and the array module to use."""
         xp = import_mlx() if type(values).__module__.startswith("mlx") else np
         shape = tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
         names = (columns,) if isinstance(columns, str) else tuple(columns)
@@ -218,14 +218,14 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-Normalize = Kind | Mapping[str, Any] | Scaler  # as people give it
+Normalize = Kind | Mapping[str, Any] | Scaler  # the argument of public methods
 
 
 def as_normalization(plain: Mapping[str, Any] | None) -> Normalization | Scaler | None:
-    """Return what `energywh.datasets.windows.normalization.plain_normalization` made plain.
+    """Return the object of the data that `energywh.datasets.windows.normalization.plain_normalization` made.
 
     Raises:
-        UsageError: it is no scaler as `Scaler.to_dict` writes it.
+        UsageError: the data are not those of `Scaler.to_dict`.
     """
     if plain is None:
         return None
@@ -233,21 +233,21 @@ def as_normalization(plain: Mapping[str, Any] | None) -> Normalization | Scaler 
 
 
 def check_held_out(normalization: Normalization | Scaler | None, regions: Sequence[str]) -> None:
-    """Reject scaling by region for regions that train has no hour of, before anything is read.
+    """Reject per-region scaling of regions without hours in train, before the query runs.
 
     Args:
-        regions: those held out.
+        regions: held-out regions.
 
     Raises:
-        UsageError: there are such regions.
+        UsageError: the scaling has no statistics of some of them.
     """
     if normalization is None or normalization.by == "global" or normalization.kind == "none":
         return
     known = normalization.regions if isinstance(normalization, Scaler) else ()
     if unknown := [region for region in regions if region not in known]:
-        why = "the scaler given has none of them" if known else "train has no hour of a region held out"
+        why = "the given scaler does not have them" if known else "train has no hours of held-out regions"
         raise UsageError(
-            f"{', '.join(unknown)} cannot be scaled by statistics of its own: {why}; scale all regions alike, "
+            f"{', '.join(unknown)} cannot be scaled by region: {why}; scale all regions together with "
             f"normalize={{'kind': {normalization.kind!r}, 'by': 'global'}}"
         )
 
@@ -256,8 +256,7 @@ def scaled(frame: Frame, scaler: Scaler, library: Arrays | None = None) -> Frame
     """Return ``frame`` normalized.
 
     Args:
-        library: array library of the scaled copy; None to scale in the memory of ``frame``, which must be float32 and
-            not used otherwise.
+        library: array library of the scaled copy; None to scale in place, for a float32 ``frame`` with no other user.
 
     Raises:
         UnknownNameError: a column or region that the scaler does not have.
@@ -289,10 +288,10 @@ def _scaled(axis: Axis, matrix: Matrix, scaler: Scaler, library: Arrays | None) 
 def scaled_blocks(
     axis: Axis, matrix: Matrix, scaler: Scaler, dtype: np.dtype[Any]
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield the rows of ``matrix`` scaled, block by block; a block may be written before the next is taken.
+    """Yield scaled rows of ``matrix`` block by block; the caller may overwrite the rows of a yielded block.
 
     Args:
-        dtype: type that the values are kept as.
+        dtype: type in which the values will be stored.
 
     Raises:
         UnknownNameError: a column or region that the scaler does not have.
@@ -321,7 +320,7 @@ def scaled_blocks(
 
 
 def _blocks(axis: Axis) -> Iterator[tuple[int, slice]]:
-    """Yield (region, rows) in blocks that stay in the cache."""
+    """Yield (region, rows) in blocks that fit the CPU cache."""
     for region in range(len(axis.regions)):
         end = int(axis.offset[region + 1])
         for low in range(int(axis.offset[region]), end, BLOCK_ROWS):

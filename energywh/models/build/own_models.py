@@ -29,7 +29,7 @@ _BLAMED_CAUSES = ("sql", "memory", "full", "system")
 
 
 class OwnModelError(Exception):
-    """A model or seed of the user's own failed and is left out; the build goes on with the next."""
+    """A model or seed of the user's own failed and is left out; the build continues with the next."""
 
 
 class OwnModels:

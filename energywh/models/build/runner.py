@@ -220,8 +220,8 @@ def build_errors(doing: str, place: Path) -> Iterator[None]:
     except (duckdb.Error, OSError) as error:
         free = shutil.disk_usage(place if place.exists() else place.parent).free / 1e6
         again = (
-            "run 'energywh build --full', which goes on from no older version; if that fails too, 'energywh replay' "
-            "makes a new staging file"
+            "run 'energywh build --full', which uses no earlier version; if that fails too, 'energywh replay' makes "
+            "a new staging file"
         )
         advice: dict[Cause, str] = {
             "memory": "set build.memory_limit to what this machine can spare, or free disk space, and run this again",

@@ -1,4 +1,4 @@
-"""Who reads whom: the models in the order in which they can be built."""
+"""The graph of models and what they read, in build order."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STAGING = "staging."
 
 @dataclass(frozen=True)
 class Graph:
-    """Models with what they read. Those of the user's own that cannot be linked are in `left_out` alone.
+    """Models and what they read. The user's own models that cannot be linked are only in `left_out`.
 
     Attributes:
-        order: model names, each after everything it reads; readers of staging as early as can be, so that
-            staging is held for as short a time as possible.
-        written: each model's SELECT as its file has it.
-        parsed: the SELECT that runs, with the steps that it reads put into it: it reads tables and views alone.
+        order: model names, each after everything it reads; readers of staging as early as possible, to keep staging
+            open for a short time.
+        written: SELECT of each model, as in its file.
+        parsed: SELECT that runs: steps are put into it, so it reads only tables and views.
         audits: tables that each audit of a model reads.
     """
 
@@ -46,7 +46,7 @@ class Graph:
 
     @property
     def own(self) -> frozenset[str]:
-        """Names of the models and seeds that are the user's own, good or bad."""
+        """Names of the user's own models and seeds, valid or not."""
         return self.project.own
 
     @property
@@ -56,19 +56,19 @@ class Graph:
 
     @property
     def steps(self) -> frozenset[str]:
-        """Names of the models that are put into what reads them."""
+        """Names of the inline models, which are put into the models that read them."""
         return frozenset(name for name, model in self.models.items() if model.materialized == "inline")
 
     def upstream(self, name: str) -> list[str]:
-        """Return the models and seeds that model ``name`` reads, by itself or through steps, sorted; steps too."""
+        """Return the models (steps included) and seeds that model ``name`` reads, directly or through steps, sorted."""
         return sorted(table for table in self.reads(name) if not table.startswith(STAGING))
 
     def staging(self, name: str) -> list[str]:
-        """Return the staging tables that model ``name`` reads, by itself or through steps, sorted."""
+        """Return the staging tables that model ``name`` reads, directly or through steps, sorted."""
         return sorted(table for table in self.parsed[name].tables if table.startswith(STAGING))
 
     def reads(self, name: str) -> frozenset[str]:
-        """Return all that model ``name`` reads, by itself or through steps; steps too."""
+        """Return every table and step that model ``name`` reads, directly or through steps."""
         return self.written[name].tables | self.parsed[name].tables
 
     def sql(self, name: str) -> str:
@@ -76,16 +76,13 @@ class Graph:
         return self.placed(name, self.parsed[name].sql)
 
     def placed(self, name: str, sql: str) -> str:
-        """Return ``sql``, made of that of model ``name``, behind empty lines.
-
-        Line numbers in DuckDB's errors are then those of the file: steps stand before the SELECT's own lines.
-        """
+        """Return ``sql``, derived from model ``name``, after empty lines that make DuckDB's line numbers the file's."""
         model = self.models[name]
         lines_of_steps = sql.count("\n") - model.sql.count("\n")
         return "\n" * max(model.sql_line - 1 - lines_of_steps, 0) + sql
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
-        """Return ``names`` with all models that they or their audits read, directly or not."""
+        """Return ``names`` and all models that they or their audits read, directly or indirectly."""
         found: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -98,7 +95,7 @@ class Graph:
         return found
 
     def readers(self, name: str) -> list[str]:
-        """Return what reads model or seed ``name``, by itself or by its audits, directly or not, nearest first."""
+        """Return the models that read ``name``, in their SELECT or audits, directly or indirectly, nearest first."""
         reads = {model: set(self.reads(model)) for model in self.order}
         for (model, _), tables in self.audits.items():
             reads[model] |= tables
@@ -108,7 +105,7 @@ class Graph:
         return found[1:]
 
     def why_not(self, name: str, left_out: Collection[str]) -> str:
-        """Return the place where model ``name`` reads one of ``left_out``, as a sentence."""
+        """Return the message that says where model ``name`` reads one of ``left_out``."""
         model = self.models[name]
         places = [(each.name, model.sql_line + each.line - 1) for each in self.written[name].references]
         places += [(table, audit.line) for audit in model.audits for table in sorted(self.audits[name, audit])]
@@ -125,14 +122,14 @@ class Graph:
 
 
 def link(project: Project) -> Graph:
-    """Find what each model reads, and the order of building.
+    """Find what each model reads, and the build order.
 
-    Models of the user's own that are wrong, or read one that is, are left out, with the reason. What ships with
-    energywh cannot read what is the user's: it could not be built without.
+    The user's own models that are wrong, or read a wrong one, are left out, with the reason. Models shipped with
+    energywh may not read the user's, because they must build without them.
 
     Raises:
-        ModelError: SQL that cannot be parsed, a reference to nothing, a cycle, a view over staging; the
-            message begins with file and line.
+        ModelError: SQL that cannot be parsed, an unknown table, a cycle, a view over staging; the message begins
+            with file and line.
     """
     for known, graph in tuple(_linked):
         if known == project:
@@ -142,8 +139,8 @@ def link(project: Project) -> Graph:
     return graph
 
 
-# The last projects that were linked, equal in every text and hash: linking takes a third of a small build, and
-# `energywh watch` links the same files again and again.
+# Cache of the last linked projects, compared by content: linking takes a third of a small build, and `energywh watch`
+# links the same files in every round.
 _linked: deque[tuple[Project, Graph]] = deque(maxlen=4)
 
 
@@ -195,7 +192,7 @@ def _link(project: Project) -> Graph:
     models, expanded = dict[str, Model](), dict[str, Parsed]()
     columns = Tables(models, project.seeds)
     before = -1
-    while len(left_out) > before:  # again, for what reads those that were left out just now
+    while len(left_out) > before:  # repeat for readers of the models left out in the last pass
         before = len(left_out)
         for name, model in project.models.items():
             if name not in left_out:
@@ -214,7 +211,7 @@ def _link(project: Project) -> Graph:
 
 
 def _steps_read(name: str, parsed: Mapping[str, Parsed], steps: Iterable[str]) -> list[str]:
-    """Return those of ``steps``, which are in order, that model ``name`` reads, directly or through each other."""
+    """Return those of ``steps`` (in build order) that model ``name`` reads, directly or through other steps."""
     reached = {name}
     for step in reversed(list(steps)):
         if any(step in parsed[each].tables for each in reached):
@@ -223,11 +220,7 @@ def _steps_read(name: str, parsed: Mapping[str, Parsed], steps: Iterable[str]) -
 
 
 def _check_view(model: Model, expanded: Parsed) -> None:
-    """Reject a view that reads staging through a step.
-
-    Raises:
-        ModelError: it does.
-    """
+    """Raise ModelError for a view that reads staging through a step."""
     if model.materialized == "view" and (read := next((t for t in expanded.tables if t.startswith(STAGING)), None)):
         line = model.sql_line + min(each.line for each in expanded.references if each.name == read) - 1
         raise ModelError(f"{model.path}:{line}: {_NO_VIEW.format(read)}")
@@ -251,7 +244,7 @@ def _parse_audit(model: Model, audit: Audit) -> Parsed:
 
 
 def _check(model: Model, reference: Reference, known: Collection[str], left_out: Mapping[str, str]) -> None:
-    """Refuse a reference to what is not there, and views over staging, which readers do not have."""
+    """Raise ModelError for an unknown table and for a view over staging, which readers of the warehouse do not have."""
     where = f"{model.path}:{model.sql_line + reference.line - 1}"
     if reference.name.startswith(STAGING):
         if model.materialized == "view":
@@ -272,9 +265,9 @@ def _unknown(name: str, known: Collection[str], left_out: Mapping[str, str]) -> 
 
 
 def _order(project: Project, parsed: Mapping[str, Parsed], left_out: dict[str, str]) -> tuple[str, ...]:
-    """Sort topologically; among models that are ready, those that read staging come first, then by name.
+    """Sort topologically; among models that are ready, readers of staging first, then by name.
 
-    Models of the user's own that read each other in a circle, and those that read them, are added to ``left_out``.
+    The user's own models that form a cycle, and those that read them, are added to ``left_out``.
     """
     names = [name for name in project.models if name not in left_out]
     waits_for = {name: {t for t in parsed[name].tables if t in names} for name in names}

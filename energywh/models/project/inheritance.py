@@ -1,4 +1,4 @@
-"""Complete the columns of a model: one that it passes on unchanged has the description that it has upstream."""
+"""Complete the columns of a model: a column passed on unchanged inherits its description."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from energywh.models.tracing.syntax import syntax_trees
 
 
 class Tables(Mapping[str, Sequence[str]]):
-    """The columns of all that models read, by full name.
+    """The columns of staging tables, seeds and models, by full name.
 
     Args:
-        models: those that are complete.
+        models: models whose columns are complete.
     """
 
     def __init__(self, models: Mapping[str, Model], seeds: Mapping[str, Seed]) -> None:
@@ -41,14 +41,14 @@ class Tables(Mapping[str, Sequence[str]]):
 
 
 def complete(model: Model, parsed: Parsed, models: Mapping[str, Model], tables: Tables) -> Model:
-    """Return the model with the columns that its file leaves out, in the order of its SELECT.
+    """Return the model with inherited columns added, in the order of its SELECT.
 
-    A column is inherited if its value is that of one column of one other model, of the same name. The build rejects any
-    other that the file leaves out.
+    A column is inherited if its value is that of one column of the same name of one other model. The build rejects any
+    other column that the file does not describe.
 
     Args:
-        parsed: its SELECT as the file has it.
-        models: the complete models, all that it reads among them.
+        parsed: its SELECT, as in the file.
+        models: the complete models, which include all that it reads.
 
     Raises:
         ModelError: the front matter names a column that is neither in [columns] nor inherited.
@@ -66,7 +66,7 @@ def complete(model: Model, parsed: Parsed, models: Mapping[str, Model], tables: 
 
 
 def _inherited(model: Model, models: Mapping[str, Model], tables: Tables) -> Iterator[tuple[str, str | None]]:
-    """Yield the columns of a model in order, with the descriptions of those that are passed on unchanged."""
+    """Yield the columns of a model in order; those passed on unchanged with their description, others with None."""
     from energywh.models.tracing.scope import Untraceable
     from energywh.models.tracing.select import trace_select
 
@@ -81,18 +81,17 @@ def _inherited(model: Model, models: Mapping[str, Model], tables: Tables) -> Ite
         if trace.unchanged and len(places) == 1:
             ((table, column),) = places
             words = models[table].columns.get(name) if table in models and column == name else None
-        # A value of another hour is not known when it says: "[past] Demand at t-1" must not pass on unread.
+        # The mark of a moved value would be wrong: "[past] Demand at t-1" holds only beside its own hour.
         if words is not None and moves and words.startswith("[") and not words.startswith(_ANY_HOUR):
             words = None
         yield name, words
 
 
-_ANY_HOUR = ("[ahead]", "[hindsight]")  # marks that hold of a value whichever hour it is of
+_ANY_HOUR = ("[ahead]", "[hindsight]")  # marks that stay true when a value is moved to another hour
 
 
 def _moves_hours(sql: str, time_columns: Collection[str | None]) -> bool:
-    """Return whether a SELECT may put values beside another hour than their own: it computes with hours, or joins by
-    something other than equal hours."""
+    """Return whether a SELECT may move values to another hour: it computes with hours, or joins by unequal hours."""
     from sqlglot import exp
 
     (tree,) = syntax_trees(sql)

@@ -1,7 +1,6 @@
-"""Which tables a SELECT reads, and the same SELECT with its steps put into it, or reading only a part of the tables.
+"""Find the tables that a SELECT reads; put inline steps into it, or restrict the rows that it reads.
 
-sqlglot says where the names stand; the text around them is never regenerated, so that a model runs exactly
-as its author wrote it.
+sqlglot gives the positions of the names. All other text is kept, so a model runs exactly as its author wrote it.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ class Reference:
 
     Attributes:
         name: the full name in lower case, such as `normalized.demand` or `staging.eia.region_data`.
-        start, end: the slice of the SQL that holds the name.
-        alias: text by which the SELECT may call the table; None where the SELECT gives its own alias.
+        start, end: slice of the SQL that contains the name.
+        alias: text by which the SELECT may refer to the table; None where the SELECT gives an alias.
         line: line of the SQL text, counted from 1.
     """
 
@@ -45,9 +44,9 @@ class Parsed:
     """A SELECT with the places where it names tables.
 
     Attributes:
-        qualifiers: slices such as the `normalized.` of `normalized.demand.hour_utc`, by table name.
-        outputs: names of the columns that it returns, in order, as far as they can be read from its first SELECT; `*`
-            for columns that are not named.
+        qualifiers: slices such as `normalized.` in `normalized.demand.hour_utc`, with the table name.
+        outputs: names of the returned columns in order, as far as its first SELECT shows them; `*` for unnamed
+            columns.
     """
 
     sql: str
@@ -60,10 +59,10 @@ class Parsed:
         return frozenset(reference.name for reference in self.references)
 
     def with_steps(self, steps: Mapping[str, Parsed]) -> Parsed:
-        """Return the SELECT with ``steps`` as CTEs before its own; what it reads is then what they read.
+        """Return the SELECT with ``steps`` as CTEs before its own; its references then include those of the steps.
 
         Args:
-            steps: all that it reads, directly or through each other, each after those that it reads itself.
+            steps: all steps that it reads, directly or through other steps, each after those it reads.
         """
         if not steps:
             return self
@@ -86,7 +85,7 @@ class Parsed:
         )
 
     def _named_as_ctes(self, steps: Mapping[str, Parsed]) -> list[_Edit]:
-        """Return the edits that name each of ``steps`` as the CTE that it becomes."""
+        """Return the edits that replace the names of ``steps`` by those of their CTEs."""
         edits = [
             (each.start, each.end, f'"{each.name}"' + (f" AS {each.alias}" if each.alias else ""))
             for each in self.references
@@ -95,7 +94,7 @@ class Parsed:
         return edits + [(start, end, "") for name, start, end in self.qualifiers if name in steps]
 
     def _edited(self, edits: Sequence[_Edit]) -> Parsed:
-        """Return the SELECT with ``edits`` made, without the references and qualifiers that they replace."""
+        """Return the SELECT after ``edits``, without the references and qualifiers that they replace."""
         sql, ordered = self.sql, sorted(edits)
         replaced = {(start, end) for start, end, _ in ordered}
 
@@ -115,7 +114,7 @@ class Parsed:
         return Parsed(sql, tuple(references), tuple(qualifiers))
 
     def restricted(self, conditions: Mapping[str, str]) -> str:
-        """Return the SQL with each table of ``conditions`` replaced by those rows of it that meet the condition."""
+        """Return the SQL with each table of ``conditions`` replaced by its rows that meet the condition."""
         edits: list[_Edit] = []
         for reference in self.references:
             if reference.name in conditions:
@@ -128,7 +127,7 @@ class Parsed:
 
 
 class _WrongError(Exception):
-    """What is wrong with a SELECT, and in which of its lines."""
+    """An error in a SELECT, with its line."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -136,13 +135,13 @@ class _WrongError(Exception):
 
 
 def parse_select(sql: str, error: Callable[[str, int], ModelError]) -> Parsed:
-    """Find the tables that ``sql`` reads; the names of its own CTEs are not tables.
+    """Find the tables that ``sql`` reads; names of its own CTEs are not tables.
 
     Args:
-        error: makes the error for a message and a line of ``sql``.
+        error: returns the error for a message and a line of ``sql``.
 
     Raises:
-        ModelError: the text is not one SELECT, or names a table without its schema.
+        ModelError: ``sql`` is not a single SELECT, or names a table without its schema.
     """
     try:
         return _parse(sql)
@@ -192,7 +191,7 @@ def _parse(sql: str) -> Parsed:
 
 
 def _with_clause(sql: str) -> tuple[int, bool]:
-    """Return where CTEs can be put into ``sql``, and whether it has a WITH clause there."""
+    """Return where CTEs can be inserted into ``sql``, and whether it has a WITH clause there."""
     tokens = sqlglot.tokenize(sql, dialect="duckdb")
     if tokens[0].text.upper() != "WITH":
         return tokens[0].start, False

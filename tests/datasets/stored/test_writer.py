@@ -401,7 +401,7 @@ def test_a_request_that_cannot_be_made_is_refused_before_anything_is_written(hom
         (UsageError, "ascending", ASKED | {"splits": CUTS[::-1]}),
         (
             UsageError,
-            "CISO cannot be scaled by statistics of its own",
+            "CISO cannot be scaled by region",
             ASKED | {"splits": CUTS[0], "holdout_regions": "CISO"},
         ),
     ):

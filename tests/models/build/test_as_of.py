@@ -1,4 +1,4 @@
-"""Builds as of a time: from what was known then, and from nothing else."""
+"""Builds as of a time use exactly the values known at that time."""
 
 from __future__ import annotations
 

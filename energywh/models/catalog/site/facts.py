@@ -1,4 +1,4 @@
-"""Everything that the pages show, read once."""
+"""Read everything that the pages show."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from energywh.models.versions.publish import current_version
 from energywh.sources import sources
 from energywh.sources.base import Source
 
-SMALL_ROWS = 120  # a table without time of no more rows is shown whole
+SMALL_ROWS = 120  # a table without a time column and with at most so many rows is shown in full
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is, and what is known of it.
+    """Models with their lineage and, after a build, facts of the published version; mappings are by model name.
 
     Attributes:
         version: the row of `energywh.version` by column; empty before the first build.
-        last_hours: the last hour of each model that has one.
-        landed: when the newest landing that each model holds was.
+        last_hours: last hour of each model with a time column.
+        landed: time of the newest landing that each model includes.
         contents: column names and rows of the small tables.
     """
 
@@ -51,9 +51,7 @@ class Facts:
 
 
 def read_facts(home: Home, *, sql: Path | None = None, own_folders: Iterable[Path] = ()) -> Facts:
-    """Read the published version, one and the same throughout.
-
-    Before anything is published: the `sql/` folder and the user's own folders, which know no counts.
+    """Read the published version; before the first build, read the model files, without counts.
 
     Raises:
         StorageError: the published file cannot be opened.

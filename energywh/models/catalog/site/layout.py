@@ -1,4 +1,4 @@
-"""Where the tables of the model graph stand in a picture: in layers, each after all that it reads."""
+"""Layout of the model graph: tables in layers, each after the tables that it reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 WIDTH, HEIGHT = 168, 30  # of a box
-LANE = 8  # height of a line that passes between boxes
+LANE = 8  # height reserved for a line that passes between boxes
 GAP_X, GAP_Y = 52, 11
 MARGIN = 16
 SWEEPS = 12
@@ -31,7 +31,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """A line from what is read to what reads it, by the points between the two boxes where it keeps clear of others."""
+    """A line from a table to one that reads it; ``points`` are the lanes that it passes between the two boxes."""
 
     start: str
     end: str
@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Layout:
-    """Boxes by name, the lines between them, and the size of the whole."""
+    """Boxes by name, the lines between them, and the size of the picture in pixels."""
 
     boxes: Mapping[str, Box]
     lines: Sequence[Line]
@@ -50,7 +50,7 @@ class Layout:
 
 @dataclass(frozen=True, order=True)
 class _Lane:
-    """Where the lines that leave a table pass a layer in which it does not stand."""
+    """Place where the lines that leave a table pass a later layer."""
 
     table: str
     layer: int
@@ -60,10 +60,10 @@ _Place: TypeAlias = str | _Lane  # a table, or a lane
 
 
 def arrange(reads: Mapping[str, Iterable[str]]) -> Layout:
-    """Lay out tables, each with what it reads; schemas stand one after the other, from sources to features.
+    """Lay out tables, schema by schema from sources to features.
 
     Args:
-        reads: what each table reads; the first word of a name, up to its dot, is its schema.
+        reads: tables that each table reads; the part of a name before its first dot is its schema.
     """
     upstream = {name: sorted(set(tables)) for name, tables in reads.items()}
     for tables in list(upstream.values()):
@@ -73,7 +73,7 @@ def arrange(reads: Mapping[str, Iterable[str]]) -> Layout:
     rows: list[list[_Place]] = [[] for _ in range(max(layers.values(), default=0) + 1)]
     for name in sorted(upstream):
         rows[layers[name]].append(name)
-    before: dict[_Place, set[_Place]] = {name: set() for name in upstream}  # neighbours, a layer before
+    before: dict[_Place, set[_Place]] = {name: set() for name in upstream}  # neighbors in the layer before
     ways: dict[tuple[str, str], list[_Lane]] = {}
     for name in sorted(upstream):
         for table in upstream[name]:
@@ -108,7 +108,7 @@ def schema_of(name: str) -> str:
 
 
 def _layers(upstream: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the layer of each table: after what it reads, and after all tables of the schemas that its own reads."""
+    """Return the layer of each table: after the tables it reads and all tables of the schemas that its schema reads."""
     schemas: dict[str, set[str]] = {schema_of(name): set() for name in upstream}
     for name, tables in upstream.items():
         schemas[schema_of(name)] |= {schema_of(table) for table in tables} - {schema_of(name)}
@@ -116,13 +116,13 @@ def _layers(upstream: Mapping[str, Sequence[str]]) -> dict[str, int]:
     first: dict[str, int] = {}
     while schemas:
         ready = [schema for schema, before in schemas.items() if not before & schemas.keys()]
-        if not ready:  # schemas that read each other stand together
+        if not ready:  # schemas that read each other share layers
             ready = list(schemas)
         names = [name for name in upstream if schema_of(name) in ready]
         for schema in ready:
             ends = [layers[name] for name in layers if schema_of(name) in schemas[schema]]
             first[schema] = max(ends, default=-1) + 1
-            if schema == "seeds":  # beside what comes from outside
+            if schema == "seeds":  # beside the staging tables
                 first[schema] = 1
         todo = set(names)
         while todo:
@@ -140,16 +140,16 @@ def _layers(upstream: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 
 def _untangle(rows: list[list[_Place]], before: Mapping[_Place, Iterable[_Place]]) -> None:
-    """Order each layer so that few lines cross: each place at the mean height of its neighbours, again and again."""
+    """Reorder each layer so that few lines cross: sort places by the mean height of their neighbors, repeatedly."""
     after: dict[_Place, set[_Place]] = {place: set() for place in before}
     for place, others in before.items():
         for other in others:
             after[other].add(place)
     height = {place: number - len(row) / 2 for row in rows for number, place in enumerate(row)}
     for sweep in range(SWEEPS):
-        neighbours: Mapping[_Place, Iterable[_Place]] = after if sweep % 2 else before
+        neighbors: Mapping[_Place, Iterable[_Place]] = after if sweep % 2 else before
         for row in reversed(rows) if sweep % 2 else rows:
-            wanted = {place: _mean([height[each] for each in neighbours[place]], height[place]) for place in row}
+            wanted = {place: _mean([height[each] for each in neighbors[place]], height[place]) for place in row}
             row.sort(key=lambda place, wanted=wanted: (wanted[place], str(place)))  # type: ignore[misc]
             height |= {place: number - len(row) / 2 for number, place in enumerate(row)}
 

@@ -1,4 +1,4 @@
-// The page of lineage: choose a table or a column, see what it is, where it comes from and what is made of it.
+// The lineage page: select a table or a column to see its description, its inputs and what is computed from it.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.querySelector(".lineage");
@@ -33,16 +33,16 @@ function grid(headings, rows, marked) {
   return element("div", element("table", [element("thead", head), element("tbody", body)]), { class: "wide" });
 }
 
-// The columns that a column comes from, as a tree; what was unfolded above is not again.
+// The columns that a column comes from, as a tree; a column that is already expanded above is not repeated.
 function tree(column, kept, shown) {
   const repeated = column.values.length && shown.has(column.id);
   shown.add(column.id);
   const label = [column.name === "*" ? button("rows of " + column.table, column.table) : button(column.full, column.full)];
   if (repeated) label.push(element("span", " as above", { class: "faint" }));
   if (column.field) label.push(faint(column.field));
-  if (column.constants) label.push(faint("made here: " + column.constants));
+  if (column.constants) label.push(faint("constant: " + column.constants));
   if (repeated) return element("li", label);
-  const groups = new Map(); // many columns of one staging table are folded
+  const groups = new Map(); // four or more columns of one staging table are collapsed
   column.values.filter(([id]) => kept.has(id)).forEach(([id, where]) => {
     const item = tree(columns[id], kept, shown);
     if (where) item.insertBefore(faint("where " + where), item.children[1] || null);
@@ -94,7 +94,7 @@ function showTable(table) {
       [audit.name, audit.description ? faint(audit.description) : null].filter(Boolean), audit.severity,
       audit.failures === null ? "" : element("span", audit.failures.toLocaleString("en"), { class: audit.failures ? "bad" : "" })])));
   }
-  for (const [text, names] of [["made of", table.reads], ["read by", table.readers]]) {
+  for (const [text, names] of [["reads", table.reads], ["read by", table.readers]]) {
     if (names.length) parts.push(heading(text), ...names.map((name) => element("div", button(name, name))));
   }
   if (table.sql) {
@@ -132,7 +132,7 @@ function showColumn(column) {
       ...by.map((each) => element("div", each))]));
   }
   const named = down.filter((other) => other.name !== "*");
-  parts.push(heading(named.length ? named.length + " columns are made of it" : "no column is made of it"));
+  parts.push(heading(named.length ? "used by " + named.length + (named.length === 1 ? " column" : " columns") : "used by no column"));
   parts.push(...named.map((other) => element("div", button(other.full, other.full))));
   panel.replaceChildren(...parts);
   panel.scrollTop = 0;
@@ -142,8 +142,8 @@ function showStart() {
   boxes.forEach((box) => box.classList.remove("chosen"));
   light(new Set(), () => false);
   panel.replaceChildren(element("h1", "Where numbers come from"), element("p",
-    "Choose a table to see its columns, audits and SQL; choose a column to see what its value is made of, back to the " +
-    "field of its source, and what is made of it."), ...data.facts.map(([label, text]) =>
+    "Select a table to see its columns, audits and SQL. Select a column to trace its value back to the field of its " +
+    "source, and to see which columns use it."), ...data.facts.map(([label, text]) =>
     element("div", [element("span", label + ": ", { class: "faint" }), text])));
 }
 
@@ -155,7 +155,7 @@ function show() {
   else showStart();
 }
 
-// The whole graph at once where it stays legible, or as large as it is made.
+// Scale the graph to the window, but not below a legible size.
 const graph = document.querySelector("svg.graph");
 const whole = Number(graph.getAttribute("width"));
 function zoom(scale) { graph.style.width = whole * scale + "px"; graph.style.height = "auto"; }

@@ -1,4 +1,4 @@
-"""HTML from Python, with everything escaped that is not markup already."""
+"""Build HTML; all text is escaped, unless it is `Markup`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Markup(str):
 
 
 def escaped(content: object) -> Markup:
-    """Return ``content`` as HTML: text escaped, markup as it is, a list one by one, and nothing for None."""
+    """Return ``content`` as HTML: text escaped, markup unchanged, the items of a list joined, None as nothing."""
     if isinstance(content, Markup):
         return content
     if content is None:
@@ -27,7 +27,7 @@ def tag(name: str, /, *content: object, **attributes: object) -> Markup:
     """Return an element: `tag("a", "text", href="x")`.
 
     Args:
-        attributes: `class_` for class, `view_box` for viewBox, other underscores for hyphens; None leaves one out.
+        attributes: `class_` means class, `view_box` viewBox, other underscores hyphens; None omits the attribute.
     """
     own = {"class_": "class", "view_box": "viewBox"}
     shown = "".join(
@@ -41,7 +41,7 @@ def tag(name: str, /, *content: object, **attributes: object) -> Markup:
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
-    """Return a table; a heading that ends in `#` is of numbers, and stands on the right."""
+    """Return a table; a column whose heading ends in `#` has numbers and is aligned right."""
     listed = list(headings)
     sides = ["number" if heading.endswith("#") else None for heading in listed]
     head = tag(
@@ -52,6 +52,6 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> Markup:
-    """Return a table of names and what they stand for."""
+    """Return a table of names and values."""
     body = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows]
     return tag("div", tag("table", tag("tbody", body), class_="pairs"), class_="wide")

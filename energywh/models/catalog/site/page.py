@@ -1,4 +1,4 @@
-"""The lineage of all models on one page that needs nothing else: no network, no other file."""
+"""The lineage of all models as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 def write_page(home: Home, file: Path, own_folders: Iterable[Path] = ()) -> None:
-    """Write the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
         StorageError: the published file cannot be opened, or the page cannot be written.
@@ -56,7 +56,7 @@ def render_page(facts: Facts) -> str:
 
 
 def document(title: str, body: Markup, *, style: str, data: object, script: str) -> str:
-    """Return a whole HTML document with its style, data and script within."""
+    """Return an HTML document with style, data and script inlined."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -64,14 +64,14 @@ def document(title: str, body: Markup, *, style: str, data: object, script: str)
         tag("title", title),
         tag("style", Markup(style)),
     )
-    # "<" cannot end the script early where it is written so.
+    # Escaped, a "<" in the data cannot end the script element.
     encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     scripts = [tag("script", Markup(encoded), type="application/json", id="data"), tag("script", Markup(script))]
     return f"<!doctype html>\n{tag('html', head, tag('body', body, scripts), lang='en')}\n"
 
 
 def asset(name: str) -> str:
-    """Return a file of this package, style or script."""
+    """Return the text of a file of this package (style or script)."""
     return (HERE / name).read_text("utf-8")
 
 
@@ -84,12 +84,12 @@ def _place_of(schema: str) -> tuple[int, str]:
 
 def _headline(facts: Facts) -> str:
     if not facts.version:
-        return "of the model files; nothing is built yet"
+        return "from the model files; nothing is built yet"
     return f"{facts.version['version']}, built {facts.version['built_at_utc']:%Y-%m-%d %H:%M} UTC"
 
 
 def page_data(facts: Facts) -> dict[str, Any]:
-    """Return what the script shows: tables, and columns with the numbers of those that they come from."""
+    """Return the data for the script: tables, and columns with the numbers of the columns that they come from."""
     graph = source_graph(facts.lineage.reads)
     names = list(dict.fromkeys([*graph, *(table for tables in graph.values() for table in tables)]))
     places: dict[Place, int] = {}
@@ -125,14 +125,14 @@ def _table(facts: Facts, name: str, reads: Iterable[str], readers: Iterable[str]
 
 
 def _described(facts: Facts, name: str) -> str:
-    """Return a sentence about what is no model: a source, a staging table, a seed."""
+    """Return a description of a source, a staging table or a seed."""
     if name.startswith("source."):
         source = facts.sources.get(name.removeprefix("source."))
         return "" if source is None else f"{source.title or source.name}. Licence: {source.licence or 'not known'}."
     dataset = dataset_of(name)
     if dataset is not None:
         source = facts.sources[dataset.source]
-        return f"Rows as {source.title or source.name} gives them: {dataset.origin}."
+        return f"Rows as published by {source.title or source.name}: {dataset.origin}."
     return f"CSV file of the package, sql/seeds/{name.partition('.')[2]}.csv."
 
 
@@ -168,12 +168,12 @@ def _column(facts: Facts, place: Place, places: dict[Place, int]) -> dict[str, A
 
 
 def filled(rows_with_value: int | None, rows: int | None) -> str:
-    """Return the share of rows with a value, rounded down so that 100% means all of them."""
+    """Return the share of rows with a value, rounded down so that 100% means every row."""
     if rows_with_value is None or not rows:
         return ""
     return f"{rows_with_value * 1000 // rows / 10:g}%" if rows_with_value else "empty"
 
 
 def where_text(choices: tuple[ColumnChoice, ...]) -> str:
-    """Return what selects the rows that are taken of a column."""
+    """Return the condition that selects the rows used of a column."""
     return " and ".join(f"{each.table}.{each.column} = {' or '.join(each.values)}" for each in choices)

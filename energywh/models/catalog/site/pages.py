@@ -1,4 +1,4 @@
-"""The catalog as a static site: an index, a page a table, a page a source, the last build, and the page of lineage."""
+"""The catalog as a static site: an index, pages of tables and sources, the last build, and the lineage page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from energywh.models.catalog.site.picture import around, picture, source_graph
 from energywh.models.tracing.traces import ColumnChoice
 from energywh.sources.base import Dataset, Source
 
-MARK = ".energywh-docs"  # a folder with this file is ours to replace
+MARK = ".energywh-docs"  # only a folder with this file is replaced
 
 
 def write_site(home: Home, folder: Path, own_folders: Iterable[Path] = ()) -> int:
-    """Write the site into ``folder``, whole or not at all, and return how many pages it has.
+    """Replace ``folder`` with the site in one step, and return the number of pages.
 
     Raises:
-        StorageError: the published file cannot be opened, or ``folder`` holds something else.
+        StorageError: the published file cannot be opened, or ``folder`` contains something else.
         OSError: the site cannot be written.
     """
     pages = render_site(read_facts(home, own_folders=own_folders))
@@ -39,7 +39,7 @@ def write_site(home: Home, folder: Path, own_folders: Iterable[Path] = ()) -> in
 
 
 def render_site(facts: Facts) -> dict[str, str]:
-    """Return the files of the site by their path within it; the same for the same version."""
+    """Return the files of the site by path; the same version gives the same files."""
     pages = {"index.html": _index(facts), "build.html": _build(facts)}
     pages |= {table_path(name): _table_page(facts, model) for name, model in facts.models.items()}
     pages |= {source_path(name): _source_page(facts, source) for name, source in facts.sources.items()}
@@ -56,7 +56,7 @@ def source_path(name: str) -> str:
 
 
 def _page(title: str, *content: object, root: str = "../") -> str:
-    """Return one page; ``root`` leads from it to the index."""
+    """Return one page; ``root`` is the relative path from it to the index."""
     places = (("index.html", "Tables"), ("index.html#sources", "Sources"), ("build.html", "Last build"))
     links = [tag("a", words, href=f"{root}{place}") for place, words in (*places, ("lineage.html", "Lineage"))]
     head = tag(
@@ -86,7 +86,7 @@ def _index(facts: Facts) -> str:
             )
             for model in models
         ]
-        parts += [tag("h2", schema), table(("table", "what a row is", "rows #", "columns #", "last hour, UTC #"), rows)]
+        parts += [tag("h2", schema), table(("table", "description", "rows #", "columns #", "last hour, UTC #"), rows)]
     sources = [
         (
             tag("a", source.title or name, href=source_path(name)),
@@ -101,7 +101,7 @@ def _index(facts: Facts) -> str:
 
 def _version_line(facts: Facts) -> str:
     if not facts.version:
-        return "Nothing is built yet: these are the tables that a build makes, without counts."
+        return "Nothing is built yet: these are the tables of a build, without counts."
     return f"Version {facts.version['version']}, built {_moment(facts.version['built_at_utc'])} UTC."
 
 
@@ -124,7 +124,7 @@ def _build(facts: Facts) -> str:
         tag("h1", "Last build"),
         pairs(known),
         tag("h2", "Tables"),
-        table(("table", "rows #", "months #", "holds what landed until, UTC #", "audits with rows that fail"), models),
+        table(("table", "rows #", "months #", "data landed until, UTC #", "audits with rows that fail"), models),
         root="",
     )
 
@@ -188,7 +188,7 @@ def _table_page(facts: Facts, model: CatalogModel) -> str:
 
 
 def _upstream(facts: Facts, name: str, column: str) -> list[Markup]:
-    """Return the columns that a column is made of directly, linked where they have a page."""
+    """Return the columns that a column is computed from directly, with links to their pages."""
     if name not in facts.lineage.models:
         return []
     step = facts.lineage.step((name, column.lower()))
@@ -224,19 +224,19 @@ def _source_page(facts: Facts, source: Source) -> str:
         parts += _dataset(facts, dataset)
     if source.irregularities:
         rows = [(number, each.what, each.known_from) for number, each in enumerate(source.irregularities, start=1)]
-        parts += [tag("h2", "Known trouble"), table(("", "what happens", "known from"), rows)]
+        parts += [tag("h2", "Known irregularities"), table(("", "what happens", "known from"), rows)]
     return _page(title, parts)
 
 
 def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
-    """Return the part of a source's page about one dataset."""
+    """Return the section of a source's page for one dataset."""
     name = f"staging.{dataset.name}"
     columns = [dataset.time_column, *dataset.keys, *dataset.values]
     stamp = "end" if dataset.stamp_offset_hours else "start"
     about = [
         f"{dataset.origin[:1].upper()}{dataset.origin[1:]}, from {dataset.first_hour} on",
         f"an interval of {dataset.interval_minutes} minutes, stamped at its {stamp}",
-        f"published some {dataset.publication_lag_hours()} h after an hour ends",
+        f"published about {dataset.publication_lag_hours()} h after an hour ends",
         f"revised for {dataset.settling_hours} h",
         f"up to {dataset.lead_hours} h ahead" if dataset.lead_hours else "",
         f"kept by the source for {dataset.retention_hours // 24:,} days" if dataset.retention_hours else "",
@@ -252,7 +252,7 @@ def _dataset(facts: Facts, dataset: Dataset) -> list[Markup]:
             _listed(_table_link(facts, reader, "../") for reader in readers) if readers else "no table",
             ".",
         ),
-        table(("column of staging", "what the source calls it"), fields),
+        table(("staging column", "name at the source"), fields),
     ]
 
 
@@ -261,7 +261,7 @@ def _listed(items: Iterable[Markup]) -> Markup:
 
 
 def _table_link(facts: Facts, name: str, root: str, words: str | None = None) -> Markup:
-    """Return a link to what stands on the site about a table; its name where nothing does, as of a seed."""
+    """Return a link to the page of a table, or its name where it has no page (seeds)."""
     address = _address(facts, name)
     if address is None:
         return tag("span", words or name, class_="name")
@@ -269,7 +269,7 @@ def _table_link(facts: Facts, name: str, root: str, words: str | None = None) ->
 
 
 def _address(facts: Facts, name: str) -> str | None:
-    """Return the path of the page about a table or source."""
+    """Return the path of the page of a table or source, or None."""
     if name in facts.models:
         return table_path(name)
     dataset = dataset_of(name) if name.startswith("staging.") else None

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from energywh.models.catalog.site.layout import HEIGHT, WIDTH, Box, Layout, Line, arrange, schema_of
 from energywh.models.catalog.site.markup import Markup, tag
 
-LONGEST = 25  # letters that fit into a box
+LONGEST = 25  # characters that fit into a box
 
 
 def source_graph(reads: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return who reads whom with the sources themselves, as `source.eia`, before their staging tables."""
+    """Return the graph with sources, such as `source.eia`, upstream of their staging tables."""
     graph = {name: sorted(tables) for name, tables in reads.items()}
     for table in sorted({table for tables in graph.values() for table in tables}):
         if table.startswith("staging."):
@@ -20,7 +20,7 @@ def source_graph(reads: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def around(graph: Mapping[str, list[str]], name: str) -> dict[str, list[str]]:
-    """Return the part of a graph that a table comes from, and those that read it."""
+    """Return the subgraph of a table: everything upstream, and its direct readers."""
     kept: dict[str, list[str]] = {}
     waiting = [name]
     while waiting:
@@ -40,11 +40,11 @@ def picture(
     link: Callable[[str], str | None] = lambda name: None,
     chosen: str | None = None,
 ) -> Markup:
-    """Return the picture of a graph; boxes have the class of their schema and `data-name`, lines `data-from` and `-to`.
+    """Return a graph as SVG; boxes have the class of their schema and `data-name`, lines `data-from` and `data-to`.
 
     Args:
-        link: the address that a box leads to.
-        chosen: the box that stands out.
+        link: returns the link target of a box, or None.
+        chosen: the highlighted box.
     """
     layout = arrange(graph)
     lines = [_line(layout, line) for line in layout.lines]
@@ -58,7 +58,7 @@ def picture(
         width=f"{layout.width:g}",
         height=f"{layout.height:g}",
         role="img",
-        aria_label="Which tables are made of which",
+        aria_label="Graph of the tables and what they read",
     )
 
 
@@ -77,7 +77,7 @@ def _box(box: Box, address: str | None, chosen: bool) -> Markup:
 
 
 def _line(layout: Layout, line: Line) -> Markup:
-    """Return the curve from box to box; where it passes a layer, it goes straight between the boxes there."""
+    """Return the curve from box to box; within a layer that it passes, it is straight."""
     start, end = layout.boxes[line.start], layout.boxes[line.end]
     x, y = start.x + WIDTH, start.middle
     path = f"M{x:g} {y:g}"
