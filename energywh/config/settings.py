@@ -18,6 +18,7 @@ from typing import Any
 
 from energywh.config.options import Option
 from energywh.core.paths import DEFAULT_HOME, Home
+from energywh.core.printable import mask_keys
 from energywh.core.time import parse_duration_hours
 from energywh.errors import SettingsError, did_you_mean
 
@@ -55,7 +56,7 @@ CORE_OPTIONS = (
 
 
 def without_secrets(text: str) -> str:
-    """Return a text that may be an address without what may be secret in it: user, password and parameters."""
+    """Return a text that may be an address without what may be secret in it: user, password, parameters and keys."""
     address = re.fullmatch(
         r"(?P<scheme>[a-z][a-z0-9+.-]*:/+)?(?P<user>[^?#]*@)?(?P<place>[^?#]*)(?P<parameters>[?#].*)?",
         text.strip(),
@@ -64,7 +65,7 @@ def without_secrets(text: str) -> str:
     if address is None or text.startswith((".", "/", "~")):  # a folder
         return text
     user, parameters = ("REDACTED@" if address["user"] else ""), ("?REDACTED" if address["parameters"] else "")
-    return f"{address['scheme'] or ''}{user}{address['place']}{parameters}"
+    return f"{address['scheme'] or ''}{user}{mask_keys(address['place'])}{parameters}"
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def _check_variables(environment: Mapping[str, str], options: Iterable[Option]) 
     known = {HOME_VARIABLE, *(variable for option in options for variable in option.environment)}
     for variable in environment:
         if variable.startswith("ENERGYWH_") and variable not in known:
-            raise SettingsError(f"no setting has the environment variable {variable}{did_you_mean(variable, known)}")
+            raise SettingsError(
+                f"no setting has the environment variable {mask_keys(variable)}{did_you_mean(variable, known)}"
+            )
 
 
 def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
@@ -185,7 +188,7 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}") from None
+        raise SettingsError(f"{file} is not valid TOML: {mask_keys(str(error))}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {file}: {error}") from None
 
@@ -195,12 +198,12 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
         if section in sections and not isinstance(entries, dict):
             raise SettingsError(f"{file}: [{section}] must be a table, as in [{section}] and lines below it")
         if section not in sections or not isinstance(entries, dict):
-            raise SettingsError(f"{file}: no section is named [{section}]{did_you_mean(section, sections)}")
+            raise SettingsError(f"{file}: no section is named [{mask_keys(section)}]{did_you_mean(section, sections)}")
         for key, value in entries.items():
             name = f"{section}.{key}"
             if name not in options:
                 known = [name.split(".")[1] for name in options if name.startswith(f"{section}.")]
-                raise SettingsError(f"{file}: [{section}] has no setting '{key}'{did_you_mean(key, known)}")
+                raise SettingsError(f"{file}: [{section}] has no setting '{mask_keys(key)}'{did_you_mean(key, known)}")
             _typed(options[name], value, str(file))  # checked even where a variable or option overrides it
             flat[name] = value
     return flat

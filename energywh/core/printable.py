@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 OUTSIDE_CHARS = 300  # of one text that a source wrote
 MESSAGE_CHARS = 2000  # of a whole message that quotes such texts and an address
 
@@ -11,3 +13,11 @@ def printable(text: object, max_chars: int = OUTSIDE_CHARS) -> str:
     opening = str(text)[: 4 * max_chars]  # the work stays small, however long the text is
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in opening).split())
     return line if len(line) <= max_chars and len(opening) == len(str(text)) else f"{line[: max_chars - 3]}..."
+
+
+_KEY = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20,}")
+
+
+def mask_keys(text: str) -> str:
+    """Return a text that a person wrote, such as the name of a setting, without words that look like an API key."""
+    return _KEY.sub("REDACTED", text)

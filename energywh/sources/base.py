@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from energywh.core.printable import printable
+from energywh.core.printable import mask_keys, printable
 from energywh.errors import SettingsError, UsageError, did_you_mean
+from energywh.sources.redact import redact_secret
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,9 +203,12 @@ class Request:
         """The URL as it may be printed."""
         from urllib.parse import urlencode
 
+        url = mask_keys(self.url)
+        for _, secret in self.secrets:
+            url = url.replace(secret, "REDACTED") if secret else url
         hidden = tuple((name, "REDACTED") for name, _ in self.secrets)
         query = urlencode(self.params + hidden, safe="[]:,")
-        return f"{self.url}?{query}" if query else self.url
+        return f"{url}?{query}" if query else url
 
 
 @dataclass(frozen=True)
@@ -395,5 +399,5 @@ class Source(ABC):
     def redact(self, body: bytes, secrets: Sequence[str]) -> bytes:
         """Return the body without anything secret, else verbatim."""
         for secret in secrets:
-            body = body.replace(secret.encode(), b"REDACTED")
+            body = redact_secret(body, secret)
         return body

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from energywh.config.options import Option
+from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     NotReadyError,
@@ -212,8 +213,7 @@ DATASETS = (
 NO_DATA = 1000
 NOT_READY = frozenset({1014, 1015})
 PASSING = frozenset({1003, 1006, 1007, 1008, 1009, 1010, 1012, 1013})  # timed out, out of memory, system error …
-_CODE = re.compile(rb"<(?:\w+:)?ERR_CODE>\s*(\d+)\s*</")
-_DESCRIPTION = re.compile(rb"<(?:\w+:)?ERR_DESC>\s*([^<]*?)\s*</")
+_ERROR_BYTES = 2**16  # of a file, in which its error is looked for
 _COMPONENT_FILE = re.compile(r".*_(?:LMP|MC[ECL]|MGHG)_v\d+\.csv")  # of all nodes, a file a component
 _COMPONENTS = 5
 
@@ -336,17 +336,17 @@ class Caiso(Source):
         if not response.body.startswith(b"PK"):
             if b"Acceptable Use Policy" in response.body[:4096]:
                 raise _slow_down(response)
-            if _CODE.search(response.body[:65536]):
+            if _error_code(response.body) is not None:
                 _raise_unless_empty(response.body, response)
                 return None
             raise PayloadError(f"no zip came; it begins: {response.opening()}")
         every = chunk.slice == ALL_SLICES
         files = read_zip(response.body, max_files=_COMPONENTS if every else 1, max_bytes=dataset.limits.unpacked_bytes)
-        if len(files) > 1 and not all(_COMPONENT_FILE.fullmatch(file.name) for file in files):
+        if len(files) > 1 and not all(_COMPONENT_FILE.fullmatch(file.name[:300]) for file in files):
             raise PayloadError(f"a zip of {len(files)} files ({', '.join(file.name[:80] for file in files)})")
         for file in files:
             if file.content.lstrip()[:1] == b"<":
-                if _CODE.search(file.content):
+                if _error_code(file.content) is not None:
                     _raise_unless_empty(file.content, response)
                     return None
                 raise PayloadError(f"{file.name[:80]} is not CSV; it begins: {_opening(file.content)}")
@@ -551,14 +551,30 @@ def _opening(content: bytes) -> str:
     return Response("", 200, content).opening()
 
 
+def _element(xml: bytes, name: bytes) -> bytes | None:
+    """Return the text of the first element of a name, whatever its prefix. A scan: no text makes it slow."""
+    place = -1
+    while (place := xml.find(name + b">", place + 1, _ERROR_BYTES)) >= 0:
+        start = xml.rfind(b"<", max(0, place - 64), place) + 1
+        prefix = xml[start:place]
+        end = xml.find(b"</", place, _ERROR_BYTES)
+        if start and end >= 0 and (not prefix or (prefix.endswith(b":") and prefix[:-1].isalnum())):
+            return xml[place + len(name) + 1 : end].strip()
+    return None
+
+
+def _error_code(xml: bytes) -> int | None:
+    """Return the code of an error of OASIS; None where the text holds none."""
+    code = _element(xml, b"ERR_CODE") or b""
+    return int(code) if code.isdigit() and len(code) <= 9 else None
+
+
 def _raise_unless_empty(xml: bytes, response: Response) -> None:
     """Raise what an error stands for; return where it says that there is no data."""
-    found, text = _CODE.search(xml), _DESCRIPTION.search(xml)
-    assert found is not None
-    code = int(found[1])
+    code, text = _error_code(xml), _element(xml, b"ERR_DESC")
     if code == NO_DATA:
         return
-    said = text[1][:300].decode("utf-8", "replace") if text else "(no description)"
+    said = printable(text[:2000].decode("utf-8", "replace")) if text else "(no description)"
     what = f"error {code}: {said} [{response.request}]"
     if code in NOT_READY:
         raise NotReadyError(f"CAISO does not have it yet. {what}")

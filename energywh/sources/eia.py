@@ -234,7 +234,8 @@ DATASETS = (
 _LENIENT_DECODER = msgspec.json.Decoder(Body[dict[str, Any]], strict=False)
 _ERROR_DECODER = msgspec.json.Decoder(EiaErrorBody, strict=False)
 # The key as a body echoes it: as a JSON field, or in the address of the request (gateways' error pages do that).
-_ECHOED_KEY = re.compile(rb"""api_key(?:("\s*:\s*)"(?:[^"\\]|\\.)*"|=[^&\s"'<>\\]+)""")
+_ECHO_IN_JSON = re.compile(rb'"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"')
+_ECHO_IN_URL = re.compile(rb"""=[^&\s"'<>\\]+""")
 
 
 IRREGULARITIES = (
@@ -445,13 +446,39 @@ class Eia(Source):
         return Page(table, body.response.total, len(rows), tuple(warnings))
 
     def redact(self, body: bytes, secrets: Sequence[str]) -> bytes:
-        body = _ECHOED_KEY.sub(_hide_key, body)
+        body = _hide_echoed_keys(body)
         # A real key is 40 characters. A short one, as simulators take, may be a word of the data itself.
         return super().redact(body, [secret for secret in secrets if len(secret) >= 16])
 
 
-def _hide_key(echo: re.Match[bytes]) -> bytes:
-    return b"api_key" + (echo[1] + b'"REDACTED"' if echo[1] else b"=REDACTED")
+def _hide_echoed_keys(body: bytes) -> bytes:
+    """Replace what stands after each `api_key`. A scan, as no regular expression of JSON strings is cheap."""
+    pieces, start = [], 0
+    while (place := body.find(b"api_key", start)) >= 0:
+        after = place + len(b"api_key")
+        pieces.append(body[start:after])
+        if found := _ECHO_IN_JSON.match(body, after):
+            pieces.append(found[0] + b"REDACTED")
+            start = _end_of_json_string(body, found.end())
+        elif found := _ECHO_IN_URL.match(body, after):
+            pieces.append(b"=REDACTED")
+            start = found.end()
+        else:
+            start = after
+    return b"".join([*pieces, body[start:]])
+
+
+def _end_of_json_string(body: bytes, start: int) -> int:
+    """Return where the quote stands that ends the string; the end of a body that lacks it."""
+    place = start
+    while (place := body.find(b'"', place)) >= 0:
+        before = place
+        while before > start and body[before - 1] == ord("\\"):
+            before -= 1
+        if (place - before) % 2 == 0:
+            return place
+        place += 1
+    return len(body)
 
 
 _building = threading.Lock()

@@ -17,6 +17,7 @@ STAMP_FORMATS = (
     "%Y/%m/%dT%H:%M:%S",
     "%Y/%m/%dT%H:%M",
 )
+MAX_STAMP_CHARS = 64
 # What a stamp may end with that changes nothing: a fraction of 0, and UTC.
 _ENDING = r"(\.0+)?\s*(Z|UTC|GMT|[+-]00:?00)?$"
 _ISO_DATE = r"^\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2})\s+"
@@ -25,6 +26,8 @@ _MIDNIGHT = r"([T ])24:"  # the end of the day, which no format reads
 
 def parse_stamp(text: str) -> datetime | None:
     """Return the moment that a stamp names, naive UTC, or None where no format fits."""
+    if len(text) > MAX_STAMP_CHARS:
+        return None
     plain = re.sub(_ISO_DATE, r"\1T", re.sub(_ENDING, "", text.strip(), flags=re.IGNORECASE))
     plain, midnights = re.subn(_MIDNIGHT, r"\g<1>00:", plain)
     for form in STAMP_FORMATS:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 2**18
 MAX_DIGITS = 15  # of a number in a header; a longer one says nothing
 _GZIP = 16 + zlib.MAX_WBITS
+# Not ready, empty, a part that nobody asked for, elsewhere for now, unchanged though nothing was held.
+PASSING_STATUSES = (202, 204, 206, 302, 303, 304, 307)
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
 
 
@@ -335,6 +337,12 @@ class Fetcher:
             )
         if answer.status_code == 429 or (answer.status_code >= 500 and retry_after):
             self._quiet_until = max(self._quiet_until, time.monotonic() + (retry_after or 1.0))
+        if answer.status_code in PASSING_STATUSES:
+            raise UnavailableError(
+                f"HTTP {answer.status_code} is no answer; if it stays so, check the setting '{self._source.name}.url' "
+                f"[{request}]",
+                retry_after,
+            )
         # Before anything reads it: what an error quotes from a body must not hold the key that the body echoes.
         clean = self._source.redact(body, [secret for _, secret in request.secrets])
         return Response(str(request), answer.status_code, clean, retry_after)

@@ -87,6 +87,35 @@ def test_what_is_wrong_in_the_file_is_named_with_the_file(tmp_path: Path, text: 
     assert "energywh.toml" in str(caught.value)
 
 
+KEY = "Zx81kT0pSecretKey0123456789abcdefghijklm"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[eia]\n{KEY} = ''",
+        f"[{KEY}]\na = 1",
+        f"[eia.{KEY}]",
+        f"{KEY} = 1",
+        f"[eia]\n{KEY} = 1\n{KEY} = 2",
+        f"[a.{KEY}]\n[a.{KEY}]",
+        f"[sync]\ntimeout_seconds = '{KEY}'",
+    ],
+)
+def test_a_key_in_a_wrong_place_of_the_file_is_not_printed(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text), environment={})
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_in_the_path_of_an_address_or_the_name_of_a_variable_is_not_printed(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, f"[eia]\nurl = 'https://api.eia.gov/{KEY}/v2'"), environment={})
+    assert all(KEY not in " ".join(line) for line in describe(settings))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, environment={f"ENERGYWH_{KEY}": "x"})
+    assert KEY not in str(caught.value)
+
+
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"'sync.jobs' \(from ENERGYWH_SYNC_JOBS\) must be a whole number, not 'x'"):
         load_settings(tmp_path, environment={"ENERGYWH_SYNC_JOBS": "x"})

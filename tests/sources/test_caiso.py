@@ -6,6 +6,7 @@ import csv
 import io
 import random
 import re
+import time
 import zipfile
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -428,3 +429,27 @@ def test_columns_of_the_declarations_are_those_that_were_recorded(recorded: Path
         assert isinstance(declared, caiso.CaisoDataset)
         assert {*declared.columns, declared.value_columns[0]} <= set(header)
         assert re.fullmatch(r"[A-Z_]+", declared.report)
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        b"<m:ERR_CODE>1009</m:ERR_CODE><m:ERR_DESC>" + b" " * 60_000,
+        b"<m:ERR_CODE>1009</m:ERR_CODE><m:ERR_DESC>" + b" " * 30_000 + b"x" + b" " * 30_000 + b"</m:ERR_DESC>",
+        b"<m:ERR_CODE>1009</m:ERR_CODE>" + b"<ERR_DESC>" * 6_000,
+        b"<m:ERR_CODE>1009</m:ERR_CODE>" + b"ERR_DESC>" * 7_000,
+    ],
+)
+def test_an_error_of_any_text_is_read_at_once(xml: bytes) -> None:
+    """A search that backtracks takes minutes or hours for these; seconds are for a busy machine."""
+    began = time.process_time()
+    with pytest.raises(UnavailableError, match="error 1009"):
+        SOURCE.read(HOURS, Response("url", 200, zip_of({"INVALID_REQUEST.xml": xml + b" " * 500_000})))
+    assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("code", ["9" * 5000, "\u00b2", "", "-1", "1e3"])
+def test_a_code_that_is_no_number_is_no_error_of_oasis(code: str) -> None:
+    body = zip_of({"INVALID_REQUEST.xml": f"<m:ERR_CODE>{code}</m:ERR_CODE>"})
+    with pytest.raises(PayloadError, match="is not CSV"):
+        SOURCE.read(HOURS, Response("url", 200, body))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import struct
 import tracemalloc
 import zipfile
@@ -77,3 +79,19 @@ def test_a_bomb_that_understates_its_size_is_not_unpacked_beyond_it() -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2**24
+
+
+def test_whatever_zipfile_raises_is_a_payload_error() -> None:
+    """ValueError of a negative seek, LZMAError, IndexError, UnicodeDecodeError, NotImplementedError …"""
+    draw = random.Random(5)
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        body = zip_of({"a.csv": "1,2\n" * 40}, compression)
+        for cut in range(len(body)):
+            with pytest.raises(PayloadError):
+                read(body[cut + 1 :])
+        for _ in range(1000):
+            harmed = bytearray(body)
+            for _ in range(draw.randint(1, 6)):
+                harmed[draw.randrange(len(harmed))] = draw.randrange(256)
+            with contextlib.suppress(PayloadError):
+                read(bytes(harmed))

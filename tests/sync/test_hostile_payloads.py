@@ -1,0 +1,246 @@
+"""Whatever is done to a payload, reading it ends in rows or in a declared error, and costs that chunk alone."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from energywh.core.time import hour_number
+from energywh.errors import SourceError
+from energywh.sources import sources
+from energywh.sources.base import Chunk, RateLimits, Source
+from energywh.sources.eia_files import hours_of
+from energywh.sources.zipped import read_zip
+from energywh.sync.fetcher import Fetcher
+from energywh.sync.rate_limit import RequestLimit
+from energywh.sync.simulation_guard import SimulationGuard
+from tests.support.desk import KEY, Desk
+from tests.support.oasis import error_zip, zip_of
+from tests.support.scripted import Answer, scripted
+
+
+def hour(text: str) -> int:
+    return hour_number(datetime.fromisoformat(text))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is harmed, how it is packed then, and the chunk that it answers."""
+
+    name: str
+    chunk: Chunk
+    content: bytes
+    pack: Callable[[bytes], bytes] = bytes
+
+
+def eia_body() -> bytes:
+    rows = ",".join(
+        f'{{"period":"2024-03-01T{at:02}","respondent":"CISO","respondent-name":"California","type":"{code}",'
+        f'"type-name":"","value":"{at * 7}","value-units":"megawatthours"}}'
+        for at in range(1, 12)
+        for code in ("D", "DF", "NG", "TI")
+    )
+    return (
+        f'{{"response":{{"total":"44","dateFormat":"YYYY-MM-DD\\"T\\"HH24","frequency":"hourly","data":[{rows}]}},'
+        f'"request":{{"command":"/v2/electricity/","params":{{"api_key":"{KEY}"}}}},"apiVersion":"2.1.8"}}'
+    ).encode()
+
+
+def caiso_csv() -> str:
+    head = (
+        "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,OPR_DT,OPR_HR,MARKET_RUN_ID,TAC_AREA_NAME,LABEL,XML_DATA_ITEM,MW\n"
+    )
+    return head + "".join(
+        f"2024-03-01T{at:02}:00:00-00:00,2024-03-01T{at + 1:02}:00:00-00:00,2024-03-01,{at},ACTUAL,{area},x,y,{at}.5\n"
+        for at in range(8, 20)
+        for area in ("CA ISO-TAC", "PGE-TAC")
+    )
+
+
+def weather_body() -> bytes:
+    from energywh.sources.open_meteo import UNITS, places
+
+    stamps = ",".join(f'"2024-03-01T{at:02}:00"' for at in range(24))
+    columns = ",".join(f'"{name}":[{",".join("1.5" for _ in range(24))}]' for name in UNITS)
+    units = ",".join(f'"{name}":"{unit}"' for name, unit in UNITS.items())
+    located = ",".join(
+        f'{{"latitude":{place.latitude},"longitude":{place.longitude},"utc_offset_seconds":0,'
+        f'"hourly_units":{{{units}}},"hourly":{{"time":[{stamps}],{columns}}}}}'
+        for place in places()["CISO"]
+    )
+    return f"[{located}]".encode()
+
+
+def half_year_file() -> bytes:
+    head = '"Balancing Authority","Data Date","Hour Number","Sub-Region","Demand (MW)","Local Time at End of Hour",'
+    rows = "".join(
+        f'"CISO","01/02/2019",{at},"PGAE","1,{at:03}","01/02/2019 {at}:00:00 AM","01/02/2019 {at}:00:00 AM"\n'
+        for at in range(1, 12)
+    )
+    return (head + '"UTC Time at End of Hour"\n' + rows).encode()
+
+
+def kinds() -> Iterator[Kind]:
+    load = Chunk("caiso.load", "ACTUAL", hour("2024-03-01T08"), hour("2024-03-02T07"))
+    yield Kind("eia", Chunk("eia.region_data", "CISO", hour("2024-03-01"), hour("2024-03-01T11")), eia_body())
+    yield Kind("caiso", load, zip_of({"20240301_SLD_FCST_ACTUAL_v1.csv": caiso_csv()}))
+    yield Kind("caiso stored", load, zip_of({"20240301_SLD_FCST_ACTUAL_v1.csv": caiso_csv()}, 0))
+    yield Kind("caiso lzma", load, zip_of({"20240301_SLD_FCST_ACTUAL_v1.csv": caiso_csv()}, 14))
+    yield Kind("caiso csv", load, caiso_csv().encode(), lambda text: zip_of({"20240301_SLD_FCST_ACTUAL_v1.csv": text}))
+    xml = error_zip(1000, "No data returned for the specified selection")
+    yield Kind(
+        "caiso xml", load, read_zip(xml, max_files=1, max_bytes=9999)[0].content, lambda text: zip_of({"e.xml": text})
+    )
+    yield Kind("caiso error", load, xml)
+    weather = Chunk("open_meteo.hourly", "CISO", hour("2024-02-29T23"), hour("2024-03-01T22"))
+    yield Kind("open_meteo", weather, weather_body())
+    yield Kind("file", Chunk("eia_files.subregion", "2019_Jan_Jun", *hours_of("2019_Jan_Jun")), half_year_file())
+
+
+KINDS = {kind.name: kind for kind in kinds()}
+
+INSERTS = (
+    b"9" * 5000, b"[" * 3000, b'{"a":' * 3000, b"\r", b"\r\r\n", b"\0", b"\xff\xfe", b'"', b"'", b",,,,", b"\x1b[2J",
+    b"\\ud800", b"\\u0000", b"1e999", b"-1", b"null", b"NaN", b"1969-12-31T23", b"0001-01-01T00", b"9999-12-31T24",
+    b"<m:ERR_CODE>" + b"9" * 5000 + b"</m:ERR_CODE>", b"<ERR_DESC>" + b" " * 3000, b"PK\x01\x02", b"PK\x05\x06",
+    b"\xef\xbb\xbf", "°".encode("latin-1"), "\u202e".encode(),
+)  # fmt: skip
+
+
+def mutate(body: bytes, draw: random.Random) -> bytes:
+    """Return the body with one to four harms done to it."""
+    mutated = bytearray(body)
+    for _ in range(draw.choice((1, 1, 1, 2, 4))):
+        place, length = draw.randrange(len(mutated) + 1), draw.choice((1, 2, 8, 40, 400))
+        match draw.randrange(8):
+            case 0:
+                mutated[place : place + length] = bytes(draw.randrange(256) for _ in range(length))
+            case 1:
+                del mutated[place : place + length]
+            case 2:
+                del mutated[place:]
+            case 3:
+                del mutated[:place]
+            case 4:
+                mutated[place:place] = mutated[place : place + length] * draw.choice((1, 2, 50))
+            case 5:
+                mutated[place:place] = draw.choice(INSERTS)
+            case 6:
+                other = draw.randrange(len(mutated) + 1)
+                mutated[place : place + length] = mutated[other : other + length]
+            case _:
+                for _ in range(draw.randint(1, 8)):
+                    if mutated:
+                        mutated[draw.randrange(len(mutated))] ^= 1 << draw.randrange(8)
+    return bytes(mutated)
+
+
+def reader(source: Source, folder: Path, url: str) -> Fetcher:
+    """Return a fetcher that tries nothing twice."""
+    desk = Desk(folder, url).having(
+        SYNC_RETRIES="0", EIA_FILES_URL=url, CAISO_URL=url, OPEN_METEO_URL=url, SYNC_TIMEOUT_SECONDS="60"
+    )
+    settings = desk.settings()
+    limit = RequestLimit(folder, source.name, "", RateLimits())
+    return Fetcher(
+        source, settings, limit, None, threading.Event(), SimulationGuard(settings.home.create(), holds_data=False)
+    )
+
+
+def read_mutated(kind: Kind, folder: Path, seeds: range) -> Counter[str]:
+    """Fetch the payload with the harm of each seed over HTTP, and count how it ended.
+
+    Whatever is no declared error leaves `fetch`, and so this function.
+    """
+    source = sources()[kind.chunk.dataset.split(".")[0]]
+    body = b""
+    ends: Counter[str] = Counter()
+    with scripted(lambda number, path: Answer(body)) as server:
+        fetcher = reader(source, folder, server.url)
+        for seed in seeds:
+            body = kind.pack(mutate(kind.content, random.Random(f"{kind.name} {seed}")))
+            try:
+                outcome = fetcher.fetch(kind.chunk).outcome
+            except SourceError as error:  # declared: it says what the whole source does
+                ends[type(error).__name__] += 1
+                continue
+            assert KEY not in (outcome.error or "")
+            assert (outcome.error or "").isprintable()
+            ends["rows" if outcome.rows else "empty" if outcome.error is None else "failed"] += 1
+        fetcher.close()
+    return ends
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_harmed_payload_is_read_or_is_a_declared_error(tmp_path: Path, name: str) -> None:
+    ends = read_mutated(KINDS[name], tmp_path, range(60 if name == "file" else 250))
+    assert ends["failed"] > 20  # the harm is real
+    assert set(ends) <= {"rows", "empty", "failed", "LimitSpentError", "KeyRefusedError"}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", KINDS)
+def test_a_hundred_thousand_harmed_payloads_are_read_or_are_declared_errors(tmp_path: Path, name: str) -> None:
+    ends = read_mutated(KINDS[name], tmp_path, range(1_000_000, 1_000_000 + 100_000 // len(KINDS) + 1))
+    assert set(ends) <= {"rows", "empty", "failed", "LimitSpentError", "KeyRefusedError"}
+
+
+@pytest.mark.parametrize("name", ["eia", "caiso", "caiso csv", "open_meteo", "file"])
+def test_the_unharmed_payload_has_rows(tmp_path: Path, name: str) -> None:
+    kind = KINDS[name]
+    with scripted(lambda number, path: Answer(kind.pack(kind.content))) as server:
+        outcome = reader(sources()[kind.chunk.dataset.split(".")[0]], tmp_path, server.url).fetch(kind.chunk).outcome
+    assert outcome.error is None
+    assert outcome.rows > 0
+
+
+@pytest.mark.parametrize(
+    "error", [RecursionError("deep"), MemoryError(), ValueError("x"), KeyError("\x1b[2J"), pa.ArrowInvalid("y")]
+)
+@pytest.mark.parametrize("where", ["read", "next_request", "gap"])
+def test_any_error_of_a_reader_costs_its_chunk_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    source = sources()["eia"]
+    found = getattr(source, where)
+
+    def read(*given: object) -> object:
+        chunk = next(item for item in given if isinstance(item, Chunk))
+        if chunk.slice == "CISO":
+            raise error
+        return found(*given)
+
+    monkeypatch.setattr(source, where, read)
+    body = b'{"response":{"total":"0","data":[]}}'
+    with scripted(lambda number, path: Answer(body)) as server:
+        desk = Desk(tmp_path, server.url).having(SYNC_RETRIES="0")
+        result = desk.sync("eia.region_data", regions=["CISO,BPAT,PACW"], since="2024-03-01", until="2024-03-01")
+    assert result.fatal == {}
+    (failure,) = result.errors
+    assert failure.startswith("eia.region_data CISO")
+    assert type(error).__name__ in failure
+    assert failure.isprintable()
+
+
+@pytest.mark.parametrize("status", [202, 204, 206, 302, 304])
+def test_an_answer_that_is_none_is_asked_for_again_within_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    from energywh.sync import fetcher
+
+    monkeypatch.setattr(fetcher, "_BACK_OFF", lambda state: 0.0)
+    good = Answer(b'{"response":{"total":"0","data":[]}}')
+    with scripted(lambda number, path: good if number else Answer(b"", status)) as server:
+        result = Desk(tmp_path, server.url).sync(
+            "eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-01"
+        )
+    assert result.ok, result.errors
+    assert len(server.asked) == 2
