@@ -70,16 +70,59 @@ oth_adjusted_mwh = "Generation from other (OTH) after EIA's adjustments, MWh."
 unk_adjusted_mwh = "Generation from unknown (UNK) after EIA's adjustments, MWh."
 known_from_utc = "Newest time at which a value of the row became known here, UTC."
 ---*/
--- arg_max ignores NULL: a value in either file counts before a blank in the other.
+-- arg_max ignores NULL: a value in either file counts before a blank in the other. But a fuel that has no second part beside it in
+-- its file is the sum of both, as all were until 2024: the second part of another file would count twice.
+with overlap as (
+    select
+        region,
+        period,
+        max(known_from_utc) as known_from_utc,
+        arg_max(columns('_mwh$'), (known_from_utc, file)),
+        arg_max(wat_mwh, (known_from_utc, file)) filter (where ps_mwh is not null) as wat_beside,
+        arg_max(wat_mwh, (known_from_utc, file)) filter (where ps_mwh is null) as wat_alone,
+        arg_max(wat_imputed_mwh, (known_from_utc, file)) filter (where ps_imputed_mwh is not null) as wat_imputed_beside,
+        arg_max(wat_imputed_mwh, (known_from_utc, file)) filter (where ps_imputed_mwh is null) as wat_imputed_alone,
+        arg_max(wat_adjusted_mwh, (known_from_utc, file)) filter (where ps_adjusted_mwh is not null) as wat_adjusted_beside,
+        arg_max(wat_adjusted_mwh, (known_from_utc, file)) filter (where ps_adjusted_mwh is null) as wat_adjusted_alone,
+        arg_max(sun_mwh, (known_from_utc, file)) filter (where snb_mwh is not null) as sun_beside,
+        arg_max(sun_mwh, (known_from_utc, file)) filter (where snb_mwh is null) as sun_alone,
+        arg_max(sun_imputed_mwh, (known_from_utc, file)) filter (where snb_imputed_mwh is not null) as sun_imputed_beside,
+        arg_max(sun_imputed_mwh, (known_from_utc, file)) filter (where snb_imputed_mwh is null) as sun_imputed_alone,
+        arg_max(sun_adjusted_mwh, (known_from_utc, file)) filter (where snb_adjusted_mwh is not null) as sun_adjusted_beside,
+        arg_max(sun_adjusted_mwh, (known_from_utc, file)) filter (where snb_adjusted_mwh is null) as sun_adjusted_alone,
+        arg_max(wnd_mwh, (known_from_utc, file)) filter (where wnb_mwh is not null) as wnd_beside,
+        arg_max(wnd_mwh, (known_from_utc, file)) filter (where wnb_mwh is null) as wnd_alone,
+        arg_max(wnd_imputed_mwh, (known_from_utc, file)) filter (where wnb_imputed_mwh is not null) as wnd_imputed_beside,
+        arg_max(wnd_imputed_mwh, (known_from_utc, file)) filter (where wnb_imputed_mwh is null) as wnd_imputed_alone,
+        arg_max(wnd_adjusted_mwh, (known_from_utc, file)) filter (where wnb_adjusted_mwh is not null) as wnd_adjusted_beside,
+        arg_max(wnd_adjusted_mwh, (known_from_utc, file)) filter (where wnb_adjusted_mwh is null) as wnd_adjusted_alone
+    from staging.eia_files.balance
+    where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
+    group by region, period
+)
+
 select * exclude (file)
 from staging.eia_files.balance
 where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
 union all by name
-select
-    region,
-    period,
-    max(known_from_utc) as known_from_utc,
-    arg_max(columns('_mwh$'), (known_from_utc, file))
-from staging.eia_files.balance
-where month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28)
-group by region, period
+select * exclude (wat_beside, wat_alone, wat_imputed_beside, wat_imputed_alone, wat_adjusted_beside, wat_adjusted_alone, sun_beside, sun_alone, sun_imputed_beside, sun_imputed_alone, sun_adjusted_beside, sun_adjusted_alone, wnd_beside, wnd_alone, wnd_imputed_beside, wnd_imputed_alone, wnd_adjusted_beside, wnd_adjusted_alone) replace (
+    coalesce(wat_beside, wat_alone) as wat_mwh,
+    if(wat_beside is null and wat_alone is not null, null, ps_mwh) as ps_mwh,
+    coalesce(wat_imputed_beside, wat_imputed_alone) as wat_imputed_mwh,
+    if(wat_imputed_beside is null and wat_imputed_alone is not null, null, ps_imputed_mwh) as ps_imputed_mwh,
+    coalesce(wat_adjusted_beside, wat_adjusted_alone) as wat_adjusted_mwh,
+    if(wat_adjusted_beside is null and wat_adjusted_alone is not null, null, ps_adjusted_mwh) as ps_adjusted_mwh,
+    coalesce(sun_beside, sun_alone) as sun_mwh,
+    if(sun_beside is null and sun_alone is not null, null, snb_mwh) as snb_mwh,
+    coalesce(sun_imputed_beside, sun_imputed_alone) as sun_imputed_mwh,
+    if(sun_imputed_beside is null and sun_imputed_alone is not null, null, snb_imputed_mwh) as snb_imputed_mwh,
+    coalesce(sun_adjusted_beside, sun_adjusted_alone) as sun_adjusted_mwh,
+    if(sun_adjusted_beside is null and sun_adjusted_alone is not null, null, snb_adjusted_mwh) as snb_adjusted_mwh,
+    coalesce(wnd_beside, wnd_alone) as wnd_mwh,
+    if(wnd_beside is null and wnd_alone is not null, null, wnb_mwh) as wnb_mwh,
+    coalesce(wnd_imputed_beside, wnd_imputed_alone) as wnd_imputed_mwh,
+    if(wnd_imputed_beside is null and wnd_imputed_alone is not null, null, wnb_imputed_mwh) as wnb_imputed_mwh,
+    coalesce(wnd_adjusted_beside, wnd_adjusted_alone) as wnd_adjusted_mwh,
+    if(wnd_adjusted_beside is null and wnd_adjusted_alone is not null, null, wnb_adjusted_mwh) as wnb_adjusted_mwh
+)
+from overlap
