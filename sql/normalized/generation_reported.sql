@@ -88,17 +88,74 @@ met as (
     from staging.eia.fuel_type_data as a
     full join files as f
         on f.region = a.respondent and f.fuel = a.fueltype and f.period = a.period
+),
+
+-- Of the API and the files, one may have solar, wind or hydro in two parts where the other has it whole: then both are taken from
+-- the one with the parts, or, where a part is blank there, from the other. The whole beside a part would count twice.
+part as (
+    select respondent as region, period, fueltype as part, true as is_api
+    from staging.eia.fuel_type_data
+    where fueltype in ('PS', 'SNB', 'WNB') and value is not null
+    union all
+    select region, period, part, false
+    from normalized.filed_balance
+    unpivot (mwh for part in (ps_mwh as 'PS', snb_mwh as 'SNB', wnb_mwh as 'WNB'))
+),
+
+one_sided as (
+    select
+        p.region,
+        p.period,
+        p.part,
+        f.split_from as whole,
+        bool_or(p.is_api) as is_api
+    from part as p
+    inner join seeds.fuel as f on f.fueltype = p.part
+    group by p.region, p.period, p.part, f.split_from
+    having count(*) = 1
+),
+
+mixed as (
+    select
+        o.*,
+        if(o.is_api, a.value, b.mwh) as whole_beside_mwh,
+        if(o.is_api, b.mwh, a.value) as whole_alone_mwh
+    from one_sided as o
+    left join staging.eia.fuel_type_data as a
+        on a.respondent = o.region and a.period = o.period and a.fueltype = o.whole
+    left join (
+        select region, period, whole, mwh
+        from normalized.filed_balance
+        unpivot (mwh for whole in (wat_mwh as 'WAT', sun_mwh as 'SUN', wnd_mwh as 'WND'))
+    ) as b on b.region = o.region and b.period = o.period and b.whole = o.whole
+    where whole_alone_mwh is not null
+),
+
+settled as (
+    select region, period - interval 1 hour as hour_utc, whole as fuel, whole_beside_mwh is not null = is_api as is_api, false as is_left_out
+    from mixed
+    union all
+    select region, period - interval 1 hour, part, is_api, true
+    from mixed
+    where whole_beside_mwh is null
 )
 
 select
     m.region,
     coalesce(c.corrected_hour_utc, m.hour_utc) as hour_utc,
     m.fuel,
-    if(m.of_file, m.file_mwh, m.api_mwh) as generation_mwh,
+    case
+        when s.is_left_out then null
+        when s.is_api then m.api_mwh
+        when not s.is_api then m.file_mwh
+        when m.of_file then m.file_mwh
+        else m.api_mwh
+    end as generation_mwh,
     m.generation_imputed_mwh,
     m.generation_adjusted_mwh,
-    if(m.of_file or not m.in_api, 'eia_files', 'eia') as source,
+    if(coalesce(not s.is_api, m.of_file or not m.in_api), 'eia_files', 'eia') as source,
     c.correction
 from met as m
+left join settled as s on s.region = m.region and s.hour_utc = m.hour_utc and s.fuel = m.fuel
 left join normalized.correction as c on c.measure = 'generation' and c.region = m.region and c.hour_utc = m.hour_utc
 where c.hour_utc is null or c.corrected_hour_utc is not null
