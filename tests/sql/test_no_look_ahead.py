@@ -344,7 +344,7 @@ def test_the_use_of_what_is_not_published_would_be_found(
         ("features.past_demand", "demand_screened_mwh as demand_mwh", "demand_clean_mwh as demand_mwh", None),
         ("features.past_supply", "lag(solar_mwh, 24) over hours", "lead(solar_mwh, 24) over hours",
          {"solar_lag_24h_mwh"}),
-        ("features.past_exchange", "lag(neighbor_units, 1)", "lead(neighbor_units, 1)", {"neighbor_demand_lag_1h_mwh"}),
+        ("features.past_exchange", "lag(neighbor_exact, 1)", "lead(neighbor_exact, 1)", {"neighbor_demand_lag_1h_mwh"}),
         ("features.past_weather", "between 24 preceding and 1 preceding", "between 24 preceding and 9 following",
          {"temperature_mean_24h_c", "temperature_max_24h_c"}),
         ("features.past_market", "lag(price_rtm_sp15_usd_per_mwh, 1)", "lead(price_rtm_sp15_usd_per_mwh, 9)",
