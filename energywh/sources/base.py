@@ -28,17 +28,11 @@ ALL_SLICES = "*"  # the slice that holds every value of the slice key
 
 @dataclass(frozen=True)
 class PublicationLag:
-    """How long after the end of an hour a source publishes it, at the latest.
+    """How long after the end of an hour a source publishes it, at the latest."""
 
-    Attributes:
-        hours: negative where the source publishes ahead.
-        source: who says so, one or more sentences.
-        measure: the value of the dataset's `measure_key` that it holds for; empty for all that have none of their own.
-    """
-
-    hours: int
-    source: str
-    measure: str = ""
+    hours: int  # negative where the source publishes ahead
+    source: str  # who says so, one or more sentences
+    measure: str = ""  # the value of `measure_key` that it holds for; empty: all that have no lag of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +80,7 @@ class Dataset:
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
     limits: AnswerLimits = AnswerLimits()
 
-    # The table of a file dataset whose `region` column holds slices of this one that no seed may know yet.
-    slices_found_in: str = ""
+    slices_found_in: str = ""  # a table of files whose `region` column names slices that no seed may know yet
 
     # What the quality models need to tell which rows belong together.
     region_key: str = ""  # the key that says which region, or part of one, a row is of; empty: the first key
@@ -364,9 +357,11 @@ class Source(ABC):
         Args:
             rows: all rows of the answer.
         """
-        from energywh.sources.coverage import gap
+        from energywh.sources import coverage
 
-        return gap(dataset, chunk, rows, ends_early=self.span(dataset, chunk.slice)[1] is not None)
+        hours = coverage.hours_of_stamps(rows[dataset.time_column], dataset.stamp_offset_hours)
+        valued = hours[coverage.has_value(rows, dataset.values)]
+        return coverage.gap(valued, chunk.last, ends_early=self.span(dataset, chunk.slice)[1] is not None)
 
     @abstractmethod
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -233,15 +233,16 @@ class EiaFiles(Source):
 
         if not len(rows):
             return "no rows"
-        # Its hours overlap with those of the next half, which are in one of both.
-        half = replace(chunk, first=chunk.first + ROOM_HOURS, last=chunk.last - ROOM_HOURS)
-        last_region = rows["region"][len(rows) - 1].as_py()
-        of_last = rows.filter(pc.equal(rows["region"], last_region))
-        ends_early = last_region not in regions() or regions()[last_region].last_date is not None
+        last_hour = chunk.last - ROOM_HOURS  # hours after it are in the file of the next half too
+        hours = coverage.hours_of_stamps(rows["period"], dataset.stamp_offset_hours)
+        valued = coverage.has_value(rows, dataset.values)
+        if found := coverage.gap(hours[valued], last_hour, ends_early=False):
+            return found
         # A download that was cut between two lines ends within an authority, where the file is sorted by them.
-        return coverage.gap(dataset, half, rows, ends_early=False) or coverage.gap(
-            dataset, half, of_last.select(rows.column_names), ends_early=ends_early, holes=False
-        )
+        last_region = rows["region"][len(rows) - 1].as_py()
+        of_last = pc.equal(rows["region"], last_region).to_numpy()
+        ends_early = last_region not in regions() or regions()[last_region].last_date is not None
+        return coverage.gap(hours[valued & of_last], last_hour, ends_early=ends_early, holes=False)
 
     def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
         if pages:

@@ -253,9 +253,9 @@ class OpenMeteo(Source):
         import numpy as np
         import pyarrow.compute as pc
 
-        from energywh.sources.coverage import hours_of_rows
+        from energywh.sources.coverage import hours_of_stamps
 
-        hours = hours_of_rows(dataset, rows)
+        hours = hours_of_stamps(rows[dataset.time_column], dataset.stamp_offset_hours)
         places_ = hours - chunk.first
         whole = np.ones(chunk.hours, np.bool_)
         for name in UNITS:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,6 @@ import requests
 import tenacity
 import urllib3
 
-from energywh.core.printable import printable
 from energywh.core.time import hour_number, utc_now
 from energywh.core.version import VERSION
 from energywh.errors import (
@@ -33,7 +30,16 @@ from energywh.errors import (
     StorageError,
     UnavailableError,
 )
-from energywh.sources.base import AnswerLimits, Chunk, Dataset, Page, Request, Response, Source
+from energywh.sources.base import AnswerLimits, Chunk, Page, Request, Response, Source
+from energywh.sync.answers import check_pages, gap_of, reading
+from energywh.sync.http import (
+    content_length,
+    decompressed,
+    retry_after_seconds,
+    silence_url_logging,
+    unless_changed,
+    without_url,
+)
 from energywh.sync.ledger import LandedFile, Outcome
 from energywh.sync.payloads import FileVersion, PayloadStore
 from energywh.sync.progress import Speed
@@ -46,9 +52,6 @@ if TYPE_CHECKING:
 
     from energywh.config.settings import Settings
 
-PIECE_BYTES = 2**18
-MAX_DIGITS = 15  # of a number in a header; a longer one says nothing
-_GZIP = 16 + zlib.MAX_WBITS
 # Not ready, empty, a part that nobody asked for, elsewhere for now, unchanged though nothing was held.
 PASSING_STATUSES = (202, 204, 206, 302, 303, 304, 307)
 LONGEST_WAIT_SECONDS = 300.0  # a source that asks for more is left alone until the next sync
@@ -60,24 +63,6 @@ class FetchedChunk:
 
     outcome: Outcome
     rows: pa.Table | None
-
-
-def gap_of(source: Source, chunk: Chunk, rows: pa.Table, fetched_hour: int) -> str:
-    """Return which hours an answer lacks, as `Source.gap` does; none of a chunk that had not ended."""
-    if chunk.last >= fetched_hour:
-        return ""
-    return source.gap(source.dataset(chunk.dataset), chunk, rows)
-
-
-@contextlib.contextmanager
-def _reading(chunk: Chunk) -> Iterator[None]:
-    """Make whatever an answer brings its reader to raise a fault of that answer, so that it costs one chunk."""
-    try:
-        yield
-    except EnergywhError:
-        raise
-    except Exception as error:  # RecursionError and MemoryError of a bomb among them
-        raise PayloadError(f"{chunk}: the answer cannot be read ({type(error).__name__}: {printable(error)})") from None
 
 
 class Fetcher:
@@ -169,12 +154,12 @@ class Fetcher:
         bodies: list[bytes] = []
         while (request := self._next_request(chunk, pages)) is not None:
             response = self._get(request, dataset.limits)
-            with _reading(chunk):
+            with reading(chunk):
                 pages.append(self._source.read(chunk, response))
-                _check_pages(chunk, dataset, pages)
+                check_pages(chunk, dataset, pages)
             bodies.append(response.body)
         fetched_at = self._now()
-        with _reading(chunk):
+        with reading(chunk):
             rows = pa.concat_tables([page.rows for page in pages])
             gap = gap_of(self._source, chunk, rows, hour_number(fetched_at))
         payloads: tuple[str, ...] = ()
@@ -185,7 +170,7 @@ class Fetcher:
         return FetchedChunk(outcome, rows)
 
     def _next_request(self, chunk: Chunk, pages: list[Page]) -> Request | None:
-        with _reading(chunk):
+        with reading(chunk):
             return self._source.next_request(chunk, pages, self._settings)
 
     def _fetch_file(self, chunk: Chunk, attempts: int) -> FetchedChunk:
@@ -194,7 +179,7 @@ class Fetcher:
         assert request is not None
         landed = None if self.landed is None else self.landed.get(chunk)
         version = self._known_version(request, chunk, landed)
-        with self._send(request, _unless_changed(version)) as answer:
+        with self._send(request, unless_changed(version)) as answer:
             fetched_at = self._now()
             if version is not None and answer.status_code == 304:
                 if version.refusal:
@@ -216,7 +201,7 @@ class Fetcher:
             assert landed is not None
             self._save_version(chunk, version, landed.gap, answer)
             return _unchanged(chunk, attempts, fetched_at, landed)
-        with _reading(chunk):
+        with reading(chunk):
             gap = gap_of(self._source, chunk, page.rows, hour_number(fetched_at))
         self._save_version(chunk, version, gap, answer)
         outcome = Outcome(
@@ -236,9 +221,9 @@ class Fetcher:
     def _read_file(self, chunk: Chunk, file: Path, version: FileVersion) -> Page:
         """Return the rows of a file; what is refused is remembered, so that it does not come again unchanged."""
         try:
-            with _reading(chunk):
+            with reading(chunk):
                 page = self._source.read_file(chunk, file)
-                _check_pages(chunk, self._source.dataset(chunk.dataset), [page])
+                check_pages(chunk, self._source.dataset(chunk.dataset), [page])
                 return page
         except RefusedError as error:
             if version.etag or version.last_modified:
@@ -248,7 +233,7 @@ class Fetcher:
 
     def _save_version(self, chunk: Chunk, version: FileVersion, gap: str, answer: requests.Response) -> None:
         """Remember a file that was landed, unless it may have been cut on its way: nothing says how long it is."""
-        knows_end = _length(answer) is not None or "chunked" in answer.headers.get("Transfer-Encoding", "")
+        knows_end = content_length(answer) is not None or "chunked" in answer.headers.get("Transfer-Encoding", "")
         if (version.etag or version.last_modified) and (knows_end or not gap):
             self._files.save_file_version(chunk.dataset, chunk.slice, version)
 
@@ -262,7 +247,7 @@ class Fetcher:
         # Places are those of the bytes as they are sent: of a body that is compressed on its way we cannot go on.
         resumes = etag is not None and not etag.startswith("W/") and "Content-Encoding" not in answer.headers
         resumes = resumes and answer.headers.get("Accept-Ranges") == "bytes"
-        size, limits = _length(answer), self._source.dataset(chunk.dataset).limits
+        size, limits = content_length(answer), self._source.dataset(chunk.dataset).limits
         if size is not None and size > limits.received_bytes:
             raise PayloadError(f"a file of {size:,} bytes, where {limits.received_bytes:,} are the most [{request}]")
         tries, came = int(self._settings.get("sync.retries")), 0
@@ -275,7 +260,7 @@ class Fetcher:
                             came = before + answer.raw.tell()
                             self._speed.download(chunk, came, size)
                             yield piece
-                        if (length := _length(answer)) is not None and answer.raw.tell() != length:
+                        if (length := content_length(answer)) is not None and answer.raw.tell() != length:
                             raise UnavailableError(f"{answer.raw.tell():,} of {length:,} bytes came [{request}]")
                         return
                     except UnavailableError:
@@ -324,12 +309,12 @@ class Fetcher:
                 stream=True,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            failure = _without_url(error, request)
+            failure = without_url(error, request)
         raise failure
 
     def _response(self, answer: requests.Response, request: Request, body: bytes) -> Response:
         """Return what came back, without secrets, and take note of a source that asks for quiet."""
-        retry_after = _retry_after_seconds(answer.headers.get("Retry-After"))
+        retry_after = retry_after_seconds(answer.headers.get("Retry-After"))
         if answer.status_code != 200 and retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
             raise SourceError(
                 f"{self._source.name} asks not to be asked again for {retry_after:,.0f} s. What is done is kept; "
@@ -370,7 +355,7 @@ class Fetcher:
         size = 0
         failure: UnavailableError | None = None
         try:
-            for piece in self._decompressed(answer, request):
+            for piece in decompressed(answer, request):
                 size += len(piece)
                 if size > limits.unpacked_bytes:
                     most = limits.unpacked_bytes / 2**20
@@ -381,37 +366,9 @@ class Fetcher:
         except zlib.error as error:
             raise UnavailableError(f"the answer is no whole gzip stream ({error}) [{request}]") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:  # OSErrors, to who writes the pieces
-            failure = _without_url(error, request)
+            failure = without_url(error, request)
         if failure is not None:
             raise failure
-
-    def _decompressed(self, answer: requests.Response, request: Request) -> Iterator[bytes]:
-        """Yield the body in pieces of a bounded size.
-
-        Raises:
-            UnavailableError: it is compressed, and its end is missing.
-        """
-        gzip = answer.headers.get("Content-Encoding", "").strip().lower() == "gzip"
-        # Decompressed here: urllib3 does not notice a gzip stream without its end.
-        unpack = zlib.decompressobj(_GZIP)
-        # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
-        while raw := answer.raw.read1(PIECE_BYTES, decode_content=not gzip):
-            if not gzip:
-                yield raw
-                continue
-            while True:
-                piece = unpack.decompress(raw, PIECE_BYTES)
-                raw = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
-                if piece:
-                    yield piece
-                elif not raw:
-                    break
-                if raw and unpack.eof:  # several streams one after the other are one body
-                    unpack = zlib.decompressobj(_GZIP)
-                elif unpack.eof:
-                    break
-        if gzip and not unpack.eof:
-            raise UnavailableError(f"the answer broke off: its gzip stream has no end [{request}]")
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -427,24 +384,6 @@ def _unchanged(chunk: Chunk, attempts: int, fetched_at: datetime, landed: Landed
     return FetchedChunk(outcome, None)
 
 
-def _unless_changed(seen: FileVersion | None) -> dict[str, str]:
-    """Return the headers that ask for a file only if it is another than the one seen."""
-    if seen is None:
-        return {}
-    said = {"If-None-Match": seen.etag} if seen.etag else {"If-Modified-Since": seen.last_modified}
-    return {name: value for name, value in said.items() if value}
-
-
-def _length(answer: requests.Response) -> int | None:
-    """Return how many bytes the body has on its way, where the server says."""
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if _is_count(length) else None
-
-
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
-
-
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=60)
 
 
@@ -453,69 +392,3 @@ def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, UnavailableError) else None
     return _BACK_OFF(state) + (asked or 0.0)
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110); None for anything else."""
-    if not header:
-        return None
-    if _is_count(header.strip().removeprefix("-")):
-        return max(0.0, float(header))
-    with contextlib.suppress(Exception):  # the parser of dates raises what its parts do
-        moment = parsedate_to_datetime(header)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-    return None
-
-
-def _check_pages(chunk: Chunk, dataset: Dataset, pages: list[Page]) -> None:
-    """Refuse an answer without end as soon as it shows: the newest page, or what the source says of the whole.
-
-    Raises:
-        PayloadError: too many rows or pages, or rows that came before.
-    """
-    import pyarrow as pa
-
-    limits = dataset.limits
-    rows = max(sum(page.rows_received for page in pages), pages[-1].total or 0)
-    if rows > limits.rows:
-        raise PayloadError(f"{chunk}: an answer of {rows:,} rows, where {limits.rows:,} are the most")
-    if len(pages) > limits.pages:
-        raise PayloadError(f"{chunk}: an answer of more than {limits.pages} pages")
-    if len(pages) > 1:
-        keys = [name for name in pages[0].rows.column_names if name not in dataset.values]
-        if _has_repeats(pa.concat_tables([page.rows.select(keys) for page in pages])):
-            raise PayloadError(f"{chunk}: rows repeat between pages")
-
-
-def _has_repeats(keys: pa.Table) -> bool:
-    """Say whether a row occurs twice. Each page has dictionaries of its own, which must be made one first."""
-    plain = keys.unify_dictionaries()
-    return bool(plain.group_by(plain.column_names).aggregate([]).num_rows != len(plain))
-
-
-def _without_url(error: Exception, request: Request) -> UnavailableError:
-    """Say what went wrong; the text of such an exception holds the URL, and the URL the key."""
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        what = "no answer in time"
-    elif isinstance(error, urllib3.exceptions.HTTPError):
-        what = "the answer broke off"
-    elif isinstance(error, requests.ConnectionError):
-        what = "cannot connect, or the connection was lost"
-    else:
-        what = f"the request failed ({type(error).__name__})"
-    return UnavailableError(f"{what} [{request}]")
-
-
-class _DropUrls(logging.Filter):
-    """Drops urllib3's debug lines, which quote the path with the key."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.DEBUG and "api_key" not in record.getMessage()
-
-
-def silence_url_logging() -> None:
-    """Keep keys in URLs out of the log, whatever level the application logs at."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(existing, _DropUrls) for existing in logger.filters):
-        logger.addFilter(_DropUrls())

@@ -26,8 +26,9 @@ from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.sources import all_datasets, sources
 from energywh.sources.base import ALL_SLICES, Chunk, Response
+from energywh.sync.answers import gap_of
 from energywh.sync.chunks import LedgerSpan, SlicePlan
-from energywh.sync.fetcher import FetchedChunk, gap_of
+from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of

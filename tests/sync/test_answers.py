@@ -20,7 +20,8 @@ from energywh.core.time import hour_number, parse_hour
 from energywh.sources import sources
 from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia_files import hours_of
-from energywh.sync.fetcher import Fetcher, _retry_after_seconds
+from energywh.sync.fetcher import Fetcher
+from energywh.sync.http import retry_after_seconds
 from energywh.sync.ledger import Outcome
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.simulation_guard import SimulationGuard
@@ -32,13 +33,13 @@ from tests.support.scripted import Answer, scripted
     ("header", "seconds"), [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("", None), ("soon", None), ("\u00b2", None)]
 )
 def test_retry_after_as_a_number(header: str, seconds: float | None) -> None:
-    assert _retry_after_seconds(header) == seconds
+    assert retry_after_seconds(header) == seconds
 
 
 def test_retry_after_as_a_date_with_or_without_a_zone() -> None:
     moment = datetime.now(UTC) + timedelta(seconds=100)
     for text in (format_datetime(moment, usegmt=True), format_datetime(moment.replace(tzinfo=None))):
-        found = _retry_after_seconds(text)
+        found = retry_after_seconds(text)
         assert found is not None
         assert 90 < found <= 100
 
