@@ -1,7 +1,7 @@
-"""What a simulated API is: the routes of one outside system, answered as that system answers.
+"""Base classes of simulated APIs: the routes of one source, with the answers of the real system.
 
-A module of this package with a function `api(world)` adds one. The server in front of them does what they share: clock,
-faults, latency and rate limits.
+A module of this package with a function `api(world)` adds an API. The server provides the clock, faults, latency and
+rate limits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from energywh.simulate.reporting import Reporting
 
 @dataclass(frozen=True)
 class Reply:
-    """A response: status and body, how many rows it holds, and headers beside the usual ones."""
+    """A response: status, body, number of rows, and additional headers."""
 
     status: int
     body: bytes
@@ -30,13 +30,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class World:
-    """What all APIs show.
+    """The state that all APIs serve.
 
     Attributes:
         grid: the simulated grid.
-        now: gives the number of the last full hour.
+        now: returns the number of the last full hour.
         reporting: rates of gaps, nulls, absurd values and revisions.
-        api_key: the accepted key where one is needed; None accepts any.
+        api_key: the accepted key of APIs that need one; None accepts any.
     """
 
     grid: Grid
@@ -46,11 +46,11 @@ class World:
 
 
 class BadRequestError(Exception):
-    """The API rejects a request; the text goes into the body."""
+    """The API rejects a request; the message is the error text of the body."""
 
 
 class Headers(Protocol):
-    """The headers of a request; names in any case of letters."""
+    """The headers of a request; names are case-insensitive."""
 
     def get(self, name: str, /) -> str | None: ...
 
@@ -59,36 +59,36 @@ class SimulatedApi(ABC):
     """The routes of one source."""
 
     source: str  # its name, as in `energywh.sources`
-    prefix: str  # what its addresses begin with, such as "/v2"
-    kinds: tuple[str, ...] = ()  # its own faults, in addition to those of `energywh.simulate.faults`
+    prefix: str  # first part of its paths, such as "/v2"
+    kinds: tuple[str, ...] = ()  # additional faults of this API, beside those of `energywh.simulate.faults`
 
     @abstractmethod
     def answer(self, target: str, headers: Headers) -> Reply:
         """Answer one GET.
 
         Args:
-            target: path and query as they stand in the request line.
+            target: path and query of the request line.
         """
 
     def key_of(self, target: str, headers: Headers) -> str:
-        """Return whose limit a request counts against."""
+        """Return the key whose rate limit a request counts against."""
         return ""
 
     def too_fast(self) -> Reply:
-        """Return the answer to a client that asks too often."""
+        """Return the answer to a client that exceeds the rate limit."""
         return Reply(429, b"<html><body>Too Many Requests</body></html>", content_type="text/html")
 
     def failed(self) -> Reply:
-        """Return the answer of a system that fails."""
+        """Return the answer of a failing server."""
         return Reply(500, b"<html><body>Internal Server Error</body></html>", content_type="text/html")
 
     def flawed(self, kind: str, target: str, headers: Headers, salt: int) -> Reply:
-        """Return an answer with a fault of this API's own ``kinds``."""
+        """Return an answer with one of the faults in ``kinds``."""
         raise NotImplementedError(kind)
 
 
 def apis(world: World) -> list[SimulatedApi]:
-    """Return every API, showing ``world``."""
+    """Return every API over ``world``."""
     import energywh.simulate as package
 
     found: list[SimulatedApi] = []

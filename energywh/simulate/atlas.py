@@ -1,4 +1,4 @@
-"""Who is on the simulated grid: regions and neighbours from the seeds, sizes and fuels from profiles.csv."""
+"""Members of the simulated grid: regions and neighbors from the seeds, sizes and fuels from profiles.csv."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class GridRegion:
 
 @dataclass(frozen=True)
 class Profile:
-    """One row of profiles.csv: what makes one authority's numbers its own.
+    """One row of profiles.csv: the parameters of one authority.
 
     Attributes:
         size: mean demand (of a generation-only authority: mean generation), MWh an hour.
-        summer, winter: how far demand rises above the mean in those seasons, as a share.
-        export: -1 (imports as much as its lines bear) to 1 (exports).
-        balance: the fuel that fills what the others leave; empty for generation-only authorities.
+        summer, winter: rise of demand above the mean in those seasons, as a share.
+        export: from -1 (imports up to the capacity of its lines) to 1 (exports).
+        balance: the fuel that balances demand; empty for generation-only authorities.
         shares: mean output of each fuel as a share of size; for storage (BAT, PS): its power.
         decimals: digits after the point that this authority reports.
     """
@@ -89,7 +89,7 @@ def _profiles() -> dict[str, Profile]:
 
 
 class Atlas:
-    """Regions by code, and who borders whom."""
+    """Regions by code, and their neighbors."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Atlas:
         self._join_aggregates()
 
     def _join_aggregates(self) -> None:
-        """Add the borders of aggregates: what their members' lines cross."""
+        """Add the borders of aggregates: the lines of their members to other groups."""
         for code in [code for code, region in self.regions.items() if region.kind == "aggregate"]:
             inside = set(self.members(code))
             for member in sorted(inside):
@@ -149,26 +149,26 @@ class Atlas:
 
     @cached_property
     def respondents(self) -> tuple[str, ...]:
-        """Authorities and aggregates: all that report region data, in order of code."""
+        """Authorities and aggregates, which report region data, in order of code."""
         return tuple(code for code, region in self.regions.items() if region.kind != "foreign")
 
     def members(self, code: str) -> tuple[str, ...]:
-        """Return the authorities that a region sums up: of an authority itself, of a foreign system none."""
+        """Return the authorities that make up a region: an authority itself; none for a foreign system."""
         kind = self.regions[code].kind
         if kind == "aggregate":
             return tuple(one for one in self.authorities if code == WHOLE_COUNTRY or self.regions[one].group == code)
         return (code,) if kind == "authority" else ()
 
     def neighbors(self, code: str) -> tuple[str, ...]:
-        """Return whom a region exchanges with: an authority by the seeds, an aggregate by its members."""
+        """Return the neighbors of a region: of an authority by the seeds, of an aggregate by its members."""
         return self._near.get(code, ())
 
     def subregions(self, code: str) -> tuple[str, ...]:
-        """Return the subregions by which an authority reports its demand too; most have none."""
+        """Return the subregions for which an authority also reports demand; most have none."""
         return tuple(self._subregions.get(code, ()))
 
     def crossings(self, code: str, other: str) -> list[tuple[str, str]]:
-        """Return the pairs of authorities whose interchange makes up that of two neighbours."""
+        """Return the pairs of authorities whose interchange adds up to that of two neighbors."""
         return self._lines.get((code, other), [(code, other)])
 
     def profile(self, code: str) -> Profile:

@@ -1,4 +1,4 @@
-"""Some authorities of the simulated grid over some hours: what the formulas of demand and of fuels share."""
+"""A group of authorities over a run of hours: the inputs that the formulas of demand and fuels share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WEEK = np.array([1.01, 1.02, 1.02, 1.02, 1.01, 0.96, 0.93])
 
 
 class AuthorityGroup:
-    """Some authorities over some hours: their profiles as columns, and what several formulas share."""
+    """A group of authorities over a run of hours: their profiles as columns, and shared inputs."""
 
     def __init__(self, seed: int, atlas: Atlas, codes: Sequence[str], calendar: Calendar) -> None:
         self.seed, self.codes, self.calendar = seed, tuple(codes), calendar

@@ -1,4 +1,4 @@
-"""The simulated grid as EIA publishes it: rows for the protocol, and the same in bulk as Arrow tables."""
+"""The simulated grid as EIA publishes it: rows for the API, and in bulk as Arrow tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _Wanted = tuple[Collection[str] | None, Collection[str] | None]
 
 @dataclass(frozen=True)
 class _Block:
-    """Series of one route in order of their codes over some hours, with what is public of them."""
+    """Series of one route in order of their codes over some hours, and which values are public."""
 
     codes: list[tuple[str, str]]
     values: Floats
@@ -58,7 +58,7 @@ class _Block:
 
 
 class SimulatedBackend:
-    """Serves a grid as it is public at ``now()``; implements `energywh.simulate.eia_routes.Backend`.
+    """Serves the values of a grid that are public at ``now()``; implements `energywh.simulate.eia_routes.Backend`.
 
     Args:
         grid: the grid.
@@ -135,7 +135,7 @@ class SimulatedBackend:
         )
 
     def _block(self, route: str, wanted: _Wanted, periods: Hours, now: int) -> _Block:
-        """Return what is public of the series that two facets select, in order of codes."""
+        """Return the public values of the series that two facets select, in order of codes."""
         swapped = ROUTES[route].region_facet == 1
         one, two = wanted[::-1] if swapped else wanted
         calendar = Calendar(periods)
@@ -171,7 +171,7 @@ class SimulatedBackend:
         return sorted({member for code in codes for member in self.grid.atlas.members(code)})
 
     def _sums(self, codes: Sequence[str], members: Sequence[str], values: Floats, present: Mask) -> tuple[Floats, Mask]:
-        """Return rows of regions from those of their members: an aggregate sums up."""
+        """Return rows of regions; those of an aggregate are the sums of its members."""
         if list(codes) == list(members):
             return values, present
         at = {code: i for i, code in enumerate(members)}
@@ -214,7 +214,7 @@ class SimulatedBackend:
     ) -> tuple[list[tuple[str, str]], Floats, Mask]:
         atlas = self.grid.atlas
         pairs = [(a, b) for a in senders for b in atlas.neighbors(a) if to is None or b in to]
-        # A border of an aggregate is the pairs of authorities that cross it.
+        # The interchange of an aggregate is that of the pairs of authorities across its border.
         lines = {pair: atlas.crossings(*pair) for pair in pairs}
         needed = sorted({line for crossing in lines.values() for line in crossing})
         if not needed:
@@ -245,13 +245,13 @@ class SimulatedBackend:
     def rows(
         self, dataset: str, regions: Sequence[str] | None, first: int, last: int, now: int | None = None
     ) -> pa.Table:
-        """Return the rows of a route as a staging table has them, without HTTP: the fast way to fill one.
+        """Return the rows of a route in the columns of a staging table, without HTTP, to fill one fast.
 
         Args:
             dataset: route or table name: ``region-data``, ``fuel_type_data``, …
             regions: respondents (of interchange: senders); None for all authorities.
-            first, last: periods, both included. Nothing comes before ``reporting.first_period``.
-            now: as public at this hour; by default at the clock's.
+            first, last: periods, both included. No row is before ``reporting.first_period``.
+            now: hour at which the rows are public; by default the clock's.
 
         Returns:
             Columns period (timestamp, end of the hour, UTC), the route's two codes (dictionary-encoded) and
@@ -306,7 +306,7 @@ def _nothing(hours: int) -> tuple[list[tuple[str, str]], Floats, Mask]:
 def _stacked(
     series: Sequence[tuple[tuple[str, str], Floats, Mask]], hours: int
 ) -> tuple[list[tuple[str, str]], Floats, Mask]:
-    """Return the series that have any row: their codes and two arrays, (series, hours)."""
+    """Return the series with at least one row: their codes and two arrays, (series, hours)."""
     kept = [one for one in series if one[2].any()]
     if not kept:
         return _nothing(hours)

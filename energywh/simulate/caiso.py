@@ -1,4 +1,4 @@
-"""CAISO's OASIS: a request target in, a zip out. Answers follow recorded ones and CAISO's list of errors."""
+"""CAISO's OASIS: returns a zip for a request target. Answers follow recorded ones and CAISO's list of errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from energywh.simulate.noise import Floats, Hours, mix
 PREFIX = "/oasisapi"
 PACIFIC = "America/Los_Angeles"
 MOST_SPAN = timedelta(days=31)
-MOST_SPAN_OF_ALL = timedelta(hours=25)  # of every node: an operating day
+MOST_SPAN_OF_ALL = timedelta(hours=25)  # for all nodes: an operating day
 MOST_NODES = 10
 KEPT_HOURS = 39 * 731
 PUBLISHED_AT = 13  # Pacific hour at which the day ahead is published
@@ -51,7 +51,7 @@ ERRORS = {
 
 @dataclass(frozen=True)
 class Report:
-    """A report: its versions, the market runs with the days that each runs ahead (None: not at all), its columns."""
+    """A report: its versions, its market runs with their lead in days (None: no lead), and its columns."""
 
     name: str
     versions: tuple[str, ...]
@@ -138,14 +138,14 @@ class _OasisQuery:
     first: int
     end: int
     nodes: tuple[str, ...]  # of a price report
-    every: bool  # all nodes: a file a component
+    every: bool  # all nodes, with one file per component
     start: datetime
     stop: datetime
 
 
 @dataclass(frozen=True)
 class _Series:
-    """Values of several series, (series, hours or intervals), and what else the columns hold of each series."""
+    """Values of several series, (series, hours or intervals), and the texts of each series by column."""
 
     labels: Mapping[str, Sequence[str]]
     values: Floats
@@ -178,10 +178,10 @@ class CaisoApi(SimulatedApi):
             return _error(error.code, now)
 
     def _public(self, query: _OasisQuery, now: int) -> Hours:
-        """Return the hours asked for that are published and still kept.
+        """Return the requested hours that are published and still kept.
 
         Raises:
-            _Refused: there are none.
+            _Refused: no such hour.
         """
         hours = np.arange(query.first, query.end, dtype=np.int64)
         ahead = query.report.markets[query.market]
@@ -269,10 +269,10 @@ _DATETIME = re.compile(r"(\d{8}T\d\d:\d\d)-0000")
 
 
 def _parse(params: Mapping[str, str]) -> _OasisQuery:
-    """Read a request.
+    """Parse a request.
 
     Raises:
-        _Refused: it asks for what there is not.
+        _Refused: an unknown report, market, version, time or node.
     """
     report = REPORTS.get(params.get("queryname", ""))
     market = params.get("market_run_id", "")
@@ -317,14 +317,14 @@ def _local(*moments: datetime) -> Hours:
 
 
 def _columns(query: _OasisQuery, series: _Series, hours: Hours) -> dict[str, Any]:
-    """Return the columns of an answer by name, a value a row: arrays of text, the values as numbers."""
+    """Return the columns of an answer by name, one value per row: arrays of text, and numbers for the values."""
     repeats = INTERVALS_AN_HOUR if series.five_minutes else 1
     count = len(series.values)
     minutes = 60 // repeats
     hour_starts = hours.astype("datetime64[h]").astype("datetime64[m]")
     starts = (hour_starts[:, None] + np.arange(repeats) * np.timedelta64(minutes, "m")).ravel()
     local = local_hours(PACIFIC, hours)
-    repeated = local == local_hours(PACIFIC, hours - 1)  # the hour that the clock shows twice
+    repeated = local == local_hours(PACIFIC, hours - 1)  # the second of two equal local hours in autumn
     at_time: dict[str, Any] = {
         "INTERVALSTARTTIME_GMT": _stamps(starts),
         "INTERVALENDTIME_GMT": _stamps(starts + np.timedelta64(minutes, "m")),

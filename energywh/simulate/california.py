@@ -1,7 +1,7 @@
-"""What CAISO's market does in any hour of the simulated grid: load, renewables, prices, schedules. No protocol.
+"""CAISO's market on the simulated grid: load, renewables, prices and schedules of any hour.
 
-Hours are hour numbers counted by the START of the hour, as OASIS stamps them; intervals of five minutes are counted
-likewise. Arrays have shape (series, hours or intervals). California's load, sun and wind are CISO's of the grid.
+Hours are numbers of the START of the hour, as OASIS stamps them; so are intervals of five minutes. Arrays have shape
+(series, hours or intervals). California's load, sun and wind are those of CISO on the grid.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SCHEDULES = (
 
 @dataclass(frozen=True)
 class _State:
-    """CISO over some hours, each (hours,), MWh."""
+    """Values of CISO, each of shape (hours,), MWh."""
 
     demand: Floats
     forecast: Floats
@@ -87,7 +87,7 @@ class California:
         return _State(demand, forecast, generation, interchange, output)
 
     def load(self, market: str, hours: Hours) -> Floats:
-        """Return the load or forecast of `AREAS`, (areas, hours): the total, its parts, and areas of others."""
+        """Return the load or forecast of `AREAS`, (areas, hours): total, parts, areas of other authorities."""
         state = self._state(int(hours[0]), len(hours))
         values = self.grid.region_data(list(_OTHER_AREAS.values()), Calendar(hours + 1), ("D", "DF"))
         forecast = market != "ACTUAL"
@@ -119,7 +119,7 @@ class California:
         return np.vstack(found)
 
     def price(self, nodes: Sequence[str], hours: Hours, now: int, *, five_minutes: bool) -> Floats:
-        """Return the components of prices, (components, nodes, hours or intervals), as they are public at ``now``.
+        """Return the price components that are public at ``now``, (components, nodes, hours or intervals).
 
         LMP is the sum of the others. Some prices are corrected within two weeks.
         """
@@ -143,14 +143,14 @@ class California:
         return found
 
     def _corrections(self, nodes: Sequence[str], hours: Hours, now: int) -> Floats:
-        """Return how far prices are still off, (nodes, hours), in a share of hours."""
+        """Return the errors of prices not yet corrected, (nodes, hours)."""
         chance = uniform(keys_of(self.grid.seed, "caiso correction", [(node,) for node in nodes]), hours)
         rate = max(self.reporting.revision_rate, 1e-12)
         delay = 24.0 + 300.0 * chance / rate
         return np.where((chance < rate) & (now - hours < delay), 1.25, 0.0)
 
     def schedule(self, hours: Hours, *, five_minutes: bool) -> Floats:
-        """Return what is scheduled, (schedules, hours or intervals); the ISO's zones add up to the total."""
+        """Return the schedules, (schedules, hours or intervals); the ISO's zones add up to the total."""
         state = self._state(int(hours[0]), len(hours))
         imports = np.maximum(-state.interchange, 0.0) + 1500.0
         wanted = {

@@ -1,6 +1,6 @@
-"""EIA's API v2: a request target in, status and body out. Rows come from any ``Backend``.
+"""EIA's API v2: returns status and body for a request target. Rows come from a ``Backend``.
 
-What is answered follows recorded bodies of version 2.1.8; see ``tests/simulate/test_recorded_bodies.py``.
+Answers follow recorded bodies of version 2.1.8; see ``tests/simulate/test_recorded_bodies.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFIX = "/v2/electricity/rto/"
 
 @dataclass
 class _Request:
-    """The parameters of a data request, and their echo."""
+    """The parameters of a data request, and their echo for the answer."""
 
     route: Route
     facets: dict[str, list[str]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class EiaApi(SimulatedApi):
     """EIA's API v2.
 
     Args:
-        backend: where rows come from.
+        backend: returns the rows.
         api_key: the accepted key; None accepts any.
     """
 
@@ -92,7 +92,7 @@ class EiaApi(SimulatedApi):
         """Answer one GET.
 
         Args:
-            total_error: added to ``response.total``, to make a body that contradicts itself.
+            total_error: added to ``response.total``, to make an inconsistent body.
         """
         url = urlsplit(target)
         params = parse_qsl(url.query, keep_blank_values=True)
@@ -154,10 +154,10 @@ _NAME = re.compile(r"([a-z_]+)((?:\[[^\]]*\])*)", re.IGNORECASE)
 
 
 def _parse(route: Route, params: Sequence[tuple[str, str]]) -> _Request:
-    """Read the query parameters of a data request.
+    """Parse the query parameters of a data request.
 
     Raises:
-        BadRequestError: a facet, frequency, column, period or number that the API would not take.
+        BadRequestError: a facet, frequency, column, period or number that the API rejects.
     """
     request = _Request(route)
     sort: dict[str, dict[str, str]] = {}
@@ -226,9 +226,9 @@ def _number(echo: Mapping[str, object], name: str, default: int) -> int:
 
 
 def _order(answer: Answer, request: _Request, target: str) -> NDArray[np.intp] | None:
-    """Return the requested order of the rows, or None if they have it.
+    """Return the requested order of the rows, or None if they are in it.
 
-    Where the sort leaves ties, their order depends on the request, as in the real API: pages then overlap.
+    If the sort leaves ties, their order depends on the request, as in the real API, so pages overlap.
     """
     columns = [column for column, _ in request.sort]
     full = {"period", *request.route.facets} <= set(columns)
@@ -256,12 +256,12 @@ def _ranks(labels: Sequence[Label], which: int) -> NDArray[np.int64]:
     return np.array([rank[label.codes[which]] for label in labels], dtype=np.int64)
 
 
-# The openings of rows, by period: '{"period":"2024-01-01T00",'. A decade of hours takes about 10 MB.
+# Cache of the first text of rows by period: '{"period":"2024-01-01T00",'. A decade of hours takes about 10 MB.
 _OPENINGS: dict[int, str] = {}
 
 
 def _opened(first: int, last: int) -> dict[int, str]:
-    """Return the openings, with those of periods ``first`` to ``last`` among them."""
+    """Return the first texts of rows, including those of periods ``first`` to ``last``."""
     missing = [hour for hour in range(first, last + 1) if hour not in _OPENINGS]
     texts = np.datetime_as_string(np.array(missing, dtype="datetime64[h]"))
     _OPENINGS.update(zip(missing, [f'{{"period":"{text}",' for text in texts.tolist()], strict=True))

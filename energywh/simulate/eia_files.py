@@ -1,7 +1,7 @@
-"""EIA's half-year files over the simulated grid: what the API gives row by row, as CSV of half a year.
+"""EIA's half-year files over the simulated grid: the data of the API as one CSV file per half-year.
 
 Headers, separators, local times and errors follow the recorded excerpts and EIA's files of 2024 and 2025. A file is
-written with NumPy and Arrow, column by column, and kept: one of true size takes a second or two.
+written with NumPy and Arrow, column by column, and cached: one of real size takes a second or two.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIRST_HALF = {"BALANCE": "2015_Jul_Dec", "INTERCHANGE": "2015_Jul_Dec", "SUBREGI
 FIRST_PERIOD = parse_period("2015-07-01T05")
 FUELS_FROM = parse_period("2018-07-01T05")
 NEW_FAMILY_FROM = "2024_Jul_Dec"
-# Files with the columns of both families: one holds the hours about the change, the other has the old ones empty.
+# Files with the columns of both families: the first covers the change of codes, in the second the old ones are empty.
 BOTH_FAMILIES = ("2024_Jan_Jun", "2025_Jul_Dec")
 _KEPT_FILES = 6
 
@@ -73,7 +73,7 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class _Hours:
-    """The hours of one half on the clock of one region, as places among the hours of the file and as text."""
+    """The hours of one half-year on the clock of one region: indices into the hours of the file, and texts."""
 
     at: NDArray[np.intp]
     date: pa.Array
@@ -91,7 +91,7 @@ class _File:
 
 
 class EiaFilesApi(SimulatedApi):
-    """The folder of half-year files. A half that has not begun, or is older than EIA's first, gives 404."""
+    """The folder of half-year files. A half-year in the future, or before EIA's first, gives 404."""
 
     source = "eia_files"
     prefix = "/sixMonthFiles"
@@ -122,11 +122,11 @@ class EiaFilesApi(SimulatedApi):
         return Reply(200, file.body, file.rows, "text/csv", known)
 
     def file(self, kind: str, half: str) -> _File:
-        """Return a file as it is public at the clock's time."""
-        # Some time after its end a half changes no more.
+        """Return a file as published at the clock's time."""
+        # Some time after its end a half-year no longer changes.
         settled = _bounds(half)[1] + 48 + self._reporting.settle_hours + self._reporting.interchange_lag_hours
         now = min(self._world.now(), settled)
-        with self._lock:  # two that ask for the same at once wait for one
+        with self._lock:  # concurrent requests for the same file wait for one computation
             kept = self._kept.get((kind, half, now))
             if kept is None:
                 header, rows = {"BALANCE": self._balance, "INTERCHANGE": self._pairs, "SUBREGION": self._pairs}[kind](
@@ -205,7 +205,7 @@ class EiaFilesApi(SimulatedApi):
         return [f'"{name}"' for name in header], front, _repeated(groups, sizes)
 
     def _pairs(self, kind: str, half: str, now: int) -> tuple[list[str], list[pa.Array]]:
-        """Return the rows of a file with one value a row: of interchange, or of subregions."""
+        """Return the columns of a file with one value per row: interchange or subregions."""
         periods = _periods(half, now, 0)
         route = "interchange-data" if kind == "INTERCHANGE" else "region-sub-ba-data"
         series = self._series(route, periods, now)
@@ -242,7 +242,7 @@ class EiaFilesApi(SimulatedApi):
         }
 
     def _hours(self, code: str, half: str, periods: Hours, some: Mask) -> _Hours:
-        """Return the hours of a half, by local date, in which there is a row."""
+        """Return the hours of a half-year, by local date, that have a row."""
         zone = self._world.grid.atlas.regions[code].time_zone
         dates = local_hours(zone, periods - 1) // 24
         days, first = np.unique(dates, return_index=True)
@@ -263,7 +263,7 @@ def _wanted(route: str, codes: Sequence[str]) -> tuple[Sequence[str] | None, Seq
 
 
 def _bounds(half: str) -> tuple[int, int]:
-    """Return the numbers of the first hour of a half and of the one after its last, by the local clock."""
+    """Return the numbers of the first hour of a half-year and of the hour after its last, by the local clock."""
     year = int(half[:4])
     if half.endswith("Jan_Jun"):
         return parse_period(f"{year}-01-01"), parse_period(f"{year}-07-01")
@@ -271,7 +271,7 @@ def _bounds(half: str) -> tuple[int, int]:
 
 
 def _periods(half: str, now: int, ahead: int) -> Hours:
-    """Return the hours, by their end, that can be in a file anywhere in the country."""
+    """Return the hours, by their end, that a file can contain in any time zone of the country."""
     start, end = _bounds(half)
     return np.arange(start - 24, min(end + 24, now + ahead) + 1, dtype=np.int64)
 
@@ -286,7 +286,7 @@ def _same(values: Floats, speaks: Mask) -> Floats:
 
 
 def _imputed(values: Floats, speaks: Mask) -> Floats:
-    """Return what EIA imputes for the missing values of a series: the median of its others."""
+    """Return the imputed values for the missing values of a series: the median of the others."""
     missing = np.isnan(values)
     if missing.all() or not missing.any():
         return np.full_like(values, np.nan)
@@ -298,7 +298,7 @@ def _adjusted(values: Floats, speaks: Mask) -> Floats:
 
 
 def _texts(hours: Hours, form: str | None) -> pa.Array:
-    """Return hour numbers as text: by ``form``, or as `07/01/2020 1:00:00 AM`."""
+    """Return hour numbers as text in the format ``form``, by default as `07/01/2020 1:00:00 AM`."""
     distinct, which = np.unique(hours, return_inverse=True)
     moments = [EPOCH + timedelta(hours=int(hour)) for hour in distinct]
     if form is not None:
@@ -312,7 +312,7 @@ def _texts(hours: Hours, form: str | None) -> pa.Array:
 
 
 def _numbers(values: Floats) -> pa.Array:
-    """Return values as EIA writes them: whole numbers where they are, thousands apart and then quoted; NaN blank."""
+    """Return values as EIA writes them: integers without decimals, quoted if with thousands separators, NaN empty."""
     distinct, which = np.unique(values, return_inverse=True)
     texts = []
     for value in distinct.tolist():
@@ -326,7 +326,7 @@ def _repeated(texts: Sequence[str], sizes: Sequence[int]) -> pa.Array:
 
 
 def _joined(columns: Sequence[pa.Array]) -> bytes:
-    """Return rows of columns as text."""
+    """Return the columns as lines of CSV."""
     if not len(columns[0]):
         return b""
     wide = [column.cast(pa.large_string()) for column in columns]

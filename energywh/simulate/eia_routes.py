@@ -1,4 +1,4 @@
-"""The data routes of EIA's API, and the rows that a backend answers with."""
+"""The data routes of EIA's API, and the rows that a backend returns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Facets = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Route:
-    """A data route: the two facets that are the key of its rows, with the period, and the names beside them."""
+    """A data route: the two facets that, with the period, are the key of its rows, and their name columns."""
 
     id: str
     facets: tuple[str, str]
     name_columns: tuple[str, str]
     description: str
-    region_facet: int = 0  # which of the two is the region that reports
+    region_facet: int = 0  # index of the facet that is the reporting region
 
 
 _SOURCE = "  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
@@ -89,10 +89,10 @@ class Answer:
 
 
 class Backend(Protocol):
-    """Where rows come from: the simulated grid, or recorded tables in tests."""
+    """A provider of rows: the simulated grid, or recorded tables in tests."""
 
     def query(self, route: str, facets: Facets, first: int | None, last: int | None) -> Answer:
-        """Return the rows whose codes are among those of each facet given, both periods included."""
+        """Return the rows that match the codes of every given facet, both periods included."""
 
     def options(self, route: str, facet: str) -> Mapping[str, str]:
         """Return the codes and names that a facet of a route can take."""

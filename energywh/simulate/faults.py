@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: which request meets which fault, by hash, so that a run can be repeated."""
+"""Injected faults: a hash decides which request gets which fault, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from energywh.simulate.noise import key_of
 
 KINDS = ("429", "500", "503", "hang", "truncated", "html")  # of every API
-OWN_KINDS = ("wrong-total",)  # of single APIs, see `SimulatedApi.kinds`; the others do not have such a fault
+OWN_KINDS = ("wrong-total",)  # of single APIs, see `SimulatedApi.kinds`
 ALL_KINDS = (*KINDS, *OWN_KINDS)
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The rate of each kind of failure.
+    """The rate and the kinds of injected faults.
 
     Attributes:
-        rate: share of requests that meet a fault.
-        kinds: which faults, each as likely as the others; out of ALL_KINDS.
-        hang_seconds: how long a ``hang`` holds the connection before closing it without an answer.
-        retry_after: seconds in the Retry-After header of every other 429; None sends none.
-        most_in_a_row: the next try of a URL after this many faults succeeds.
+        rate: share of requests with a fault.
+        kinds: faults out of ALL_KINDS, all equally likely.
+        hang_seconds: time after which a ``hang`` closes the connection without an answer.
+        retry_after: seconds in the Retry-After header of every other 429; None omits the header.
+        most_in_a_row: after this many consecutive faults the next request for a URL succeeds.
     """
 
     rate: float = 0.0
@@ -40,10 +40,10 @@ class Faults:
 
 
 class FaultDraw:
-    """Draws the fault, if any, of each request. Safe to share between threads.
+    """Draws the fault, if any, of each request. Thread-safe.
 
-    The draw depends on the seed, the URL and how often that URL was asked before, not on the order in which
-    different URLs arrive: so clients with several connections meet the same faults in every run.
+    The draw depends on the seed, the URL and the number of earlier requests for that URL, not on the order of
+    different URLs, so clients with several connections get the same faults in every run.
     """
 
     def __init__(self, faults: Faults, seed: int) -> None:
@@ -52,10 +52,10 @@ class FaultDraw:
         self._lock = threading.Lock()
 
     def next(self, url: str, own_kinds: Sequence[str] = OWN_KINDS) -> tuple[str | None, int]:
-        """Return the fault, if any, of the next request for a URL, and a number for the fault to vary by.
+        """Return the fault, if any, of the next request for a URL, and a number by which the fault can vary.
 
         Args:
-            own_kinds: further faults that the API asked for has.
+            own_kinds: additional faults of the requested API.
         """
         if self.faults.rate <= 0:
             return None, 0

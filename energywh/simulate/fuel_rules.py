@@ -1,4 +1,4 @@
-"""How much the plants of each fuel make in an hour, before an authority balances its output."""
+"""Output of each fuel by hour, before an authority balances its output with demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from energywh.simulate.authorities import DAYS, AuthorityGroup
 from energywh.simulate.noise import Floats, keys_of
 
-# A rule gives the output of a fuel as a multiple of its mean, for the authorities ``at`` of a group, (len(at), hours)
+# A rule returns the output of a fuel as a multiple of its mean, for the authorities ``at`` of a group, (len(at), hours)
 
 _Rule = Callable[[AuthorityGroup, NDArray[np.intp]], Floats]
 
@@ -29,7 +29,7 @@ def _steady(group: AuthorityGroup, at: NDArray[np.intp]) -> Floats:
 
 
 def _nuclear(group: AuthorityGroup, at: NDArray[np.intp]) -> Floats:
-    """Up to six units an authority, each flat but for 30 days of refuelling every 18 months."""
+    """Return the output of up to six units per authority, constant except for 30 days of refuelling every 18 months."""
     periods = group.calendar.periods
     output = np.empty((len(at), len(periods)))
     cycle, outage = 13_140, 720

@@ -1,11 +1,10 @@
-"""What the simulated grid does in any hour: demand, forecast, fuels, interchange. No clock, no gaps.
+"""The simulated grid: demand, forecast, fuels and interchange of any hour, without gaps or a clock.
 
-Every number follows from (seed, series, hour), so a slice of a year costs what the slice is long, and equals
-the same slice of a longer query. Arrays have shape (series, hours); values are MWh, rounded as the authority
-reports.
+Every number depends only on (seed, series, hour), so the cost of a slice is proportional to its length, and it equals
+the same slice of a longer query. Arrays have shape (series, hours); values are MWh, rounded as the authority reports.
 
-The identities of form EIA-930 hold in most hours and are off by a little in some, as in the real data
-(pitfalls: fuels sum to net generation, pairs sum to total interchange, D = NG - TI, pairs are antisymmetric).
+As in the real data, the identities of form EIA-930 hold in most hours and are slightly off in some: fuels sum to net
+generation, pairs sum to total interchange, D = NG - TI, pairs are antisymmetric.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from energywh.simulate.noise import Floats, as_uniform, draw, keys_of, uniform, 
 Mask = NDArray[np.bool_]
 TYPES = ("D", "DF", "NG", "TI")
 
-# EIA split its fuel codes in the second half of 2024; before, a new code's output is inside an old one's.
+# EIA split its fuel codes in the second half of 2024; before, the output of a new code is part of an old one.
 SUBREGIONS_FROM = parse_period("2018-07-01T09")  # the first authorities reported by subregion then
 NEW_FUELS_FROM = parse_period("2024-07-01T01")
 OLD_HOME = {"BAT": "OTH", "GEO": "OTH", "PS": "WAT", "SNB": "SUN"}
-# What is turned down when there is more output than demand and lines can take; the rest must run.
+# Fuels curtailed when output exceeds demand and exports; the others must run.
 _CURTAILABLE = ("COL", "NG", "OIL", "SNB", "SUN", "WAT", "WND")
 _F = {fuel: at for at, fuel in enumerate(FUELS)}
 
@@ -39,9 +38,9 @@ class Generation:
     """Output of some authorities.
 
     Attributes:
-        fuels: MWh in order of FUELS, (authorities, fuels, hours).
-        reported: which of them exist as rows, same shape.
-        total: their sum, (authorities, hours).
+        fuels: MWh in the order of FUELS, (authorities, fuels, hours).
+        reported: True where a row exists, same shape.
+        total: sum over fuels, (authorities, hours).
     """
 
     fuels: Floats
@@ -53,8 +52,8 @@ class Grid:
     """The simulated grid of one seed.
 
     Args:
-        seed: picks the world; equal seeds give equal numbers in every process.
-        atlas: regions and neighbours; by default those of the warehouse's seeds.
+        seed: equal seeds give equal numbers in every process.
+        atlas: regions and neighbors; by default those of the warehouse's seeds.
     """
 
     def __init__(self, seed: int = 0, atlas: Atlas | None = None) -> None:
@@ -62,7 +61,7 @@ class Grid:
         self.atlas = atlas or Atlas.load()
 
     def active(self, codes: Sequence[str], calendar: Calendar) -> Mask:
-        """Return in which hours each region reports at all, shape (regions, hours)."""
+        """Return a mask of the hours in which each region reports, shape (regions, hours)."""
         regions = [self.atlas.regions[code] for code in codes]
         first = np.array([[-(2**40) if region.first is None else region.first] for region in regions])
         last = np.array([[2**40 if region.last is None else region.last] for region in regions])
@@ -72,7 +71,7 @@ class Grid:
     def region_data(
         self, codes: Sequence[str], calendar: Calendar, types: Sequence[str] = TYPES
     ) -> dict[str, tuple[Floats, Mask]]:
-        """Return values and presence by type, each (authorities, hours). Only authorities may be asked for.
+        """Return values and presence by type, each (authorities, hours); ``codes`` must be authorities.
 
         A generation-only authority has no D and no DF.
         """
@@ -101,9 +100,9 @@ class Grid:
         return Generation(made.fuels, made.reported & self.active(codes, calendar)[:, None, :], made.total)
 
     def interchange(self, pairs: Sequence[tuple[str, str]], calendar: Calendar) -> tuple[Floats, Mask]:
-        """Return what the first of each pair reports to send to the second, and presence: (pairs, hours).
+        """Return the export from the first to the second of each pair, as the first reports it, and presence.
 
-        Neither may be an aggregate. The second of a pair, by code, sometimes disagrees with the first.
+        Both are (pairs, hours). No code may be an aggregate. The reports of both sides of a pair sometimes differ.
         """
         ordered = sorted({(min(pair), max(pair)) for pair in pairs})
         at = {pair: i for i, pair in enumerate(ordered)}
@@ -122,7 +121,7 @@ class Grid:
     def subregion_demand(self, pairs: Sequence[tuple[str, str]], calendar: Calendar) -> tuple[Floats, Mask]:
         """Return the demand of (authority, subregion) pairs, and presence: (pairs, hours).
 
-        The subregions of an authority sum up to its demand less a few per cent of losses.
+        The subregions of an authority sum to its demand minus a few per cent of losses.
         """
         codes = sorted({code for code, _ in pairs})
         if not codes:
@@ -185,7 +184,7 @@ class Grid:
         return flows
 
     def _delivery(self, makers: list[str], pair: tuple[str, str], calendar: Calendar) -> Floats:
-        """A generation-only authority sends all it makes to its neighbours in equal parts."""
+        """Return the flow of a generation-only authority, which exports its output to its neighbors in equal parts."""
         if len(makers) > 1:
             return np.zeros(len(calendar))
         maker = makers[0]
@@ -214,7 +213,7 @@ class Grid:
     # Generation
 
     def _generation(self, group: AuthorityGroup, demand: Floats, interchange: Floats) -> Generation:
-        """Let each authority's balancing fuel fill what demand and exports leave open."""
+        """Return generation in which each authority's balancing fuel covers the rest of demand and exports."""
         made = self._self_made(group)
         fuels = made.fuels
         balanced = np.flatnonzero(~group.generation_only)
@@ -238,7 +237,7 @@ class Grid:
         return Generation(*self._old_codes(group, fuels), group.rounded(total))
 
     def _self_made(self, group: AuthorityGroup) -> Generation:
-        """Output by the profiles alone, before any balancing."""
+        """Return the output by the profiles, before balancing."""
         fuels = np.zeros((len(group.codes), len(FUELS), len(group.calendar)))
         for fuel, rule in RULES.items():
             at = np.flatnonzero([profile.shares.get(fuel, 0.0) > 0 for profile in group.profiles])
@@ -253,7 +252,7 @@ class Grid:
         return Generation(fuels, np.zeros(fuels.shape, dtype=bool), total)
 
     def _old_codes(self, group: AuthorityGroup, fuels: Floats) -> tuple[Floats, Mask]:
-        """Count new codes under their old ones before the split; return fuels, and which codes have rows."""
+        """Add new fuel codes to their old ones before the split; return fuels, and which codes have rows."""
         old = group.calendar.periods < NEW_FUELS_FROM
         has = np.zeros(fuels.shape[:2], dtype=bool)
         for i, profile in enumerate(group.profiles):
@@ -273,7 +272,7 @@ class Grid:
         return fuels, reported
 
     def _night_draw(self, group: AuthorityGroup, reported: Mask) -> Floats | None:
-        """Big solar fleets draw 1 to 3 MWh for themselves in some hours of the night."""
+        """Return the self-use of big solar fleets: 1 to 3 MWh in some hours of the night."""
         big = np.flatnonzero([profile.size * profile.shares.get("SUN", 0.0) > 200 for profile in group.profiles])
         if not len(big):
             return None
@@ -285,7 +284,7 @@ class Grid:
 
 
 def _smudged(values: Floats, uniform_draw: Floats, share: float, group: AuthorityGroup) -> Floats:
-    """Return values of which a share is off: up to 1 % of the authority's size, and 1 MWh at least."""
+    """Return values with errors in a share of them: up to 1 % of the authority's size, and at least 1 MWh."""
     off = uniform_draw < share
     if not off.any():
         return values

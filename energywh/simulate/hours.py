@@ -1,6 +1,6 @@
-"""Hours as numbers (hours since 1970-01-01T00 UTC), their calendar, and where the sun stands.
+"""Hours as numbers (hours since 1970-01-01T00 UTC), their calendar, and the position of the sun.
 
-A *period* is the number of the hour's END, as EIA counts; the hour it names starts one earlier.
+A *period* is the number of the END of an hour, as EIA counts; the hour starts one earlier.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Calendar:
 
     @cached_property
     def spring(self) -> Floats:
-        """1 at the end of May, when snow melts; 0 at the end of November."""
+        """1 at the end of May (snowmelt), 0 at the end of November."""
         return 0.5 + 0.5 * np.cos(2 * np.pi * (self.year_turn - 0.41))
 
     def local(self, zones: Sequence[str]) -> tuple[Hours, Hours]:
@@ -113,7 +113,7 @@ class Calendar:
     def _sun(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Sine and cosine of declination and of the hour angle at Greenwich, in the middle of each hour.
 
-        Declination and equation of time are Spencer's (1971) and Woolf's (1968) usual short forms.
+        Declination and equation of time are the usual short forms of Spencer (1971) and Woolf (1968).
         """
         turn = 2 * np.pi * self.year_turn
         declination = np.radians(23.45) * np.sin(turn - 2 * np.pi * 80.0 / 365.0)

@@ -1,4 +1,4 @@
-"""Noise that needs no memory: every number is a hash of (key, position), so any slice stands alone."""
+"""Stateless noise: every number is a hash of (key, position), so any slice can be computed alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _S30, _S27, _S31, _S11 = (np.uint64(n) for n in (30, 27, 31, 11))
 
 @lru_cache(maxsize=65_536)
 def key_of(seed: int, *names: str) -> int:
-    """Return the 64-bit key of a named stream of noise; equal in every process."""
+    """Return the 64-bit key of a named stream of noise; it is the same in every process."""
     text = "\x1f".join((str(seed), *names))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -34,7 +34,7 @@ def keys_of(seed: int, purpose: str, names: Iterable[tuple[str, ...]]) -> Words:
 
 
 def mix(words: Words) -> Words:
-    """Scramble 64-bit words (the finalizer of splitmix64); works on a fresh array."""
+    """Return scrambled 64-bit words (the finalizer of splitmix64) in a new array."""
     mixed = words ^ (words >> _S30)
     mixed *= _MIX_1
     mixed ^= mixed >> _S27
@@ -61,9 +61,9 @@ def as_uniform(words: Words) -> Floats:
 
 
 def wander(keys: Words, hours: Hours, knot_hours: int) -> Floats:
-    """Return smooth noise about 0 with a spread of about 1, shape (series, n).
+    """Return smooth noise around 0 with a spread of about 1, shape (series, n).
 
-    Values at knots ``knot_hours`` apart are hashed; hours between them are blended smoothly.
+    Values at knots every ``knot_hours`` are hashes; between knots they are interpolated smoothly.
     """
     knot = hours // knot_hours
     first = int(knot.min()) if knot.size else 0

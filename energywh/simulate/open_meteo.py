@@ -1,6 +1,6 @@
-"""Open-Meteo's archive and forecast APIs: a request target in, status and body out.
+"""Open-Meteo's archive and forecast APIs: returns status and body for a request target.
 
-Shapes, texts of errors and the weighing of calls follow Open-Meteo's documentation and its server's public code.
+Bodies, error texts and the weights of calls follow Open-Meteo's documentation and its public server code.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from energywh.simulate.weather import DECIMALS, Weather
 
 ARCHIVE_LAG_HOURS = 5 * 24
 FIRST_DATE = date(1940, 1, 1)
-FORECAST_DAYS = 16  # with today
-PAST_DAYS = 93  # that the forecast API has
+FORECAST_DAYS = 16  # including today
+PAST_DAYS = 93  # available from the forecast API
 MOST_PLACES = 1000
 GRID_DEGREES = 0.1
 
-# The values that each unit parameter takes, the first by default: unit, factor and offset that turn ours into it.
+# The values of each unit parameter, the default first: unit, and factor and offset that convert our values to it.
 TEMPERATURE = {"celsius": ("°C", 1.0, 0.0), "fahrenheit": ("°F", 1.8, 32.0)}
 WIND = {"kmh": ("km/h", 3.6, 0.0), "ms": ("m/s", 1.0, 0.0), "mph": ("mp/h", 2.236936, 0.0), "kn": ("kn", 1.943844, 0.0)}
 RAIN = {"mm": ("mm", 1.0, 0.0), "inch": ("inch", 0.0393701, 0.0)}
@@ -44,7 +44,7 @@ UNIT_OF = {
 }
 PLAIN_UNITS = {"shortwave_radiation": "W/m²", "cloud_cover": "%"}
 
-# Spans of the clock in which calls are counted: seconds, and the answer beyond the limit.
+# Periods in which calls are counted: seconds, and the error text beyond the limit.
 SPANS = {
     "minutely": (60, "Minutely API request limit exceeded. Please try again in one minute."),
     "hourly": (3600, "Hourly API request limit exceeded. Please try again in the next hour."),
@@ -59,7 +59,7 @@ def error(status: int, reason: str) -> Reply:
 
 @dataclass(frozen=True)
 class _WeatherQuery:
-    """A parsed request; coordinates as in the request."""
+    """A parsed request; coordinates are not yet snapped to the grid."""
 
     spots: list[tuple[float, float]]
     first: date
@@ -69,17 +69,17 @@ class _WeatherQuery:
 
     @property
     def weight(self) -> float:
-        """How many calls it counts as."""
+        """Number of calls that the request counts as."""
         variables, days = len(self.hourly) / 10.0, ((self.last - self.first).days + 1) / 14.0
         return len(self.spots) * max(1.0, variables, variables * days)
 
 
 class OpenMeteoApi(SimulatedApi):
-    """The archive and the forecasts, under one address.
+    """The archive and the forecasts under one URL.
 
     Attributes:
-        limits: most calls in a minute, hour or day of the clock (see `SPANS`), as weighed; none where empty.
-        calls: calls answered so far, as weighed.
+        limits: maximum weighted calls per clock minute, hour or day (see `SPANS`); empty for no limits.
+        calls: weighted calls answered so far.
     """
 
     source = "open_meteo"
@@ -155,10 +155,10 @@ def _midnight(day: date) -> int:
 
 
 def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _WeatherQuery:
-    """Read the query. Unknown parameters are ignored, as by Open-Meteo.
+    """Parse the query. As at Open-Meteo, unknown parameters are ignored.
 
     Raises:
-        BadRequestError: what Open-Meteo would not take.
+        BadRequestError: a query that Open-Meteo rejects.
     """
     latitudes, longitudes = _numbers(params, "latitude"), _numbers(params, "longitude")
     if len(latitudes) != len(longitudes):
@@ -187,7 +187,7 @@ def _parse(params: Mapping[str, Sequence[str]], route: str, today: date) -> _Wea
             )
         units[name] = known[chosen[0]]
     if any(zone not in ("GMT", "UTC") for zone in _texts(params, "timezone")):
-        raise BadRequestError("Invalid timezone")  # the simulator knows no other
+        raise BadRequestError("Invalid timezone")  # the simulator has no other
     first, last = _dates(params, route, today)
     return _WeatherQuery(list(zip(latitudes, longitudes, strict=True)), first, last, hourly, units)
 

@@ -1,4 +1,4 @@
-"""What of the grid is public at a given time: late rows, gaps, nulls, absurd values, revisions."""
+"""The part of the grid's data that is public at a given time: late rows, gaps, nulls, absurd values, revisions."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LATE, _FILLED, _PRELIMINARY, _WITHDRAWN, _GAP, _NULL, _OUTLIER = range(7)
 
 @dataclass(frozen=True)
 class Reporting:
-    """How well the simulated authorities report. Rates are shares of (series, hour), drawn by hash.
+    """Reporting quality of the simulated authorities. Rates are shares of (series, hour), drawn by hash.
 
     Attributes:
         lag_hours: hours from the end of an hour to its first report (D, NG, TI, fuels).
         interchange_lag_hours: the same for interchange between pairs.
-        forecast_hours: how far ahead of now the day-ahead forecast (DF) reaches.
-        gap_rate: rows that never come; half of them alone, half in whole days of one series.
-        null_rate: rows that never get a value.
+        forecast_hours: lead of the day-ahead forecast (DF) beyond the present hour.
+        gap_rate: rows that never appear; half of them single, half in whole days of one series.
+        null_rate: rows that never have a value.
         outlier_rate: absurd values that are never corrected.
-        revision_rate: hours first reported otherwise than later: eight in ten with another value, one in ten
-            without a value, one in ten without a row.
-        withdrawn_rate: rows that are taken back.
-        settle_hours: no value changes longer than this after its first report was due.
-        first_period: where the history begins; EIA's v2 has nothing before 2019.
+        revision_rate: hours whose first report differs from the final one: 80 % have another value, 10 % no value,
+            10 % no row.
+        withdrawn_rate: rows that are withdrawn later.
+        settle_hours: values no longer change this long after their first report was due.
+        first_period: first period of the history; EIA's API v2 has none before 2019.
     """
 
     lag_hours: int = 0
@@ -73,13 +73,13 @@ def report(
     """Return the values and rows that are public at ``now``, each (series, hours).
 
     Args:
-        names: identity of each series; with the seed and the period it decides all that happens to a value.
+        names: identity of each series; with the seed and the period it determines all errors and revisions.
         due: hours from period to first report, (series, 1).
         truth: final values, (series, hours).
-        present: which rows exist at all.
+        present: True where a row exists.
 
     Returns:
-        Values (NaN for null) and presence, fresh arrays.
+        Values (NaN for null) and presence, as new arrays.
     """
     values = truth.copy()
     shown: Mask = present & (periods <= now - due) & (periods >= reporting.first_period)
@@ -97,7 +97,7 @@ def report(
     kind = np.searchsorted(bounds, as_uniform(picked), side="right")
     chance = as_uniform(mix(picked))
     delay = 2 + np.floor(as_uniform(mix(~picked)) ** 2 * (reporting.settle_hours - 2)).astype(np.int64)
-    # A forecast's first report is due before its hour; it is revised after the hour like all others.
+    # The first report of a forecast is due before its hour; its revisions come after the hour, like all others.
     settled = now >= periods[hour] + np.maximum(due[series, 0], 0) + delay
     before = values[series, hour]
 
@@ -125,7 +125,7 @@ def _drop_days(reporting: Reporting, keys: Words, periods: Hours, shown: Mask) -
 
 
 def _first_guess(final: Floats, chance: Floats) -> Floats:
-    """Return a preliminary value: up to 15 % off, and never equal to the final one."""
+    """Return preliminary values: up to 15 % off, and never equal to the final ones."""
     guess: Floats = np.rint(final * (0.85 + 0.3 * chance))
     return np.where(guess == final, final + 1.0, guess)
 

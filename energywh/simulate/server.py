@@ -45,20 +45,20 @@ class Simulator:
             sim.clock.advance(hours=24)
 
     Args:
-        seed: picks the simulated world.
-        now: where the clock starts: a datetime (naive: UTC) or YYYY-MM-DD[THH].
+        seed: seed of the simulated data.
+        now: start of the clock: a datetime (naive: UTC) or YYYY-MM-DD[THH].
         api_key: the key that EIA's API accepts; None accepts any key.
-        port: 0 takes any that is free.
-        time_scale: simulated seconds in a real one; 0 stands still.
+        port: 0 chooses a free port.
+        time_scale: simulated seconds per real second; 0 stops the clock.
         reporting: rates of gaps, nulls, absurd values and revisions.
-        faults: kinds of failures, and how often.
+        faults: kinds and rate of injected faults.
         latency_seconds: added to every answer.
-        requests_per_second, requests_per_hour: EIA's limits by key, beyond them 429; None: no limit.
-        paces: such limits of further sources, requests a second and an hour.
-        retry_after: seconds in the Retry-After header of such a 429; None, as EIA, sends none.
+        requests_per_second, requests_per_hour: limits of EIA's API per key, above which it answers 429; None: no limit.
+        paces: the same limits of other sources, by source: requests per second and per hour.
+        retry_after: seconds in the Retry-After header of such a 429; None omits the header, as EIA does.
         compress: gzip bodies for clients that accept it, as EIA does.
-        atlas: regions and neighbours, by default those of the seeds.
-        backend: serve these rows as EIA's instead of simulated ones.
+        atlas: regions and neighbors, by default those of the seeds.
+        backend: rows for EIA's API in place of simulated ones.
 
     Raises:
         EnergywhError: the port is taken (from ``start`` and on entering the context).
@@ -88,7 +88,7 @@ class Simulator:
             start = EPOCH + timedelta(hours=hour_number(start))
         self.clock = Clock(start, time_scale)
         self.seed, self.api_key, self.port = seed, api_key, port
-        self._simulated = backend is None  # not where a test serves recorded rows
+        self._simulated = backend is None  # False where a test serves recorded rows
         self.world = World(Grid(seed, atlas), self.clock.hour, reporting or Reporting(), api_key)
         self.apis = {api.source: api for api in apis(self.world)}
         if backend is not None:
@@ -107,12 +107,12 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Base URL of EIA's API, to stand in for https://api.eia.gov/v2."""
+        """Base URL of EIA's API, in place of https://api.eia.gov/v2."""
         return self.urls[EiaApi.source]
 
     @property
     def urls(self) -> dict[str, str]:
-        """Base URL by source, to stand in for its own."""
+        """Base URL by source, in place of the real one."""
         return {source: f"http://{_HOST}:{self.port}{api.prefix}" for source, api in self.apis.items()}
 
     @property
@@ -126,13 +126,13 @@ class Simulator:
         return f"http://{_HOST}:{self.port}/_simulator"
 
     def start(self) -> Simulator:
-        """Bind the port and serve from a thread."""
+        """Bind the port and serve in a thread."""
         try:
             self._server = _Server((_HOST, self.port), self)
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = (
-                "is taken by another program; choose another, or 0 for any" if taken else f"failed: {error.strerror}"
+                "is in use by another program; choose another, or 0 for any" if taken else f"failed: {error.strerror}"
             )
             raise EnergywhError(f"port {self.port} on {_HOST} {reason}") from None
         self.port = self._server.server_address[1]
@@ -220,7 +220,7 @@ class Simulator:
                 self._send(handler, api.flawed(fault, target, headers, salt))
 
     def _api(self, target: str) -> SimulatedApi:
-        """Return the API that an address belongs to; EIA's, whose errors are the plainest, for any other."""
+        """Return the API of a path; EIA's, with its plain errors, for a path of no API."""
         path = target.partition("?")[0]
         found = [api for api in self.apis.values() if path == api.prefix or path.startswith(api.prefix + "/")]
         return found[0] if found else self.apis[EiaApi.source]
@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "energywh-simulator"
     disable_nagle_algorithm = True
-    wbufsize = -1  # one write a response: headers and body leave together
+    wbufsize = -1  # buffered: headers and body are sent in one write
     server: _Server
 
     def do_GET(self) -> None:
@@ -309,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.simulator._send(self, application_error(405, "Method not allowed."))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the line would hold the key, and the counters hold the rest."""
+        """Log nothing: the line would contain the key; the counters have the rest."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -333,7 +333,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def close_connections(self) -> None:
-        """End idle keep-alive connections, whose threads would otherwise wait for their clients."""
+        """Close idle keep-alive connections, whose threads would otherwise wait for their clients."""
         with self._open_lock:
             for connection in self._open:
                 try:

@@ -1,4 +1,4 @@
-"""What a simulator keeps of its traffic: the time, the requests that came, counters, and rate limits."""
+"""The clock, received requests, counters and rate limits of a simulator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from energywh.simulate.hours import hour_number
 
 
 class Clock:
-    """The simulator's time, naive UTC. It stands still unless scaled or advanced.
+    """The simulator's time, naive UTC. It is constant unless scaled or advanced.
 
     Args:
-        now: where it starts.
-        scale: simulated seconds that pass in a real one.
+        now: start time.
+        scale: simulated seconds per real second.
     """
 
     def __init__(self, now: datetime, scale: float = 0.0) -> None:
@@ -35,14 +35,14 @@ class Clock:
         return hour_number(self.now())
 
     def advance(self, hours: float) -> datetime:
-        """Move on by some hours and return the new time."""
+        """Advance by ``hours`` and return the new time."""
         with self._lock:
             self._start += timedelta(hours=hours)
         return self.now()
 
 
 class Served(NamedTuple):
-    """One request: when it came (``time.monotonic()``), with which key, for what (without the key), of which source."""
+    """One request: its time (``time.monotonic()``), key, path (without the key) and source."""
 
     at: float
     api_key: str
@@ -52,7 +52,7 @@ class Served(NamedTuple):
 
 @dataclass
 class Counters:
-    """What the simulator did so far."""
+    """Counts of the simulator's requests and answers so far."""
 
     requests: int = 0
     rows: int = 0
@@ -64,7 +64,7 @@ class Counters:
 
 
 class RateLimit:
-    """At most so many requests of a key in any second and any hour; 0.2 a second is one in five seconds."""
+    """Limits the requests of a key in any second and any hour; 0.2 per second means one in five seconds."""
 
     def __init__(self, per_second: float | None, per_hour: float | None) -> None:
         second = (1.0, 1.0 / per_second) if per_second and per_second < 1 else (per_second, 1.0)

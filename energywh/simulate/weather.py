@@ -1,8 +1,8 @@
-"""What the simulated weather does at any place and hour: from the seed alone, without a clock.
+"""The simulated weather of any place and hour.
 
-Every number follows from (seed, place, hour), so a slice of a year costs what the slice is long. Arrays have shape
-(places, hours). Stamps are hour numbers; temperature, dew point, wind and cloud cover are at the stamp, radiation and
-precipitation over the hour before it.
+Every number depends only on (seed, place, hour), so the cost of a slice is proportional to its length. Arrays have
+shape (places, hours). Stamps are hour numbers; temperature, dew point, wind and cloud cover are at the stamp, radiation
+and precipitation over the hour before it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from energywh.simulate.hours import HOURS_A_YEAR, Calendar
 from energywh.simulate.noise import Floats, Hours, keys_of, uniform, wander
 
 COLDEST = 0.055  # of the year, towards the end of January
-WARMEST_HOUR = 15.0  # by the sun
+WARMEST_HOUR = 15.0  # solar time
 CLEAR_SKY_W_PER_M2 = 1040.0  # with the sun overhead
 DECIMALS = {
     "temperature_2m": 1,
@@ -35,7 +35,7 @@ class Weather:
         self.seed = seed
 
     def observed(self, spots: Sequence[tuple[float, float]], stamps: Hours) -> dict[str, Floats]:
-        """Return the weather as it was, by variable, each (places, hours).
+        """Return the observed weather by variable, each (places, hours).
 
         Args:
             spots: latitude and longitude of each place, degrees north and east.
@@ -44,7 +44,7 @@ class Weather:
         return self._rounded(self._weather(spots, stamps, None))
 
     def forecast(self, spots: Sequence[tuple[float, float]], stamps: Hours, now: int) -> dict[str, Floats]:
-        """Return the weather as expected at hour ``now``: slightly off, and more so further ahead."""
+        """Return the forecast made at hour ``now``; its error grows with the lead time."""
         return self._rounded(self._weather(spots, stamps, now))
 
     def _weather(self, spots: Sequence[tuple[float, float]], stamps: Hours, now: int | None) -> dict[str, Floats]:
