@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.core.wording import count
-from energywh.errors import LimitSpentError, StorageError
+from energywh.errors import LimitSpentError, SourceError, StorageError
 from energywh.sources.base import RateLimits
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # burst, the first may be held up (a new connection, a busy machine) and arrive together with the next burst. The
 # margin is how much longer one may take than another without the source seeing more than its limit in a second.
 MARGIN_MS = 200
+CLOCK_TOLERANCE_MS = 1000  # a stamp so little ahead is of another process's reading of the same clock
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
@@ -75,15 +76,58 @@ class RequestLimit:
             self._budget = self._open(f"{name}-budget.sqlite", rates)
 
     def _open(self, name: str, rates: list[Rate]) -> SQLiteBucket:
-        from pyrate_limiter import SQLiteBucket
-
+        """Open a count; one that cannot be read is replaced, and stamps of a clock that was ahead are dropped."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            bucket = SQLiteBucket.init_from_file(rates, db_path=str(self._folder / name), use_file_lock=True)
+            try:
+                bucket = self._opened(name, rates)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._replace(name)
+                bucket = self._opened(name, rates)
         except Exception as error:
             raise self._cannot_keep(error) from None
-        bucket.leak(int(bucket.now()))  # type: ignore[no-untyped-call]
         return bucket
+
+    def _opened(self, name: str, rates: list[Rate]) -> SQLiteBucket:
+        from pyrate_limiter import SQLiteBucket
+
+        bucket = SQLiteBucket.init_from_file(rates, db_path=str(self._folder / name), use_file_lock=True)
+        try:
+            if bucket.conn.execute("pragma quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("damaged")
+            bucket.leak(int(bucket.now()))  # type: ignore[no-untyped-call]
+            self._drop_future(bucket)
+        except BaseException:
+            bucket.close()  # type: ignore[no-untyped-call]
+            raise
+        return bucket
+
+    def _replace(self, name: str) -> None:
+        """Begin a damaged count anew. Other processes that have it open count in the old file until they end."""
+        for file in (name, f"{name}-wal", f"{name}-shm"):
+            (self._folder / file).unlink(missing_ok=True)
+        self._say(
+            f"{self._source}: the shared count of requests was damaged and begins anew ({self._folder / name}); "
+            "should the source ask to slow down, this passes within its limits"
+        )
+
+    def _drop_future(self, bucket: SQLiteBucket) -> bool:
+        """Delete stamps ahead of now, of a clock that was set back since, and say so; return whether there were any.
+
+        They would count until the clock gets there.
+        """
+        limit = int(bucket.now()) + CLOCK_TOLERANCE_MS  # type: ignore[no-untyped-call]
+        with bucket.lock:
+            dropped = bucket.conn.execute(f"delete from '{bucket.table}' where item_timestamp > ?", [limit]).rowcount
+            bucket.conn.commit()
+        if dropped:
+            self._say(
+                f"{self._source}: the shared count held {count(dropped, 'request')} of the future, made while the "
+                "clock was ahead; dropped. Check the clock if it should be right now"
+            )
+        return dropped > 0
 
     def wait(self, stop: threading.Event, cost: int = 1) -> None:
         """Return when the next request, which the source counts as ``cost``, may go.
@@ -91,6 +135,7 @@ class RequestLimit:
         Raises:
             Stopped: ``stop`` was set meanwhile.
             LimitSpentError: it may go in more than two hours only.
+            SourceError: it may go in more than a day only, which no limit of a source says.
             StorageError: the shared count cannot be written.
         """
         if self._budget is not None:
@@ -108,6 +153,15 @@ class RequestLimit:
                 raise self._cannot_keep(error) from None
             if pause_ms is None:
                 return
+            # The clock may be set back while this runs: then all that was counted lies in the future.
+            if pause_ms > SAY_AFTER_SECONDS * 1000 and self._heal(bucket):
+                continue
+            if pause_ms > DAY_SECONDS * 1000:
+                raise SourceError(
+                    f"the count of requests to {self._source} in {self._folder} allows none for "
+                    f"{math.ceil(pause_ms / 3_600_000):,} h, which no limit of it says: check the clock, and delete "
+                    "the files there if it is right"
+                )
             if pause_ms > LONGEST_PAUSE_SECONDS * 1000:
                 raise LimitSpentError(
                     f"what {self._source} allows in a day is used up for the next {math.ceil(pause_ms / 3_600_000)} h; "
@@ -143,6 +197,10 @@ class RequestLimit:
             assert isinstance(pause_ms, int)  # awaitable for async buckets only
             return pause_ms
 
+    def _heal(self, bucket: SQLiteBucket) -> bool:
+        with self._lock:
+            return self._drop_future(bucket)
+
     def _cannot_keep(self, error: Exception) -> StorageError:
         return StorageError(
             f"cannot keep the request limit of {self._source} in {self._folder}: {error}; "
@@ -154,6 +212,13 @@ class RequestLimit:
         for bucket in (self._pace, self._budget):
             if bucket is not None:
                 bucket.close()  # type: ignore[no-untyped-call]
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Say whether a file is no database, or none of ours, and not only locked, full or forbidden."""
+    code = getattr(error, "sqlite_errorcode", None)
+    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
+    return code is None or code & 0xFF in damaged
 
 
 def _binding(limits: RateLimits) -> list[tuple[int, int]]:

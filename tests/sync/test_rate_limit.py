@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from energywh.errors import LimitSpentError, StorageError
+from energywh.errors import LimitSpentError, SourceError, StorageError
 from energywh.sources.base import RateLimits
 from energywh.sync.rate_limit import RequestLimit, Stopped, duration_seconds, state_folder
 
@@ -171,3 +173,87 @@ def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> Non
 def _until_stopped(limit: RequestLimit, stop: threading.Event) -> None:
     with pytest.raises(Stopped):
         limit.wait(stop)
+
+
+HOURLY = RateLimits(requests_per_second=50, requests_per_hour=3)
+
+
+def count_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.sqlite"))
+
+
+def stamp_all(folder: Path, ahead_ms: int) -> None:
+    """Move what was counted by so much into the future, as if the clock had been set back since."""
+    for file in count_files(folder):
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("update rate_bucket set item_timestamp = item_timestamp + ?", [ahead_ms])
+
+
+def spend(folder: Path, told: list[str] | None = None, requests: int = 3) -> None:
+    made = RequestLimit(folder, "eia", "key", HOURLY, (told if told is not None else []).append)
+    for _ in range(requests):
+        made.wait(threading.Event())
+    made.close()
+
+
+@pytest.mark.parametrize("hours", [1, 9000])
+def test_stamps_of_a_clock_that_was_ahead_are_dropped_with_a_warning(tmp_path: Path, hours: int) -> None:
+    spend(tmp_path)
+    stamp_all(tmp_path, hours * 3_600_000)
+    told: list[str] = []
+    spend(tmp_path, told)  # would wait for hours
+    assert any("held 3 requests of the future" in line for line in told)
+    again: list[str] = []
+    RequestLimit(tmp_path, "eia", "key", HOURLY, again.append).close()
+    assert again == []
+
+
+def test_a_clock_set_back_while_a_sync_runs_does_not_stop_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    made = RequestLimit(tmp_path, "eia", "key", HOURLY, told.append)
+    for _ in range(3):
+        made.wait(threading.Event())
+    stamp_all(tmp_path, 9000 * 3_600_000)
+    made.wait(threading.Event())
+    made.close()
+    assert "of the future" in told[0]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: b"",
+        lambda content: b"no database",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:4096] + b"\xff" * (len(content) - 4096),
+        lambda content: b"\0" * len(content),
+    ],
+)
+def test_a_damaged_count_begins_anew_with_a_warning(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
+    spend(tmp_path)
+    for file in count_files(tmp_path):
+        file.write_bytes(harm(file.read_bytes()))
+    told: list[str] = []
+    spend(tmp_path, told)
+    assert harm(b"x" * 9000) == b"" or any("was damaged and begins anew" in line for line in told)
+    spend(tmp_path, requests=0)
+
+
+def test_a_count_of_another_shape_begins_anew(tmp_path: Path) -> None:
+    spend(tmp_path)
+    for file in count_files(tmp_path):
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("drop table rate_bucket")
+            connection.execute("create table rate_bucket (other int)")
+    told: list[str] = []
+    spend(tmp_path, told)
+    assert any("was damaged" in line for line in told)
+
+
+def test_a_pause_beyond_a_day_is_an_error_and_not_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = RequestLimit(tmp_path, "eia", "key", HOURLY)
+    monkeypatch.setattr(made, "_ask", lambda bucket, weight: 25 * 3_600_000)
+    with pytest.raises(SourceError, match="allows none for 25 h, which no limit of it says: check the clock") as caught:
+        made.wait(threading.Event())
+    assert not isinstance(caught.value, LimitSpentError)
+    made.close()
