@@ -33,7 +33,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     from energywh.regions import respondent_code
     from energywh.sync.schema import datasets_in, open_staging
     from energywh.sync.selection import region_slices
-    from energywh.sync.status import is_late, slice_statuses
+    from energywh.sync.status import clock_warning, is_late, slice_statuses
 
     limit = None if max_behind is None else parse_duration_hours(max_behind, "--max-behind")
     wanted = {respondent_code(code) for item in regions for code in item.split(",") if code.strip()}
@@ -44,6 +44,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         on_wait=lambda text: click.echo(text, err=True),
     ) as connection:
         now = utc_now()
+        clock_text = clock_warning(connection, now)
         lines: list[SliceStatus] = []
         known: set[str] = set()
         for dataset in datasets_in(connection):
@@ -61,6 +62,8 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         click.echo("[" + ",\n ".join(json.dumps(_as_json(line)) for line in shown) + "]")
     else:
         _print(shown, failed)
+    if clock_text:
+        click.echo(clock_text, err=True)
     for code in unknown:
         click.echo(f"{code} was never synced: run 'energywh sync --region {code}'", err=True)
     late = [line for line in lines if limit is not None and is_late(line, limit)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from energywh.core.database import one_row
 from energywh.core.time import HOUR, hour_number, hour_time, utc_now
 from energywh.regions import regions
 from energywh.sources import sources
@@ -15,6 +16,8 @@ from energywh.sync.ledger import gap_may_fill
 
 if TYPE_CHECKING:
     import duckdb
+
+CLOCK_TOLERANCE = timedelta(minutes=5)  # that clocks of machines which share a folder may differ
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,18 @@ def _has_ended(source: Source, dataset: Dataset, slice_: str, now: datetime) -> 
     region = regions().get(slice_)
     stopped = region is not None and region.last_date is not None and region.last_date < now.date()
     return stopped or (ends is not None and ends < hour_number(now))
+
+
+def clock_warning(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
+    """Return what is wrong with the clock where staging was written later than ``now`` (naive UTC); else empty."""
+    (newest,) = one_row(connection, "select max(landed_at_utc) from sync.landing")
+    if newest is None or newest - now <= CLOCK_TOLERANCE:
+        return ""
+    hours = (newest - now) / HOUR
+    return (
+        f"the clock says {now:%Y-%m-%dT%H:%M} UTC, and the last landing is of {newest:%Y-%m-%dT%H:%M}, {hours:,.1f} h "
+        "later: the clock was set back, or was ahead then. Set it right: what is due and behind is counted by it"
+    )
 
 
 def _read_ledger(connection: duckdb.DuckDBPyConnection, dataset: Dataset, now: datetime) -> dict[str, _Ledger]:

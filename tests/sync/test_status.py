@@ -128,3 +128,13 @@ def test_a_region_that_has_stopped_owes_nothing_from_its_last_day_on(tmp_path: P
         (found,) = slice_statuses(connection, REGION_DATA)
     assert (found.ended, found.behind_hours) == (True, None)
     assert not is_late(found, 0)
+
+
+def test_a_clock_that_was_set_back_is_said(desk: Desk, sim: Simulator) -> None:
+    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-01")
+    assert "the clock says" not in desk.run("status").stderr
+    with duckdb.connect(str(desk.staging)) as connection:
+        connection.execute("update sync.landing set landed_at_utc = landed_at_utc + interval 30 day")
+    said = desk.run("status").stderr
+    assert "the clock says" in said
+    assert "h later: the clock was set back, or was ahead then" in said
