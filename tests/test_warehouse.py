@@ -139,14 +139,14 @@ def test_attaching_staging_waits_for_its_writer(home: Home) -> None:
         assert warehouse.sql("SELECT x FROM staging.main.t").fetchall() == [(1,)]
 
 
-def test_a_staging_file_that_is_no_database_is_named(home: Home) -> None:
+def test_a_staging_file_that_is_not_a_database_is_named(home: Home) -> None:
     home.staging.write_bytes(b"<html>" * 1000)
     with energywh.open(home.path) as warehouse, pytest.raises(StorageError, match="is not a DuckDB database"):
         warehouse.attach_staging()
 
 
 @pytest.mark.parametrize("path", [3, b"warehouse", ["warehouse"]])
-def test_what_is_no_path_cannot_be_opened(path: Any) -> None:
+def test_a_value_that_is_not_a_path_cannot_be_opened(path: Any) -> None:
     with pytest.raises(UsageError, match=r"open\(\) takes the path of the warehouse's folder"):
         energywh.open(path)
 

@@ -60,7 +60,7 @@ def test_a_signal_in_a_sync_finishes_the_landing_and_leaves_what_is_done(tmp_pat
 
 
 @pytest.mark.parametrize("text", ["0h", "soon", "1", "-1h", "1w"])
-def test_a_span_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_time_span_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="such as 30m or 1h"):
         parse_span_seconds(text, "--every")
 

@@ -140,7 +140,7 @@ def test_exit_status(tmp_path: Path, arguments: list[str], status: int) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_models_of_ones_own_come_by_option_or_setting_and_a_broken_one_is_told(desk: Desk, tmp_path: Path) -> None:
+def test_own_models_come_by_option_or_setting_and_a_broken_one_is_reported(desk: Desk, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "own"
     folder.mkdir(parents=True)
     (folder / "z.sql").write_text(model("select 7 as a"))

@@ -91,7 +91,7 @@ def test_warnings_fail_only_when_asked_to(desk: Desk) -> None:
     assert check(desk, *TODAY, "--fail-on", "warn", "--severity", "error").returncode == 0
 
 
-def test_lateness_is_judged_by_the_present_unless_told(desk: Desk) -> None:
+def test_lateness_counts_from_the_present_unless_now_is_given(desk: Desk) -> None:
     assert broken(desk, "old") == []
     found = as_json(desk, "old")["findings"]
     assert [(each["rule"], each["rows"], each["regions"]) for each in found] == [("old", 1, [])]
@@ -136,7 +136,7 @@ def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
     }
 
 
-def test_rules_are_named_by_rule_or_by_model_and_the_nearest_is_told(desk: Desk) -> None:
+def test_rules_are_named_by_rule_or_by_model_and_the_nearest_name_is_suggested(desk: Desk) -> None:
     assert as_json(desk, "high", "old")["rules"] == 2
     assert as_json(desk, "demand")["rules"] == as_json(desk, "normalized.demand")["rules"] == 5
     wrong = check(desk, "hihg")
@@ -173,7 +173,7 @@ def test_before_a_build_it_says_what_to_do(tmp_path: Path) -> None:
     assert "run 'energywh build' after 'energywh sync'" in nothing.stderr
 
 
-def test_what_sync_could_not_take_is_told_since_when_until_it_is_gone(desk: Desk) -> None:
+def test_what_sync_could_not_read_is_reported_with_its_start_until_it_is_gone(desk: Desk) -> None:
     assert check(desk, *TODAY).returncode == 0
     column = "Net Generation (MW) from Fusion"
     warning = f"('eia_files.balance', '2026_Jul_Dec', '2026-07-01', 'unknown_column', '{column}', 1"

@@ -50,7 +50,7 @@ def test_conditions_are_printed_when_asked_for(desk: Desk) -> None:
     ]
 
 
-def test_what_was_unfolded_before_is_not_again(desk: Desk) -> None:
+def test_a_column_expanded_before_is_not_repeated(desk: Desk) -> None:
     lines = run(desk, "lineage", "grid.hour_utc").stdout.splitlines()
     assert sum("staging.eia.region_data.period" in line for line in lines) == 1
     assert any(line.endswith("normalized.demand.hour_utc  (as above)") for line in lines)

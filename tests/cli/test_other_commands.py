@@ -146,7 +146,7 @@ def test_help_and_version_may_be_asked_for_in_the_usual_ways(desk: Desk) -> None
     assert "no command is named 'snyc'; did you mean sync" in desk.run("help", "snyc").stderr
 
 
-def test_a_reader_that_has_enough_is_no_failure(desk: Desk) -> None:
+def test_a_reader_that_closes_the_pipe_early_is_not_a_failure(desk: Desk) -> None:
     assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
     for words in (("config",), ("status",), ("status", "--json"), ("sync", "--dry-run"), ("models",), ("help",)):
         reader, writer = os.pipe()
@@ -168,7 +168,7 @@ def test_a_reader_that_has_enough_is_no_failure(desk: Desk) -> None:
         (("build", "--to"), "energywh: option '--to' requires an argument\n"),
     ],
 )
-def test_what_click_refuses_is_said_in_the_style_of_all_other_messages(
+def test_usage_errors_of_click_have_the_style_of_all_other_messages(
     desk: Desk, words: tuple[str, ...], message: str
 ) -> None:
     done = desk.run(*words)

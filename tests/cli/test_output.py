@@ -39,14 +39,14 @@ def test_a_table_fits_a_terminal_of_80_columns_with_every_word_whole(
     assert all(word in words for cell in ROW for word in cell.split())
 
 
-def test_a_terminal_too_narrow_for_the_words_gets_them_whole_all_the_same(
+def test_words_stay_whole_on_a_terminal_too_narrow_for_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = " ".join(printed(capsys, monkeypatch, 20, terminal=True)).split()
     assert all(word in words for cell in ROW for word in cell.split())
 
 
-def test_a_row_is_one_line_where_the_output_is_no_terminal(
+def test_a_row_is_one_line_where_the_output_is_not_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heading, line = printed(capsys, monkeypatch, 40, terminal=False)

@@ -81,7 +81,7 @@ def test_numbers_of_every_type_stand_to_the_right(kind: str) -> None:
     assert re.fullmatch(r"│ x    │ +7(\.0)? │", lines[3])
 
 
-def test_a_table_gives_way_to_a_narrow_terminal_and_says_what_it_left_out() -> None:
+def test_a_table_fits_a_narrow_terminal_and_says_what_it_left_out() -> None:
     many = "SELECT " + ", ".join(f"{number} AS column_{number}" for number in range(30))
     lines = answer(many, "table", width=80).splitlines()
     assert max(map(len, lines[:-1])) <= 80
@@ -95,7 +95,7 @@ def test_a_table_gives_way_to_a_narrow_terminal_and_says_what_it_left_out() -> N
     assert len(answer(many, "table").splitlines()[0]) > 80
 
 
-def test_texts_and_names_give_way_before_columns_do_and_numbers_stay_whole() -> None:
+def test_texts_and_names_are_cut_before_columns_are_dropped_and_numbers_stay_whole() -> None:
     query = (
         "SELECT repeat('t', 50) AS text, 1234567890.0123456::DOUBLE AS a_very_long_name_of_a_number_column, true AS b"
     )

@@ -60,7 +60,7 @@ def run(home: Path, *arguments: str) -> Result:
     return CliRunner().invoke(cli, ["--home", str(home), "revisions", *arguments])
 
 
-def test_revisions_are_told_by_dataset_and_region(desk: Desk) -> None:
+def test_revisions_are_reported_by_dataset_and_region(desk: Desk) -> None:
     bpat, ciso = json.loads(run(desk.home.path, "--json").output)
     assert ciso == {
         "dataset": "eia.region_data",

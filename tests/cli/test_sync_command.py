@@ -203,7 +203,7 @@ def test_a_server_that_is_not_there_ends_soon(desk: Desk) -> None:
     assert time.monotonic() - began < 60
 
 
-def test_a_staging_file_that_is_no_database_is_named_and_kept(desk: Desk) -> None:
+def test_a_staging_file_that_is_not_a_database_is_named_and_kept(desk: Desk) -> None:
     desk.home.path.mkdir(parents=True)
     desk.staging.write_bytes(b"not a database" * 1000)
     for words in (CISO, ("status",), (*CISO, "--dry-run")):
@@ -244,7 +244,7 @@ def test_a_read_only_home_is_refused(desk: Desk, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "until"), [("200k", "2024-01-02"), ("1600k", "2024-02-29")])
-def test_a_full_disk_is_said_and_costs_nothing_that_was_done(desk: Desk, tmp_path: Path, size: str, until: str) -> None:
+def test_a_full_disk_is_reported_and_completed_work_is_kept(desk: Desk, tmp_path: Path, size: str, until: str) -> None:
     """No room for a new staging file, and no room for payloads or a landing."""
     words = ("sync", "--region", "CISO,BPAT,PACW", "--since", "2024-01-01", "--until", until)
     with small_disk(tmp_path / "disk", f"size={size}") as disk:
@@ -258,7 +258,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_done(desk: Desk, tmp_pat
     assert full == values(desk.staging)
 
 
-def test_a_file_that_may_not_grow_is_said_and_costs_nothing_that_was_done(desk: Desk) -> None:
+def test_a_file_size_limit_is_reported_and_completed_work_is_kept(desk: Desk) -> None:
     """As on a full disk, where mounting is not allowed."""
 
     def limit() -> None:

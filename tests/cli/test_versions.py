@@ -66,7 +66,7 @@ def names(desk: Desk) -> list[str]:
     return [version.name for version in list_versions(desk.home)]
 
 
-def test_versions_lists_what_is_and_was_newest_first(desk: Desk) -> None:
+def test_versions_are_listed_newest_first_with_those_pruned(desk: Desk) -> None:
     found = json.loads(run(desk, "versions", "list", "--json").output)
     assert [(each["number"], each["state"]) for each in found] == [
         (4, "published"),
@@ -128,7 +128,7 @@ def test_a_version_that_is_pruned_while_they_are_listed_is_pruned(desk: Desk, mo
     assert [each.state for each in versions_of(desk.home)] == ["published", "kept", "pruned", "pruned"]
 
 
-def test_a_damaged_version_and_a_damaged_record_are_listed_all_the_same(desk: Desk) -> None:
+def test_a_damaged_version_and_a_damaged_record_are_still_listed(desk: Desk) -> None:
     older, newer, newest = list_versions(desk.home)
     older.path.write_bytes(b"<html>")
     newer.path.with_suffix(".json").write_text("{")
@@ -160,7 +160,7 @@ def test_a_pinned_version_is_not_pruned_until_it_is_released(desk: Desk) -> None
         assert warehouse.sql("SELECT min(demand_mwh) FROM normalized.demand").fetchall() == [(11.0,)]
 
 
-def test_a_version_that_is_not_there_is_named_with_the_nearest(desk: Desk) -> None:
+def test_the_error_of_an_unknown_version_suggests_the_nearest(desk: Desk) -> None:
     wrong = names(desk)[1][:-1] + "9"
     for command in (("versions", "pin"), ("versions", "show"), ("diff",), ("sql", "SELECT 1", "--version")):
         result = run(desk, *command, wrong)
@@ -206,7 +206,7 @@ def test_diff_of_equal_versions_says_that_all_is_equal(desk: Desk) -> None:
     assert run(desk, "diff", "latest~1").output.count("\n") == 2
 
 
-def test_diff_tells_of_models_columns_and_types_that_came_went_and_changed(desk: Desk) -> None:
+def test_diff_reports_added_removed_and_changed_models_columns_and_types(desk: Desk) -> None:
     demand = (desk.sql / "normalized" / "demand.sql").read_text()
     desk.write(
         "normalized/demand.sql",
@@ -235,7 +235,7 @@ def test_diff_tells_of_models_columns_and_types_that_came_went_and_changed(desk:
     assert "SQL changed; columns added: twice_mwh; types changed: demand_mwh" in output
 
 
-def test_a_kept_version_and_a_file_can_be_asked_and_stay_where_they_are(desk: Desk, tmp_path: Path) -> None:
+def test_a_kept_version_and_a_file_can_be_queried_and_stay_in_place(desk: Desk, tmp_path: Path) -> None:
     query = "SELECT min(demand_mwh) AS least FROM normalized.demand WHERE region = 'A' AND hour_utc < '2024-02-01'"
     for wanted in ("latest~1", "3", names(desk)[1], str(list_versions(desk.home)[1].path)):
         assert run(desk, "sql", query, "--version", wanted, "--format", "csv").output == "least\n13.0\n"
@@ -270,7 +270,7 @@ def command(desk: Desk, *words: str) -> list[str]:
     return [sys.executable, "-c", with_models, str(desk.sql), "--home", str(desk.home.path), *words]
 
 
-def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tmp_path: Path) -> None:
+def test_build_as_of_writes_a_file_that_can_be_queried_and_compared(desk: Desk, tmp_path: Path) -> None:
     to = str(tmp_path / "then.duckdb")
     done = type_in(desk, "build", "--as-of", "2025-01-01", "--to", to)
     assert done.returncode == 0, done.stderr
@@ -296,7 +296,7 @@ def test_build_as_of_writes_a_file_that_can_be_asked_and_compared(desk: Desk, tm
         (["--as-of", "2024-12-31 12:00", "--to", "x.duckdb"], "nothing was known at 2024-12-31T12:00:00 UTC"),
     ],
 )
-def test_build_as_of_asked_wrongly_says_so(
+def test_wrong_arguments_of_build_as_of_are_reported(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
 ) -> None:
     monkeypatch.setattr("energywh.models.build.as_of.sql_dir", lambda: desk.sql)

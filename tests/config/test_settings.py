@@ -154,7 +154,7 @@ def list_of_shown(settings: object) -> list[tuple[str, str]]:
     return [(name, value) for name, value, _, _ in describe(settings)]
 
 
-def test_an_unknown_setting_is_told_the_nearest(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_setting_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no setting is named 'sync.job'; did you mean sync.jobs"):
         load_settings(tmp_path, environment={}).get("sync.job")
 

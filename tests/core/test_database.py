@@ -111,7 +111,7 @@ def test_what_is_behind_an_error_does_not_depend_on_who_raised_it(error: Excepti
     assert cause_of(error) == kind
 
 
-def test_a_query_that_speaks_of_checksums_is_no_damaged_file() -> None:
+def test_a_query_that_mentions_checksums_is_not_taken_for_a_damaged_file() -> None:
     with duckdb.connect() as connection, pytest.raises(UsageError, match=r"Binder Error.*checksum"):
         ask(connection, "SELECT checksum, corrupt_database FROM (SELECT 1 AS a)")
 

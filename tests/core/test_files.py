@@ -91,7 +91,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [partial(storage_errors, "write"), lambda place: replacing_folder(place, ".mark")])
-def test_a_full_disk_is_told_with_the_name_of_what_did_not_fit(
+def test_a_full_disk_is_reported_with_the_name_of_what_did_not_fit(
     tmp_path: Path, way: Callable[[Path], AbstractContextManager[Path]]
 ) -> None:
     with (

@@ -79,7 +79,7 @@ def test_a_build_in_a_long_query_ends_at_once_and_leaves_nothing(tmp_path: Path,
 
 
 @pytest.mark.parametrize("command", ["sql", "export"])
-def test_a_question_and_an_export_end_at_once(tmp_path: Path, command: str) -> None:
+def test_a_query_and_an_export_end_at_once(tmp_path: Path, command: str) -> None:
     desk = Desk(tmp_path)
     desk.land_demand(date(2024, 1, 1), 10)
     with duckdb.connect(desk.build().path) as connection:

@@ -21,7 +21,7 @@ with file_lock(Path(sys.argv[1]), "another build", 0):
 """
 
 
-def test_who_waits_is_told_which_process_holds_the_lock_and_a_dead_holder_frees_it(tmp_path: Path) -> None:
+def test_a_waiting_process_learns_which_process_holds_the_lock_and_a_dead_holder_frees_it(tmp_path: Path) -> None:
     file = tmp_path / "locks" / "build.lock"
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -29,6 +29,6 @@ def test_a_bare_day_is_its_first_hour_and_as_an_end_its_last() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "today", "2024-13-01", "2024-02-30", "2024-03-01T05:30", "2024-03-01T25"])
-def test_what_is_no_day_or_hour_is_rejected_with_an_example(text: str) -> None:
+def test_text_that_is_not_a_day_or_hour_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match=r"--since must be a UTC day or hour, such as 2024-03-01"):
         parse_hour(text, what="--since")

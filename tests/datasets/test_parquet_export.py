@@ -355,7 +355,7 @@ def killed_exports(home: Home) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_killed_export_leaves_whole_files_and_the_next_goes_on(home: Home) -> None:
+def test_a_killed_export_leaves_complete_files_and_the_next_continues(home: Home) -> None:
     publish_demo(home, hours=24 * 365 * 3, number=2)
     for _ in killed_exports(home):
         for file in home.parquet.rglob("*.parquet"):

@@ -92,7 +92,7 @@ INSERT INTO energywh.model (name, materialized, grain, time_column, lookahead_ho
 CHANGED = "2023-02-10"  # from here on, other values
 
 
-def test_what_the_model_is_told_comes_from_a_day_before_and_its_scale_from_before_the_test(
+def test_inputs_of_the_model_are_a_day_old_and_its_scale_is_from_before_the_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = of_the_example("data", monkeypatch)

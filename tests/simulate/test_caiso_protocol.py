@@ -123,7 +123,7 @@ def test_another_path_is_not_found(sim: Simulator) -> None:
     assert requests.get(f"{sim.urls['caiso']}/GroupZip", timeout=10).status_code == 404
 
 
-def test_who_asks_again_within_five_seconds_is_told_so_in_html(recorded: Path) -> None:
+def test_a_second_request_within_five_seconds_is_answered_in_html(recorded: Path) -> None:
     with Simulator(now=NOW, paces={"caiso": (0.2, None)}) as sim:
         assert load(sim).status_code == 200
         refused = load(sim)

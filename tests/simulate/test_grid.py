@@ -168,7 +168,7 @@ def test_local_hours_skip_and_repeat_at_clock_changes() -> None:
 
 
 @pytest.mark.parametrize("text", ["2024-13-01", "yesterday", "2024-01-01T05:30", "", "2024T05"])
-def test_what_is_no_period_is_refused(text: str) -> None:
+def test_text_that_is_not_a_period_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_period(text)
 

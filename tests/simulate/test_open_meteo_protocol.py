@@ -106,7 +106,7 @@ def test_units_are_converted_as_asked(sim: Simulator) -> None:
         ("archive", {**TWO, **DAY, "timezone": "Europe/Berlin"}, "Invalid timezone"),
     ],
 )
-def test_what_is_asked_wrongly_is_refused_with_a_reason(
+def test_wrong_arguments_are_refused_with_a_reason(
     sim: Simulator, route: str, params: dict[str, str], reason: str
 ) -> None:
     found = ask(sim, route, **params)

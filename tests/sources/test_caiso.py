@@ -125,7 +125,7 @@ def test_of_a_recorded_day_of_all_nodes_a_chunk_takes_its_node_and_its_hours(rec
         ("error_http429_acceptable_use.html", UnavailableError, r"slow down .*retry your request after 5 seconds"),
     ],
 )
-def test_recorded_errors_are_told_apart(recorded: Path, file: str, error: type[SourceError], said: str) -> None:
+def test_recorded_errors_are_distinguished(recorded: Path, file: str, error: type[SourceError], said: str) -> None:
     body = (recorded / "caiso" / file).read_bytes()
     with pytest.raises(error, match=said) as caught:
         SOURCE.read(HOURS, answered(body))
@@ -137,7 +137,7 @@ def test_recorded_errors_are_told_apart(recorded: Path, file: str, error: type[S
 
 
 @pytest.mark.parametrize("name", ["pyiso_ene_slrs.xml", "pyiso_sld_forecast.xml", "pyiso_sld_ren_forecast.xml"])
-def test_a_recorded_report_in_xml_is_no_answer(recorded: Path, name: str) -> None:
+def test_a_recorded_report_in_xml_is_rejected(recorded: Path, name: str) -> None:
     xml = (recorded / "caiso" / "from_agpl_repos" / name).read_bytes()
     with pytest.raises(PayloadError, match=r"report.xml is not CSV; it begins: <\?xml.*oasis.example"):
         SOURCE.read(HOURS, answered(zip_of({"report.xml": xml})))
@@ -199,7 +199,7 @@ def test_the_status_counts_before_the_body(status: int, error: type[SourceError]
         (zip_of({"one.csv": csv_of([HEADER]), "two.csv": csv_of([HEADER])}), r"2 files \(one.csv, two.csv\), where 1"),
     ],
 )
-def test_what_is_no_answer_is_an_error_that_names_the_request(body: bytes, said: str) -> None:
+def test_an_unreadable_answer_is_an_error_that_names_the_request(body: bytes, said: str) -> None:
     with pytest.raises(PayloadError, match=f"{said}.*: from https://oasis.example/SingleZip"):
         SOURCE.read(HOURS, answered(body))
 
@@ -267,14 +267,14 @@ def test_rows_that_cannot_be_right_are_refused(rows: list[Any], said: str) -> No
 
 
 @pytest.mark.parametrize(("price", "told"), [("", 0), ("n/a", 0), ("nan", 1), ("1e999", 1), ("much", 1)])
-def test_a_price_that_is_no_number_costs_that_price_alone(price: str, told: int) -> None:
+def test_a_price_that_is_not_a_number_costs_only_that_price(price: str, told: int) -> None:
     body = zip_of({NAME: csv_of([HEADER, price_row(8, price=price), price_row(9)])})
     page = SOURCE.read(HOURS, answered(body))
     assert page.rows["value"].to_pylist() == [None, 1.5]
     assert [(one.rule, one.count) for one in page.warnings] == ([("unreadable_values", 1)] if told else [])
 
 
-def test_prices_that_contradict_each_other_are_refused_and_told_and_equal_ones_taken_once() -> None:
+def test_contradictory_prices_are_refused_and_reported_and_equal_ones_are_taken_once() -> None:
     rows = [price_row(8), price_row(9), price_row(9), price_row(8, price="99.5")]
     page = SOURCE.read(HOURS, answered(zip_of({NAME: csv_of([HEADER, *rows])})))
     assert page.rows["interval_start"].to_pylist() == [datetime(2024, 3, 10, 9)]
@@ -410,7 +410,7 @@ def test_each_market_is_asked_as_far_ahead_as_it_publishes() -> None:
     assert (last("price_dam", NP15), last("price_rtm", NP15), last("schedule_rtm", "RTM")) == (37, -1, -1)
 
 
-def test_what_oasis_no_longer_keeps_is_asked_for_only_where_it_is_named_by_hand() -> None:
+def test_what_oasis_no_longer_keeps_is_requested_only_when_named() -> None:
     dataset, present = SOURCE.dataset("caiso.price_dam"), number("2026-11-15")
 
     def first(*names: str, since: str | None = None) -> datetime:
@@ -449,7 +449,7 @@ def test_an_error_of_any_text_is_read_at_once(xml: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", ["9" * 5000, "\u00b2", "", "-1", "1e3"])
-def test_a_code_that_is_no_number_is_no_error_of_oasis(code: str) -> None:
+def test_a_code_that_is_not_a_number_is_not_an_error_of_oasis(code: str) -> None:
     body = zip_of({"INVALID_REQUEST.xml": f"<m:ERR_CODE>{code}</m:ERR_CODE>"})
     with pytest.raises(PayloadError, match="is not CSV"):
         SOURCE.read(HOURS, Response("url", 200, body))

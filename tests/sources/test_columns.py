@@ -51,7 +51,7 @@ def test_stamps_are_read_as_the_standard_library_reads_them(given_stamps: list[s
 @example([], "2024-13-01T00", [])
 @example([], "2024-01-00T00", [])
 @example([], "", [])
-def test_a_stamp_that_is_no_hour_is_refused_and_named(before: list[str], odd: str, after: list[str]) -> None:
+def test_a_stamp_that_is_not_an_hour_is_refused_and_named(before: list[str], odd: str, after: list[str]) -> None:
     hour = expected_hour(odd)
     given_stamps = [*before, odd, *after]
     if hour is None:
@@ -85,7 +85,7 @@ def test_more_labels_than_any_key_has_are_refused() -> None:
         columns.label_codes([f"code {number}" for number in range(300)])
 
 
-def test_values_keep_nulls_and_refuse_what_is_no_number() -> None:
+def test_values_keep_nulls_and_refuse_text_that_is_not_a_number() -> None:
     assert columns.value_array([1.5, None, -3.0]).to_pylist() == [1.5, None, -3.0]
     for wrong in (float("nan"), float("inf"), float("-inf")):
         with pytest.raises(PayloadError, match="not a finite number"):

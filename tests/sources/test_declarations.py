@@ -31,7 +31,7 @@ def test_every_staging_column_says_what_its_source_calls_it(dataset: Dataset) ->
     assert len(set(values)) == len(values)
 
 
-def test_every_header_of_the_half_year_files_that_is_kept_is_told() -> None:
+def test_every_known_header_of_the_half_year_files_is_documented() -> None:
     for dataset in all_datasets().values():
         if dataset.source == "eia_files":
             held = known_headers(dataset.kind).values()  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def test_every_header_of_the_half_year_files_that_is_kept_is_told() -> None:
                 assert dataset.fields_of(column) != (column,)
 
 
-def test_a_fuel_of_the_files_is_told_by_the_headers_of_both_families() -> None:
+def test_a_fuel_of_the_files_is_known_by_the_headers_of_both_families() -> None:
     balance = all_datasets()["eia_files.balance"]
     assert balance.fields_of("wat_mwh") == (
         "Net Generation (MW) from Hydropower and Pumped Storage",

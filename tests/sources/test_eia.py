@@ -177,7 +177,7 @@ def test_rows_that_were_not_asked_for_or_make_no_sense_are_refused(rows: list[di
     ("value", "told"),
     [("", 0), ("null", 0), (None, 0), ("n/a", 0), ("NaN", 0), ("Infinity", 1), ("many", 1), ([], 1), ({"x": 1}, 1)],
 )
-def test_a_value_that_is_no_number_costs_that_value_alone(value: object, told: int) -> None:
+def test_a_value_that_is_not_a_number_costs_only_that_value(value: object, told: int) -> None:
     page = answer(body_of(row(value="7"), row(type="NG", value=value), row(type="TI", value="1,234.5")))
     assert page.rows["value"].to_pylist() == [7.0, None, 1234.5]
     assert page.warnings == ((PayloadWarning("unreadable_values", "value", 1),) if told else ())
@@ -196,7 +196,7 @@ def test_rows_that_are_the_same_but_for_a_label_are_one() -> None:
     assert page.rows["value"].to_pylist() == [3.0], "no value contradicts none"
 
 
-def test_rows_that_contradict_each_other_are_refused_and_told_and_no_other_row_is() -> None:
+def test_only_contradictory_rows_are_refused_and_they_are_reported() -> None:
     page = answer(body_of(row(value="3"), row(value="4"), row(value="5", type="NG")))
     assert page.rows["type"].to_pylist() == ["NG"]
     (warning,) = page.warnings
@@ -217,7 +217,7 @@ def test_rows_that_contradict_each_other_are_refused_and_told_and_no_other_row_i
         b'{"response":{"total":"many","data":[]}}',
     ],
 )
-def test_what_is_no_eia_body_is_refused_with_status_address_and_first_bytes(raw: bytes) -> None:
+def test_a_body_that_is_not_from_eia_is_refused_with_status_address_and_first_bytes(raw: bytes) -> None:
     with pytest.raises(PayloadError) as caught:
         answer(raw)
     text = str(caught.value)
@@ -301,7 +301,7 @@ def test_a_short_key_is_redacted_without_touching_the_data() -> None:
     assert clean["data"] == [{"respondent": "PACW"}]
 
 
-def test_without_a_key_the_person_is_told_where_to_get_one(tmp_path: Path) -> None:
+def test_the_error_without_a_key_says_where_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"register.*EIA_API_KEY.*energywh\.toml.*demo"):
         SOURCE.check_ready(load_settings(tmp_path, environment={}))
     with pytest.raises(SettingsError, match=r"'eia.url' must be an http\(s\) address"):
@@ -321,7 +321,7 @@ def test_authorities_are_the_default_and_aggregates_are_added_on_demand(tmp_path
 
 
 @pytest.mark.parametrize(("typed", "near"), [("SPP", "SWPP"), ("CAISO", "CISO"), ("ERCOT", "ERCO")])
-def test_a_misspelt_region_is_told_the_nearest(typed: str, near: str) -> None:
+def test_the_error_of_a_misspelt_region_suggests_the_nearest(typed: str, near: str) -> None:
     with pytest.raises(UnknownNameError, match=f"{typed} is not a respondent; did you mean .*{near}"):
         find_respondent(typed)
 
@@ -374,7 +374,7 @@ def test_subregions_are_asked_of_every_authority_with_demand_whatever_the_seed_l
     assert [SOURCE.slices_of(dataset, held, code) for code in ("BPAT", "NEWB", "US48")] == [("BPAT",), ("NEWB",), ()]
 
 
-def test_a_page_that_is_not_of_the_api_is_no_refusal_of_the_key() -> None:
+def test_a_page_that_is_not_from_the_api_is_not_taken_for_a_rejected_key() -> None:
     page = Response("https://api.eia.gov/v2/x", 403, b"<HTML><H1>Access Denied</H1></HTML>")
     with pytest.raises(UnavailableError, match="refuses this client with a page that is not of the API"):
         SOURCE.read(WHOLE, page)

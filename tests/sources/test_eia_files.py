@@ -212,7 +212,7 @@ def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_head
     assert {f"{fuel.lower()}_mwh" for fuel in FUELS} <= columns
 
 
-def test_columns_that_are_not_known_are_told_and_cost_none_of_the_others(tmp_path: Path) -> None:
+def test_unknown_columns_are_reported_and_cost_no_other_column(tmp_path: Path) -> None:
     fusion = "Net Generation (MW) from Fusion"
     page = read_page(tmp_path, balance(row(**{"Demand (MW)": "5", fusion: "7"}), headers=(*BALANCE_HEADERS, fusion)))
     assert page.rows["demand_mwh"].to_pylist() == [5.0]
@@ -282,7 +282,7 @@ def test_stamps_are_read_as_mirrors_and_spreadsheets_write_them(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("cell", ["n/a", "N/A", "null", "-", '""', "#REF!", "inf", "nan", "1O0"])
-def test_a_cell_that_is_no_number_costs_that_cell_alone(tmp_path: Path, cell: str) -> None:
+def test_a_cell_that_is_not_a_number_costs_only_that_cell(tmp_path: Path, cell: str) -> None:
     page = read_page(tmp_path, balance(row(**{"Demand (MW)": cell, "Net Generation (MW)": "7"}), at(8)))
     first = page.rows.to_pylist()[0]
     assert (len(page.rows), first["demand_mwh"], first["net_generation_mwh"]) == (2, None, 7.0)
@@ -298,7 +298,7 @@ def test_one_row_of_many_whose_key_cannot_be_read_costs_that_row(tmp_path: Path)
         assert [(one.rule, one.count) for one in page.warnings] == [("unreadable_rows", 1)]
 
 
-def test_rows_that_contradict_each_other_are_refused_and_told_and_no_other_row_is(tmp_path: Path) -> None:
+def test_only_contradictory_rows_are_refused_and_they_are_reported(tmp_path: Path) -> None:
     body = balance(row(**{"Demand (MW)": "5"}), row(**{"Demand (MW)": "6"}), at(9, **{"Demand (MW)": "7"}))
     page = read_page(tmp_path, body)
     assert page.rows["demand_mwh"].to_pylist() == [7.0]
@@ -370,7 +370,7 @@ def test_a_file_that_was_cut_between_two_lines_within_an_authority_is_not_whole(
         (balance(row(**{"Balancing Authority": ""})), "do not belong to it, such as None"),
     ],
 )
-def test_what_is_no_whole_half_year_file_is_refused_and_says_which(tmp_path: Path, body: bytes, what: str) -> None:
+def test_an_incomplete_half_year_file_is_refused_by_name(tmp_path: Path, body: bytes, what: str) -> None:
     with pytest.raises((PayloadError, RefusedError), match=what) as caught:
         read(tmp_path, body)
     assert "EIA930_BALANCE_2024_Jan_Jun.csv" in str(caught.value)

@@ -247,7 +247,7 @@ def test_an_answer_that_is_not_as_asked_is_refused(change: Callable[[Body], obje
 
 
 @pytest.mark.parametrize("body", [b"", b"<html></html>", b"[]", b'{"hourly":{}}', json.dumps(both()).encode()[:-900]])
-def test_a_body_that_is_no_weather_is_asked_for_again(body: bytes) -> None:
+def test_a_body_without_weather_is_requested_again(body: bytes) -> None:
     with pytest.raises(PayloadError):
         answer(body)
 
@@ -284,7 +284,7 @@ DAILY = "Daily API request limit exceeded. Please try again tomorrow."
         (200, "Something went wrong.", UnavailableError, "failed.*went wrong"),
     ],
 )
-def test_an_error_is_told_by_status_and_reason(status: int, reason: str, kind: type[SourceError], said: str) -> None:
+def test_an_error_has_a_status_and_a_reason(status: int, reason: str, kind: type[SourceError], said: str) -> None:
     with pytest.raises(kind, match=said):
         answer({"error": True, "reason": reason}, status)
 

@@ -50,7 +50,7 @@ def test_no_form_of_the_key_stays(echo: bytes) -> None:
     assert every("%{:02x}") not in text.lower()
 
 
-def test_what_is_no_key_stays_verbatim() -> None:
+def test_text_that_is_not_a_key_stays_verbatim() -> None:
     body = b'{"a": "\\u004b %20 &#75; \\\\", "api_keys": 1, "b": "' + KEY[:-1].encode() + b'"}'
     assert redact_secret(body, KEY) == body
     assert EIA.redact(body, [KEY]) == body

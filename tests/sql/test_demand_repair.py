@@ -221,7 +221,7 @@ def test_demand_of_a_few_mwh_in_whole_numbers_is_filled_and_stays_above_zero() -
     assert all(0.5 < mwh < 5 for mwh, _, _ in filled.values())
 
 
-def test_an_hour_at_zero_is_no_end_of_a_gap() -> None:
+def test_an_hour_at_zero_does_not_end_a_gap() -> None:
     """Zero demand is flagged; should one not be, the logarithm of it must not get anywhere."""
     known = hidden(demand(), (MID, 3))
     known[MID + 3] = 0.0

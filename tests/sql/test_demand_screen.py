@@ -239,7 +239,7 @@ def test_absurd_recorded_values_are_flagged_and_the_peaks_of_the_cold_of_january
     assert cold[0][1] > 1700
 
 
-def test_a_flag_that_is_said_to_look_at_no_later_hour_is_there_at_once_and_stays() -> None:
+def test_a_flag_marked_as_using_no_later_hour_is_set_at_once_and_stays() -> None:
     """The series is cut after each of some hours: what stands at its end then must be what stands there later."""
     small = usual(60, 20, seed=10)
     small[200:204] = small[200]  # four equal values: a run, unless its usual demand is below 40 MWh

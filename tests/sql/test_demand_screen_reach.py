@@ -70,7 +70,7 @@ def test_a_month_needs_no_hour_beyond_its_lookback_and_lookahead(seed: int) -> N
 
 @FEW
 @given(seed=SEED, now=st.integers(24 * 20, 24 * (DAYS - 65)))
-def test_what_is_said_at_once_knows_no_later_hour_and_a_flag_none_beyond_the_lookahead(seed: int, now: int) -> None:
+def test_immediate_flags_use_no_later_hour_and_other_flags_none_beyond_the_lookahead(seed: int, now: int) -> None:
     con = rough_warehouse(seed)
     until = f"hour_utc <= '{hour(now)}'"
     at_once, flags = rows(con, until, "demand_screened_mwh"), rows(con, until, "demand_flag")

@@ -83,7 +83,7 @@ def test_rows_built_from_their_lookback_equal_those_of_a_whole_build(
 
 
 @pytest.mark.parametrize("name", [name for name in FEATURES if MODELS[name].lookback])
-def test_the_lookback_of_a_feature_model_is_no_longer_than_it_needs(
+def test_the_lookback_of_a_feature_model_is_not_longer_than_it_needs(
     whole: duckdb.DuckDBPyConnection, name: str
 ) -> None:
     short = MODELS[name].lookback - timedelta(hours=1)

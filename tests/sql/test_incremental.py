@@ -143,7 +143,7 @@ def test_a_month_rebuilt_with_corrections_equals_the_month_of_a_whole_build(
 
 
 @pytest.mark.parametrize("name", ["normalized.weather"])  # of features: test_feature_windows
-def test_a_lookback_is_no_longer_than_its_model_needs(whole: duckdb.DuckDBPyConnection, name: str) -> None:
+def test_a_lookback_is_not_longer_than_its_model_needs(whole: duckdb.DuckDBPyConnection, name: str) -> None:
     short = MODELS[name].lookback - timedelta(hours=1)
     assert differing(whole, rebuilt(whole, name, MONTH - short, NEXT), name, in_month(name)) > 0
 

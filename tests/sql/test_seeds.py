@@ -137,7 +137,7 @@ def test_weather_places_lie_in_the_contiguous_states_and_weigh_something(con: du
     assert wrong == []
 
 
-def test_weather_places_of_a_region_are_told_apart_by_name_and_by_coordinates(con: duckdb.DuckDBPyConnection) -> None:
+def test_weather_places_of_a_region_differ_in_name_and_coordinates(con: duckdb.DuckDBPyConnection) -> None:
     """An answer of Open-Meteo gives the coordinates of a grid cell, which may lie off by up to 0.4 degrees."""
     twins = con.execute("""
         select a.region, a.place, b.place from seeds.weather_place a join seeds.weather_place b using (region)

@@ -150,7 +150,9 @@ def test_of_a_recorded_day_the_default_nodes_are_taken(recorded: Path, tmp_path:
         ("error_1002_INVALID_REQUEST_datetime.zip", "error 1002: Invalid datetime format"),
     ],
 )
-def test_a_recorded_refusal_is_said_and_not_asked_again(recorded: Path, tmp_path: Path, file: str, said: str) -> None:
+def test_a_recorded_rejection_is_reported_and_not_requested_again(
+    recorded: Path, tmp_path: Path, file: str, said: str
+) -> None:
     body = (recorded / "caiso" / file).read_bytes()
     with scripted(lambda number, path: Answer(body)) as server:
         result = facing(tmp_path, server.url, CAISO_NODES=NP15).sync("caiso.price_dam", **DAY)
@@ -218,7 +220,7 @@ def test_a_fault_of_caisos_own_is_tried_again(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("code", [1001, 1002, 1004, 1017, 1020, 1042])
-def test_our_own_mistake_is_said_once(tmp_path: Path, code: int) -> None:
+def test_an_internal_error_is_reported_once(tmp_path: Path, code: int) -> None:
     result, asked = sync_day(tmp_path, Answer(error_zip(code, "what is wrong")))
     assert len(asked) == 1
     assert f"error {code}: what is wrong" in result.errors[0]
@@ -234,7 +236,7 @@ def test_our_own_mistake_is_said_once(tmp_path: Path, code: int) -> None:
         (prices_of_day()[:-30], "not a whole zip"),
     ],
 )
-def test_a_body_that_is_no_answer_leaves_what_is_held_and_is_named(tmp_path: Path, body: bytes, said: str) -> None:
+def test_an_unreadable_body_changes_no_row_and_is_named(tmp_path: Path, body: bytes, said: str) -> None:
     assert sync_day(tmp_path, Answer(prices_of_day()))[0].ok
     with scripted(lambda number, path: Answer(body)) as server:
         desk = facing(tmp_path, server.url, CAISO_NODES=NP15, SYNC_RETRIES="0")

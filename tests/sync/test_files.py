@@ -99,7 +99,7 @@ def test_the_files_and_the_api_give_the_same_facts(by_files: Desk, tmp_path: Pat
     assert not has_twins(by_files.staging)
 
 
-def test_what_both_have_is_one_fact_and_where_they_differ_is_told(tmp_path: Path) -> None:
+def test_an_hour_of_both_sources_is_one_fact_and_differences_are_reported(tmp_path: Path) -> None:
     """The API's values of a week are fetched when the week is new, the file long after: some were revised meanwhile."""
     week = {"since": "2024-03-04", "until": "2024-03-10"}
     inside = "hour_utc >= timestamp '2024-03-04' and hour_utc < timestamp '2024-03-11'"
@@ -248,7 +248,7 @@ def demand(desk: Desk) -> list[float]:
     return [row[0] for row in query(desk.staging, "select demand_mwh from eia_files.balance order by period")]
 
 
-def test_a_download_that_is_cut_goes_on_from_there(tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(tmp_path: Path) -> None:
     body = one_file()
     half = len(body) // 2
     whole = {"ETag": '"one"', "Accept-Ranges": "bytes", "Content-Length": str(len(body)), "Connection": "close"}
@@ -266,7 +266,7 @@ def test_a_download_that_is_cut_goes_on_from_there(tmp_path: Path) -> None:
     assert query(desk.staging, "select attempts from sync.chunk") == [(1,)]
 
 
-def test_a_download_that_cannot_go_on_starts_again(tmp_path: Path) -> None:
+def test_a_download_that_cannot_resume_starts_again(tmp_path: Path) -> None:
     body = one_file()
     cut = {"Content-Length": str(len(body)), "Connection": "close"}
     with scripted(lambda number, path: Answer(body[:3000], 200, cut) if number < 2 else Answer(body)) as server:
@@ -395,7 +395,7 @@ def test_a_file_server_that_refuses_for_a_moment_is_asked_again(tmp_path: Path) 
     assert "no such file" not in error
 
 
-def test_a_half_that_is_not_published_yet_stays_due_and_is_no_failure(tmp_path: Path, clock: MovableClock) -> None:
+def test_a_half_that_is_not_published_yet_stays_due_without_a_failure(tmp_path: Path, clock: MovableClock) -> None:
     with scripted(serving({})) as server:
         desk = at(tmp_path, server.url)
         result = desk.sync("eia_files.balance", since=f"{clock.now():%Y-%m-%d}")

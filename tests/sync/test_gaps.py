@@ -48,7 +48,7 @@ def gap(desk: Desk) -> str | None:
     ],
     ids=["end", "hole"],
 )
-def test_an_answer_with_a_gap_is_landed_and_asked_for_again_until_it_is_filled(
+def test_an_answer_with_a_gap_is_landed_and_requested_again_until_it_is_filled(
     tmp_path: Path, clock: MovableClock, first_answer: list[datetime], lacks: str
 ) -> None:
     clock.set(LAST + 20 * 24 * HOUR)
@@ -127,7 +127,7 @@ def test_weather_that_the_archive_lacks_is_asked_for_again(tmp_path: Path, clock
     assert query(desk.staging, held) == [(240, 240, 240)]
 
 
-def test_what_a_retired_authority_does_not_report_any_more_is_no_gap(tmp_path: Path, clock: MovableClock) -> None:
+def test_hours_after_an_authority_retired_are_not_a_gap(tmp_path: Path, clock: MovableClock) -> None:
     """GRIF ended in November 2023 by the seed: the chunk of a month after it ends without values."""
     clock.set(datetime(2024, 2, 10))
     ends = datetime(2023, 12, 1)

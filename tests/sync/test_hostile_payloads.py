@@ -231,7 +231,7 @@ def test_any_error_of_a_reader_costs_its_chunk_alone(
 
 
 @pytest.mark.parametrize("status", [202, 204, 206, 302, 304])
-def test_an_answer_that_is_none_is_asked_for_again_within_the_run(
+def test_an_unreadable_answer_is_requested_again_within_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     from energywh.sync import fetcher

@@ -229,7 +229,7 @@ def test_a_plain_sync_takes_the_sources_that_are_set_and_refuses_one_that_is_not
         resolve(plain, keyless.settings(), 473_352)
 
 
-def test_hours_that_a_source_keeps_no_longer_are_said_to_be_left_out() -> None:
+def test_hours_that_a_source_no_longer_keeps_are_reported_as_left_out() -> None:
     present = hour_number(parse_hour("2025-06-15"))
     selection = parse_selection(["eia.region_data"], since="2020-01-01", regions=["CISO"])
     kept = replace(selection.datasets[0], retention_hours=24 * 365)

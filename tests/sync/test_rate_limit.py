@@ -146,7 +146,7 @@ def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
     assert state_folder("").name == "energywh"
 
 
-def test_a_long_pause_is_told_once_with_how_long_it_lasts(tmp_path: Path) -> None:
+def test_a_long_pause_is_reported_once_with_its_length(tmp_path: Path) -> None:
     told: list[str] = []
     heard, stop = threading.Event(), threading.Event()
 

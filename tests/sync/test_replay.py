@@ -83,7 +83,7 @@ def test_the_ledger_stays_as_it_was_with_its_failures_and_what_is_due(
     assert query(desk.staging, "select * from sync.chunk order by all") == ledger
 
 
-def test_a_sync_goes_on_after_a_replay_as_if_there_had_been_none(
+def test_a_sync_after_a_replay_continues_as_without_one(
     live: tuple[Desk, Simulator], clock: MovableClock, synced: Path
 ) -> None:
     desk = sync_three_times(live, clock, synced)

@@ -34,7 +34,7 @@ def held(desk: Desk, table: str) -> dict[tuple[Any, ...], tuple[float | None, da
     return {row[:3]: row[3:] for row in rows}
 
 
-def test_after_the_clock_has_moved_new_values_stand_and_old_ones_are_kept_with_their_time(
+def test_a_revised_value_replaces_the_old_one_which_is_kept_with_its_time_span(
     live: tuple[Desk, Simulator], clock: MovableClock
 ) -> None:
     desk, sim = live
@@ -139,7 +139,7 @@ def test_a_row_may_be_null_be_filled_be_withdrawn_and_come_again(tmp_path: Path,
     assert spans[0][1] == spans[1][0], "between two values of a row no time may be lost"
 
 
-def test_no_rows_where_there_were_some_is_doubted_and_believed_only_on_refresh(tmp_path: Path) -> None:
+def test_an_empty_answer_for_hours_with_rows_is_accepted_only_on_refresh(tmp_path: Path) -> None:
     march = {"since": "2024-03-01", "until": "2024-03-01"}
     stage, answer = answers({"2024-03-01T05": "7"}, {})
     with scripted(answer) as server:
@@ -179,7 +179,7 @@ def hours(count: int, first_day: str = "2024-03-01") -> dict[str, Value]:
     ("kept", "doubted"),
     [(1, "1 rows, where it gave 92 before, and without 91 of these"), (67, "67 rows.*without 25"), (68, None)],
 )
-def test_an_answer_that_withdraws_many_rows_at_once_is_doubted(tmp_path: Path, kept: int, doubted: str | None) -> None:
+def test_an_answer_that_withdraws_many_rows_at_once_is_rejected(tmp_path: Path, kept: int, doubted: str | None) -> None:
     march = {"since": "2024-03-01", "until": "2024-03-04"}
     stage, answer = answers(hours(92), {**hours(kept), "2024-03-01T01": "8"}, hours(92))
     with scripted(answer) as server:

@@ -48,7 +48,7 @@ def test_status_and_dry_run_read_a_file_made_before_a_dataset_existed(desk: Desk
     assert dry.returncode == 0, dry.stderr
 
 
-def test_sync_and_replay_go_on_from_a_file_made_before_a_dataset_existed(desk: Desk, sim: Simulator) -> None:
+def test_sync_and_replay_continue_with_a_file_made_before_a_dataset_existed(desk: Desk, sim: Simulator) -> None:
     assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
     rows = values(desk.staging)["eia.region_data"]
     make_older(desk)

@@ -106,14 +106,14 @@ def test_only_the_masks_are_in_memory_and_nothing_stays_behind(warehouse: energy
         assert str(warehouse.home.cache) not in descriptors.read_text()
 
 
-def test_a_view_of_a_numpy_window_is_no_copy(warehouse: energywh.Warehouse) -> None:
+def test_a_view_of_a_numpy_window_is_not_a_copy(warehouse: energywh.Warehouse) -> None:
     windows = cut(warehouse, backend="numpy")
     assert np.shares_memory(windows.window(3).inputs, windows.frame.features.values)
     assert not windows.window(3).inputs.flags.writeable
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot set room aside beforehand")
-def test_a_full_disk_is_told_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     warehouse: energywh.Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -560,7 +560,7 @@ def test_a_feature_without_values_is_pointed_out_and_masked(warehouse: energywh.
     assert set(windows.starts["region"]) == {"CISO"}
 
 
-def test_what_is_made_in_hindsight_is_no_feature_unless_it_is_named(tmp_path: Path) -> None:
+def test_columns_made_in_hindsight_are_features_only_when_named(tmp_path: Path) -> None:
     """It knows later hours, so a window would give its own targets away; as a target it is welcome."""
     home = Home(tmp_path)
     then = (

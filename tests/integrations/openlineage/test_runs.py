@@ -212,7 +212,7 @@ def test_an_address_that_cannot_be_read_is_refused_and_never_hurts(desk: Models,
     assert "sesame" not in said
 
 
-def test_a_sync_whose_start_event_cannot_be_made_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_continues_when_its_start_event_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*words: object) -> None:
         raise LookupError("sesame")
 
@@ -246,7 +246,7 @@ def test_without_the_client_the_extra_is_named_before_anything_is_done(
     assert not desk.staging.exists()
 
 
-def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path) -> None:
+def test_an_invalid_address_is_refused_without_being_shown(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environment={"ENERGYWH_OPENLINEAGE_URL": "kafka://me:sesame@broker?key=sesame"})
     with pytest.raises(SettingsError, match=r"must be an http\(s\) address, not 'kafka://REDACTED@broker\?REDACTED'"):
         Target.of(settings)

@@ -222,7 +222,7 @@ def small(tmp_path: Path) -> SmallDesk:
     return desk
 
 
-def test_a_file_as_of_a_time_says_so_of_itself(small: SmallDesk, tmp_path: Path) -> None:
+def test_a_file_as_of_a_time_records_that_time(small: SmallDesk, tmp_path: Path) -> None:
     to = tmp_path / "then.duckdb"
     build_as_of(small.home, datetime(2025, 2, 1, 5, 30), to, sql=small.sql)
     with duckdb.connect(to, read_only=True) as connection:
@@ -310,7 +310,7 @@ def test_a_model_that_fails_leaves_no_file(small: SmallDesk, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "sql"]
 
 
-def test_nothing_synced_is_said(tmp_path: Path) -> None:
+def test_a_missing_sync_is_reported(tmp_path: Path) -> None:
     small = SmallDesk(tmp_path)
     small.home.staging.unlink()
     with pytest.raises(StorageError, match="nothing has been synced"):

@@ -99,7 +99,7 @@ def test_a_correction_applies_with_the_setting_and_leaves_no_trace_without_it(de
     assert desk.contents(NAMES) == off
 
 
-def test_no_value_is_lost_but_where_another_speaks_for_its_hour(desk: Desk) -> None:
+def test_no_value_is_lost_except_where_another_takes_its_hour(desk: Desk) -> None:
     """After the span of TEPC's demand one hour, before the span of SC's fuels five: each is spoken for as reported."""
     sums = (
         "select count(demand_mwh), sum(demand_mwh) from normalized.demand_reported where region = 'TEPC'",

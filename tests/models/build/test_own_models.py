@@ -338,7 +338,7 @@ def test_an_audit_of_ours_still_keeps_all_from_being_published(corner: Corner) -
     assert corner.desk.versions() == [f"{first.version}.duckdb"]
 
 
-def test_when_their_folder_is_not_given_any_more_they_are_dropped_and_it_is_said(corner: Corner) -> None:
+def test_own_models_whose_folder_is_no_longer_given_are_dropped_with_a_message(corner: Corner) -> None:
     corner.write({"own/z.sql": MINE, "seeds/t.csv": "a\n1\n"})
     corner.build()
     corner.build("y", folders=())
@@ -363,7 +363,7 @@ def test_a_broken_one_that_is_asked_for_by_name_is_an_error(corner: Corner) -> N
     assert corner.build("y").left_out == {}  # it does not concern who asks for another
 
 
-def test_one_that_fails_in_a_build_of_some_models_is_told_and_remembered(corner: Corner) -> None:
+def test_an_own_model_that_fails_in_a_build_of_some_models_is_reported_and_remembered(corner: Corner) -> None:
     corner.write({"own/z.sql": model("select 1 as a"), "own/r.sql": model("select a from own.z")})
     corner.build()
     corner.write({"own/z.sql": model("select 'x'::int as a from n.x")})

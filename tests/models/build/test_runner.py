@@ -199,20 +199,20 @@ def test_duplicates_are_found_when_only_their_month_is_built(desk: Desk) -> None
         desk.build()
 
 
-def test_nothing_synced_is_said(tmp_path: Path) -> None:
+def test_a_missing_sync_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nothing has been synced"):
         build(Home(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
-def test_a_staging_file_that_is_no_database_is_said(desk: Desk) -> None:
+def test_a_staging_file_that_is_not_a_database_is_reported(desk: Desk) -> None:
     desk.home.staging.write_bytes(b"not a database" * 1000)
     with pytest.raises(StorageError, match=r"staging\.duckdb: .*is not a DuckDB database"):
         desk.build()
     assert not [name for name in desk.versions() if name.startswith(".")]
 
 
-def test_a_database_that_is_no_staging_file_is_refused(desk: Desk) -> None:
+def test_a_database_that_is_not_a_staging_file_is_refused(desk: Desk) -> None:
     desk.land("DROP TABLE sync.dataset", changes={})
     with pytest.raises(StorageError, match="is not a staging database of energywh"):
         desk.build()
@@ -227,7 +227,7 @@ def test_a_staging_table_that_no_dataset_describes_is_refused(tmp_path: Path) ->
         desk.build()
 
 
-def test_what_duckdb_refuses_outside_of_models_is_said_in_its_words(desk: Desk) -> None:
+def test_errors_of_duckdb_outside_of_models_keep_its_words(desk: Desk) -> None:
     desk.build()
     before = desk.versions()
     desk.land("ALTER TABLE sync.change DROP COLUMN month", changes={})
@@ -308,7 +308,7 @@ def test_an_interrupted_build_publishes_nothing(desk: Desk) -> None:
     assert current_version(desk.home) is None
 
 
-def test_what_the_disk_refuses_is_said_and_nothing_is_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_error_is_reported_and_leaves_no_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.build()
     before = desk.versions()
     desk.land_demand(date(2024, 3, 1), 1)

@@ -20,13 +20,13 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def test_a_step_is_in_the_catalog_and_is_no_table(desk: Desk) -> None:
+def test_a_step_is_in_the_catalog_but_not_a_table(desk: Desk) -> None:
     assert desk.query(f"select materialized, rows from energywh.model where name = '{STEP}'") == [("inline", 0)]
     assert desk.query("select 1 from duckdb_tables() where table_name = 'spine'") == []
     assert not desk.build().published
 
 
-def test_who_selects_from_a_step_is_told_where_it_went(desk: Desk) -> None:
+def test_the_error_of_selecting_from_a_step_says_where_it_is_inlined(desk: Desk) -> None:
     with Warehouse(desk.home) as warehouse, pytest.raises(UsageError, match=r"put into normalized\.grid"):
         warehouse.sql("select * from normalized.spine")
 

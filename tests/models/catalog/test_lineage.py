@@ -97,7 +97,7 @@ def test_a_version_keeps_its_lineage_when_the_files_change(desk: Desk) -> None:
         path.write_text(text, "utf-8")
 
 
-def test_the_sides_of_a_union_are_told_apart_by_their_constant(lineage: Lineage) -> None:
+def test_the_sides_of_a_union_are_distinguished_by_their_constant(lineage: Lineage) -> None:
     assert sources(lineage, "normalized.both.mwh") == [GENERATION, DEMAND]
     assert sources(lineage, "features.one.mwh") == [DEMAND]
 

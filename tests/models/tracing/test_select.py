@@ -176,6 +176,6 @@ def test_what_chooses_a_value_or_a_row_is_kept_apart(sql: str) -> None:
         "select lag(x_mwh) over w as v from n.a": "no window is named 'w'",
     }.items(),
 )
-def test_what_cannot_be_followed_is_said(sql: str, why: str) -> None:
+def test_what_cannot_be_traced_is_reported(sql: str, why: str) -> None:
     with pytest.raises(Untraceable, match=why):
         trace(sql)
