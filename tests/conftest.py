@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what takes longest, so that no process is left with it at the end."""
+    """Run the longest tests first, so that none of them runs alone at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
@@ -60,14 +60,14 @@ def recorded() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_arrive() -> None:
-    """Let Ctrl-C reach what tests start: where they run in a shell's background, all below it would ignore it."""
+    """Let Ctrl-C reach the processes of tests; in the background of a shell, they would ignore it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings, the key and the request limits of the person who runs the tests out of them."""
+    """Isolate the tests from the settings, the key and the request limits of the user who runs them."""
     for name in ("ENERGYWH_HOME", "ENERGYWH_EIA_URL", "ENERGYWH_EIA_API_KEY", "EIA_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ENERGYWH_STATE_FOLDER", str(tmp_path / "state"))

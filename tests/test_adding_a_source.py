@@ -1,4 +1,4 @@
-"""docs/adding-a-source.md is true: what stands there is a source, a model and a test that passes."""
+"""docs/adding-a-source.md is correct: its source, model and test work."""
 
 from __future__ import annotations
 

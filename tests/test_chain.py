@@ -1,4 +1,4 @@
-"""From sync to the published warehouse: what one step does, the next one must notice."""
+"""From sync to the published warehouse: each step notices the changes of the step before."""
 
 from __future__ import annotations
 

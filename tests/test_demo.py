@@ -1,4 +1,4 @@
-"""`energywh demo`, typed as a new user types it."""
+"""The command `energywh demo`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def energywh(folder: Path, *arguments: str, short: bool = False) -> subprocess.C
 
 @pytest.fixture(scope="module", params=["short", pytest.param("whole", marks=pytest.mark.soak)])
 def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Demo:
-    """The demo as it is typed takes most of a minute of two cores; the short one runs the same code on less."""
+    """The full demo takes most of a minute on two cores; the short one runs the same code on less data."""
     folder, short = tmp_path_factory.mktemp("demo"), request.param == "short"
     answer = energywh(folder, "demo", short=short)
     assert answer.returncode == 0, answer.stderr
@@ -79,7 +79,7 @@ def test_the_demo_leaves_a_warehouse_to_query(demo: Demo) -> None:
 
 
 def test_features_of_a_source_that_is_not_synced_are_left_out_by_default(demo: Demo) -> None:
-    """The demo takes no real-time prices: their lags are NULL in every row, and would be nothing but zeros."""
+    """The demo syncs no real-time prices, so their lags are NULL in every row and no features."""
     import energywh
 
     with energywh.open(demo.folder / "warehouse") as warehouse:

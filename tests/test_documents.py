@@ -1,4 +1,4 @@
-"""The documents say what the program does: nothing in them may rot."""
+"""The documents agree with the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start-up is part of the product: help and usage errors load nothing heavy."""
+"""Start-up is fast: help and usage errors load no heavy packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening the published warehouse and asking it."""
+"""Opening and querying the published warehouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`energywh watch`: round after round, whatever goes wrong in one of them."""
+"""`energywh watch` continues round after round, whatever fails in one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/your-own-models.md is true: the folder that stands there is built, documented and asked as the page says."""
+"""docs/your-own-models.md is correct: its folder is built, documented and queried as the page says."""
 
 from __future__ import annotations
 

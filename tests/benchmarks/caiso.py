@@ -1,4 +1,4 @@
-"""A day of CAISO's prices to committed staging rows, against reading its CSV alone.
+"""A day of CAISO's prices to committed staging rows, compared with reading its CSV alone.
 
 Run it with `python -m tests.benchmarks.caiso`. The day is the recorded one of 162,848 rows where it is there
 (`../shared/data/recorded`), else a simulated one of 1,700 nodes. All figures come from one run; read the ratios, not
@@ -54,7 +54,7 @@ def unpacked(body: bytes) -> list[bytes]:
 
 
 def with_pandas(body: bytes) -> int:
-    """What one writes first: the whole CSV into a frame, its times parsed."""
+    """The simple way: read the CSV into a frame and parse its times."""
     import pandas
 
     frames = [pandas.read_csv(io.BytesIO(content)) for content in unpacked(body)]

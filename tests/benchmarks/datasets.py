@@ -1,4 +1,4 @@
-"""A training set of ten years x 60 regions x 150 features, made and gone through within a memory limit.
+"""Make and read a training set of ten years x 60 regions x 150 features within a memory limit.
 
     python -m tests.benchmarks.datasets [--years 10] [--regions 60] [--features 150] [--limit 3] [--batches 40]
         [--normalize zscore] [--home FOLDER]
@@ -41,7 +41,7 @@ FAMILY = 10  # columns of one source, which are missing together
 
 
 def main() -> None:
-    """Make the warehouse, and measure in processes of their own."""
+    """Make the warehouse, and measure in separate processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("years", 10), ("regions", 60), ("features", 150), ("batches", 40)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -102,7 +102,7 @@ def make(home: Home, years: int, regions: int, features: int) -> None:
 
 
 def alone(work: Any, *arguments: Any) -> None:
-    """Run ``work`` in a fresh process, whose memory is its own; stop with it if it fails."""
+    """Run ``work`` in a new process; exit with it if it fails."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
     process.start()
     process.join()
@@ -112,7 +112,7 @@ def alone(work: Any, *arguments: Any) -> None:
 
 @contextmanager
 def measured(name: str) -> Iterator[None]:
-    """Print the time, and the memory that the process has held at its most up to then."""
+    """Print the time and the peak memory of the process so far."""
     began = time.perf_counter()
     yield
     print(
@@ -123,7 +123,7 @@ def measured(name: str) -> Iterator[None]:
 
 
 def own_memory() -> float:
-    """Return the bytes that this process holds, pages of mapped files not among them; NaN where that is not told."""
+    """Return the private memory of this process in bytes, without pages of mapped files; NaN where unknown."""
     status = Path("/proc/self/status")
     if not status.exists():
         return float("nan")
@@ -158,7 +158,7 @@ def stored(home: Path, limit: float, batches: int, normalize: Any) -> None:
 
 
 def limit_memory(limit: float) -> int:
-    """Let this process hold no more than so many GB of its own, where the system can; return the bytes."""
+    """Limit the private memory of this process, where the system can; return the limit in bytes."""
     size = round(limit * 1e9)
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))

@@ -1,4 +1,4 @@
-"""EIA's half-year files of true size: read into staging columns, landed, and built, against `read_csv` alone.
+"""EIA's half-year files of real size: read into staging columns, landed and built, compared with `read_csv` alone.
 
 Run it with `python -m tests.benchmarks.files [--halves 22] [--share 1.0] [--kinds BALANCE,INTERCHANGE,SUBREGION]`. One
 file of each kind is simulated at true size and written again for every half, with its dates moved; `--share` takes the

@@ -1,4 +1,4 @@
-"""One cold process that makes a first batch of 8 in one of several ways, for `tests.benchmarks.windows`.
+"""One new process that makes a first batch of 8 by one of several methods, for `tests.benchmarks.windows`.
 
     python -m tests.benchmarks.first_batch KIND HOME COLUMN,... LENGTH STRIDE HORIZON BEGAN
 
@@ -76,7 +76,7 @@ def copied() -> Callable[..., Any]:
 
 
 def queried() -> Callable[..., Any]:
-    """One SQL query a window."""
+    """One SQL query per window."""
     import duckdb
     import mlx.core as mx
     import numpy as np

@@ -1,4 +1,4 @@
-"""Payload bytes to committed staging rows, against decoding alone and against plain Python.
+"""Payload bytes to committed staging rows, compared with decoding alone and with plain Python.
 
 Run it with `python -m tests.benchmarks.landing`. 100 pages of 5,000 rows as EIA sends them. All figures come from
 one run; read the ratios, not the seconds.
@@ -60,7 +60,7 @@ def decode_alone(pages: list[Page]) -> int:
 
 
 def land_pages(pages: list[Page], path: Path) -> int:
-    """Land as a sync does: decoding goes on while the rows before are landed."""
+    """Land as a sync does: decode while the earlier rows are landed."""
     answered: Queue[list[Arrival] | None] = Queue(maxsize=2)
 
     def decode() -> None:
@@ -85,7 +85,7 @@ def land_pages(pages: list[Page], path: Path) -> int:
 
 
 def plain_python(pages: list[Page], path: Path) -> int:
-    """What one writes first: json.loads and executemany."""
+    """The simple way: json.loads and executemany."""
     rows = []
     for _, body in pages:
         for row in json.loads(body)["response"]["data"]:

@@ -1,4 +1,4 @@
-"""How fast windows come, and what they hold, as ratios measured in one run.
+"""Speed and memory of windows, as ratios measured in one run.
 
     python -m tests.benchmarks.windows [--years 10] [--regions 6] [--features 32 150] [--repeat 5] [--seconds 3]
 
@@ -198,7 +198,7 @@ def rates(warehouse: energywh.Warehouse, several: tuple[Windows, Windows, Window
 
 
 def in_turns(works: dict[str, Iterator[None]], seconds: float, turns: int = 10) -> dict[str, float]:
-    """Return the median seconds of a step of each; ``seconds`` for each, in turns so that all see the same machine."""
+    """Return the median seconds of a step of each; they run in turns, ``seconds`` each, under the same conditions."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         next(work)

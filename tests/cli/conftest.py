@@ -1,4 +1,4 @@
-"""The desk and the still simulator of the sync tests, for the commands too."""
+"""The fixtures `desk` and the simulator of the sync tests, for tests of commands."""
 
 from tests.sync.conftest import desk, sim, still_simulator
 

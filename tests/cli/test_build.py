@@ -1,4 +1,4 @@
-"""`energywh build` and `energywh models`, as typed."""
+"""The commands `energywh build` and `energywh models`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.models.folder import Desk, model
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A home whose commands take the small models of the tests."""
+    """A home whose commands build the small models of the tests."""
     desk = Desk(tmp_path)
     desk.land_demand(date(2024, 1, 1), 10)
     monkeypatch.setattr("energywh.models.build.runner.sql_dir", lambda: desk.sql)

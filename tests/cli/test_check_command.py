@@ -1,4 +1,4 @@
-"""`energywh check` as a person types it."""
+"""The command `energywh check`."""
 
 from __future__ import annotations
 

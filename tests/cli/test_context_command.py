@@ -1,4 +1,4 @@
-"""`energywh context` as a person types it."""
+"""The command `energywh context`."""
 
 from __future__ import annotations
 

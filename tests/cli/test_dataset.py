@@ -1,4 +1,4 @@
-"""`energywh dataset` as a person types it."""
+"""The command `energywh dataset`."""
 
 from __future__ import annotations
 

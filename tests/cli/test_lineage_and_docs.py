@@ -1,4 +1,4 @@
-"""`energywh lineage` and `energywh docs`, as typed."""
+"""The commands `energywh lineage` and `energywh docs`."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_wrong_requests_are_refused_with_a_hint(desk: Desk, tmp_path: Path) -> N
 
 
 def test_pages_are_written_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the models that ship and of the user's own."""
+    """Of the shipped models and the user's own."""
     write_models(tmp_path / "mine", {"own/z.sql": model("select region as a from features.hourly")})
     monkeypatch.setenv("ENERGYWH_BUILD_MODELS", str(tmp_path / "mine"))
     home = ["--home", str(tmp_path / "home")]

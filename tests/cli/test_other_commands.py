@@ -1,4 +1,4 @@
-"""`energywh config`, `status` and `replay` as a person types them."""
+"""The commands `energywh config`, `status` and `replay`, and options that all commands share."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_status_fails_for_a_region_that_was_never_synced(desk: Desk) -> None:
 
 
 def test_status_fails_for_a_region_that_never_delivered_a_value(desk: Desk) -> None:
-    """It is asked for, and of what is asked for nothing came yet: behind without limit."""
+    """The region was requested and has no data yet, so it is behind without limit."""
     import duckdb
 
     assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok

@@ -1,4 +1,4 @@
-"""Tables fit the terminal, and what is copied from them stays whole."""
+"""Tables fit the terminal, and words in them are not broken."""
 
 from __future__ import annotations
 

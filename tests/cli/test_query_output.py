@@ -1,4 +1,4 @@
-"""Answers of `energywh sql`, and the command itself."""
+"""The command `energywh sql` and the formats of its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`energywh revisions`, as typed: from syncs of a source that revises to what is printed."""
+"""The command `energywh revisions`, from syncs of a source that revises to the printed table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`energywh sync` as a person types it: what it prints, and how it refuses what is wrong."""
+"""The command `energywh sync`: its output and its errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CISO = ("sync", "--region", "CISO", *DAY)
 
 
 def refused(done: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
-    """Check exit status and message, and that no trace and no key is shown."""
+    """Check exit status and message, and that neither a traceback nor a key is shown."""
     assert done.returncode == status, done.stderr
     for text in said:
         assert re.search(text, done.stderr), f"'{text}' is not said: {done.stderr}"

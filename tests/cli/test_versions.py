@@ -1,4 +1,4 @@
-"""`energywh versions`, `diff`, `sql --version`, `build --as-of` and `open(version=)`, as typed."""
+"""The commands `energywh versions`, `diff`, `sql --version` and `build --as-of`, and `open(version=)`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JANUARY, MARCH = date(2024, 1, 1), date(2024, 3, 1)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """Four versions, the first pruned: of January, of March too, of another January, and the same again."""
+    """Four versions, the first pruned: January; January and March; another January; the same again."""
     desk = Desk(tmp_path_factory.mktemp("built"))
     desk.land_demand(JANUARY, 10)
     desk.build()
@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture
 def desk(built: Desk, tmp_path: Path) -> Desk:
-    """A copy of them for each test."""
+    """A copy of the versions for each test."""
     desk = copy.copy(built)
     desk.home, desk.sql = Home(tmp_path / "home"), tmp_path / "sql"
     shutil.copytree(built.home.path, desk.home.path, symlinks=True)
@@ -257,7 +257,7 @@ def test_a_kept_version_and_a_file_can_be_queried_and_stay_in_place(desk: Desk, 
 
 
 def type_in(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a person does, with the models of the desk."""
+    """Run a command with the models of the desk."""
     with mock.patch("energywh.models.build.as_of.sql_dir", return_value=desk.sql):
         return typed("--home", str(desk.home.path), *words)
 

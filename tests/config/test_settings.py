@@ -1,4 +1,4 @@
-"""Settings: which layer holds, what is refused, and what is shown."""
+"""Settings: precedence of the layers, validation, and what is shown."""
 
 from __future__ import annotations
 

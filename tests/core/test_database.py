@@ -22,7 +22,7 @@ HOLD = "import duckdb, sys\nconnection = duckdb.connect(sys.argv[1])\nprint('hel
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds `held.duckdb` until its standard input ends."""
+    """A process that keeps `held.duckdb` open until its standard input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "held.duckdb")],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Ctrl-C, a real SIGINT, while DuckDB is in the middle of a long query."""
+"""Ctrl-C (a real SIGINT) during a long query of DuckDB."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def interrupted(desk: Desk, *words: str, ready: Callable[[], bool] = lambda: Tru
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-        assert time.monotonic() - sent < 15  # a query that is not interrupted goes on for days
+        assert time.monotonic() - sent < 15  # without an interrupt the query runs for days
     finally:
         process.kill()
     return process.returncode, errors.strip()

@@ -1,4 +1,4 @@
-"""Moments as people type them, and the clock of a run."""
+"""Parsing of times, and the clock of a run."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Windows and folds of a connection, asked for by keyword arguments as `energywh.Warehouse.windows` takes them."""
+"""Windows and folds of a connection, by the keyword arguments of `energywh.Warehouse.windows`."""
 
 from __future__ import annotations
 

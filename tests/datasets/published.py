@@ -1,4 +1,4 @@
-"""A small published warehouse, made by hand: what a build leaves, without building."""
+"""A small published warehouse written by hand, without a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows the slow way: dictionaries and loops, to compare with."""
+"""A slow reference implementation of windows, with dictionaries and loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored dataset made of windows: every split holds all rows of their frame, and the first has every region."""
+"""A stored dataset of windows: every split contains all rows of its frame, and the first has every region."""
 
 from __future__ import annotations
 

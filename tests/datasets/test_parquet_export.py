@@ -1,4 +1,4 @@
-"""Parquet files: what is written, what is left alone, and what a killed export leaves."""
+"""Parquet export: the files written, the files left unchanged, and the state after a killed export."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def test_a_full_disk_leaves_whole_files_and_says_so(home: Home, monkeypatch: pyt
 
 
 def _replace_all_but_the_manifest(self: Path, target: Path) -> None:
-    """Stand for a kill between a file being put in place and the manifest being told."""
+    """Simulate a kill after a file is in place and before the manifest is written."""
     if target.suffix == ".json" and list(target.parents[1].rglob("*.parquet")):
         raise KeyboardInterrupt
     os.replace(self, target)  # noqa: PTH105 - Path.replace is this function

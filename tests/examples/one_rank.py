@@ -1,4 +1,4 @@
-"""One rank of a ring: compares its part of ring attention with full attention, and prints the greatest differences."""
+"""One rank of a ring: compares its part of ring attention with full attention, and prints the largest differences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH, HEADS, HOURS, WIDTH = 2, 3, 203, 8  # 203 hours divide by no number of ra
 
 
 def full_attention(q: mx.array, k: mx.array, v: mx.array, visible: mx.array) -> mx.array:
-    """Attend to all hours at once, the plain way."""
+    """Return full attention over all hours."""
     allowed = mx.array(np.tri(HOURS, dtype=np.bool_)) & visible[:, None, None]
     scores = mx.where(allowed, q @ k.swapaxes(-1, -2) * WIDTH**-0.5, -1e30)
     return mx.where(allowed, mx.softmax(scores, axis=-1), 0) @ v

@@ -42,7 +42,7 @@ def run_ranks(world: int, command: Sequence[str], folder: Path, seconds: float =
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
+    """Return unused ports."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The first script that a user of MLX writes, as the README shows it."""
+"""The example script of the README runs and learns."""
 
 from __future__ import annotations
 

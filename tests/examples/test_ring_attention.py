@@ -1,4 +1,4 @@
-"""The example of ring attention: exact, over real processes, and trained by one command."""
+"""The example of ring attention: exact over real processes, and trained by one command."""
 
 from __future__ import annotations
 

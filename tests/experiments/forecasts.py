@@ -1,8 +1,8 @@
-"""The screening of day-ahead forecasts, and of repeated demand, on what EIA's respondents really reported.
+"""The screening of day-ahead forecasts and of repeated demand, on recorded reports of EIA's respondents.
 
 Run it with `python -m tests.experiments.forecasts ../shared/data/recorded` (July 2015 to August 2019); it prints the
 tables of docs/data-quality.md. A flagged forecast counts as lost for nothing where it came within 30 % of a demand that
-is not flagged; a repeated one may come near by chance.
+is not flagged; a repeated one may come near at random.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far repaired demand is from the truth: real stretches are hidden, repaired by the shipped models, and compared.
+"""The error of repaired demand: hide real stretches, repair them with the shipped models, and compare.
 
 Run it with `python -m tests.experiments.repair DATA`. DATA is a table of reported demand as Parquet or CSV with columns
 period_end_utc, respondent, d, df (MWh; EIA's period is the end of the hour), or the `energy.duckdb` of a warehouse.
@@ -35,7 +35,7 @@ APART = 13 * 24  # hours drawn between two stretches, and up to twice as many
 
 @dataclass(frozen=True)
 class Score:
-    """How good a method is on some hidden hours: mean absolute, mean and 95th percentile error, all in percent."""
+    """Errors of a method on hidden hours: mean absolute, mean and 95th percentile, all in percent."""
 
     method: str
     hours: int
@@ -82,7 +82,7 @@ def authorities(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def hide(con: duckdb.DuckDBPyConnection, regions: Collection[str], seed: int) -> None:
-    """Hide stretches of good demand from the models: table `hidden` has what was there, `kept` what is left."""
+    """Hide stretches of good demand from the models: table `hidden` has the hidden values, `kept` the others."""
     stretches: list[tuple[str, int, int]] = []
     for number, region in enumerate(sorted(regions)):
         hours = con.execute(
@@ -125,7 +125,7 @@ def hide(con: duckdb.DuckDBPyConnection, regions: Collection[str], seed: int) ->
 
 
 def estimate(con: duckdb.DuckDBPyConnection, *, forecast: bool = True) -> None:
-    """Let the shipped model repair what is hidden: table `estimate` has it and its rivals beside the truth."""
+    """Repair the hidden hours with the shipped model: table `estimate` has its values, its rivals' and the truth."""
     con.execute("create or replace temp table reported as from normalized.demand_reported")
     dropped = "" if forecast else ", null::double as demand_forecast_mwh"
     con.execute(

@@ -1,4 +1,4 @@
-"""The screening of demand on what EIA's respondents really reported, beside the published one.
+"""The screening of demand on recorded reports of EIA's respondents, compared with the published method.
 
 Run it with `python -m tests.experiments.screening ../shared/data/recorded` (July 2015 to August 2019); it prints the
 tables of docs/data-quality.md. The published method is worked through in tests/sql/screening_reference.py.
@@ -53,7 +53,7 @@ def screened(recorded: Path) -> duckdb.DuckDBPyConnection:
 
 
 def add_published(con: duckdb.DuckDBPyConnection) -> None:
-    """Make table `beside`: each hour with our flag and that of the published method."""
+    """Make table `beside`: each hour with the flag of the model and that of the published method."""
     con.execute("create table memory.main.beside (region varchar, hour_utc timestamp, ours varchar, theirs varchar)")
     for (region,) in con.execute("select distinct region from normalized.demand_span order by 1").fetchall():
         found = con.execute(

@@ -1,4 +1,4 @@
-"""The repair of demand is better than what anybody would do by hand, at every length of a gap."""
+"""The repair of demand is better than simple alternatives, for every length of a gap."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ FIRST, END = datetime(2017, 1, 1), datetime(2019, 1, 1)
 
 
 def assert_best_at_every_length(con: duckdb.DuckDBPyConnection) -> None:
-    """Better than each rival, and nearly all is filled; also without the forecast."""
+    """The repair beats each rival and fills nearly all hours, also without the forecast."""
     for forecast in (True, False):
         repair.estimate(con, forecast=forecast)
         assert repair.filled(con) > 98

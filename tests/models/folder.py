@@ -199,7 +199,7 @@ def write_models(folder: Path, models: Mapping[str, str]) -> Path:
 
 @cache
 def _empty_staging() -> bytes:
-    """Return the content of a new staging file, of which every desk gets a copy: to write one takes longer."""
+    """Return the content of a new staging file; copying it for every desk is faster than writing one."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "staging.duckdb"
         with open_staging(path):

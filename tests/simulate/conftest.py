@@ -1,4 +1,4 @@
-"""A simulator of a few neighbours, and short ways to ask it."""
+"""A simulator of a few neighbors, and helpers to request its routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated half-year files: headers, clocks, what the server says of them, and what they share with the API."""
+"""The simulated half-year files: headers, clocks, HTTP headers, and agreement with the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator's Open-Meteo: shapes, units and errors as Open-Meteo documents them, and weather that is one."""
+"""The simulated Open-Meteo: bodies, units and errors as documented, and consistent weather."""
 
 from __future__ import annotations
 

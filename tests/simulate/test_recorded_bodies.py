@@ -1,4 +1,4 @@
-"""The simulator's bodies look like recorded ones, and recorded rows come back unchanged through its protocol."""
+"""The simulator's bodies have the shape of recorded ones, and recorded rows pass through its protocol unchanged."""
 
 from __future__ import annotations
 

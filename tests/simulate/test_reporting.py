@@ -1,4 +1,4 @@
-"""What is public when: gaps, nulls, late rows, revisions that come with the clock and then stay."""
+"""Which data are public when: gaps, nulls, late rows, and revisions that appear with the clock and then stay."""
 
 from __future__ import annotations
 

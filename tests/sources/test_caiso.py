@@ -1,4 +1,4 @@
-"""CAISO's source: what was recorded is read as it stands, and what is not an answer is told apart."""
+"""CAISO's source: recorded answers are read completely, and other answers are distinguished."""
 
 from __future__ import annotations
 

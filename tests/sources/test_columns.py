@@ -1,4 +1,4 @@
-"""Columns from decoded rows: as strict as the standard library, at a fraction of its time."""
+"""Columns from decoded rows: as strict as the standard library, in a fraction of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each source says about itself, for people: lineage and the site show it."""
+"""The declarations of each source, which lineage and the site show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The EIA source on what EIA's API has really answered, and on what it must refuse."""
+"""The EIA source on recorded answers of EIA's API, and on answers that it must reject."""
 
 from __future__ import annotations
 

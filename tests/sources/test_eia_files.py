@@ -1,4 +1,4 @@
-"""EIA's half-year files: which column is which, what is refused, and what a half is."""
+"""EIA's half-year files: headers, rejected files, and the bounds of a half-year."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Open-Meteo source: what it asks for and at what cost, and which answers it takes."""
+"""The Open-Meteo source: its requests, their cost, and the answers that it accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key is taken out of answers in every form in which they echo it."""
+"""A key is removed from answers in every form in which they repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zips that come from outside: what is whole is read, what is not is refused before it does harm."""
+"""Zips from outside: complete ones are read, others are rejected before they do harm."""
 
 from __future__ import annotations
 

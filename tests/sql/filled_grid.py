@@ -1,4 +1,4 @@
-"""Thirteen months of made-up hours of two authorities in normalized.grid, for what looks back a year.
+"""Thirteen months of invented hours of two authorities in normalized.grid, for features that look back a year.
 
 Staging filled for so long would take minutes; features read nothing measured but normalized.grid, which a test holds
 them to. No value is missing, so that each feature has one.

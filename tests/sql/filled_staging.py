@@ -1,4 +1,4 @@
-"""Two months of made-up rows for every dataset that a model reads: fractional values, holes and nulls.
+"""Two months of invented rows for every dataset that a model reads: fractional values, holes and nulls.
 
 Which keys a dataset has is taken from the fixtures of the models that read it; those that models know one by one, or
 look up in a seed, are written out.

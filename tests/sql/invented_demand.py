@@ -1,4 +1,4 @@
-"""Invented hourly demand that looks like a real one, and the models of its screening built of it."""
+"""Invented hourly demand that resembles real demand, and the models of its screening built from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the model files under sql/ on tables made for a test: on fixtures, or on staging filled by a test.
+"""Runs the model files under sql/ on tables made for a test: fixtures, or staging filled by a test.
 
 Nothing here is listed by hand: models, their order and what they read come from the model files, the staging tables
 from the sources. A new model needs its `.sql` file and a fixture pair, and nothing else.

@@ -1,4 +1,4 @@
-"""Reads the recorded wide tables of EIA series: one column a series, one row a period."""
+"""Reads the recorded wide tables of EIA series: one column per series, one row per period."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""The published screening of demand, worked through in NumPy hour by hour: what normalized.demand_screen is held to.
+"""The published screening of demand in NumPy, hour by hour: the reference for normalized.demand_screen.
 
 Written from the description in Ruggles et al., "Developing reliable hourly electricity demand data through screening
 and imputation", Sci Data 7, 155 (2020), https://doi.org/10.1038/s41597-020-0483-x, with the parameters of its code.

@@ -1,4 +1,4 @@
-"""The rules of `energywh check`: each raised by what it is for, and by nothing that is as it should be."""
+"""Each rule of `energywh check` finds the rows it is for, and no valid rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES: dict[tuple[str, str], Audit] = {
 
 @dataclass(frozen=True)
 class Case:
-    """Rows that break a rule, rows that do not, and what is to be found of the former."""
+    """Rows that break a rule, rows that do not, and the expected findings."""
 
     model: str
     rule: str
@@ -55,7 +55,7 @@ def row(table: str, **values: str | float | bool) -> str:
 
 
 def fresh(region: str, newest: str, behind: int = 0, **others: str | float | bool) -> str:
-    """Return the INSERT of how far the demand of a region reaches."""
+    """Return the INSERT of the hours that the demand of a region covers."""
     facts: dict[str, str | float | bool] = {
         "dataset": "eia.region_data",
         "measure": "D",

@@ -41,7 +41,7 @@ def rise(demand: Demand, region: str, days: list[date]) -> np.ndarray | None:
 
 
 def changes_that_moved_it(demand: Demand, region: str) -> tuple[int, int]:
-    """Return at how many clock changes the morning moved with the clocks, and how many could be compared."""
+    """Return at how many clock changes the morning moved with the clock, and how many could be compared."""
     moved = compared = 0
     for change in CHANGES:
         before = rise(demand, region, [change - timedelta(days=n) for n in range(1, 7)])

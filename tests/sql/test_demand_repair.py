@@ -1,4 +1,4 @@
-"""What the repair of demand does at the edges of what it knows, on made-up series of fourteen weeks."""
+"""The repair of demand at the limits of its data, on invented series of fourteen weeks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def repair(
 
 
 def error(filled: Filled, truth: NDArray[np.float64]) -> float:
-    """Greatest error of what was filled, as a share of the truth."""
+    """Largest error of the filled values, as a share of the truth."""
     return max(abs(mwh / truth[hour] - 1) for hour, (mwh, _, _) in filled.items())
 
 
@@ -133,7 +133,7 @@ def test_without_weeks_to_go_by_three_hours_are_bridged_and_four_stay_open() -> 
 
 
 def test_what_a_flagged_hour_holds_is_never_used() -> None:
-    """Not as an end, a week, a day or a neighbor's hour: absurd values there change nothing."""
+    """Absurd flagged values change nothing at an end, a week or a day away, or at a neighbor."""
     known = {
         "CISO": hidden(demand(), (MID, 7), (MID - 168, 2), (MID + 24, 2), (MID + 9, 1)),
         "BPAT": hidden(demand(seed=1), (MID + 2, 3)),
@@ -145,7 +145,7 @@ def test_what_a_flagged_hour_holds_is_never_used() -> None:
 
 
 def test_an_absurd_value_that_has_no_flag_does_not_carry_the_estimate_away() -> None:
-    """A week before, in a day beside, in the forecast and at a neighbor: none carries it far."""
+    """An absurd value a week before, in a day beside, in the forecast or at a neighbor has little effect."""
     truth, neighbor = demand(), demand(seed=1)
     known, others, forecast = hidden(truth, (MID, 6)), {"BPAT": neighbor}, {"CISO": demand(seed=2)}
     spoilt = []
@@ -205,7 +205,7 @@ def test_neighbors_and_forecast_are_left_out_of_a_gap_of_which_they_miss_an_hour
 
 
 def test_neighbors_and_forecast_that_never_spoke_together_are_not_both_used() -> None:
-    """How far they say the same is not known: the neighbors go on, the forecast would say it twice."""
+    """The correlation of both is unknown: neighbors are used alone, so that the forecast does not count twice."""
     truth = demand()
     neighbor = hidden(demand(seed=1), (0, MID - 10))
     forecast = hidden(demand(seed=2), (MID + 16, HOURS))
@@ -222,7 +222,7 @@ def test_demand_of_a_few_mwh_in_whole_numbers_is_filled_and_stays_above_zero() -
 
 
 def test_an_hour_at_zero_does_not_end_a_gap() -> None:
-    """Zero demand is flagged; should one not be, the logarithm of it must not get anywhere."""
+    """Zero demand is flagged; if one is not, its logarithm must not reach any result."""
     known = hidden(demand(), (MID, 3))
     known[MID + 3] = 0.0
     filled = repair({"CISO": known})["CISO"]
@@ -232,7 +232,7 @@ def test_an_hour_at_zero_does_not_end_a_gap() -> None:
 
 @pytest.mark.parametrize("hour", [MID, MID + 167])
 def test_an_hour_of_the_longest_gap_reads_no_further_than_the_model_says(hour: int) -> None:
-    """A month is built from what lies within lookback and lookahead: what is beyond is not there, and nothing moves."""
+    """A month is built only from data within lookback and lookahead; data beyond them change nothing."""
     model = MODELS["normalized.demand_repair"]
     back, ahead = (int(reach.total_seconds()) // 3600 for reach in (model.lookback, model.lookahead))
     known = {"CISO": hidden(demand(), (MID, 168), (MID - 700, 2)), "BPAT": hidden(demand(seed=1), (MID + 400, 5))}

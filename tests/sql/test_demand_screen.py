@@ -1,4 +1,4 @@
-"""What the screening of demand flags and what it leaves: invented and real series, the published method beside it."""
+"""Which hours the screening of demand flags: invented and recorded series, compared with the published method."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_ROW, NULL = np.inf, np.nan
 
 
 def after(series: Series, first: int, factor: float) -> Series:
-    """The series as it goes on at another level from hour `first` on."""
+    """The series at another level from hour `first` on."""
     return np.concatenate([series[:first], np.round(factor * series[first:])])
 
 
 def invented() -> dict[str, Series]:
-    """One region a case; hours are counted from the first."""
+    """One region per case; hours are counted from the first."""
     hours = np.arange(24 * DAYS)
     cases = {f"USUAL_{seed}": usual(DAYS, seed=seed) for seed in range(4)}
     cases["CONSTANT"] = np.full(24 * DAYS, 64.0)
@@ -168,7 +168,7 @@ def test_dips_jumps_and_what_lies_between_are_flagged_by_kind(con: duckdb.DuckDB
 def test_flags_of_invented_series_are_those_of_the_published_method(
     con: duckdb.DuckDBPyConnection, cases: dict[str, Series]
 ) -> None:
-    """But for small regions and for lasting steps, where it is the published method that flags what is right."""
+    """Except small regions and lasting steps, where the published method flags right values."""
     hours, same = 0, 0
     for region, series in cases.items():
         if region in ("SMALL", "MERGED", "SPLIT", "FIFTEENFOLD", "GARBAGE_FIRST"):
@@ -240,7 +240,7 @@ def test_absurd_recorded_values_are_flagged_and_the_peaks_of_the_cold_of_january
 
 
 def test_a_flag_marked_as_using_no_later_hour_is_set_at_once_and_stays() -> None:
-    """The series is cut after each of some hours: what stands at its end then must be what stands there later."""
+    """Immediate flags at the end of a series cut at some hour equal those of the full series."""
     small = usual(60, 20, seed=10)
     small[200:204] = small[200]  # four equal values: a run, unless its usual demand is below 40 MWh
     small[300:] *= 3  # and it is not, once the month has more of these

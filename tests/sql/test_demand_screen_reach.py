@@ -100,7 +100,7 @@ def test_ten_times_the_usual_of_the_21_days_before_a_day_is_the_most_that_passes
 
 
 def test_the_rough_series_raise_every_flag_often() -> None:
-    """Else the tests above would prove little."""
+    """Without such hours the tests above would prove little."""
     con = rough_warehouse(0)
     found = dict(con.execute(f"select demand_flag, count(*) from {MODEL.name} group by all").fetchall())
     described = {row[0] for row in con.execute("select flag from normalized.flag where kind = 'screen'").fetchall()}

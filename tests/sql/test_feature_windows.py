@@ -1,4 +1,4 @@
-"""Windows of features are over hours and no longer than they say, on a grid of more than a year with holes."""
+"""Windows of features cover hours, and no more than they state, on a grid of over a year with holes."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_past_year_is_of_365_whole_days_and_an_absurd_hour_does_not_count_fo
 
 
 def test_no_lag_of_publication_is_longer_than_hourly_asof_reads_back(whole: duckdb.DuckDBPyConnection) -> None:
-    """Where a longer one is written into the seed, the look-back has to follow."""
+    """If the seed gets a longer correction, the lookback must grow with it."""
     read = "'eia.region_data', 'eia.fuel_type_data', 'eia.interchange_data', 'open_meteo.hourly', 'caiso.price_rtm'"
     (longest,) = whole.execute(f"select max(lag_hours) from seeds.publication_lag where dataset in ({read})").fetchall()
     assert timedelta(hours=longest[0]) <= MODELS["features.hourly_asof"].lookback

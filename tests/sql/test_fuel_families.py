@@ -1,4 +1,4 @@
-"""Families of fuels over the years in which EIA split its codes: each authority at its own time, by API and by file."""
+"""Fuel families over the years in which EIA split its codes: each authority at its own time, by API and by file."""
 
 from datetime import datetime, timedelta
 

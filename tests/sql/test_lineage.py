@@ -1,4 +1,4 @@
-"""The lineage of the shipped models, checked against what a person says, and against what their SQL does."""
+"""The lineage of the shipped models, compared with hand-written expectations and with the behavior of their SQL."""
 
 from __future__ import annotations
 

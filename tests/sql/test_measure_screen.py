@@ -1,4 +1,4 @@
-"""The screening of day-ahead forecasts on recorded ones, with absurd values put among them."""
+"""The screening of day-ahead forecasts, on recorded ones with absurd values inserted."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_the_audits_of_a_model_hold_on_its_fixture_or_are_warnings(name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_rows_of_a_single_hour_have_hour_utc(name: str) -> None:
-    """A column called hour_utc invites a join by the hour: it is part of the grain, or another name is meant."""
+    """A column hour_utc invites joins by hour, so it must be part of the grain."""
     model = graph().models[name]
     assert ("hour_utc" in model.columns) == ("hour_utc" in model.grain)
     if model.time_column is not None:

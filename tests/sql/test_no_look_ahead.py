@@ -1,4 +1,4 @@
-"""No feature may know at hour t what happens after t, nor more about t itself than it says.
+"""No feature may depend at hour t on data after t, nor on more of t than its description states.
 
 Which columns there are, and what each claims, is read from the model files: of each model in sql/features every column
 but the grain begins its description with a mark in brackets, or no column of it does and none depends on anything that
@@ -196,7 +196,7 @@ def calm() -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def stormy() -> duckdb.DuckDBPyConnection:
-    """The same, with another future."""
+    """The same, with other values after NOW."""
     con = filled()
     after_now(con)
     build_all_features(con)
@@ -248,7 +248,7 @@ def claimed(name: str, *marks: str) -> list[str]:
 
 
 def told_early(calm: duckdb.DuckDBPyConnection, worlds: Ahead, name: str, sql: str | None = None) -> set[Column]:
-    """Columns of a features model, or of `sql` in its place, that are not known as long before as they say."""
+    """Columns of a features model, or of `sql` in its place, that are known later than their description states."""
     found: set[Column] = set()
     for world, marks in zip(worlds, (("ahead", "day ahead"), ("ahead",)), strict=True):
         if columns := claimed(name, *marks):
@@ -437,14 +437,14 @@ def moved(worlds: Worlds, change: str, name: str, sql: str | None = None) -> set
 
 
 def leaks(worlds: Worlds, name: str, sql: str | None = None) -> set[Column]:
-    """Columns of a model that know more of the grid than they say."""
+    """Columns of a model that depend on more of the grid than their description states."""
     found = moved(worlds, "after", name, sql)
     found |= moved(worlds, "target", name, sql) - marked("target", "hindsight")
     return found | (moved(worlds, "at", name, sql) - marked("target", "hindsight", "at t", "day ahead"))
 
 
 def test_features_read_nothing_measured_but_the_grid() -> None:
-    """What `leaks` relies on."""
+    """The assumptions of `leaks` hold."""
     read = {table for name in FEATURES for table in graph().upstream(name) if table in MODELS} - {*FEATURES}
     assert [name for name in sorted(read) if measured(name) and MODELS[name].materialized != "inline"] == [GRID]
     assert not any(graph().staging(name) for name in FEATURES)

@@ -1,4 +1,4 @@
-"""No dataset is left out of what says whether data are late, and how they are revised."""
+"""The models of freshness and revisions cover every dataset."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The corrections of clocks against what was recorded: each brings two series together that must agree."""
+"""The corrections of clocks on recorded data: each aligns two series that must agree."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_what_was_right_when_recorded_is_not_touched(
 
 
 def test_demand_of_california_is_an_hour_late_until_september_2016(recorded: Path) -> None:
-    """Its hourly steps agree with those of its own forecast, which was in step with its neighbors throughout."""
+    """Its hourly changes agree with those of its forecast, which was always aligned with its neighbors."""
     agreement = []
     for corrections in (False, True):
         con = warehouse()

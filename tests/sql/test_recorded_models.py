@@ -1,4 +1,4 @@
-"""The models on what EIA's API really returned for all authorities on 2022-07-10."""
+"""The models on recorded answers of EIA's API for all authorities on 2022-07-10."""
 
 import csv
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The seeds against the codes, names and dates of what was recorded from EIA."""
+"""The seeds compared with the codes, names and dates recorded from EIA."""
 
 import json
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Every column that models publish says what it is, and in which unit."""
+"""Every published column has a description and a unit."""
 
 from __future__ import annotations
 

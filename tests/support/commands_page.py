@@ -1,4 +1,4 @@
-"""docs/commands.md, made from the commands themselves: `python -m tests.support.commands_page > docs/commands.md`."""
+"""Generates docs/commands.md from the commands: `python -m tests.support.commands_page > docs/commands.md`."""
 
 from __future__ import annotations
 

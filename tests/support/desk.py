@@ -1,4 +1,4 @@
-"""A person's desk: a warehouse folder, the API it syncs from, and the environment of the commands typed there."""
+"""A desk: a warehouse folder, the API that it syncs from, and the environment of commands run there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "Zx81kT0pSecretKeyOfTheDesk0123456789abcd"  # as long as a real one, and n
 
 @dataclass(frozen=True)
 class Desk:
-    """Where commands run. Set for tests: no pace, short waits, and of all sources EIA's API alone."""
+    """Environment of commands, set for tests: no rate limit, short waits, and only EIA's API."""
 
     folder: Path  # of the test: home and state lie in it
     url: str
@@ -79,7 +79,7 @@ class Desk:
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run `energywh` as a person types it, but in this process: most commands take less than to start another."""
+        """Run `energywh` in this process; most commands take less time than starting another process."""
         return typed(*words, env=self.environment if env is None else env, cwd=cwd)
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
@@ -88,7 +88,7 @@ class Desk:
         return subprocess.Popen(command(*words), env=self.environment, **{**pipes, **options})
 
     def facing(self, simulator: Simulator, *sources: str) -> Desk:
-        """Return the desk with these sources turned to the simulator, without a pace, and taken by a plain sync."""
+        """Return the desk with these sources at the simulator, without a rate limit, in a sync without arguments."""
         urls = {f"{name.upper()}_URL": simulator.urls[name] for name in sources}
         pace = {f"{name.upper()}_REQUESTS_PER_SECOND": "0" for name in sources if name != "eia"}
         return self.having(**urls, **pace, SYNC_SOURCES=",".join(sources))
@@ -97,7 +97,7 @@ class Desk:
 def typed(
     *words: str, env: Mapping[str, str] = os.environ, cwd: Path | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run `energywh` with these words in this process, and return what a process of its own would have given."""
+    """Run `energywh` with these arguments in this process, and return the result as of a separate process."""
     given, out, err = (io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (stdin, "", ""))
     with (
         mock.patch.dict(os.environ, env, clear=True),

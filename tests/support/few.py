@@ -9,7 +9,7 @@ ABROAD = "BCHA"
 
 
 def few_regions() -> Atlas:
-    """Return an atlas of these authorities, one neighbour abroad, and their subregions."""
+    """Return an atlas of these authorities, one foreign neighbor, and their subregions."""
     whole = Atlas.load()
     near = {*FEW, ABROAD}
     pairs = [(one, other) for one in FEW for other in whole.neighbors(one) if other in near]

@@ -1,4 +1,4 @@
-"""EIA's half-year files for tests: written out row by row from values, or from recorded tables, and served."""
+"""Writes and serves EIA's half-year files for tests, from values or from recorded tables."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def key_cells(region: str, end: datetime) -> dict[str, str]:
 
 
 def number(value: float | None) -> str:
-    """Return a value as EIA writes it, thousands apart."""
+    """Return a value as EIA writes it, with thousands separators."""
     return "" if value is None else f"{int(value):,}" if value == int(value) else f"{value:,}"
 
 

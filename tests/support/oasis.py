@@ -1,4 +1,4 @@
-"""CAISO's OASIS by hand: zips of CSV and of errors, and what was recorded, served over HTTP."""
+"""CAISO's OASIS for tests: zips of CSV and of errors, and recorded zips served over HTTP."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def recordings(folder: Path) -> tuple[Recording, ...]:
 
 @contextmanager
 def recorded_oasis(recorded: Sequence[Recording]) -> Iterator[Scripted]:
-    """Serve each recording, byte for byte, to whoever asks for its report and market at its time; else 'no data'."""
+    """Serve each recording, byte for byte, for its report, market and time; otherwise answer 'no data'."""
 
     def answer(number: int, path: str) -> Answer:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}

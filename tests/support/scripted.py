@@ -1,4 +1,4 @@
-"""An HTTP server whose answers a test writes out, and which remembers when it was asked for what."""
+"""An HTTP server whose answers a test defines, and which records its requests."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def scripted(answer: Callable[..., Answer]) -> Iterator[Scripted]:
             self.wfile.write(given.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 64
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that went away is no event."""
+            """Ignore a client that disconnected."""
 
     server = Server(("127.0.0.1", 0), Handler)
     found.url = f"http://127.0.0.1:{server.server_address[1]}/v2"

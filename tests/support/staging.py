@@ -1,4 +1,4 @@
-"""What a staging file holds, as plain rows that tests can compare."""
+"""The content of a staging file as plain rows that tests can compare."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def query(staging: Path, sql: str) -> Rows:
 
 
 def _answers(staging: Path, queries: Mapping[str, str]) -> dict[str, Rows]:
-    """Return the rows of each query, of which none takes as long as opening the file."""
+    """Return the rows of several queries, opening the file once."""
     connection = connect(staging, wait_seconds=120)
     try:
         return {name: connection.execute(sql).fetchall() for name, sql in queries.items()}

@@ -1,4 +1,4 @@
-"""Processes that run a command and are killed. They are forked from a warm server, so that many take seconds."""
+"""Processes that run a command and are killed; they are forked from a running server to save time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of Open-Meteo for tests: recorded ones as it would have given them for our places, and made ones."""
+"""Answers of Open-Meteo for tests: recorded ones, adapted to the requested places, and invented ones."""
 
 from __future__ import annotations
 

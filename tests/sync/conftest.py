@@ -1,4 +1,4 @@
-"""A simulator that stands still, a desk of one's own for each test, and a clock that tests can move."""
+"""A simulator with a fixed clock, a separate desk for each test, and a clock that tests can move."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.desk import KEY, Desk
 
 @pytest.fixture(scope="session")
 def still_simulator() -> Iterator[Simulator]:
-    """An API whose clock stands at the start of 2026: all of 2024 is published and settled."""
+    """A simulator whose clock is fixed at the start of 2026: all of 2024 is published and settled."""
     with Simulator(seed=5, now="2026-01-01T00", api_key=KEY) as simulator:
         yield simulator
 
@@ -38,7 +38,7 @@ def desk(tmp_path: Path, sim: Simulator) -> Desk:
 
 
 class MovableClock:
-    """What sync takes for the present. It runs, so that no two moments are equal, and can be moved on."""
+    """The present of a sync: a running clock, so that no two readings are equal, which tests can advance."""
 
     def __init__(self, start: datetime) -> None:
         self._start, self._began = start, time.monotonic()
@@ -73,7 +73,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MovableClock:
 
 @pytest.fixture
 def live(tmp_path: Path, clock: MovableClock) -> Iterator[tuple[Desk, Simulator]]:
-    """A simulator that lives in the present of `clock`, with revisions, late values and withdrawn rows."""
+    """A simulator with the time of `clock`, and with revisions, late values and withdrawn rows."""
     reporting = Reporting(revision_rate=0.1, withdrawn_rate=0.02, null_rate=0.02, gap_rate=0.02)
     with Simulator(seed=9, now=clock.now(), api_key=KEY, reporting=reporting) as simulator:
         yield Desk(tmp_path, simulator.url), simulator

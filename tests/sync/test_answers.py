@@ -1,4 +1,4 @@
-"""What a fetch makes of odd headers and of bodies that do not end."""
+"""Fetching with unusual headers, and bodies that do not end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FILE = Chunk("eia_files.subregion", "2019_Jan_Jun", *hours_of("2019_Jan_Jun"))
 
 @contextmanager
 def dripping(opening: bytes, piece: bytes) -> Iterator[str]:
-    """Serve one answer that begins with ``opening`` and goes on with ``piece`` ten times a second, for ever."""
+    """Serve one endless answer: ``opening``, then ``piece`` ten times a second."""
     over = threading.Event()
 
     def drip(server: socket.socket) -> None:
@@ -137,7 +137,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_limit(tmp_path: Path, monkeypatch: py
 
 
 def page(rows: list[int], total: int) -> Answer:
-    """Return a page of EIA with a row of each type, which are told apart by number."""
+    """Return a page of EIA with one row of each type, distinguished by number."""
     data = [
         {"period": "2024-03-01T01", "respondent": "CISO", "respondent-name": "", "type": f"T{row}", "type-name": "",
          "value": "1", "value-units": "megawatthours"}

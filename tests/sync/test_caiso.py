@@ -1,4 +1,4 @@
-"""CAISO end to end: recorded zips and a simulated OASIS, through the real sync to staging and the built tables."""
+"""CAISO end to end: recorded zips and a simulated OASIS, through a real sync to staging and the built tables."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def sync_day(folder: Path, *answers: Answer, **variables: str) -> tuple[Any, lis
 
 
 def test_throttled_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the page comes as a 429 or under 200: as long as it says is waited, and then it is asked again."""
+    """As a 429 or under 200: the client waits for the stated time and repeats the request."""
     monkeypatch.setattr(caiso, "PACE_SECONDS", 0.7)
     monkeypatch.setattr(fetch, "_BACK_OFF", lambda state: 0.0)
     result, asked = sync_day(tmp_path, Answer(THROTTLED, 429), Answer(THROTTLED), Answer(prices_of_day()))
@@ -358,7 +358,7 @@ def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
 
 
 def test_two_syncs_together_keep_the_pace_of_one_request_in_so_many_seconds(tmp_path: Path) -> None:
-    """At one a second instead of one in five."""
+    """At one request a second instead of one in five."""
     with Simulator(seed=5, now="2026-01-01T00") as sim:
         desk = at_simulator(tmp_path, sim).having(CAISO_REQUESTS_PER_SECOND="1")
         words = ("sync", "caiso.load", "--since", "2025-06-01T07", "--until", "2025-06-02T06")

@@ -1,4 +1,4 @@
-"""The planner: whatever is asked and whatever is known, chunks tile just what is due."""
+"""The planner: for any request and ledger, chunks cover exactly what is due."""
 
 from __future__ import annotations
 

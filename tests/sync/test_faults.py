@@ -1,4 +1,4 @@
-"""What goes wrong on the way: retried when that can help, never when it cannot, and never at a price in rows."""
+"""Faults of a source: retried where that can help, never otherwise, and never at the cost of rows."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ REFUSED = Answer(b'{"error":"Invalid facet.","code":400}', 400)
 
 
 def test_a_slice_that_is_always_refused_holds_up_no_other(tmp_path: Path) -> None:
-    """Its chunks come first, and there are more of them than a source may fail at first."""
+    """Its chunks come first and exceed the number of initial failures that end a source's part."""
     with scripted(lambda number, path: REFUSED if "=CISO" in path else EMPTY) as server:
         desk = at(tmp_path, server.url, SYNC_JOBS="1")
         result = desk.sync("eia.region_data", regions=["CISO,BPAT,PACW"], since="2019-01-01", until="2021-12-31")

@@ -1,4 +1,4 @@
-"""EIA's half-year files through the real client: the same facts as from the API, and no more downloads than needed."""
+"""EIA's half-year files through the real client: the same facts as from the API, without needless downloads."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def test_a_refused_file_is_not_sent_again_until_it_changes(tmp_path: Path) -> No
 
 
 def test_a_file_of_a_past_half_that_lacks_hours_stays_due_and_is_not_sent_again_unchanged(tmp_path: Path) -> None:
-    """It is not known what it will get, but it lacks what it should have: its half is over."""
+    """Its half-year is over, so missing hours make it incomplete."""
     with conditional({'"one"': one_file(0)}) as server:
         desk = at(tmp_path, server.url)
         for versions, rows in ((1, 0), (1, 0), (2, 400), (2, 400), (3, WHOLE), (3, WHOLE)):

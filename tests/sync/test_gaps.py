@@ -1,4 +1,4 @@
-"""An answer that ends before its chunk does, or has a hole, is landed and stays due until it is filled or given up."""
+"""An answer that ends before its chunk, or has a hole, is landed and stays due until it is filled or given up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is done to a payload, reading it ends in rows or in a declared error, and costs that chunk alone."""
+"""Reading a damaged payload ends in rows or a declared error, and costs only its chunk."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def mutate(body: bytes, draw: random.Random) -> bytes:
 
 
 def reader(source: Source, folder: Path, url: str) -> Fetcher:
-    """Return a fetcher that tries nothing twice."""
+    """Return a fetcher without retries."""
     desk = Desk(folder, url).having(
         SYNC_RETRIES="0", EIA_FILES_URL=url, CAISO_URL=url, OPEN_METEO_URL=url, SYNC_TIMEOUT_SECONDS="60"
     )

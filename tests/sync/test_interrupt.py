@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a sync."""
+"""Ctrl-C during a sync."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_interrupted_sync_keeps_what_is_done_and_says_so(tmp_path: Path, numb
 
 
 def test_a_second_interrupt_ends_a_sync_that_waits_for_a_file(tmp_path: Path) -> None:
-    """The first cannot end it: it waits for staging, to land what has come."""
+    """The first interrupt cannot end the sync: it waits for staging, to land fetched chunks."""
     import duckdb
 
     with desk_with_simulator(tmp_path, latency_seconds=0.1) as (desk, sim):
@@ -101,7 +101,7 @@ def test_a_refresh_that_is_interrupted_leaves_settled_chunks_settled(tmp_path: P
 
 
 def interrupted_while_waiting(desk: Desk, said: str) -> None:
-    """Interrupt a sync once, when it has said what it waits for, and check how it ends."""
+    """Interrupt a sync once, when it has reported its wait, and check its end."""
     process = desk.start(*WORDS)
     assert process.stderr is not None
     assert said in process.stderr.readline()

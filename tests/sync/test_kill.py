@@ -1,4 +1,4 @@
-"""Kill a sync at any instant: nothing is lost, nothing is twice, and the next one goes on from there."""
+"""A sync killed at any instant loses nothing and duplicates nothing, and the next one continues."""
 
 from __future__ import annotations
 

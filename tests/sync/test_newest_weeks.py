@@ -1,4 +1,4 @@
-"""A plain sync with a key: history from the files, the newest weeks from the API, and neither mistaken for late."""
+"""A sync with a key: history from the files, the newest weeks from the API, and neither is reported as late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weather all the way: from Open-Meteo's answers over HTTP to normalized.weather, each value at its hour."""
+"""Weather end to end: from Open-Meteo's answers over HTTP to normalized.weather, each value at its hour."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def held(desk: Desk) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def present(tmp_path: Path, clock: MovableClock) -> Iterator[tuple[Desk, Simulator]]:
-    """A simulator that lives in the present of the clock."""
+    """A simulator with the time of the clock."""
     with Simulator(seed=9, now=clock.now()) as sim:
         yield weather_desk(Desk(tmp_path, sim.url), sim), sim
 

@@ -1,4 +1,4 @@
-"""What a sync asks for, given what the ledger knows."""
+"""The requests of a sync, given the ledger."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_hours_that_a_source_no_longer_keeps_are_reported_as_left_out() -> None:
 def test_authorities_without_subregions_are_asked_for_them_once_a_week(
     live: tuple[Desk, Simulator], clock: MovableClock
 ) -> None:
-    """Any of them may begin to report by subregion, and no seed need know of it."""
+    """Any authority may begin to report by subregion without being in a seed."""
     desk, sim = live
 
     def parents() -> set[str]:

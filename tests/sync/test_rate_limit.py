@@ -21,7 +21,7 @@ def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str 
 
 
 def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
-    """Return the moments at which so many requests were let go, by threads that share the limits."""
+    """Return the times at which a number of requests were admitted, by threads that share the limits."""
     moments: list[float] = []
     lock = threading.Lock()
 
@@ -183,7 +183,7 @@ def count_files(folder: Path) -> list[Path]:
 
 
 def stamp_all(folder: Path, ahead_ms: int) -> None:
-    """Move what was counted by so much into the future, as if the clock had been set back since."""
+    """Move the counted requests into the future, as if the clock had been set back since."""
     for file in count_files(folder):
         with contextlib.closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("update rate_bucket set item_timestamp = item_timestamp + ?", [ahead_ms])

@@ -1,4 +1,4 @@
-"""What EIA's API has really answered, served over HTTP, synced by the real command, and equal to the recording."""
+"""Recorded answers of EIA's API, served over HTTP and synced by the real command, equal the recording."""
 
 from __future__ import annotations
 

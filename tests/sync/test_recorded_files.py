@@ -1,4 +1,4 @@
-"""Recorded data as half-year files, over HTTP, by the real command: equal hour by hour in the warehouse."""
+"""Recorded data as half-year files, synced over HTTP by the real command, are equal hour by hour in the warehouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay: the same staging again, from the payloads alone."""
+"""Replay rebuilds the same staging from the payloads."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ MARCH = {"since": "2024-03-01", "until": "2024-03-02"}
 def test_what_a_staging_file_held_that_was_lost_comes_back_beside_the_present_one(
     desk: Desk, sim: Simulator, pruned: bool
 ) -> None:
-    """Staging is lost, a sync makes a new one, and only later somebody thinks of replay."""
+    """Staging is lost, a sync makes a new one, and replay runs only later."""
     assert desk.sync(regions=["CISO"], **MARCH).ok
     before = values(desk.staging)
     desk.staging.unlink()
@@ -329,7 +329,7 @@ def test_of_hours_that_both_files_asked_for_the_present_one_holds_the_truth(
 def test_a_replay_that_dies_at_the_end_leaves_the_damaged_file_in_its_place(
     desk: Desk, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the name free, the next sync would begin anew, and forget all that is held."""
+    """If the file were moved away, the next sync would start an empty one."""
     assert desk.sync("eia.region_data", regions=["CISO"], **MARCH).ok
     expected = values(desk.staging)
     desk.staging.write_bytes(b"nothing of a database" * 1000)

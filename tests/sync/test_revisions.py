@@ -1,4 +1,4 @@
-"""A source that changes its mind: the newest value stands, the older ones are kept with their time."""
+"""Revisions: the newest value is current, and older ones are kept with their time spans."""
 
 from __future__ import annotations
 

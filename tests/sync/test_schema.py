@@ -1,4 +1,4 @@
-"""The staging file: made, brought up to date, and refused where it is something else."""
+"""The staging file: created, migrated, and rejected if it is another database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OLDER = (
 
 
 def make_older(desk: Desk) -> None:
-    """Make the staging file what an energywh without interchange had made."""
+    """Change the staging file to one made without the interchange dataset."""
     with duckdb.connect(desk.staging) as connection:
         for statement in OLDER:
             connection.execute(statement)

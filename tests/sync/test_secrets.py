@@ -1,4 +1,4 @@
-"""The key leaves this machine in requests, and appears nowhere else."""
+"""The key leaves this machine only in requests, and appears nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All sources under one sync: at the same time, each at its own pace, and none stopped by another's failure."""
+"""All sources in one sync: concurrent, each at its own rate, and independent of each other's failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What status says of gaps, of age, and of what was never fetched."""
+"""Status: gaps, age, and hours never fetched."""
 
 from __future__ import annotations
 

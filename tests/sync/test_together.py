@@ -1,4 +1,4 @@
-"""Two syncs at once: together within the limit, each chunk once, and no lock error."""
+"""Two concurrent syncs: within one rate limit, each chunk once, and without a lock error."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_another_sync_is_at_work_on_is_named_as_such(tmp_path: Path) -> Non
 
 
 class Meanwhile(SilentReporter):
-    """Does something between the planning of a run and its fetching."""
+    """Runs a function between the planning of a run and its fetching."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         self._act = act

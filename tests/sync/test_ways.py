@@ -1,4 +1,4 @@
-"""With a key, history from the files and the newest weeks from the API; without, the files; or as one is told."""
+"""The choice between EIA's API and files: both with a key, files without one, or as options say."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_where_the_api_alone_costs_less_the_files_are_left_out(tmp_path: Path, w
 
 @pytest.mark.parametrize("sources", ["eia,eia_files", "eia", "eia_files"])
 def test_one_way_can_be_forced(tmp_path: Path, sources: str) -> None:
-    """The two stand for each other: who may take the one may say to take it the other way."""
+    """The API and the files replace each other: a selection of one may force the other."""
     api = chosen(tmp_path, sources=sources, way="api")
     files = chosen(tmp_path, sources=sources, way="files", regions=["CISO"])
     assert (set(api.sources), set(files.sources)) == ({"eia"}, {"eia_files"})

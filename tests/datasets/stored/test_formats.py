@@ -1,4 +1,4 @@
-"""The files of a stored dataset hold what windows hold, under names and in formats that others read."""
+"""The files of a stored dataset contain the windows, in names and formats that other libraries read."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def whole() -> bytes:
 
 
 def changed(**change: Any) -> bytes:
-    """Return a file whose tensor ``a`` says something else of itself."""
+    """Return a file whose header describes tensor ``a`` wrongly."""
     entry = {"a": {"dtype": "I64", "shape": [2], "data_offsets": [0, 16]} | change}
     return told(json.dumps(entry))
 

@@ -1,4 +1,4 @@
-"""A stored dataset gives the windows it was made of, and what was changed of it is refused by name."""
+"""A stored dataset returns the windows that were stored; a changed file is refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets: that they hold the windows asked for, whatever they were made from before, and survive what may happen."""
+"""Stored datasets contain the requested windows, whatever existed before, and survive failures while they are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaps that part a history, and what is known of a window besides its past."""
+"""Gaps that split a history, and covariates known beside a window's past."""
 
 from __future__ import annotations
 

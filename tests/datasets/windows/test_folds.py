@@ -1,4 +1,4 @@
-"""Folds train on what was before their origin, and test what came after it, each hour once."""
+"""Folds train on hours before their origin and test later hours, each hour once."""
 
 from __future__ import annotations
 

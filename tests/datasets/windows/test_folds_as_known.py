@@ -1,4 +1,4 @@
-"""Folds that train on what was known at their origins, and are tested by the truth as known now."""
+"""Folds that train on values known at their origins, and are tested on the values known now."""
 
 from __future__ import annotations
 

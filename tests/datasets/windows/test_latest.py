@@ -101,7 +101,7 @@ def test_bad_requests(warehouse: energywh.Warehouse) -> None:
 
 
 class Halves:
-    """Halves the values, and writes down for whom."""
+    """Halves the values, and records the regions."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []

@@ -1,4 +1,4 @@
-"""Nothing of a later part is in an earlier one, from the table a model reads to the arrays and statistics."""
+"""No data of a later split reach an earlier one, in the table, the arrays or the statistics."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def cut(rows: Rows, ahead: int, back: int, **arguments: Any) -> tuple[Windows, W
 
 
 def seen(windows: Windows) -> list[Any]:
-    """Return all that a training loop sees of the windows."""
+    """Return everything of the windows that a training loop reads."""
     found: list[Any] = [windows.starts.tolist(), windows.normalization]
     for window in map(windows.window, range(len(windows))):
         found.append([part.tolist() for part in (window.inputs, window.mask, window.targets, window.target_mask)])
@@ -127,7 +127,7 @@ def test_a_changed_train_moves_nothing_of_test_where_looking_back_is_purged(
 
 
 def test_without_a_purge_both_sides_leak() -> None:
-    """The tests above would notice."""
+    """A leak makes the tests above fail."""
     rows = drawn(80, 1)
     arguments: dict[str, Any] = {"length": 6, "stride": 1, "horizon": 2, "splits": [hour_time(EPOCH_HOUR + 50)]}
     train, _ = cut(rows, 3, 8, purge=0, **arguments)

@@ -1,4 +1,4 @@
-"""Windows over a file are those over memory."""
+"""Windows over a file equal windows in memory."""
 
 from __future__ import annotations
 

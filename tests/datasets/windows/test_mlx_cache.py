@@ -1,4 +1,4 @@
-"""MLX keeps the memory of batches, within limits that are nobody else's."""
+"""MLX keeps the memory of batches, within limits that change nobody else's setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LARGE = MLX_LIMIT
 
 
 class Mlx:
-    """The one thing that `CacheLimit` needs of MLX."""
+    """The only function of MLX that `CacheLimit` needs."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

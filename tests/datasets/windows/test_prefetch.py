@@ -1,4 +1,4 @@
-"""A thread makes the next batches, and leaves nothing behind."""
+"""A thread prepares the next batches and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every window once an epoch, whatever the number of ranks, and from any step on."""
+"""Every window occurs once per epoch, for any number of ranks and from any step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
 
 
 class Numbers(Batched[list[int]]):
-    """Windows that are nothing but their numbers."""
+    """Windows that consist only of their numbers."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -1,4 +1,4 @@
-"""Normalization is measured in the hours of train alone, and can be taken back."""
+"""Normalization is measured in the hours of train only, and can be inverted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def drawn(seed: int, hours: int, regions: tuple[str, ...] = ("BPAT", "CISO"), mi
 
 
 def values_in(rows: Data, windows: Windows, region: str | None, column: int) -> np.ndarray[Any, Any]:
-    """Return, the slow way, the values of a column in the hours of the windows."""
+    """Return the values of a column in the hours of the windows, by a slow loop."""
     held = {
         (str(start["region"]), int(start["hour_utc"].astype(np.int64)) + step)
         for start in windows.starts

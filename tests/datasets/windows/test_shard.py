@@ -1,4 +1,4 @@
-"""A ring's shards are the window: each hour once, in its place, whatever the length, world and layout."""
+"""The shards of a ring make up the window: each hour once, in its place, for any length, world and layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One struct says what windows are asked for: the methods, the command line and the manifest have its fields."""
+"""The methods, the command line and the manifest have the fields of `WindowSpec`."""
 
 from __future__ import annotations
 

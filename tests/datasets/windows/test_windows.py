@@ -1,4 +1,4 @@
-"""Windows hold exactly the hours that they claim."""
+"""Windows contain exactly the hours that they claim."""
 
 from __future__ import annotations
 
@@ -561,7 +561,7 @@ def test_a_feature_without_values_is_pointed_out_and_masked(warehouse: energywh.
 
 
 def test_columns_made_in_hindsight_are_features_only_when_named(tmp_path: Path) -> None:
-    """It knows later hours, so a window would give its own targets away; as a target it is welcome."""
+    """The column uses later hours, so as a feature it would reveal targets; as a target it is allowed."""
     home = Home(tmp_path)
     then = (
         "DROP VIEW features.evening",

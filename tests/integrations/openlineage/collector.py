@@ -1,4 +1,4 @@
-"""A collector of OpenLineage events: an HTTP server that takes them, or does not."""
+"""A collector of OpenLineage events: an HTTP server that accepts or rejects them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Collector:
-    """What came: events, paths, and the key that each request gave."""
+    """Received events, paths, and the key of each request."""
 
     url: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -37,13 +37,13 @@ def collector(*, status: int = 201, seconds: float = 0.0) -> Iterator[Collector]
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that went away is no event."""
+            """Ignore a client that disconnected."""
 
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -109,7 +109,7 @@ def _check_present(document: Event, places: Iterable[str]) -> None:
 
 
 def _at(document: Any, place: str) -> Iterator[Any]:
-    """Yield what is at a place of a document, nothing if there is none."""
+    """Yield the value at a path of a document, or nothing if it is absent."""
     if not place:
         yield document
         return

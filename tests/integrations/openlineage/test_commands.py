@@ -1,4 +1,4 @@
-"""`energywh sync` and `energywh build`, as typed, send events of the standard."""
+"""`energywh sync` and `energywh build` send events that follow the standard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How failed and interrupted runs end, and that a failure to send events fails no run."""
+"""Events of failed and interrupted runs; a failure to send events fails no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored dataset as runs see it: train and test of two regions, in a folder of its own for each test."""
+"""A stored dataset for runs: train and test of two regions, in a separate folder for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of MLflow, in a store of files: no server, no network."""
+"""Runs of MLflow in a store of files, without a server or a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of Weights & Biases, offline: what is in the run's own folder, without an account or a network."""
+"""Offline runs of Weights & Biases: the content of the run's folder, without an account or a network."""
 
 from __future__ import annotations
 

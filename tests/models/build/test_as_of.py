@@ -51,7 +51,7 @@ def digests(file: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:
 def test_a_build_as_of_a_time_equals_the_one_that_was_made_then(
     tmp_path: Path, clock: MovableClock, names: tuple[str, ...]
 ) -> None:
-    """From the API and from the half-year files, both of which revise and withdraw what they said."""
+    """Data of the API and the half-year files, both with revised and withdrawn values."""
     clock.advance(20 * 24)
     reporting = Reporting(revision_rate=0.1, withdrawn_rate=0.02, null_rate=0.02, gap_rate=0.02)
     with Simulator(seed=9, now=clock.now(), api_key=KEY, reporting=reporting, atlas=few_regions()) as sim:
@@ -120,7 +120,7 @@ def empty(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def seen(connection: duckdb.DuckDBPyConnection, at: datetime, lags: tuple[PublicationLag, ...] = ()) -> list[State]:
-    """Return what the views show as known at a time: the rows, and how often each was revised by then."""
+    """Return the rows known at a time, and how often each was revised by then, as the views show them."""
     dataset = replace(DATASET, publication_lags=lags) if lags else DATASET
     show_as_of(connection, at, "published-lag" if lags else "landed", [dataset])
     hour = f"date_diff('hour', TIMESTAMP '{START}', period) - 1"

@@ -1,4 +1,4 @@
-"""The dated corrections of clocks and signs: on with one setting, off without a trace, the same by month as whole."""
+"""The dated corrections of clocks and signs: one setting applies them, without it no trace is left."""
 
 import shutil
 from datetime import date, datetime
@@ -72,7 +72,7 @@ def built(desk: Desk, *, corrections: bool, full: bool = False) -> BuildReport:
 
 
 def test_a_correction_applies_with_the_setting_and_leaves_no_trace_without_it(desk: Desk) -> None:
-    """But for the flag of demand, which says that an hour is known to be told by a wrong clock."""
+    """All columns are equal except the flag of demand, which marks hours of a known wrong clock."""
     values = (*READ, NAMES[1], "(select * exclude (demand_flag) from normalized.demand)")
     flagged = "select min(hour_utc), max(hour_utc) from normalized.demand where demand_flag = 'clock_error'"
     built(desk, corrections=False)

@@ -1,4 +1,4 @@
-"""Whatever happened in whatever order, building what changed gives what building everything gives."""
+"""A build of what changed equals a full build, after any sequence of events."""
 
 import tempfile
 from datetime import date, datetime, timedelta
@@ -93,7 +93,7 @@ def test_any_history_of_changes_gives_what_a_full_build_gives(examples: int) -> 
 
 
 def replay(steps: list[tuple[str, ...]], whole_above: float) -> None:
-    """Take the steps, build after each as they say, and compare with a full build."""
+    """Run the steps with their builds, and compare with a full build."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(materialize, "WHOLE_ABOVE", whole_above)
         desk = Desk(Path(folder))

@@ -1,4 +1,4 @@
-"""Builds that die at any instant, with a reader in another process that must never notice."""
+"""Builds that are killed at any instant, while a reader in another process notices nothing."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Models of the user's own stand beside ours, and whatever is wrong with them, ours are published."""
+"""Models of the user's own are built beside the shipped ones, which are published whatever is wrong with the former."""
 
 from __future__ import annotations
 

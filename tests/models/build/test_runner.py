@@ -1,4 +1,4 @@
-"""A build publishes a whole, audited version, or nothing."""
+"""A build publishes a complete, audited version, or nothing."""
 
 import subprocess
 import sys
@@ -330,7 +330,7 @@ def test_keep_versions_counts_the_published_one(desk: Desk) -> None:
 
 
 def test_threads_and_memory_are_limited(tmp_path: Path) -> None:
-    """Asked of the connection that builds: a model returns its settings."""
+    """A model returns the settings of the connection that builds."""
     limits = "select current_setting('threads') as a, current_setting('memory_limit') as b"
     desk = small(tmp_path, x=model(limits, "a b"))
     report = build(desk.home, sql=desk.sql, options=BuildOptions(threads=1, memory_limit="512MiB"))

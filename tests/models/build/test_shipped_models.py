@@ -1,4 +1,4 @@
-"""The models that ship with the package, built by the runner: month by month as in one piece."""
+"""The shipped models built by the runner: month by month as in one piece."""
 
 from datetime import date, timedelta
 from pathlib import Path

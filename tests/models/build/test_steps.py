@@ -1,4 +1,4 @@
-"""A step, materialized = "inline", is checked by a build and stored nowhere; what reads it follows its changes."""
+"""A step (materialized = "inline") is checked but not stored, and its readers follow its changes."""
 
 from datetime import date
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_months_are_built_alone_through_a_step(desk: Desk) -> None:
 
 
 def test_building_one_reader_leaves_the_others_out_of_date(desk: Desk) -> None:
-    """A step is as new as its newest reader: what the others have taken in is theirs."""
+    """A step has the age of its newest reader."""
     step = (
         SPINE.replace("from normalized.span", "from staging.eia.region_data")
         .replace("unnest(generate_series(first_hour_utc, last_hour_utc, interval 1 hour))", "period - interval 1 hour")

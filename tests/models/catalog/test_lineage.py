@@ -1,4 +1,4 @@
-"""Columns back to the sources and forward again, of files and of a published version."""
+"""Lineage of columns upstream and downstream, of model files and of a published version."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The static site and the page of lineage: complete, linked, escaped, and the same for the same version."""
+"""The static site and the lineage page: complete, linked, escaped, and reproducible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ select '</script><x>' as name, cast(null as varchar) as text where 1 < 2
 
 
 class Read(HTMLParser):
-    """The addresses, names, tags and text of a page."""
+    """The link targets, names, tags and text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def site(desk: Desk) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, str]:
-    """The site of the models that ship, before anything is built."""
+    """The site of the shipped models, before the first build."""
     return render_site(read_facts(Home(Path("/nonexistent")), sql=sql_dir()))
 
 

@@ -1,4 +1,4 @@
-"""A model file is read whole or refused with file and line."""
+"""A model file is read completely, or rejected with file and line."""
 
 from datetime import timedelta
 from pathlib import Path

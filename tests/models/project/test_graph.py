@@ -1,4 +1,4 @@
-"""What models read is found by parsing; what cannot be read is refused with file and line."""
+"""Dependencies are found by parsing; errors name file and line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A column that a model passes on unchanged has the description that it has upstream."""
+"""A column that a model passes on unchanged inherits its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns a SELECT's columns are made of, construct by construct."""
+"""The columns that each column of a SELECT comes from, construct by construct."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shown(origin: ColumnOrigin) -> str:
 
 
 def made_of(sql: str) -> Mapping[str, str]:
-    """What each column's value is made of, sorted, as text."""
+    """The inputs of each column's value, sorted, as text."""
     return {name: ", ".join(sorted(map(shown, each.values))) for name, each in trace(sql).columns.items()}
 
 
