@@ -141,6 +141,7 @@ def print_result(result: SyncResult) -> None:
         words = (
             (tally.unchanged, "unchanged"),
             (tally.empty, "empty"),
+            (tally.gaps, "with gaps"),
             (tally.later, "not ready yet"),
             (tally.failed, "failed"),
         )

@@ -387,7 +387,7 @@ class Source(ABC):
 
         Raises:
             PayloadError: the file is not what the source documents; ask again later.
-            RefusedError: it holds a column that is not known.
+            RefusedError: a key has no column, or cannot be read.
         """
         raise TypeError(f"{self.name} has no datasets that are files")
 

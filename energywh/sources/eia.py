@@ -293,6 +293,7 @@ IRREGULARITIES = (
         "WWA, YAD, GRIF).",
         "gridemissions; gridstatus",
     ),
+    Irregularity("Two labels can stand for one code: a row comes twice, alike but for the label.", "gridstatus #475"),
     Irregularity(
         "respondent mixes authorities with 14 aggregates, such as US48; a misspelt code is answered with no rows and "
         "no error.",

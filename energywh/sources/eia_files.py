@@ -177,6 +177,14 @@ IRREGULARITIES = (
         '(Adjusted)" is the column of solar with it.',
         "PUDL; gridstatus",
     ),
+    Irregularity(
+        "EIA adds columns without notice (30 in one day, then two in all halves at once) and removes some.",
+        "PUDL #4054, #4235",
+    ),
+    Irregularity(
+        "The file server answers HTTP 403 for a while to clients that it takes for robots.",
+        "pudl-archiver #649, #679, #764",
+    ),
     Irregularity("Files are cut by local date, so two halves share the hours about their boundary.", "recorded"),
     Irregularity("The file of the running half grows daily; past ones change now and then.", "PUDL"),
     Irregularity("What is irregular in EIA's API is so in the files, which come from the same form.", "recorded"),

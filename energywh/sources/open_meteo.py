@@ -189,6 +189,7 @@ IRREGULARITIES = (
         "The archive lags by about five days and answers nulls until it has an hour; until then forecasts stand in.",
         "Open-Meteo's documentation",
     ),
+    Irregularity("A day without values inside the archive is filled days or weeks later.", "open-meteo #2122, #1277"),
     Irregularity("Past weather is reanalysis: it is not what was forecast at the time.", "Open-Meteo's documentation"),
     Irregularity(
         "Coordinates of an answer are those of the model's grid cell, up to 0.25° from the place.", "recorded"

@@ -1,4 +1,4 @@
-"""Fetch chunks: at the shared pace, with retries, and without ever showing a secret."""
+"""Fetch chunks: within the shared rate limits, with retries, and without showing a secret."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ class Tally:
     done: int = 0  # answered with rows
     unchanged: int = 0  # of these, files that were the same as before
     empty: int = 0
+    gaps: int = 0  # of those answered, such as lack hours that the source should have
     failed: int = 0
     later: int = 0  # the source does not have them yet
     elsewhere: int = 0  # taken up by another process

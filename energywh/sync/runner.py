@@ -301,6 +301,7 @@ class _Run:
 
     def _count(self, outcome: ledger.Outcome) -> None:
         tally = self._tallies[outcome.chunk.dataset]
+        tally.gaps += bool(outcome.gap)
         if outcome.later:
             tally.later += 1
         elif outcome.error is not None:

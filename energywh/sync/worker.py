@@ -1,4 +1,4 @@
-"""The threads that fetch from one source, at its own pace."""
+"""The threads that fetch from one source, within its rate limits."""
 
 from __future__ import annotations
 
