@@ -47,6 +47,7 @@ def main() -> None:
     con.execute("""
         create view memory.main.forecast as
         select d.region, r.kind, s.flag, d.demand_forecast_mwh as mwh,
+            if(t.demand_flag is null and d.demand_mwh > 0, 100 * abs(mwh / d.demand_mwh - 1), null) as error_percent,
             coalesce(t.demand_flag is null and d.demand_mwh between mwh / 1.3 and mwh * 1.3, false) as is_near
         from normalized.demand_reported d
         join normalized.region r using (region)
@@ -57,15 +58,19 @@ def main() -> None:
     """)
     counted = ", ".join(f"count(*) filter (where flag = '{code}')" for code in CODES)
     lost = "count(*) filter (where is_near and flag is not null and flag <> 'repeat')"
+    errors = ", ".join(
+        f"coalesce(round(median(error_percent) filter (where {which}), 1)::varchar, '')"
+        for which in ("flag = 'repeat'", "flag is null")
+    )
     flagged = "100.0 * count(flag) / count(*)"
     for group, where in (("kind", "true"), ("region", "kind = 'authority'")):
         show(
             con,
             f"""
-            select {group}, count(*), {counted}, {flagged}, {lost} from memory.main.forecast
+            select {group}, count(*), {counted}, {flagged}, {lost}, {errors} from memory.main.forecast
             where {where} group by {group} having count(flag) > 0 order by {group}
             """,
-            ("", "forecasts", *CODES, "flagged %", "lost for nothing"),
+            ("", "forecasts", *CODES, "flagged %", "lost for nothing", "error of repeats %", "of the others %"),
         )
     show(
         con,
