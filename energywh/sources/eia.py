@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from energywh.config.options import Option
+from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
     KeyRefusedError,
@@ -548,7 +549,8 @@ def _not_eia(error: Exception, response: Response) -> Exception:
     if b'"error"' in response.body[:4096]:  # before October 2025 an error could come with HTTP 200
         return _refusal(response)
     return PayloadError(
-        f"not an EIA body ({error}): HTTP {response.status} from {response.request}, begins: {response.opening()}"
+        f"not an EIA body ({printable(error)}): HTTP {response.status} from {response.request}, "
+        f"begins: {response.opening()}"
     )
 
 
@@ -564,7 +566,8 @@ def _refusal(response: Response) -> Exception:
             status = 403 if code.startswith("API_KEY") else 429 if code == "OVER_RATE_LIMIT" else 500
     except (msgspec.DecodeError, UnicodeDecodeError):
         is_eia, code, text, status = False, "", f"begins: {response.opening()}", response.status
-    what = f"HTTP {response.status}{f' ({code})' if code else ''}: {text} [{response.request}]"
+    said = f"{f' ({printable(code, 60)})' if code else ''}: {printable(text)}"
+    what = f"HTTP {response.status}{said} [{response.request}]"
     if not is_eia and status == 403:
         return UnavailableError(
             "EIA's server refuses this client with a page that is not of the API (a block of its content network, "

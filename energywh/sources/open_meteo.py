@@ -30,6 +30,7 @@ import msgspec
 
 from energywh.config.options import Option
 from energywh.core.paths import sql_dir
+from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import regions
@@ -431,7 +432,7 @@ def _not_weather(error: Exception, response: Response) -> Exception:
     if b'"reason"' in response.body[:4096]:
         return _refusal(response)
     return PayloadError(
-        f"not an Open-Meteo body ({error}): HTTP {response.status} from {response.request}, "
+        f"not an Open-Meteo body ({printable(error)}): HTTP {response.status} from {response.request}, "
         f"begins: {response.opening()}"
     )
 
@@ -442,7 +443,7 @@ def _refusal(response: Response) -> Exception:
         reason = _ERROR_DECODER.decode(response.body).reason
     except (msgspec.DecodeError, UnicodeDecodeError):
         reason = f"begins: {response.opening()}"
-    what = f"HTTP {response.status}: {reason} [{response.request}]"
+    what = f"HTTP {response.status}: {printable(reason)} [{response.request}]"
     if response.status == 429 or "limit exceeded" in reason or "concurrent requests" in reason:
         if reason.startswith(("Hourly", "Daily")):  # waiting for it would take hours
             return LimitSpentError(f"Open-Meteo's limit of calls is used up; what is left is for a later sync. {what}")

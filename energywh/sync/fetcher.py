@@ -31,11 +31,13 @@ from energywh.errors import (
     UnavailableError,
 )
 from energywh.sources.base import AnswerLimits, Chunk, Page, Request, Response, Source
+from energywh.sources.printable_keys import drop_unprintable_keys
 from energywh.sync.answers import check_pages, gap_of, reading
 from energywh.sync.http import (
     content_length,
     decompressed,
     retry_after_seconds,
+    sendable_header,
     silence_url_logging,
     unless_changed,
     without_url,
@@ -155,7 +157,7 @@ class Fetcher:
         while (request := self._next_request(chunk, pages)) is not None:
             response = self._get(request, dataset.limits)
             with reading(chunk):
-                pages.append(self._source.read(chunk, response))
+                pages.append(drop_unprintable_keys(dataset, self._source.read(chunk, response)))
                 check_pages(chunk, dataset, pages)
             bodies.append(response.body)
         fetched_at = self._now()
@@ -190,7 +192,7 @@ class Fetcher:
                 limits = self._source.dataset(chunk.dataset).limits
                 self._source.read(chunk, self._response(answer, request, self._body(answer, request, limits)))
                 raise PayloadError(f"HTTP {answer.status_code} is no answer [{request}]")
-            etag, modified = (answer.headers.get(name) for name in ("ETag", "Last-Modified"))
+            etag, modified = (sendable_header(answer, name) for name in ("ETag", "Last-Modified"))
             with self._files.incoming(chunk.dataset, self._whole_file(answer, request, chunk)) as (payload, file):
                 version = FileVersion(request.url, payload, etag, modified)
                 same = landed is not None and payload == landed.payload
@@ -222,8 +224,9 @@ class Fetcher:
         """Return the rows of a file; what is refused is remembered, so that it does not come again unchanged."""
         try:
             with reading(chunk):
-                page = self._source.read_file(chunk, file)
-                check_pages(chunk, self._source.dataset(chunk.dataset), [page])
+                dataset = self._source.dataset(chunk.dataset)
+                page = drop_unprintable_keys(dataset, self._source.read_file(chunk, file))
+                check_pages(chunk, dataset, [page])
                 return page
         except RefusedError as error:
             if version.etag or version.last_modified:

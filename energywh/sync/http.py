@@ -18,6 +18,7 @@ from energywh.sync.payloads import FileVersion
 
 PIECE_BYTES = 2**18
 MAX_DIGITS = 15  # of a number in a header; a longer one says nothing
+MAX_HEADER_CHARS = 1000  # of a header that is kept
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -57,6 +58,12 @@ def unless_changed(seen: FileVersion | None) -> dict[str, str]:
         return {}
     said = {"If-None-Match": seen.etag} if seen.etag else {"If-Modified-Since": seen.last_modified}
     return {name: value for name, value in said.items() if value}
+
+
+def sendable_header(answer: requests.Response, name: str) -> str | None:
+    """Return a header that can be sent back as it came; one that cannot would make each later request fail."""
+    value = answer.headers.get(name, "")
+    return value if value and value.isascii() and value.isprintable() and len(value) <= MAX_HEADER_CHARS else None
 
 
 def content_length(answer: requests.Response) -> int | None:

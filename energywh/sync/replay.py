@@ -26,6 +26,7 @@ from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.sources import all_datasets, sources
 from energywh.sources.base import ALL_SLICES, Chunk, Response
+from energywh.sources.printable_keys import drop_unprintable_keys
 from energywh.sync.answers import gap_of
 from energywh.sync.chunks import LedgerSpan, SlicePlan
 from energywh.sync.fetcher import FetchedChunk
@@ -330,6 +331,7 @@ def _read(entry: JournalEntry, store: PayloadStore) -> FetchedChunk | None:
             pages = [source.read(chunk, Response(f"payload {name}", 200, body)) for name, body in bodies]
     except FileNotFoundError:
         return None
+    pages = [drop_unprintable_keys(source.dataset(entry.dataset), page) for page in pages]
     rows = pa.concat_tables([page.rows for page in pages])
     warnings = tuple(warning for page in pages for warning in page.warnings)
     gap = gap_of(source, chunk, rows, hour_number(entry.fetched_at_utc))

@@ -15,13 +15,14 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from energywh.core.time import hour_number, parse_hour
 from energywh.sources import sources
 from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia_files import hours_of
 from energywh.sync.fetcher import Fetcher
-from energywh.sync.http import retry_after_seconds
+from energywh.sync.http import retry_after_seconds, sendable_header
 from energywh.sync.ledger import Outcome
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.simulation_guard import SimulationGuard
@@ -181,3 +182,24 @@ def test_headers_that_are_no_numbers_cost_the_chunk_at_most(
 ) -> None:
     with scripted(lambda number, path: Answer(b"{}", 503, {header: value})) as server:
         assert fetch_once(tmp_path, server.url, chunk).error is not None
+
+
+def test_the_bounds_hold_through_a_proxy_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = sources()["eia"].dataset("eia.region_data")
+    monkeypatch.setitem(dataset.__dict__, "limits", replace(dataset.limits, received_bytes=2**20))
+    with scripted(lambda number, path: Answer(b" " * 2**21)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        outcome = fetch_once(tmp_path, "http://api.example.invalid/v2", CHUNK, 30)
+    assert "1 MiB came" in str(outcome.error)
+    assert proxy.asked[0][1].startswith("http://api.example.invalid/v2/")
+
+
+def test_an_etag_that_cannot_be_sent_back_is_not_kept() -> None:
+    answer = requests.Response()
+    for value in ("", "\x0bx", "\u00e9", "x" * 5000):
+        answer.headers["ETag"] = value
+        assert sendable_header(answer, "ETag") is None
+    answer.headers["ETag"] = '"a-1"'
+    assert sendable_header(answer, "ETag") == '"a-1"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -244,3 +246,33 @@ def test_an_unreadable_answer_is_requested_again_within_the_run(
         )
     assert result.ok, result.errors
     assert len(server.asked) == 2
+
+
+def test_a_row_whose_key_could_act_on_a_terminal_is_not_kept_and_told(tmp_path: Path) -> None:
+    def row(code: str) -> dict[str, str]:
+        return {"period": "2024-03-01T01", "respondent": "CISO", "type": code, "value": "7"}
+
+    data = [row("D"), row("\x1b[2J"), row("NG"), row("\u202eevil"), row("x" * 5000)]
+    body = json.dumps({"response": {"total": "5", "data": data}}).encode()
+    with scripted(lambda number, path: Answer(body)) as server:
+        desk = Desk(tmp_path, server.url)
+        result = desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-01")
+    assert result.ok, result.errors
+    with duckdb.connect(str(desk.staging), read_only=True) as connection:
+        assert connection.execute("select type from eia.region_data order by all").fetchall() == [("D",), ("NG",)]
+        assert connection.execute("select rule, count, subject from sync.payload_warning").fetchall() == [
+            ("unreadable_rows", 3, "[2J")
+        ]
+
+
+def test_a_long_message_of_a_source_is_cut_before_it_is_kept(tmp_path: Path) -> None:
+    body = json.dumps({"error": "\x1b[31m" + "evil " * 1_000_000, "code": 400}).encode()
+    with scripted(lambda number, path: Answer(body, 400)) as server:
+        desk = Desk(tmp_path, server.url)
+        (said,) = desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-01").errors
+    assert said.isprintable()
+    assert len(said) < 1200
+    assert "api_key=REDACTED" in said
+    with duckdb.connect(str(desk.staging), read_only=True) as connection:
+        ((kept,),) = connection.execute("select error from sync.chunk").fetchall()
+    assert kept in said
