@@ -231,7 +231,8 @@ def _windows(home: Home) -> list[str]:
         )
     batch = next(iter(train.batches(8, shuffle=True, seed=0)))
     return [
-        f"train {len(train):,} and test {len(test):,} windows of {train.length:,} hours, {len(train.columns)} features",
+        f"train {len(train):,} and test {len(test):,} windows of {train.length:,} hours, "
+        f"{count(len(train.columns), 'feature')}",
         f"one batch, as {name}: inputs {tuple(batch.inputs.shape)}, targets {tuple(batch.targets.shape)}, "
         f"mask {tuple(batch.mask.shape)}",
         f"{train.nbytes / 1e6:.1f} MB held for all of them; "

@@ -43,7 +43,7 @@ def check_pages(chunk: Chunk, dataset: Dataset, pages: list[Page]) -> None:
     limits = dataset.limits
     rows = max(sum(page.rows_received for page in pages), pages[-1].total or 0)
     if rows > limits.rows:
-        raise PayloadError(f"{chunk}: an answer of {rows:,} rows, where {limits.rows:,} are the most")
+        raise PayloadError(f"{chunk}: an answer of {rows:,} rows, where at most {limits.rows:,} are accepted")
     if len(pages) > limits.pages:
         raise PayloadError(f"{chunk}: an answer of more than {limits.pages} pages")
     if len(pages) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.database import one_row
 from energywh.core.time import hour_time
+from energywh.core.wording import count
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
 from energywh.sync.fetcher import FetchedChunk
@@ -39,9 +40,9 @@ def land(
     """Land answers: rows, ledger, journal.
 
     Args:
-        store: where the journal goes; None where payloads are not kept.
-        may_withdraw_all: whether an answer may withdraw whatever staging holds of a chunk. Otherwise one that withdraws
-            all or much counts as a failure of the source: a passing fault must not empty the warehouse.
+        store: stores the journal; None where payloads are not kept.
+        may_withdraw_all: whether an answer may withdraw any number of rows of its chunk. Otherwise an answer that
+            withdraws all or many rows counts as a failure, so that a temporary fault cannot empty the warehouse.
     """
     (landing_id,) = one_row(connection, "select coalesce(max(landing_id), 0) + 1 from sync.landing")
     counts, rejected = _merge_all(connection, datasets, waiting, landing_id, may_withdraw_all)
@@ -69,7 +70,7 @@ def land_again(
     name: str,
     journal: Journal,
 ) -> LandingReport:
-    """Land the answers of a journal as they were landed then. All it lists was may_withdraw_all then."""
+    """Land the answers of a journal again. They may withdraw any number of rows: the first landing accepted them."""
     outcomes = [fetched.outcome for fetched in answers]
     ledger.settle(connection, outcomes, journal.landed_at_utc)
     ledger.write_warnings(connection, outcomes)
@@ -135,9 +136,9 @@ def _entry(outcome: ledger.Outcome) -> JournalEntry:
 
 
 def _withdrawal_error(outcome: ledger.Outcome, loss: Withdrawal) -> str:
-    answers = f"{outcome.rows:,} rows" if outcome.rows else "no rows"
+    answers = count(outcome.rows, "row") if outcome.rows else "no rows"
     gone = f", and without {loss.withdrawn:,} of these" if outcome.rows else ""
     return (
         f"the source now answers with {answers}, where it gave {loss.held:,} before{gone}; these are kept. "
-        "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours may_withdraw_all it"
+        "If they are really withdrawn, 'energywh sync --refresh DURATION' over these hours accepts it"
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# An answer with rows, even if not may_withdraw_all, may withdraw so many of its chunk, or this share of those held.
+# An answer with rows may always withdraw this number of rows of its chunk, or this share of the stored ones.
 FEW_ROWS = 24
 SMALL_SHARE = 0.05
 
@@ -27,7 +27,7 @@ class Arrival:
     """The rows of one answered chunk, in the staging column order, and when they were fetched.
 
     Attributes:
-        may_withdraw_all: it may withdraw whatever is held of its chunk.
+        may_withdraw_all: the answer may withdraw any number of rows of its chunk.
     """
 
     chunk: Chunk

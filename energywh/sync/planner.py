@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from energywh.config.settings import Settings
 from energywh.core.time import hour_number, utc_now
+from energywh.core.wording import count
 from energywh.sources.base import Chunk
 from energywh.sync import ledger
 from energywh.sync.chunks import LedgerSpan, SlicePlan, plan_slice
@@ -55,14 +56,14 @@ class FetchPlan:
 
     @property
     def why_nothing(self) -> str:
-        """Why there is nothing to do, where there is not."""
+        """The reason why nothing is fetched; meaningful when nothing is due."""
         if not self.asked_hours and self.notes:
             return f"nothing to fetch: {'; '.join(self.notes)}"
         if not self.asked_hours:
-            return "nothing to fetch: the range asked for has no hours that a source can have by now"
+            return "nothing to fetch: the requested range has no hours that a source can have by now"
         if self.busy_chunks:
-            return f"nothing is due here: another sync is at work on the {self.busy_chunks:,} chunks that are left"
-        return "nothing is due; all that was asked for is settled"
+            return f"nothing is due here: another sync is fetching the last {count(self.busy_chunks, 'chunk')}"
+        return "nothing is due; everything requested is settled"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def asked_in_vain(history: Sequence[LedgerSpan], present_hour: int) -> bool:
 
 
 def empty_plan(selection: Selection, settings: Settings, present_hour: int) -> FetchPlan | None:
-    """Return what is due, which is nothing, where the range asked for is empty, and None where it is not."""
+    """Return an empty plan if the requested range has no hours, otherwise None."""
     for dataset in selection.datasets:
         for slice_ in slices_of(selection, dataset, settings):
             first, last = range_of(selection, dataset, slice_, present_hour)

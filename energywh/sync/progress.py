@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from energywh.core.wording import count
 from energywh.sources.base import Chunk
 from energywh.sync.merge import Counts
 
@@ -131,7 +132,7 @@ class LineReporter:
             news += [tally for tally in tallies if tally.dataset not in self._complete and tally.due]
         for tally in news:
             self.say(
-                f"{tally.dataset}: {tally.finished:,}/{tally.due:,} chunks, {tally.counts.rows:,} rows"
+                f"{tally.dataset}: {tally.finished:,}/{count(tally.due, 'chunk')}, {count(tally.counts.rows, 'row')}"
                 + (f", {tally.failed:,} failed" if tally.failed else "")
                 + (f", downloading {downloading}" if (downloading := speed.downloading(tally.dataset)) else "")
             )

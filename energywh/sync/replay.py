@@ -23,6 +23,7 @@ from energywh.core.database import one_row
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
+from energywh.core.wording import count
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.sources import all_datasets, sources
 from energywh.sources.base import ALL_SLICES, Chunk, Response
@@ -156,7 +157,7 @@ def _rebuild(
             connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
             earlier = _earlier_journals(connection, journals)
             if earlier:
-                on_say(f"replaying first what {len(earlier):,} landings brought to a staging file before this one")
+                on_say(f"first replaying {count(len(earlier), 'landing')} of an earlier staging file")
             for name, journal in earlier:
                 _land(connection, name, journal, store, result, with_ledger=True)
             todo = _carry_over(connection, journals, store, result)

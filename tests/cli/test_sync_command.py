@@ -42,12 +42,12 @@ def test_a_sync_ends_with_what_it_did_in_numbers(desk: Desk) -> None:
     assert re.search(r"sync done: 4 requests in [\d.]+ s\n$", done.stdout)
     again = desk.run(*CISO)
     assert again.returncode == 0
-    assert again.stdout == "sync: nothing is due; all that was asked for is settled\n"
+    assert again.stdout == "sync: nothing is due; everything requested is settled\n"
 
 
 def test_piped_output_has_plain_lines(desk: Desk) -> None:
     done = desk.run("sync", "eia.region_data", *CISO[1:])
-    assert re.search(r"^eia\.region_data: 1/1 chunks, \d+ rows$", done.stderr, re.MULTILINE)
+    assert re.search(r"^eia\.region_data: 1/1 chunk, \d+ rows$", done.stderr, re.MULTILINE)
     assert "\x1b" not in done.stdout + done.stderr
     assert "\r" not in done.stdout + done.stderr
 
@@ -156,8 +156,8 @@ def test_a_region_that_has_stopped_reporting_costs_no_request(desk: Desk, sim: S
 def test_a_range_in_the_future_makes_no_folder(desk: Desk, sim: Simulator) -> None:
     done = desk.run("sync", "--region", "CISO", "--since", "2099-01-01")
     assert done.returncode == 0
-    assert "nothing to fetch: the range asked for has no hours" in done.stdout
-    assert "nothing to fetch: the range" in desk.run("sync", "--since", "2099-01-01", "--dry-run").stdout
+    assert "nothing to fetch: the requested range has no hours" in done.stdout
+    assert "nothing to fetch: the requested range" in desk.run("sync", "--since", "2099-01-01", "--dry-run").stdout
     assert not desk.home.path.exists()
 
 

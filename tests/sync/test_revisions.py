@@ -177,7 +177,7 @@ def hours(count: int, first_day: str = "2024-03-01") -> dict[str, Value]:
 
 @pytest.mark.parametrize(
     ("kept", "doubted"),
-    [(1, "1 rows, where it gave 92 before, and without 91 of these"), (67, "67 rows.*without 25"), (68, None)],
+    [(1, "1 row, where it gave 92 before, and without 91 of these"), (67, "67 rows.*without 25"), (68, None)],
 )
 def test_an_answer_that_withdraws_many_rows_at_once_is_rejected(tmp_path: Path, kept: int, doubted: str | None) -> None:
     march = {"since": "2024-03-01", "until": "2024-03-04"}
