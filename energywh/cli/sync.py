@@ -141,7 +141,6 @@ def print_result(result: SyncResult) -> None:
         words = (
             (tally.unchanged, "unchanged"),
             (tally.empty, "empty"),
-            (tally.gaps, "with gaps"),
             (tally.later, "not ready yet"),
             (tally.failed, "failed"),
         )
@@ -151,6 +150,7 @@ def print_result(result: SyncResult) -> None:
         click.echo(
             f"{tally.dataset}: {', '.join(parts)}; {count(counts.rows, 'row')}: {counts.new:,} new, "
             f"{counts.changed:,} changed, {counts.withdrawn:,} withdrawn"
+            + (f"; {count(tally.gaps, 'answer')} with gaps" if tally.gaps else "")
         )
     for failure in result.failures[:ERRORS_SHOWN]:
         click.echo(f"failed: {failure}", err=True)

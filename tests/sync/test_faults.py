@@ -43,7 +43,7 @@ def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(tmp_pat
     assert set(sim.counters.faults) == set(ALL_KINDS), "the storm was not a full one"
     stormy = desk.another("stormy").staging
     assert values(stormy) == expected
-    assert set(statuses(stormy)) == {"done"}
+    assert set(statuses(stormy)) <= {"done", "empty"}, "empty are subregions of authorities without any"
     assert not has_twins(stormy)
     assert query(stormy, "select max(attempts) > 1 from sync.chunk") == [(True,)]
 
@@ -188,7 +188,7 @@ def test_failures_among_answers_do_not_end_the_run(tmp_path: Path) -> None:
     with scripted(lambda number, path: refused if "=PACW" in path else EMPTY) as server:
         regions = ["CISO,BPAT,PACW,AVA,NEVP,PSEI"]
         result = at(tmp_path, server.url).sync("eia.region_data", regions=regions, **DAY)
-    assert len(server.asked) == 5  # the second page shows it
+    assert len(server.asked) == 6
     assert len(result.errors) == 1
     assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"empty": 5, "failed": 1}
 
