@@ -42,8 +42,8 @@ class AnswerLimits:
     Real answers stay far below. They bound what a hostile or broken server can cost.
     """
 
-    received_bytes: int = 16 * 2**20  # as they come, heads included; a page of EIA is under 1 MB
-    unpacked_bytes: int = 64 * 2**20  # of one page
+    received_bytes: int = 32 * 2**20  # as they come, heads included
+    unpacked_bytes: int = 8 * 2**20  # of one page; one of EIA is under 1 MB. Read, it takes 20 times the memory
     rows: int = 100_000
     pages: int = 20
     timeouts: int = 10  # how many times the setting 'sync.timeout_seconds' the source may take to send it

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -106,9 +106,11 @@ class CaisoDataset(Dataset):
 _DAM = Market("DAM", 38)
 _RTM = Market("RTM")
 _TIME = {"source": "caiso", "region": "CISO", "time_column": "interval_start", "stamp_offset_hours": 0}
-# Zipped; unpacked it is the zip's content. A day of all nodes is 2.4 million rows.
-_LIMITS = AnswerLimits(received_bytes=64 * 2**20, unpacked_bytes=512 * 2**20, rows=5_000_000, pages=1)
-_KEPT: dict[str, Any] = {**_TIME, "limits": _LIMITS, "retention_hours": 39 * 730, "retention_is_approximate": True}
+# Unpacked, a month of a report is 16 MB at most, but for two: a day of all nodes is 2.4 million rows, and a month of
+# real-time schedules 1.4 million.
+_LIMITS = AnswerLimits(received_bytes=64 * 2**20, unpacked_bytes=64 * 2**20, rows=500_000, pages=1)
+_LARGE = replace(_LIMITS, unpacked_bytes=512 * 2**20, rows=5_000_000)
+_KEPT: dict[str, Any] = {"limits": _LIMITS, **_TIME, "retention_hours": 39 * 730, "retention_is_approximate": True}
 _PRICE: dict[str, Any] = {
     "keys": ("node", "component"),
     "slice_key": "node",
@@ -179,7 +181,7 @@ DATASETS = (
         max_rows=12,
     ),
     CaisoDataset(
-        **_KEPT,
+        **{**_KEPT, "limits": _LARGE},
         **_PRICE,
         table="price_dam",
         report="PRC_LMP",
@@ -200,7 +202,7 @@ DATASETS = (
     ),
     CaisoDataset(**_KEPT, **_SCHEDULE, table="schedule_dam", markets=(_DAM,), publication_lags=_DAY_AHEAD_LAG),
     CaisoDataset(
-        **_KEPT,
+        **{**_KEPT, "limits": _LARGE},
         **_SCHEDULE,
         table="schedule_rtm",
         markets=(_RTM,),

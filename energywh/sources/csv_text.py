@@ -16,6 +16,7 @@ import pyarrow as pa
 from energywh.errors import PayloadError
 
 HEADER_BYTES = 2**16
+MAX_COLUMNS = 1000  # ten times those of EIA's widest file; each costs the reader memory
 PIECE_BYTES = 2**20
 # What stands in a cell where there is no value, as EIA, mirrors and spreadsheets write it.
 NO_VALUE = ("n/a", "#n/a", "na", "null", "none", "nan", "-", "--", ".")
@@ -50,6 +51,8 @@ def read_headers(file: Path, name: str) -> tuple[list[str], int]:
     headers = next(csv.reader([line.translate(_BREAKS)]), [])
     while headers and not folded(headers[-1]):
         headers.pop()
+    if len(headers) > MAX_COLUMNS:
+        raise PayloadError(f"{name} has {len(headers):,} columns, where {MAX_COLUMNS} are the most")
     last = ending[ending.rstrip(b"\r\n").rfind(b"\n") + 1 :].decode("utf-8", "replace")
     cells = next(csv.reader(io.StringIO(last.replace("\r", " "))), [])
     if not last.endswith("\n") and len(cells) < len(headers):

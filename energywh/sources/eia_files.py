@@ -51,6 +51,7 @@ LATEST_HOURS = 366 * 24
 SPARE_CELLS = 2
 MAX_UNREADABLE_SHARE = 0.01  # of the rows; of more, the key is unreadable and not a row
 READER_THREADS = 2
+READER_MEMORY = "2GB"
 
 # EIA's fuel codes, as the API has them, each with columns for what was reported, imputed and adjusted.
 FUELS = ("COL", "NG", "NUC", "OIL", "WAT", "PS", "SUN", "SNB", "WND", "WNB", "GEO", "BAT", "OES", "UES", "OTH", "UNK")
@@ -283,7 +284,7 @@ class EiaFiles(Source):
 
         dataset = self.dataset(chunk.dataset)
         assert isinstance(dataset, FileDataset)
-        with duckdb.connect(config={"threads": READER_THREADS}) as connection:
+        with duckdb.connect(config={"threads": READER_THREADS, "memory_limit": READER_MEMORY}) as connection:
             connection.execute("set TimeZone = 'UTC'")
             try:
                 return _read(connection, dataset, chunk, file)

@@ -421,3 +421,8 @@ def test_a_status_says_whether_asking_again_can_help(half: str, status: int, kin
     with pytest.raises(kind, match=f"HTTP {status}") as caught:
         SOURCE.read(chunk_of("BALANCE", half), Response("https://example.org/x.csv", status, b"<html>"))
     assert type(caught.value) is kind
+
+
+def test_a_file_of_more_columns_than_any_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PayloadError, match="has 1,120 columns, where 1000 are the most"):
+        read(tmp_path, (",".join(f"a{place}" for place in range(1120)) + "\n1\n").encode())
