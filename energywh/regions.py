@@ -100,10 +100,10 @@ def respondent_code(code: str) -> str:
 
 
 def unknown_respondent_note(code: str) -> str:
-    """Return what to tell a person who asks for a region that the seed has not."""
+    """Return the note about a requested region that is not in the seed."""
     respondents = [region.code for region in regions().values() if region.kind != "foreign"]
     near = did_you_mean(code, respondents)
-    return f"{code} is no region that energywh knows; EIA is asked for it all the same{near}"
+    return f"{code} is not a known region; it is requested from EIA nevertheless{near}"
 
 
 def find_respondent(code: str) -> Region:

@@ -90,7 +90,7 @@ class Warehouse:
         return self._connection
 
     def close(self) -> None:
-        """Close the file. Relations of `sql` cannot be read any more; windows hold their own data and go on."""
+        """Close the file. Relations of `sql` can no longer be read; windows have their own data and stay usable."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -253,7 +253,7 @@ class Warehouse:
             length, stride: as for `windows`, and so all others up to dtype; without splits it is one split, or two
                 where regions are held out.
             formats: "npz" or "hdf5", beside the safetensors and Parquet that are always written.
-            full: make every file anew.
+            full: write every file again.
             memory_limit: what DuckDB may take, beside the values of one split; "" for its own limit.
             on_wait: called once with a sentence when another process is making the dataset.
             on_step: called with what is done now, how much of it is done, and of how much.

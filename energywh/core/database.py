@@ -1,7 +1,7 @@
 """Open DuckDB files, waiting while another process holds them.
 
-DuckDB lets one process write a file, or many read it (measured on 2.0.0). energywh holds files briefly, so that whoever
-meets a lock waits and tries again.
+DuckDB lets one process write a file, or many processes read it (measured on 2.0.0). energywh keeps files open only
+briefly, so a process that finds a file locked waits and retries.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def _export(
     due = [name for name in layout.digests if name not in current]
     stale = [folder / name for name in there if name not in layout.digests and ours.fullmatch(name)]
     skipped = len(current)
-    for file in stale:  # before the manifest forgets them
+    for file in stale:  # before they leave the manifest
         file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a year that still has files
             if file.parent != folder:

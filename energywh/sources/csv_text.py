@@ -1,7 +1,7 @@
-"""CSV files as they come: their header, their cells as text, and whether they were cut.
+"""CSV files of a source: their header, their cells as text, and whether they are complete.
 
-Nothing is believed of the cells: a reader converts them with `number_sql` and `stamps.stamp_sql`, which give NULL for
-what they cannot read.
+Cells are not trusted: a reader converts them with `number_sql` and `stamps.stamp_sql`, which return NULL for unreadable
+text.
 """
 
 from __future__ import annotations

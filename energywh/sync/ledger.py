@@ -173,8 +173,8 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
     )
     connection.register("replaced", pa.Table.from_pylist(replaced, schema))
     connection.register("due", pa.Table.from_pylist(due, schema))
-    # What is asked for again keeps its count of attempts and its last error until the new answer is in. A chunk that
-    # is cut anew keeps when anything of its hours last landed.
+    # A chunk that is requested again keeps its attempts and its last error until the new answer arrives. A chunk with
+    # new bounds keeps the time at which any of its hours last landed.
     connection.execute(
         "create or replace temp table again as select c.* from sync.chunk c semi join replaced r "
         "on c.dataset = r.dataset and c.slice = r.slice and c.first_hour_utc = r.first and c.last_hour_utc = r.last"

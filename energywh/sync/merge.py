@@ -65,15 +65,15 @@ class Counts:
 def merge(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], landing_id: int
 ) -> tuple[Counts, dict[Chunk, Withdrawal]]:
-    """Bring the dataset's table to what the arrivals say of their chunks.
+    """Update the dataset's table with the arrivals.
 
-    New rows are inserted. A row whose value differs takes the new value, and the old one goes to the revision
-    table with the time span in which it was known. A row of a chunk's hours that is no longer there was
-    withdrawn: it goes to the revision table alone. Rows that are equal are not touched.
+    New rows are inserted. A row with another value gets the new value, and the old one moves to the revision table with
+    the time span in which it was known. A row of a chunk's hours that is missing in the arrival was withdrawn: it moves
+    to the revision table. Equal rows are not written.
 
     Returns:
-        What was done, and of the arrivals that are rejected what each would have withdrawn. Doubted is what withdraws
-        all rows or many: a fault of the source explains it better. Of these, nothing was written.
+        The counts, and for each rejected arrival what it would have withdrawn. An arrival that withdraws all rows or
+        many is rejected, because a fault of the source is more likely; nothing of it is written.
     """
     connection.register("incoming", _numbered(arrivals))
     fetched_at = pa.array([arrival.fetched_at_utc for arrival in arrivals], pa.timestamp("us"))
@@ -156,7 +156,7 @@ def _find_changes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, every
 def _reject_large_withdrawals(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, arrivals: Sequence[Arrival], everything: bool
 ) -> dict[Chunk, Withdrawal]:
-    """Take the changes of doubtful arrivals out of `delta`. Costs nothing where no row is withdrawn."""
+    """Remove the changes of rejected arrivals from `delta`. Costs nothing if no row is withdrawn."""
     withdrawn = connection.execute(
         "select arrival, count(*) from delta where withdrawn group by arrival order by arrival"
     ).fetchall()

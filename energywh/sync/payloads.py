@@ -85,7 +85,7 @@ class PayloadStore:
         file = self._file(dataset, payload_id)
         with _write_errors(file):
             try:
-                os.utime(file)  # its retention starts anew
+                os.utime(file)  # restarts its retention
             except FileNotFoundError:
                 _write_whole(file, _zstd(body))
         return payload_id
@@ -187,7 +187,7 @@ class PayloadStore:
     def journals(self) -> dict[str, Journal]:
         """Return the journals by file name, in the order of landing.
 
-        Landings are numbered anew in a staging file that was made anew: their time alone gives the order.
+        A new staging file numbers its landings from 1 again, so only their time gives the order.
         """
         found: dict[str, Journal] = {}
         for file in (self.folder / _JOURNAL).glob("*.json"):

@@ -105,12 +105,12 @@ class RequestLimit:
         return bucket
 
     def _replace(self, name: str) -> None:
-        """Begin a damaged count anew. Other processes that have it open count in the old file until they end."""
+        """Replace a damaged count. Other processes that have it open use the old file until they end."""
         for file in (name, f"{name}-wal", f"{name}-shm"):
             (self._folder / file).unlink(missing_ok=True)
         self._say(
-            f"{self._source}: the shared count of requests was damaged and begins anew ({self._folder / name}); "
-            "should the source ask to slow down, this passes within its limits"
+            f"{self._source}: the shared count of requests was damaged and restarts at 0 ({self._folder / name}); "
+            "if the source asks to slow down, that ends within its limits"
         )
 
     def _drop_future(self, bucket: SQLiteBucket) -> bool:
@@ -245,7 +245,7 @@ def duration_seconds(requests: int, limits: RateLimits) -> float:
 
 
 def _apart_seconds(requests_per_second: float) -> float:
-    """Return how long after one request the next may leave: the limit is so many in a second, or one in longer."""
+    """Return the seconds between two requests; below one request a second, that is one in a longer time."""
     return (max(1.0, 1.0 / requests_per_second) + MARGIN_MS / 1000) / max(1.0, requests_per_second)
 
 

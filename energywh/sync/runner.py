@@ -38,8 +38,8 @@ from energywh.sync.worker import CLAIMS_AHEAD, WorkerPool
 if TYPE_CHECKING:
     import duckdb
 
-LAND_EVERY_SECONDS = 1.0  # at most this long does an answer wait for its landing
-LAND_ROWS = 250_000  # or until so many rows have come: more than a row group, so that they bypass the log
+LAND_EVERY_SECONDS = 1.0  # longest time that an answer waits for its landing
+LAND_ROWS = 250_000  # lands earlier from this number of rows: more than a row group, so that they bypass the log
 
 
 def sync(

@@ -135,7 +135,7 @@ def _refuse_other_keys(path: Path, table: str, found: dict[str, bool], dataset: 
         keys, others = (", ".join(sorted(names - {"known_from_utc"})) for names in (needed, filled))
         raise StorageError(
             f"{path}: {table} has the keys {others}, and this version of energywh needs {keys}; "
-            "move the file away and run 'energywh replay', which makes it anew from the payloads kept"
+            "move the file away and run 'energywh replay', which rebuilds it from the stored payloads"
         )
 
 

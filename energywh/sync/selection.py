@@ -190,10 +190,10 @@ def _chosen(settings: Settings) -> set[str]:
 
 
 def _wanted(name: str, chosen: set[str], way: Way) -> bool:
-    """Say whether a source takes part. Of two that have the same, ``way`` may want the one or the other.
+    """Return whether a source takes part. Of two sources with the same data, ``way`` may choose one.
 
     Args:
-        chosen: what the setting allows; a source and the one that has its history stand for each other.
+        chosen: sources that the setting allows; a source and its history source replace each other.
     """
     known = sources()
     history = known[name].history_source
@@ -232,7 +232,7 @@ def region_slices(dataset: Dataset, settings: Settings, region: str) -> Sequence
 
 
 def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Sequence[str]:
-    """Return the slices of one dataset that the selection asks for."""
+    """Return the selected slices of one dataset."""
     source = selection.sources[dataset.source]
     if not selection.regions:
         return source.default_slices(dataset, settings, aggregates=selection.aggregates)
@@ -241,7 +241,7 @@ def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Seq
 
 
 def range_of(selection: Selection, dataset: Dataset, slice_: str, present_hour: int) -> tuple[int, int]:
-    """Return the first and last hour to know of one slice; empty (last < first) where it has none.
+    """Return the first and last hour to fetch of one slice; empty (last < first) if there are none.
 
     Hours that a source cannot have yet, or has no longer, are never asked for, nor those in which the slice is known
     not to report; `why_cut` says so. Where it is only roughly known how long a source keeps its hours, older ones are

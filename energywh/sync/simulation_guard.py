@@ -1,4 +1,4 @@
-"""Simulated and real data never mix: a home folder holds the one or the other."""
+"""Keep simulated and real data apart: a home folder contains only one kind."""
 
 from __future__ import annotations
 

@@ -213,9 +213,9 @@ def _read_series(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dic
 def _values_in_gaps(
     connection: duckdb.DuckDBPyConnection, dataset: Dataset, gaps: dict[str, list[tuple[int, int]]]
 ) -> dict[tuple[str, ...], int]:
-    """Return by slice and code how many values are held of hours that the ledger does not know as answered.
+    """Return, by slice and code, the number of stored values in hours that the ledger does not list as answered.
 
-    There are some where a chunk was cut anew, and its answer is not in yet.
+    Such values exist where a chunk got new bounds and its answer has not arrived yet.
     """
     import pyarrow as pa
 

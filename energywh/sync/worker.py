@@ -20,9 +20,9 @@ from energywh.sync.rate_limit import RequestLimit, Stopped, state_folder
 from energywh.sync.simulation_guard import SimulationGuard
 
 CLAIMS_AHEAD = 64  # chunks held by a process, beyond its threads; the rest is free for others
-FAILURES_IN_A_ROW = 20  # for so many chunks one after the other the source was unavailable: it is down
-FAILURES_AT_FIRST = 3  # and so many when it has not answered once in this run
-SLICES_AT_FIRST = 20  # so many slices it refused, or answered with nonsense, and none well: something is wrong there
+FAILURES_IN_A_ROW = 20  # the source counts as down after this number of consecutive unavailable chunks
+FAILURES_AT_FIRST = 3  # the same before its first answer in a run
+SLICES_AT_FIRST = 20  # failed slices, without a single good answer, after which the source is not asked again
 PATIENCE_AT_END_SECONDS = 1.0  # for threads to notice that the run is over
 
 
@@ -108,10 +108,10 @@ class WorkerPool:
                 raise
 
     def record(self, outcome: Outcome) -> None:
-        """Take note of how a chunk ended; stop asking a source that is down.
+        """Record how a chunk ended; stop requests to a source that is down.
 
-        What is refused or doubted, or not to be read, says nothing of the source: one bad slice must not keep all
-        the others from being fetched.
+        Refused, rejected or unreadable answers do not count against the source: one bad slice must not prevent the
+        others from being fetched.
         """
         if outcome.error is None or outcome.later:
             self._unavailable_in_a_row = 0

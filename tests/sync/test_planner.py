@@ -263,7 +263,7 @@ def test_authorities_without_subregions_are_asked_for_them_once_a_week(
 def test_a_region_that_no_seed_knows_is_fetched_with_a_note(desk: Desk, sim: Simulator) -> None:
     selection = parse_selection(["eia.region_data"], regions=["newb"])
     assert selection.regions == ("NEWB",)
-    assert "NEWB is no region that energywh knows; EIA is asked for it all the same" in selection.notes[0]
+    assert "NEWB is not a known region; it is requested from EIA nevertheless" in selection.notes[0]
     assert desk.sync("eia.region_data", regions=["NEWB"], since="2024-03-01", until="2024-03-02").tallies[0].empty == 1
     assert len(sim.requests) == 1
     for wrong in ("SPP", "BCHA", "California", "N W"):

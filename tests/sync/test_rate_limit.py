@@ -235,7 +235,7 @@ def test_a_damaged_count_begins_anew_with_a_warning(tmp_path: Path, harm: Callab
         file.write_bytes(harm(file.read_bytes()))
     told: list[str] = []
     spend(tmp_path, told)
-    assert harm(b"x" * 9000) == b"" or any("was damaged and begins anew" in line for line in told)
+    assert harm(b"x" * 9000) == b"" or any("was damaged and restarts at 0" in line for line in told)
     spend(tmp_path, requests=0)
 
 

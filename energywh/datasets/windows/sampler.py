@@ -106,8 +106,8 @@ class Batches(Generic[B_co]):
         if self.start > self.steps:
             raise UsageError(
                 f"start is {self.start:,}, but rank {self.rank} of {self.world} has "
-                f"{count(self.steps, 'batch', 'batches')} an epoch; "
-                "go on with the next epoch"
+                f"{count(self.steps, 'batch', 'batches')} per epoch; "
+                "continue with the next epoch"
             )
 
     @property

@@ -64,7 +64,7 @@ class Shard(Batched[Batch]):
         """Return this rank's share of window number ``index``, as a batch of one.
 
         Raises:
-            IndexError: there are not so many windows.
+            IndexError: no window has this index.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")

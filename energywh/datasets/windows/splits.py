@@ -1,15 +1,15 @@
 """Splits in time, and by region: which hours the windows of train, valid and test may use.
 
-By default no hour is in windows of two splits, inputs or targets: a window belongs to the split that holds its last
-hour, and its hours all lie between the cuts. A split that is itself shorter than one window (a test year, windows of a
-year and a day) cannot hold any: it borrows the hours of inputs before its cut, and the split before ends that much
-earlier; as that may be most of it, `energywh.Warehouse.windows` warns and says how much.
+By default no hour, as input or target, is in windows of two splits: a window belongs to the split of its last hour, and
+all its hours lie between the cuts. A split shorter than one window (a test year, windows of a year and a day) borrows
+the hours of inputs before its cut, and the split before ends that much earlier; `energywh.Warehouse.windows` warns, and
+says how much the earlier split loses.
 
-With `borrow_context=True` a window belongs to the split that holds its targets, and its inputs may reach back into
-earlier splits, as they may when a forecast is made.
+With `borrow_context=True` a window belongs to the split of its targets, and its inputs may reach back into earlier
+splits, as they may in a real forecast.
 
-Features look back only, and a later split may know what was before it. An earlier split must not know of a later one:
-columns made in hindsight, as a repaired demand, are computed from later hours as well. So hours are left free before
+Features look back only, and a later split may use earlier data. An earlier split must not depend on a later one, but
+columns made in hindsight, such as a repaired demand, are computed from later hours too. So hours are left free before
 each split (`purge`):
 
 | borrow_context | purge | hours free before a cut | source hours behind the cut | source hours of train |

@@ -176,7 +176,7 @@ class Windows(Batched[Batch]):
         """Return window number ``index``, as views.
 
         Raises:
-            IndexError: there are not so many windows.
+            IndexError: no window has this index.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")

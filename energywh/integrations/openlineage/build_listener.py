@@ -74,7 +74,7 @@ class OpenLineageBuild:
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
         self._target = target
         self._say = say
-        self._runs: _BuildRuns | None = None  # None: the build goes on without events
+        self._runs: _BuildRuns | None = None  # None: the build runs without events
 
     def __call__(self, event: BuildEvent) -> None:
         if isinstance(event, BuildStarted):
@@ -109,7 +109,7 @@ class _BuildRuns:
         self._runs: dict[str, JobRun] = {}
 
     def take(self, event: BuildEvent) -> None:
-        """Send what the standard wants to know of an event."""
+        """Send the OpenLineage events of a build event."""
         match event:
             case ModelsLinked(graph):
                 self._graph = graph

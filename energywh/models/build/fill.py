@@ -149,7 +149,7 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
 
 
 def warn_if_empty(staging: Staging, emit: Emitter) -> None:
-    """Warn if staging has no rows: nobody should take a warehouse of empty tables for a good one."""
+    """Warn if staging has no rows, so that a warehouse of empty tables does not pass for a good one."""
     if why := staging.why_empty():
         emit.say(f"warning: {why}")
 

@@ -71,8 +71,8 @@ class OwnModels:
         total = len(self._results) + len(models)
         done = not pending
         while not done:
-            # A failure may leave a transaction open, or DuckDB unable to answer. A new connection goes on from what
-            # was committed, so that nothing is built twice.
+            # A failure may leave a transaction open, or DuckDB unusable. A new connection continues from the committed
+            # state, so that nothing is built twice.
             self._version.reopen()
             done = self._go_on(pending, total)
         return self._seed_changed

@@ -150,7 +150,7 @@ class _Build:
                     if compatible(connection):
                         return
             except CorruptError:
-                self._emit.say(f"{self._base.path.name} is damaged; building everything anew")
+                self._emit.say(f"{self._base.path.name} is damaged; rebuilding everything")
             publish.sweep(self._home)
             self._base, self._base_kind = None, "fresh"
         with closing(self._connect()) as connection:

@@ -49,7 +49,7 @@ class VersionFile:
         return self._stack.__exit__(kind, error, traceback)
 
     def reopen(self) -> None:
-        """Close the file, open it again without staging, and go on from what was committed."""
+        """Close the file and open it again without staging, to continue from the committed state."""
         self._stack.close()
         self.connection = self._connect()
         self._stack.callback(self.connection.close)

@@ -1,8 +1,8 @@
-"""Check a published version: run its audits again, and those that only a check runs.
+"""Check a published version: run its audits again, and the rules that only a check runs.
 
-The SQL of both is kept in the version itself (`energywh.audit`), so any version kept can be checked without its models.
-A rule says more where the rows that break it have a `region` and the hours they speak for: `first_hour_utc` and
-`last_hour_utc` (without the latter: it lasts still), or `hour_utc`, or `month_utc`.
+The SQL of both is stored in the version (`energywh.audit`), so every kept version can be checked without its models. A
+finding is more precise if the rows that break the rule have a `region` and a time: `first_hour_utc` and `last_hour_utc`
+(NULL while it lasts), or `hour_utc`, or `month_utc`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Finding:
     """What a check found of one rule.
 
     Attributes:
-        rows: how many rows break it; 0 where it holds.
-        regions: regions of these rows, sorted; empty where they name none.
-        first_hour_utc, last_hour_utc: the first and the last hour they speak for, None where they name none.
-        sample: a few of these rows, those that reach the latest hour first; all of those that name a dataset.
-        series: the datasets and measures of all these rows, such as `eia.region_data D`; empty where they name none.
-        trouble: why the rule could not run, or empty; it then counts as broken, with severity error.
+        rows: number of rows that break the rule; 0 if none.
+        regions: regions of these rows, sorted; empty if they have no region.
+        first_hour_utc, last_hour_utc: first and last hour of these rows; None if they have no time.
+        sample: a few of these rows, the latest first; all rows that name a dataset.
+        series: datasets and measures of all these rows, such as `eia.region_data D`; empty if they have none.
+        trouble: why the rule could not run, or empty; such a rule counts as broken, with severity error.
     """
 
     rule: Rule

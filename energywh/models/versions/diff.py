@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 BEFORE, AFTER = "version_before", "version_after"  # the names under which they are attached
-# Months joined at once, for a table of so many columns: what bounds the memory.
+# Months joined at once, by the number of columns of the table, to bound memory.
 MONTH_COLUMNS = 240
 _NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)$|FLOAT|DOUBLE|DECIMAL")
 

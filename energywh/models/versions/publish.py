@@ -51,7 +51,7 @@ class Version:
 
     @property
     def pinned(self) -> bool:
-        """True if a person wants it kept."""
+        """True if the version is pinned."""
         return self.path.with_suffix(KEEP).exists()
 
 

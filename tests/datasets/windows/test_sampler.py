@@ -84,7 +84,7 @@ def test_from_any_step_on_the_same_batches_come(
     assert list(rest) == whole[start:]
     assert len(rest) == len(whole) - start
     assert rest.steps == len(whole)
-    with pytest.raises(UsageError, match=f"has {len(whole)} batch(es)? an epoch; go on with the next"):
+    with pytest.raises(UsageError, match=f"has {len(whole)} batch(es)? per epoch; continue with the next"):
         batches(count, size, start=len(whole) + 1, **options)
 
 
