@@ -12,7 +12,8 @@ from email.utils import parsedate_to_datetime
 import requests
 import urllib3
 
-from energywh.errors import UnavailableError
+from energywh.core.printable import printable
+from energywh.errors import PayloadError, UnavailableError
 from energywh.sources.base import Request
 from energywh.sync.payloads import FileVersion
 
@@ -27,12 +28,17 @@ def decompressed(answer: requests.Response, request: Request) -> Iterator[bytes]
 
     Raises:
         UnavailableError: it is compressed, and its end is missing.
+        PayloadError: it comes in another encoding than was asked for.
     """
-    gzip = answer.headers.get("Content-Encoding", "").strip().lower() == "gzip"
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        # The library would unpack it, a piece at once: of layers upon layers, a few bytes fill the memory.
+        raise PayloadError(f"the answer comes as {printable(encoding, 60)}, which was not asked for [{request}]")
+    gzip = encoding == "gzip"
     # Decompressed here: urllib3 does not notice a gzip stream without its end.
     unpack, began = zlib.decompressobj(_GZIP), False
     # read1 gives what has come: waiting for full pieces, a body that drips would hold us past every deadline.
-    while raw := answer.raw.read1(PIECE_BYTES, decode_content=not gzip):
+    while raw := answer.raw.read1(PIECE_BYTES, decode_content=False):
         began = True
         if not gzip:
             yield raw

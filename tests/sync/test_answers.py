@@ -203,3 +203,21 @@ def test_an_etag_that_cannot_be_sent_back_is_not_kept() -> None:
         assert sendable_header(answer, "ETag") is None
     answer.headers["ETag"] = '"a-1"'
     assert sendable_header(answer, "ETag") == '"a-1"'
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "gzip, gzip", "br", "zstd", "x-unknown"])
+def test_an_encoding_that_was_not_asked_for_is_not_unpacked(tmp_path: Path, encoding: str) -> None:
+    bomb = gzip.compress(gzip.compress(b" " * 2**26))
+    with scripted(lambda number, path: Answer(bomb, headers={"Content-Encoding": encoding})) as server:
+        outcome = fetch_once(tmp_path, server.url, CHUNK, 30)
+    assert f"the answer comes as {encoding}, which was not asked for" in str(outcome.error)
+
+
+@pytest.mark.parametrize("status", [202, 204, 206, 302, 304])
+@pytest.mark.parametrize("chunk", [CHUNK, FILE], ids=["body", "file"])
+def test_a_status_that_is_no_answer_is_a_passing_fault(tmp_path: Path, chunk: Chunk, status: int) -> None:
+    with scripted(lambda number, path: Answer(b"", status, {"Location": "/elsewhere"})) as server:
+        outcome = fetch_once(tmp_path, server.url, chunk)
+    assert outcome.unavailable
+    assert f"HTTP {status} is no answer" in str(outcome.error)
+    assert len(server.asked) == 1
