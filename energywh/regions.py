@@ -1,4 +1,4 @@
-"""The regions of form EIA-930: authorities, aggregates and foreign neighbours, from `sql/seeds/`."""
+"""The regions of form EIA-930: authorities, aggregates and foreign neighbors, from `sql/seeds/`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ _CODE = re.compile(r"[A-Z0-9]{2,6}")
 
 
 def is_known(code: str) -> bool:
-    """Say whether the seed has a region of this code."""
+    """Return whether the seed has a region of this code."""
     return code in regions()
 
 

@@ -178,7 +178,7 @@ def model_line(result: ModelResult) -> str:
 
 
 class ProgressLines:
-    """A listener that prints a line a model; on a terminal, a last line says which model is being built."""
+    """A listener that prints one line per model; on a terminal, a last line says which model is being built."""
 
     def __init__(self) -> None:
         self._erase_line = "\r\x1b[K" if sys.stderr.isatty() else ""

@@ -112,7 +112,7 @@ def _as_json(each: ListedDataset) -> dict[str, Any]:
 
 
 def _print_json(items: Iterable[dict[str, Any]]) -> None:
-    """Print one array, an object a line."""
+    """Print one array, one object per line."""
     import json
 
     click.echo("[" + ",\n ".join(map(json.dumps, items)) + "]")

@@ -20,7 +20,7 @@ from energywh.errors import UsageError
 )
 @click.pass_obj
 def export(session: Session, models: tuple[str, ...], everything: bool, to: Path | None) -> None:
-    """Write models as Parquet (zstd), a file a month: FOLDER/MODEL/export_year=YYYY/YYYY-MM.parquet.
+    """Write models as Parquet (zstd), one file per month: FOLDER/MODEL/export_year=YYYY/YYYY-MM.parquet.
 
     Give MODEL with or without its schema. Only months that changed since the last export are written, and each
     file is replaced in one step. Readers that know hive partitioning (DuckDB, Polars, PyArrow) add the year of

@@ -18,7 +18,7 @@ _CLEAR = "\r\x1b[K"  # to the start of the line, and erase it
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Container[str] = (), wrap: Container[str] = ()
 ) -> None:
-    """Print a table: as wide as the terminal, or with one line per row where the output is no terminal.
+    """Print a table: as wide as the terminal, or with one line per row where the output is not a terminal.
 
     Words are never cut or broken, so names and digests can be copied.
 
@@ -56,7 +56,7 @@ def print_table(
 
 
 def print_text(text: str) -> None:
-    """Print a paragraph, filled to the width of the terminal; as one line where the output is no terminal."""
+    """Print a paragraph, filled to the width of the terminal; as one line where the output is not a terminal."""
     import textwrap
 
     if sys.stdout.isatty():

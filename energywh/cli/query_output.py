@@ -75,7 +75,7 @@ def write_stream(
     """Write the answer to an open binary stream, a batch of rows at a time; return how many rows were written.
 
     Args:
-        form: "csv" with a header, NULL empty; "json", one array with an object a line, NULL, NaN and infinities
+        form: "csv" with a header, NULL empty; "json", one array with one object per line, NULL, NaN and infinities
             null; "parquet", zstd; "table", drawn for the eye, NULL written out.
         max_rows: rows that a table shows; 0 for all.
         width: characters that a line of a table may have: long values and the columns in the middle give way.

@@ -119,7 +119,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 
 def print_plan(lines: list[PlanLine], total: PlanLine) -> None:
-    """Print a dry run: a line a dataset and their total. Each chunk is one request."""
+    """Print a dry run: one line per dataset and their total. Each chunk is one request."""
     columns = ("dataset", "chunks", "requests", "rows (at most)", "time at limit")
     rows = [
         (line.dataset, f"{line.chunks:,}", f"{line.chunks:,}", f"{line.rows_at_most:,}", span(line.seconds_at_limit))

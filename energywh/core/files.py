@@ -1,4 +1,4 @@
-"""The one writer of files and folders that are whole or not there, also after a power cut.
+"""Write files and folders atomically: complete or absent, also after a power cut.
 
 What is written gets a hidden name beside its place, is flushed to the disk, and is then renamed; the folder that holds
 the name is flushed last. A rename that reaches the disk before the content would leave a broken file under a good name.
@@ -137,7 +137,7 @@ def put_back(folder: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Say whether there is a process of this number."""
+    """Return whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Locks between processes: one process at a time does a piece of work, and the others wait and say for whom."""
+"""Locks between processes: one process at a time holds a lock; the others wait and name the holder."""
 
 from __future__ import annotations
 

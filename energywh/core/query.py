@@ -1,4 +1,4 @@
-"""Run a query that a person wrote: one statement, reading only."""
+"""Run a user's query: one statement, read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One translator of what DuckDB, Arrow and the operating system raise.
+"""Translate errors of DuckDB, Arrow and the operating system.
 
     with storage_errors("write", file, "make its folder writable, or choose another place"):
         file.write_bytes(content)
@@ -80,7 +80,7 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def is_about_sql(error: BaseException) -> bool:
-    """Say whether the SQL that was run is to blame; internal errors of DuckDB count, as one SQL met them."""
+    """Return whether the SQL that was run is to blame; internal errors of DuckDB count, as one SQL met them."""
     import duckdb
 
     return cause_of(error) == "sql" or isinstance(error, duckdb.InternalException)

@@ -1,1 +1,1 @@
-"""What leaves the warehouse: windows for training, the latest hours for inference, Parquet files."""
+"""Data exported from the warehouse: windows for training, the latest hours for inference, Parquet files."""

@@ -1,4 +1,4 @@
-"""Export models as Parquet, a file a month, rewriting only what changed.
+"""Export models as Parquet, one file per month, rewriting only what changed.
 
     parquet/<model>/export_year=YYYY/YYYY-MM.parquet     a model with a time column
     parquet/<model>/<model>.parquet                      a model without

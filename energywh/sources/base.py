@@ -325,11 +325,11 @@ class Source(ABC):
         return (region,)
 
     def may_be_empty(self, dataset: Dataset, slice_: str) -> bool:
-        """Say whether a slice is asked for by default only to see whether it has rows by now."""
+        """Return whether a slice is asked for by default only to see whether it has rows by now."""
         return False
 
     def has_other_history(self, dataset: Dataset, slice_: str) -> bool:
-        """Say whether the `history_source` has this slice too."""
+        """Return whether the `history_source` has this slice too."""
         return self.history_source is not None
 
     @abstractmethod

@@ -530,7 +530,7 @@ def _microseconds(stamps: pa.Array, interval_minutes: int) -> Any:
 
 
 def _repeats(numbers: Any, size: int) -> bool:
-    """Say whether any number occurs twice; all are below ``size``."""
+    """Return whether any number occurs twice; all are below ``size``."""
     import numpy as np
 
     if size > 16 * len(numbers) + 1_000_000:

@@ -158,7 +158,7 @@ def stamp_array(hours: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def repeats(hours: npt.NDArray[np.int64], codes: npt.NDArray[np.uint8]) -> bool:
-    """Say whether any (hour, code) pair occurs twice."""
+    """Return whether any (hour, code) pair occurs twice."""
     width = int(codes.max()) + 1
     keys = (hours - hours.min()) * width + codes
     seen = np.zeros(int(keys.max()) + 1, np.bool_)

@@ -1,4 +1,4 @@
-"""EIA's hourly electric-grid API, v2: form EIA-930, one row an hour, region and code.
+"""EIA's hourly electric-grid API, v2: form EIA-930, one row per hour, region and code.
 
 Facts, all recorded (see the tests): `period` is the END of the hour, UTC, `YYYY-MM-DDTHH`; `start` and `end`
 are inclusive; at most 5,000 rows a response, `total` counts the whole query; `value` and `total` are strings

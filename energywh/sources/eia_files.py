@@ -361,7 +361,7 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
 
 
 def _line_sql(file: Path, width: int, header_lines: int) -> str:
-    """Return the SQL that reads the lines of a file as text, its header among them; what is no CSV is skipped."""
+    """Return SQL that reads the lines of a file as text, header included; lines that are not CSV are skipped."""
     # A row may have more cells than headers, all of them blank: a comma at its end.
     cells = {f"c{place}": "varchar" for place in range(width + SPARE_CELLS)}
     return (
@@ -374,7 +374,7 @@ def _line_sql(file: Path, width: int, header_lines: int) -> str:
 def _load(
     connection: duckdb.DuckDBPyConnection, dataset: FileDataset, places: Mapping[int, str], lines: str
 ) -> list[PayloadWarning]:
-    """Make the table `fact` of the file's rows, with their period as text too; warn of values that are no numbers."""
+    """Make the table `fact` of the file's rows, with their period as text too; warn of values that are not numbers."""
     text = {place: f"c{place}" for place in places}
     number = {place: number_sql(text[place]) for place, column in places.items() if column.endswith("_mwh")}
     of_column: dict[str, list[str]] = {}
@@ -463,7 +463,7 @@ def _places(dataset: FileDataset, headers: Sequence[str], name: str) -> tuple[di
 def _drop_unreadable_rows(
     connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, keys: Sequence[str]
 ) -> list[PayloadWarning]:
-    """Delete from `fact` rows that lack a key or whose period is no hour of the half.
+    """Delete from `fact` rows that lack a key or whose period is not an hour of the half-year.
 
     Raises:
         RefusedError: they are many: a key cannot be read.

@@ -53,6 +53,6 @@ def check_pages(chunk: Chunk, dataset: Dataset, pages: list[Page]) -> None:
 
 
 def _has_repeats(keys: pa.Table) -> bool:
-    """Say whether a row occurs twice. Each page has dictionaries of its own, which must be made one first."""
+    """Return whether a row occurs twice. Each page has dictionaries of its own, which must be made one first."""
     plain = keys.unify_dictionaries()
     return bool(plain.group_by(plain.column_names).aggregate([]).num_rows != len(plain))

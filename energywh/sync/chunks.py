@@ -37,12 +37,12 @@ class SlicePlan:
     replaced: tuple[LedgerSpan, ...]
 
     def failed_before(self, chunk: Chunk) -> bool:
-        """Say whether hours of ``chunk`` failed when they were last asked for."""
+        """Return whether hours of ``chunk`` failed when they were last asked for."""
         return any(row.failed and row.first <= chunk.last and row.last >= chunk.first for row in self.replaced)
 
 
 def settled(last: int, fetched_hour: int | None, settling_hours: int) -> bool:
-    """Say whether a chunk ending with hour ``last`` was fetched long enough after its end."""
+    """Return whether a chunk ending with hour ``last`` was fetched long enough after its end."""
     return fetched_hour is not None and fetched_hour >= last + 1 + settling_hours
 
 

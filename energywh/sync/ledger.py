@@ -116,7 +116,7 @@ def history(
 
 
 def gap_may_fill(dataset: Dataset, last: int, fetched_hour: int) -> bool:
-    """Say whether an answer of ``fetched_hour`` with a gap, of a chunk that ends with hour ``last``, may not stand."""
+    """Return whether a gap may still fill, for an answer of hour ``fetched_hour`` to a chunk that ends at ``last``."""
     return dataset.gap_retry_hours is None or fetched_hour < last + 1 + dataset.gap_retry_hours
 
 
@@ -204,7 +204,7 @@ def write_plan(connection: duckdb.DuckDBPyConnection, plans: Iterable[SlicePlan]
 def claim(
     connection: duckdb.DuckDBPyConnection, wanted: Sequence[Chunk], owner: str, now: datetime, planned_at: datetime
 ) -> list[Chunk]:
-    """Take up those of the wanted chunks that no other process has taken up since they were planned.
+    """Claim those of the wanted chunks that no other process has claimed since they were planned.
 
     Not only those that are still due: another process that had planned them too, and was interrupted, gave them back
     as they were (see `release`), and has not fetched them.

@@ -51,7 +51,7 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class FileVersion(msgspec.Struct, frozen=True):
-    """What the server said of a file when it sent it last, by which it can say that it has not changed.
+    """Headers of a file's last download, with which the server can answer that it has not changed.
 
     Attributes:
         refusal: why the file was refused; empty where it was landed.
@@ -175,7 +175,7 @@ class PayloadStore:
         return body
 
     def has(self, dataset: str, payload_id: str) -> bool:
-        """Say whether the payload is still kept."""
+        """Return whether the payload is still kept."""
         return self._file(dataset, payload_id).exists()
 
     def write_journal(self, journal: Journal) -> str:

@@ -117,7 +117,7 @@ def plan_fetch(
 
 
 def asked_in_vain(history: Sequence[LedgerSpan], present_hour: int) -> bool:
-    """Say whether a slice was asked for within a week, and has never had a row."""
+    """Return whether a slice was asked for within a week, and has never had a row."""
     answered = [span for span in history if span.fetched_hour is not None]
     newest = max((span.fetched_hour or 0 for span in answered), default=0)
     return all(span.empty for span in history) and newest > present_hour - EMPTY_RETRY_HOURS
@@ -145,7 +145,7 @@ def dry_run(
     *,
     now: datetime | None = None,
 ) -> tuple[list[PlanLine], PlanLine]:
-    """Return what is due of a resolved selection, a line a dataset, and the total; nothing is fetched or written.
+    """Return what is due of a resolved selection, one line per dataset, and the total; nothing is fetched or written.
 
     Args:
         say: receives messages about why less is due than expected.

@@ -1,4 +1,4 @@
-"""What a run tells the person who waits: bars on a terminal, plain lines in a log."""
+"""Progress of a run: bars on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Speed:
             self._rows += rows
 
     def download(self, chunk: Chunk, came: int, size: int | None) -> None:
-        """Take note of how many bytes have come of a file, of how many; a size of 0 ends it."""
+        """Record the received and total bytes of a file; a size of 0 ends it."""
         with self._lock:
             if size == 0:
                 self._downloads.pop(chunk, None)
@@ -114,7 +114,7 @@ def _duration(seconds: float) -> str:
 
 
 class LineReporter:
-    """Plain lines on standard error: a line a dataset and one on all every ten seconds, and when one is complete."""
+    """Plain lines on standard error, per dataset and in total: every ten seconds, and when a dataset is complete."""
 
     def __init__(self) -> None:
         self._last = self._started = time.monotonic()

@@ -215,7 +215,7 @@ class RequestLimit:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Say whether a file is no database, or none of ours, and not only locked, full or forbidden."""
+    """Return whether a file is not a database, or none of ours, and not only locked, full or forbidden."""
     code = getattr(error, "sqlite_errorcode", None)
     damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT)
     return code is None or code & 0xFF in damaged

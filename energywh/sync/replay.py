@@ -133,7 +133,7 @@ def _open(
 
 
 def _damaged(settings: Settings, on_say: Callable[[str], None]) -> bool:
-    """Say whether the staging file is no database. Any other reason not to open it ends the replay."""
+    """Return whether the staging file is not a database. Any other reason not to open it ends the replay."""
     try:
         with _open(settings, settings.home.staging, on_say, read_only=True):
             return False

@@ -1,4 +1,4 @@
-"""What a person asked to sync: datasets, slices and hours."""
+"""The selection of a sync: datasets, slices and hours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Way = Literal["best", "api", "files"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What to sync. `since` and `until` are hour numbers, inclusive; None means all there is."""
+    """What to sync. `since` and `until` are hour numbers, inclusive; None means no bound."""
 
     datasets: tuple[Dataset, ...]
     regions: tuple[str, ...] = ()  # empty: the default slices of each source
@@ -172,7 +172,7 @@ def resolve(selection: Selection, settings: Settings, present_hour: int) -> Sele
 
 
 def _is_here(name: str, settings: Settings) -> bool:
-    """Say whether the address of a source is one of this machine: a simulator, or a test."""
+    """Return whether the address of a source is one of this machine: a simulator, or a test."""
     return urlsplit(str(settings.get(f"{name}.url"))).hostname in ("localhost", "127.0.0.1", "::1")
 
 

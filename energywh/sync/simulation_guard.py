@@ -25,7 +25,7 @@ class SimulationGuard:
         self._lock = threading.Lock()
 
     def check(self, simulated: bool) -> None:
-        """Take note of an answer.
+        """Record an answer.
 
         Raises:
             StorageError: simulated data would come to real ones, or real ones to simulated.

@@ -1,4 +1,4 @@
-"""What staging holds and what is still due, a line a dataset and slice (mostly: a region)."""
+"""What staging holds and what is still due, one line per dataset and slice (usually a region)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def slice_statuses(
 
 
 def _has_ended(source: Source, dataset: Dataset, slice_: str, now: datetime) -> bool:
-    """Say whether a slice has no new hours any more: its authority stopped reporting, or its file is of a past half."""
+    """Return whether a slice gets no new hours: its authority stopped reporting, or its file is of a past half-year."""
     ends = source.span(dataset, slice_)[1]
     region = regions().get(slice_)
     stopped = region is not None and region.last_date is not None and region.last_date < now.date()
@@ -254,7 +254,7 @@ def _missing(dataset: Dataset, series: _CodeSeries, gaps: list[tuple[int, int]],
 
 
 def is_late(status: SliceStatus, limit_hours: int) -> bool:
-    """Say whether a region that has not stopped reporting is behind by more than ``limit_hours``.
+    """Return whether a region that has not stopped reporting is behind by more than ``limit_hours``.
 
     One that has never delivered a value, and of which chunks are due or failed, is behind without limit.
     """

@@ -2,7 +2,7 @@
 
     datasets/NAME/dataset.json            this
     datasets/NAME/train.safetensors       the matrix of a split, as windows use it: normalized, missing values 0
-    datasets/NAME/train/2023-01.parquet   the same rows in the units of the source, missing values NULL, a file a month
+    datasets/NAME/train/2023-01.parquet   the same rows in the units of the source, missing values NULL; one a month
     datasets/NAME/train.npz, train.h5     the content of train.safetensors, where asked for
 
 The digest covers all that a training run can see: the request, columns, regions, splits, statistics, and the bytes of

@@ -126,7 +126,7 @@ class Batch(_Sample):
         self.regions, self.hours = view.places_of(rows)
 
     def to_arrow(self) -> pa.RecordBatch:
-        """Return a row a window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
+        """Return one row per window: region, hour_utc, and as tensors of fixed shape inputs, targets and their masks.
 
         future_covariates and future_covariates_mask too, where there are columns known ahead; bfloat16, which Arrow
         does not have, as float32.

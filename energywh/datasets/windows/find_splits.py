@@ -47,7 +47,7 @@ def _filled(survey: Survey, shape: Shape, split: Split) -> Split:
 
 
 def _no_window(survey: Survey, plan: Plan) -> str:
-    """Return why there is no window at all, with numbers."""
+    """Return why there is no window, with numbers."""
     shape, source = plan.shape, plan.source.name
     runs = longest_runs(survey.axis, survey.whole)
     if max(runs) >= shape.span:

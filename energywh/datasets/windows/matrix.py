@@ -40,7 +40,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Missing:
-    """Which values of a matrix are missing, in the rows that miss any, a bit a value."""
+    """Which values of a matrix are missing, in the rows that miss any, one bit per value."""
 
     columns: int
     rows: NDArray[np.int64]  # ascending

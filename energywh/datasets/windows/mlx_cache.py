@@ -1,4 +1,4 @@
-"""The limit of the memory that MLX keeps from one batch for the next."""
+"""The limit of memory that MLX keeps between batches."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Hours:
 
 
 def hours_of(axis: Axis, shape: Shape, starts: Sequence[NDArray[np.int64]]) -> Hours:
-    """Return the hours that the windows at ``starts`` (rows, a list a region) hold as input or target."""
+    """Return the hours that the windows at ``starts`` (rows, one list per region) hold as input or target."""
     regions: list[str] = []
     first: list[int] = []
     end: list[int] = []

@@ -1,4 +1,4 @@
-"""How windows are to be normalized, before anything is measured."""
+"""The request for a normalization, before its statistics are measured."""
 
 from __future__ import annotations
 

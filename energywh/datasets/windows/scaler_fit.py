@@ -68,14 +68,14 @@ class _Measured:
         return [(region, self.by_region[region, name]) for region in self.regions]
 
     def skewed(self, name: str) -> bool:
-        """Say whether log="auto" takes a column: never negative, and skewed, by region in more than half of them."""
+        """Return whether log="auto" takes a column: never negative, and skewed, by region in more than half of them."""
         if not self.pooled[name].count or self.pooled[name].low < 0:
             return False
         varied = [part for _, part in self.scaled_by(name) if self.by == "global" or not part.constant]
         return 2 * sum(part.skewness > SKEWED for part in varied) > len(varied)
 
     def constant(self, name: str) -> bool:
-        """Say whether a column has values, and in no region (by="global": in all together) more than one."""
+        """Return whether a column has values, and in no region (by="global": in all together) more than one."""
         return self.pooled[name].count > 0 and all(part.constant for _, part in self.scaled_by(name))
 
 

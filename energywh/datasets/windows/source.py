@@ -158,7 +158,9 @@ def bind(connection: duckdb.DuckDBPyConnection, source: str) -> Bound:
     types = {name: str(kind.id) for name, kind in zip(columns, relation.types, strict=True)}
     for needed, kinds in ((REGION, ("varchar", "enum")), (HOUR, ("timestamp", "timestamp with time zone"))):
         if needed not in types:
-            raise UsageError(f"{described} has no column '{needed}'; windows need region and hour_utc, one row an hour")
+            raise UsageError(
+                f"{described} has no column '{needed}'; windows need region and hour_utc, one row per hour"
+            )
         if not types[needed].startswith(kinds):
             raise UsageError(
                 f"column {needed} of {described} is {types[needed].upper()}, not {kinds[0].upper()}; cast it"

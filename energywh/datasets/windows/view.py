@@ -47,5 +47,5 @@ class WindowView:
         return np.array(axis.regions)[region], hours.view("datetime64[h]")
 
     def squeezes(self, matrix: Matrix) -> bool:
-        """Say whether the last axis of the matrix is left out: the one target was not given as a list."""
+        """Return whether the last axis of the matrix is left out: the one target was not given as a list."""
         return self.one_target and matrix is self.frame.targets

@@ -52,7 +52,7 @@ def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = Non
 
 
 def proven_before(model: Model, audit: Audit) -> bool:
-    """Say whether months that were not rebuilt need no check, because they passed in the version built on.
+    """Return whether months that were not rebuilt need no check, because they passed in the version built on.
 
     Warnings are always counted over all months, because the version built on may have some.
     """

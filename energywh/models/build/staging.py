@@ -114,7 +114,7 @@ class Staging:
         return Landing(number, landed_at, staging_id)
 
     def holds(self, landing: Landing) -> bool:
-        """Say whether ``landing`` happened in this file."""
+        """Return whether ``landing`` happened in this file."""
         if landing.staging_id != self.landing.staging_id:
             return False
         if landing.number == 0:

@@ -81,7 +81,7 @@ class VersionFacts:
 
 
 def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
-    """Say whether a build can continue from this version.
+    """Return whether a build can continue from this version.
 
     Digests and results depend on the version of DuckDB, so another version of it rebuilds everything.
     """
@@ -95,7 +95,7 @@ def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
 
 
 def is_warehouse(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> bool:
-    """Say whether the file that is open, or attached as ``database``, is a version of a warehouse."""
+    """Return whether the file that is open, or attached as ``database``, is a version of a warehouse."""
     return connection.execute(
         "SELECT count(*) FROM duckdb_tables() WHERE database_name = coalesce(?, current_database()) "
         "AND schema_name = 'energywh' AND table_name = 'version'",

@@ -1,4 +1,4 @@
-"""Write the rows of a split as Parquet, a file a month."""
+"""Write the rows of a split as Parquet, one file per month."""
 
 from __future__ import annotations
 
