@@ -7,7 +7,7 @@ from functools import lru_cache
 
 REDACTED = b"REDACTED"
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_ESCAPE_MARKS = (b"\\", b"%", b"&#")  # without any of them, nothing is escaped
+_ESCAPE_MARKS = (b"\\u", b"\\x", b"%", b"&#")  # without any of them no letter is escaped: the search takes 0.1 s a MB
 
 
 def redact_secret(body: bytes, secret: str) -> bytes:
