@@ -1,9 +1,9 @@
 /*---
 description = """
 Prices of CAISO's day-ahead and real-time markets by node, from CAISO's OASIS (reports PRC_LMP and PRC_INTVL_LMP), one row an
-hour, node and market. The price (LMP) is the sum of its components: energy, congestion, loss and, where it was published, the
-cost of greenhouse gas. Real-time prices are made every five minutes: here they are the mean of the hour, over the intervals
-that have a value, and intervals says how many those were. CAISO corrects prices for up to two weeks.
+hour, node and market. The price (LMP) is the sum of its components: energy, congestion, loss and, where published, greenhouse
+gas. Real-time prices are for five-minute intervals: a row has the mean over the intervals of the hour that have a value, and
+their number (intervals). CAISO corrects prices for up to two weeks.
 """
 materialized = "table"
 grain = ["node", "hour_utc", "market"]
@@ -14,11 +14,11 @@ node = "Price node, CAISO's name: trading hubs TH_…, default load aggregation 
 hour_utc = "Start of the hour, UTC."
 market = "DAM: day-ahead, hourly; RTM: real-time, five minutes."
 lmp_usd_per_mwh = "Locational marginal price, USD/MWh."
-energy_usd_per_mwh = "Its energy component (MCE), the same at all nodes, USD/MWh."
-congestion_usd_per_mwh = "Its congestion component (MCC), USD/MWh."
-loss_usd_per_mwh = "Its loss component (MCL), USD/MWh."
-ghg_usd_per_mwh = "Its greenhouse-gas component (MGHG), USD/MWh; NULL where it was not published."
-intervals = "How many intervals of the hour have a price: 1 in DAM, up to 12 in RTM; 0 where only components came."
+energy_usd_per_mwh = "Energy component of the price (MCE), the same at all nodes, USD/MWh."
+congestion_usd_per_mwh = "Congestion component of the price (MCC), USD/MWh."
+loss_usd_per_mwh = "Loss component of the price (MCL), USD/MWh."
+ghg_usd_per_mwh = "Greenhouse-gas component of the price (MGHG), USD/MWh; NULL where it was not published."
+intervals = "Number of intervals of the hour with a price: 1 in DAM, up to 12 in RTM; 0 if only components were published."
 
 [[audits]]
 unique = ["node", "hour_utc", "market"]
@@ -35,7 +35,7 @@ description = "prices that are not the sum of their components"
 name = "hub_missing"
 when = "check"
 severity = "warn"
-description = "a trading hub lacks day-ahead prices of the newest days, while others have them"
+description = "a trading hub has no day-ahead prices in hours of the newest days for which other nodes have them"
 sql = """
 with dam as (
     select node, hour_utc, lmp_usd_per_mwh from normalized.caiso_price where market = 'DAM'
@@ -56,8 +56,8 @@ where d.lmp_usd_per_mwh is null
 group by o.node
 """
 ---*/
--- Means are of decimals with five digits after the point, the finest that is published. A single value is used as it is. Prices of
--- 1e9 USD/MWh and more do not fit and are left out of means.
+-- Means use decimals with five decimal places, the finest published. A single value is used unchanged. Prices of 1e9 USD/MWh
+-- and more do not fit and are left out of means.
 with priced as (
     select node, interval_start, component, value, 'DAM' as market from staging.caiso.price_dam
     union all

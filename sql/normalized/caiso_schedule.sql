@@ -1,10 +1,10 @@
 /*---
 description = """
-What is scheduled in CAISO's markets by zone: generation, imports, exports and, day-ahead, load, from CAISO's OASIS (report
+Energy scheduled in CAISO's markets by zone: generation, imports, exports and, day-ahead, load; from CAISO's OASIS (report
 ENE_SLRS), one row an hour, zone, market, schedule and type. It is not a fuel mix. The zone 'Caiso_Totals' holds totals (is_total):
-never add them to other zones. They are the sum of TAC_ECNTR, TAC_NCNTR, TAC_NORTH and TAC_SOUTH, CAISO's own; the other TAC_
-zones belong to authorities that take part in the western energy imbalance market. Day-ahead schedules are hourly; real-time
-ones are made every five minutes and are here the mean of the hour, over the intervals that have a value.
+never add them to other zones. They are the sum of CAISO's own zones: TAC_ECNTR, TAC_NCNTR, TAC_NORTH and TAC_SOUTH. The other
+TAC_ zones belong to authorities in the western energy imbalance market. Day-ahead schedules are hourly; real-time schedules
+are for five-minute intervals, and a row has the mean over the intervals of the hour that have a value.
 """
 materialized = "table"
 grain = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
@@ -15,18 +15,18 @@ zone = "Zone, CAISO's name (TAC_ZONE_NAME)."
 hour_utc = "Start of the hour, UTC."
 market = "DAM: day-ahead; RTM: real-time."
 schedule = "Export, Generation, Import or Load, as CAISO writes it."
-slrs_type = "What is scheduled, CAISO's code: ALL in totals, GEN generators, ETIE and ITIE ties out and in."
+slrs_type = "CAISO's code of what is scheduled: ALL (totals), GEN (generators), ETIE (export ties), ITIE (import ties)."
 mwh = "Scheduled energy, MWh; exports and imports are both positive."
-is_total = "True of Caiso_Totals."
-intervals = "How many intervals of the hour have a value: 1 in DAM, up to 12 in RTM."
+is_total = "True for Caiso_Totals."
+intervals = "Number of intervals of the hour with a value: 1 in DAM, up to 12 in RTM."
 
 [[audits]]
 unique = ["zone", "hour_utc", "market", "schedule", "slrs_type"]
 [[audits]]
 not_null = ["zone", "hour_utc", "market", "schedule", "slrs_type", "intervals"]
 ---*/
--- Means are of decimals with four digits after the point. A single value is used as it is. Values of 1e9 and more do
--- not fit and are left out of means.
+-- Means use decimals with four decimal places. A single value is used unchanged. Values of 1e9 and more do not fit and are
+-- left out of means.
 with scheduled as (
     select zone, interval_start, market, schedule, slrs_type, value from staging.caiso.schedule_dam
     union all

@@ -1,17 +1,16 @@
 /*---
 description = """
-Carbon intensity of each respondent, one row an hour: of what it generates, and of what it consumes, through its imports and those of its
-neighbors in turn. Factors by fuel family are dated and have their source (seeds.emission_factor): combustion is CO2 of burning alone, mean
-of the plants of the United States; lifecycle is CO2 equivalents from building and fuel to waste, a median of the world's plants.
-They are different questions, and for coal the second happens to be the smaller number.
-Consumption is a linear system over all authorities of the hour: the intensity of what a region consumes is the mean of its own
-generation and
-of its imports, each of the intensity of what the neighbor consumes. Four steps of Jacobi's iteration solve it; residual_co2_kg_per_mwh is
-what the last step still moved.
-What is left out: other and unknown fuels have no factor and count with the mean of the rest (covered_ratio says how much has one), as does
-oil in lifecycle; storage gives back what was generated before, and counts neither charging nor discharging; imports from systems of which
-no generation is known, the foreign ones always, count with the mean of the rest (import_known_ratio). An hour with a value of a fuel
-that is suspicious has no intensity.
+Carbon intensity of the generation and of the consumption of each respondent, one row an hour. Consumption includes imports, and
+the imports of the neighbors. Factors by fuel family are dated and have a source (seeds.emission_factor): combustion is CO2 of
+burning alone, the mean of plants in the United States; lifecycle is CO2 equivalents from construction and fuel to waste, a median
+of plants worldwide. They measure different things; for coal the lifecycle factor is the smaller one.
+Consumption intensity solves a linear system over all authorities of the hour: it is the mean over a region's own generation and
+its imports, where each import has the consumption intensity of the neighbor. Four Jacobi iterations solve it;
+residual_co2_kg_per_mwh is the change in the last one.
+Other and unknown fuels, and oil in lifecycle, have no factor and count with the mean of the rest (covered_ratio is the share with a
+factor). Storage returns energy that was generated earlier: neither charging nor discharging counts. Imports from systems without
+known generation, which includes all foreign systems, count with the mean of the rest (import_known_ratio is the share of the
+others). An hour with a suspicious value of any fuel has no intensity.
 """
 materialized = "table"
 may_be_empty = true
@@ -21,15 +20,15 @@ lookback = "0h"
 [columns]
 region = "Respondent, EIA code; authorities and, where synced, aggregates, which have no imports here."
 hour_utc = "Start of the hour, UTC."
-generation_mwh = "[hindsight] Generation of all fuels but storage, values below zero taken for 0, MWh."
-covered_ratio = "[hindsight] Share of it that has a factor of combustion; ratio."
-generation_co2_kg_per_mwh = "[hindsight] CO2 of combustion a MWh generated, kg/MWh."
-generation_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle a MWh generated, kg/MWh."
-import_mwh = "[hindsight] Sum over the neighbors from which the region reports to import, MWh; NULL where it reports no interchange."
-import_known_ratio = "[hindsight] Share of it that is from neighbors of known intensity; ratio, NULL where nothing is imported."
-consumption_co2_kg_per_mwh = "[hindsight] CO2 of combustion a MWh consumed, kg/MWh; NULL where no interchange is reported, and where imports are more than twice what is generated and demanded."
-consumption_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle a MWh consumed, kg/MWh; NULL likewise."
-residual_co2_kg_per_mwh = "[hindsight] By how much the last step of the iteration moved consumption_co2_kg_per_mwh, kg/MWh."
+generation_mwh = "[hindsight] Generation of all fuels except storage, MWh; negative values count as 0."
+covered_ratio = "[hindsight] Share of generation_mwh with a combustion factor; ratio."
+generation_co2_kg_per_mwh = "[hindsight] CO2 of combustion per MWh generated, kg/MWh."
+generation_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle per MWh generated, kg/MWh."
+import_mwh = "[hindsight] Sum of the imports that the region reports, MWh; NULL where it reports no interchange."
+import_known_ratio = "[hindsight] Share of import_mwh from neighbors of known intensity; ratio, NULL where nothing is imported."
+consumption_co2_kg_per_mwh = "[hindsight] CO2 of combustion per MWh consumed, kg/MWh; NULL where no interchange is reported, or where imports exceed twice the greater of generation and demand."
+consumption_co2e_kg_per_mwh = "[hindsight] CO2 equivalents of the life cycle per MWh consumed, kg/MWh; NULL in the same hours."
+residual_co2_kg_per_mwh = "[hindsight] Change of consumption_co2_kg_per_mwh in the last iteration, kg/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -40,12 +39,12 @@ sql = """
 select * from normalized.carbon
 where generation_co2_kg_per_mwh not between 0 and 1200 or consumption_co2_kg_per_mwh not between 0 and 1200
 """
-description = "intensities above that of any fuel"
+description = "intensities outside 0 to 1,200 kg/MWh, the range of all fuels"
 [[audits]]
 name = "carbon_residual"
 when = "check"
 severity = "warn"
-description = "the iteration over neighbors has not settled"
+description = "the iteration over neighbors has not converged"
 sql = "select region, hour_utc, residual_co2_kg_per_mwh from normalized.carbon where residual_co2_kg_per_mwh > 5"
 ---*/
 with factor as (
@@ -60,7 +59,7 @@ with factor as (
     from seeds.emission_factor
 ),
 
--- Decimals are added exactly, in whatever order.
+-- Sums of decimals are exact and do not depend on the order.
 family as (
     select
         g.region,
@@ -112,8 +111,8 @@ flow as (
     where i.mwh > 0
 ),
 
--- Generation and imports of a region in the hours in which both are known. Each step uses the intensities of the step before for
--- the neighbors.
+-- Generation and imports of a region in hours in which both are known. Each step uses the neighbors' intensities of the step
+-- before.
 step_1 as (
     select
         k.region,

@@ -1,9 +1,9 @@
 /*---
 description = """
-Demand of each respondent together with those whose area it took over, one row an hour: a series that goes on where an authority
-stopped (seeds.region names its successor). Before the change it is the sum of all that reported the area then, NULL while one of them
-has no value; reported_by says who they were. Hours before and after a region's demand have no row. What a retired authority
-reported is found under its last successor.
+Demand of each respondent together with the authorities whose area it took over, one row an hour: a series that continues where an
+authority stopped (seeds.region names its successor). Before the change it is the sum over all authorities that reported the area,
+NULL if one of them has no value; reported_by lists them. Hours before and after a region's demand have no row. Demand of a
+retired authority is in the rows of its last successor.
 """
 materialized = "view"
 grain = ["region", "hour_utc"]
@@ -11,18 +11,18 @@ lookback = "0h"
 
 [columns]
 region = "Respondent that reports the area today, EIA code; authorities and, where synced, aggregates."
-demand_mwh = "Demand as reported by all of reported_by, MWh; NULL while one of them has none."
-demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL while one of them has none."
+demand_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has none."
+demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL if one of them has none."
 demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has none, or one that data up to the end of the same hour show to be wrong."
-reported_by = "Authorities that reported the hour, in alphabetical order with + between them, such as WACM+WAUW; the region itself where it did alone."
-is_continued = "True where another authority than the region reported, alone or beside it."
+reported_by = "Authorities that reported the hour, in alphabetical order with + between them, such as WACM+WAUW; the region itself if only it did."
+is_continued = "True if an authority other than the region reported, alone or together with it."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc", "reported_by", "is_continued"]
 ---*/
--- The last in a row of successors, of which none is longer than three.
+-- The last successor in a chain; no chain is longer than three.
 with heir as (
     select a.region, coalesce(c.successor, b.successor, a.successor) as heir
     from normalized.region as a
@@ -31,7 +31,7 @@ with heir as (
     where a.successor is not null
 ),
 
--- Decimals are added exactly, in whatever order.
+-- Sums of decimals are exact and do not depend on the order.
 taken_over as (
     select
         coalesce(h.heir, d.region) as region,
@@ -42,7 +42,7 @@ taken_over as (
         try_cast(d.demand_screened_mwh as decimal(18, 4)) as demand_screened_mwh
     from normalized.demand as d
     left join heir as h on h.region = d.region
-    -- Within its demand an hour has a value or a flag; beyond it, as where a region only generates, nothing is missing.
+    -- An hour of a region's demand span has a value or a flag. Hours outside it, as of a region that only generates, are not missing.
     where (d.region in (select region from heir) or d.region in (select heir from heir))
         and (d.demand_mwh is not null or d.demand_flag is not null)
 )

@@ -1,11 +1,11 @@
 /*---
 description = """
-The corrections of clocks and signs, one row for each hour of their spans; empty unless the setting build.corrections is on. Spans,
+Corrections of clocks and signs, one row for each hour of their spans; empty unless the setting build.corrections is on. Spans,
 sources and evidence are in seeds.clock_correction and seeds.sign_correction. A value is dropped if its corrected hour already has
-one, so that each hour has one value. This happens where a wrong clock was put right (the last wrong value and the first right one
-are of the same hour), and where clocks change in autumn (an earlier value moves to the same hour). Values outside a span count as
-right: a value that would move out of its span is dropped even if the source has none there. Dropped values stay in the staging
-database. Hours to which no value moves have none.
+one, so that each hour has one value. This happens where a wrong clock was set right (the last wrong value and the first right one
+are for the same hour), and where clocks change in autumn (an earlier value moves to the same hour). Values outside a span count as
+right: a value that would move out of its span is dropped even if the source has no value there. Dropped values stay in the
+staging database. Hours to which no value moves have no value.
 """
 materialized = "table"
 may_be_empty = true
@@ -15,11 +15,11 @@ grain = ["measure", "region", "neighbor", "hour_utc"]
 [columns]
 measure = "demand, net_generation, total_interchange, generation (all fuels) or interchange."
 region = "Respondent that reports the value, EIA code."
-neighbor = "Its neighbor, EIA code; ALL for a measure that has none (as EIA's own series were named)."
+neighbor = "Its neighbor, EIA code; ALL for a measure without neighbors (the name that EIA's own series had)."
 hour_utc = "Start of the hour as reported, UTC."
-corrected_hour_utc = "Start of the hour that the value is of, UTC; NULL if the value is dropped."
-reversed = "True where the sign is reversed."
-correction = "clock, sign or clock+sign: what is corrected."
+corrected_hour_utc = "Start of the hour to which the value belongs, UTC; NULL if the value is dropped."
+reversed = "True if the sign is reversed."
+correction = "What is corrected: clock, sign or clock+sign."
 
 [[audits]]
 unique = ["measure", "region", "neighbor", "hour_utc"]
@@ -30,7 +30,7 @@ sql = """
 select measure, region, neighbor, corrected_hour_utc from normalized.correction
 where corrected_hour_utc is not null group by all having count(*) > 1
 """
-description = "hours that two values are moved to"
+description = "hours to which two values are moved"
 ---*/
 with applied as (
     select enabled from seeds.option where name = 'corrections' and enabled
@@ -48,7 +48,7 @@ clock as (
     where exists (from applied)
 ),
 
--- The offset of local time is that of the hour as reported.
+-- The offset of local time is taken at the hour as reported.
 moved as (
     select
         measure,

@@ -1,11 +1,11 @@
 /*---
 description = """
-What each respondent reports about itself, one row an hour, with flags and repaired values of its demand. Every hour from the
-region's first to its last demand has a row, even if the source has none. Before and after, only hours that the source has are here:
-day-ahead forecasts, and respondents that only generate. Reported values are kept as they are. demand_flag says why demand_mwh is
-suspicious; demand_clean_mwh is the value to use instead, repaired if that is possible (see normalized.demand_repair), else NULL. It
-uses later hours, so features do not read it. Aggregates are here if they were synced; join normalized.region on kind to leave them
-out.
+Values that each respondent reports about itself, one row an hour, with flags and repaired values of its demand. Each hour from the
+region's first to its last demand has a row, even if the source has none. Before and after, only hours that the source has have a
+row: day-ahead forecasts, and respondents that only generate. Reported values are unchanged. demand_flag is the reason why
+demand_mwh is suspicious; demand_clean_mwh is the value to use instead: repaired if possible (see normalized.demand_repair), else
+NULL. It uses later hours, so features do not use it. Aggregates are included if they were synced; to leave them out, join
+normalized.region and filter by kind.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -15,16 +15,16 @@ lookback = "0h"
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_flag = "[hindsight] Why demand_mwh is suspicious, a code of normalized.flag; NULL if it is not."
-demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag or but clock_error (of which the hour is wrong, not the amount), an estimate where demand_repair says how it was made, else NULL."
-demand_repair = "[hindsight] How a missing or flagged demand was filled in demand_clean_mwh, a code of normalized.flag (kind repair); NULL where it was not."
-demand_gap_hours = "[hindsight] Length of the gap that was filled, hours; NULL where demand_repair is."
+demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported if there is no flag or only clock_error (wrong hour, right amount); an estimate if demand_repair names its method; else NULL."
+demand_repair = "[hindsight] Method that filled a missing or flagged demand in demand_clean_mwh, a code of normalized.flag (kind repair); NULL if it was not filled."
+demand_gap_hours = "[hindsight] Length of the gap that was filled, hours; NULL where demand_repair is NULL."
 demand_forecast_flag = "[hindsight] Why demand_forecast_mwh is suspicious, a code of normalized.flag (kind measure); NULL if it is not."
 demand_forecast_screened_mwh = "Demand forecast, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses earlier forecasts only."
 net_generation_flag = "[hindsight] Why net_generation_mwh is suspicious, a code of normalized.flag (kind measure); NULL if it is not."
 net_generation_screened_mwh = "Net generation, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 total_interchange_flag = "[hindsight] Why total_interchange_mwh is suspicious, a code of normalized.flag (kind measure); NULL if it is not."
 total_interchange_screened_mwh = "Total interchange, MWh; positive = export; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
-source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
+source = "Source of the reported values: eia (the API), eia_files (the half-year files), or both; NULL where the source has no row."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -39,7 +39,7 @@ select * from normalized.demand
 where (demand_repair is null) <> (demand_gap_hours is null)
     or (demand_repair is not null) <> (coalesce(demand_flag, 'clock_error') <> 'clock_error' and demand_clean_mwh is not null)
 """
-description = "filled hours without demand_repair, or hours with it that are not filled"
+description = "filled hours without demand_repair, or hours with demand_repair that are not filled"
 [[audits]]
 name = "impossible_demand"
 sql = """
@@ -47,7 +47,7 @@ select d.* from normalized.demand d join normalized.region r using (region)
 where r.kind = 'authority' and d.demand_clean_mwh not between 0 and 250000
 """
 severity = "warn"
-description = "demand_clean_mwh that no authority can have: the screening missed it"
+description = "demand_clean_mwh outside 0 to 250,000 MWh, which the screening missed"
 ---*/
 with measures as (
     select

@@ -1,8 +1,8 @@
 /*---
 description = """
-How much each respondent usually uses, one row a month: the screening of demand compares values with it to find absurd ones. The
-published method takes the median of the whole series; here no value depends on reports of a year later, and a new month does not
-change ten years. Medians of monthly medians are robust: five wrong months among twelve do not move them far.
+Usual demand of each respondent, one row a month. The screening of demand compares values with it to find absurd ones. The
+published method uses the median of the whole series; here no value depends on reports of a year later, and a new month does not
+change ten years. Medians of monthly medians are robust: five wrong months among twelve change them little.
 """
 materialized = "table"
 refresh = "full"
@@ -12,7 +12,7 @@ time_column = "month_utc"
 [columns]
 median_month_mwh = "Median of the positive demand reported for the hours of this month, MWh; NULL where there is none."
 median_mwh = "Median of median_month_mwh over this month and the eleven before, MWh."
-median_before_mwh = "Median of median_month_mwh over the twelve months before this one, MWh; looks at no hour of this month. NULL in a region's first."
+median_before_mwh = "Median of median_month_mwh over the twelve months before this one, MWh; uses no hour of this month. NULL in a region's first month."
 
 [[audits]]
 unique = ["region", "month_utc"]

@@ -3,7 +3,7 @@ description = """
 Estimated demand for hours whose reported demand is missing or flagged, one row for each hour in a gap of at most 168 hours with a
 good value at both ends. The usual demand of the hour (mean of the same hour in the three weeks before and after) is adjusted by the
 days around the gap, the neighbors' demand and the day-ahead forecast, and joined to the good values at both ends.
-docs/data-quality.md has the method and its measured error. It uses later hours: features never read it.
+docs/data-quality.md describes the method and its measured error. It uses later hours, so features do not use it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -25,14 +25,14 @@ sql = """
 select * from normalized.demand_repair
 where demand_repair not in (select flag from normalized.flag where kind = 'repair')
 """
-description = "codes that normalized.flag does not describe"
+description = "codes that are not in normalized.flag"
 [[audits]]
 sql = "select * from normalized.demand_repair where demand_repaired_mwh <= 0"
 description = "repaired demand that is not above zero"
 ---*/
--- Computed in the logarithm of demand, in whole millionths: differences are ratios, so a small authority counts like a large one
--- and no estimate is negative; sums of integers are exact. How far an hour reads: 84 h to the
--- middle of its gap and 24 h to the edge of that day, 15 days for the fit there, 504 h for the usual demand of these: 972 h.
+-- Computed in the logarithm of demand, in whole millionths: differences are ratios, so small and large authorities have equal
+-- weight and no estimate is negative; sums of integers are exact. An hour uses data up to 972 h away: 84 h to the middle of its
+-- gap, 24 h to the edge of that day, 15 days for the fit there, 504 h for the usual demand of these days.
 with hour as (
     select
         s.region,
@@ -60,7 +60,7 @@ gap as (
     having count(*) <= 168
 ),
 
--- The usual demand of the hour. Every hour of a region has a row, so that rows count hours. If the weeks differ by more than a
+-- The usual demand of the hour. Each hour of a region has a row, so row offsets are hours. If the weeks differ by more than a
 -- factor of two, the least and the greatest are left out.
 week as (
     select
@@ -100,8 +100,8 @@ usual as (
     from summed
 ),
 
--- How far demand is from the usual, and how far the forecast says it is: both limited (to a factor of 1.6 and of 2.7),
--- so that one absurd value that the screening missed cannot dominate a fit.
+-- Deviations of demand and of its forecast from the usual demand, limited to a factor of 1.6 and of 2.7, so that one absurd
+-- value that the screening missed cannot dominate a fit.
 moved as (
     select
         region,
@@ -115,7 +115,7 @@ moved as (
     where usual_level is not null
 ),
 
--- Days for which neighbors and fits are needed.
+-- Days that need neighbors and fits.
 near as (
     select distinct region, unnest(generate_series(middle_utc - interval 15 day, middle_utc + interval 15 day, interval 1 day)) as day_utc
     from gap
@@ -142,7 +142,7 @@ around as (
     left join neighbors as o on o.region = m.region and o.hour_utc = m.hour_utc
 ),
 
--- Least squares of the region's moves on those of its neighbors (n) and of its forecast (f), over 29 days about the gap.
+-- Least squares of the region's moves on those of its neighbors (n) and of its forecast (f), over 29 days around the gap.
 daily as (
     select
         region,
@@ -242,13 +242,13 @@ weighted as (
     from told
 ),
 
--- The days whose same hour is used, with more weight for nearer days.
+-- Days whose same hour is used; nearer days have more weight.
 days as (
     select unnest([-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]) as days, unnest([1, 1, 1, 2, 2, 4, 4, 0, 4, 4, 2, 2, 1, 1, 1]) as weight
 ),
 
--- The hours of and around the gap, and the same hours of the seven days before and after: what neighbors and forecast predict for
--- each, and the residual.
+-- The hours of and around the gap and the same hours of the seven days before and after, each with the move that neighbors and
+-- forecast predict and the residual.
 said as (
     select
         p.region,
@@ -310,7 +310,7 @@ ends as (
     window gap_hours as (partition by region, first_utc)
 ),
 
--- It fades into the gap, by half in about 6 hours: the middle of a long gap depends on the days around it only.
+-- The residuals of the ends fade into the gap, by half in about 6 hours: the middle of a long gap depends only on the days around it.
 profiled as (
     select
         region,

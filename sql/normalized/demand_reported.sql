@@ -1,12 +1,12 @@
 /*---
 description = """
-What each respondent reports about itself, one row an hour: demand, day-ahead forecast, net generation, total interchange.
-A row exists where the source has a row of any of the four types, even one without a value. Aggregates are here when they were
-synced; join normalized.region on kind to leave them out. Values are as reported: absurd values are kept, missing ones are NULL.
-An hour that both the API and the half-year files have is one row. Each of its values is the one that became known last; in the
-newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ. A row of a
-file without any value counts as no row.
-Known errors of clocks stay unless the setting build.corrections is on (see normalized.correction).
+Values that each respondent reports about itself, one row an hour: demand, day-ahead forecast, net generation, total interchange.
+A row exists if the source has a row of any of the four types, even one without a value. Aggregates are included if they were
+synced; to leave them out, join normalized.region and filter by kind. Values are as reported: absurd values are kept, missing
+values are NULL. An hour that both the API and the half-year files have is one row. Each of its values is the one that became
+known last; in the newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists the
+differences. A row of a file without any value counts as no row.
+Known clock errors stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -26,8 +26,8 @@ net_generation_imputed_mwh = "EIA's estimate of net generation, MWh; only in the
 net_generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
 total_interchange_imputed_mwh = "EIA's estimate of total interchange, MWh; only in the half-year files."
 total_interchange_adjusted_mwh = "Total interchange after EIA's adjustments, MWh; only in the half-year files."
-source = "Where the reported values are from: eia (the API), eia_files (the half-year files), or both, some from each."
-correction = "clock where a value of this row was moved here from the hour for which it was reported; NULL if none was."
+source = "Source of the reported values: eia (the API), eia_files (the half-year files), or both, some from each."
+correction = "clock if a value of this row was moved here from the hour for which it was reported; NULL if none was."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -42,7 +42,7 @@ where region not in (select region from normalized.region)
 group by region
 """
 severity = "warn"
-description = "respondents that normalized.region does not know"
+description = "respondents that are not in normalized.region"
 ---*/
 -- A clock is corrected for each measure on its own: the other measures of an hour may be right.
 with corrected as (
@@ -200,7 +200,7 @@ api as (
     group by r.respondent, coalesce(c.corrected_period, r.period)
 ),
 
--- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
+-- In the newest six weeks a file is days behind the API, even if it was read later, so the value of the API is used.
 met as (
     select
         coalesce(a.region, f.region) as region,

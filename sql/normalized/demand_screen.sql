@@ -2,9 +2,9 @@
 description = """
 Flags of suspicious demand, one row for every hour of a respondent from its first to its last demand. The rules are those of Ruggles
 et al., Sci Data 2020 (s41597-020-0483-x), in a different order: the first rule that a value breaks is its flag. normalized.flag
-describes each; docs/data-quality.md lists the differences from the published rules. The screening reads four weeks ahead, and the
-median of the month, which every hour of the month changes: flags of the newest 59 days can still change. Only demand_screened_mwh
-uses no later hour, so that features may use it.
+describes each; docs/data-quality.md lists the differences from the published rules. The screening uses the next four weeks and the
+median of the whole month, so flags of the newest 59 days can still change. Only demand_screened_mwh uses no later hour, so
+features may use it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -22,26 +22,26 @@ unique = ["region", "hour_utc"]
 not_null = ["region", "hour_utc"]
 [[audits]]
 sql = "select * from normalized.demand_screen where demand_flag not in (select flag from normalized.flag)"
-description = "flags that normalized.flag does not describe"
+description = "flags that are not in normalized.flag"
 ---*/
--- Every hour of a region has a row, so that rows count hours, and a window of days holds the hours of whole days (UTC). No
+-- Each hour of a region has a row, so row offsets are hours, and a window of days holds the hours of whole days (UTC). No
 -- floats are added: medians and quartiles of the same values are the same to the bit, however a month is built.
 --
--- How far an hour reads, either way: 264 h for what is expected of it (10 days, and half of 48 h), the same again for each
--- hour of 5 days and a rest of one for the spreads (407 h), 144 h for a lasting jump (three times 48), 48 h for an anomalous
--- region, 50 h for neighbors and runs: 649 h. And back 21 days, the rest of one and a run for the usual demand of before.
+-- An hour uses data up to 649 h away in either direction: 264 h for its expected value (10 days, and half of 48 h), the same
+-- for each hour of 5 days and the rest of a day for the spreads (407 h), 144 h for a lasting jump (three times 48), 48 h for an
+-- anomalous region, 50 h for neighbors and runs. Backwards also 21 days, the rest of a day and a run for the earlier usual demand.
 with parameter as (
     select
         3 as equal_values,  -- identical_run: the third of them is flagged
-        120.0 as equal_mwh,  -- identical_run: below 40 MWh, where rounding makes neighbors equal, as many as make 120 MWh
+        120.0 as equal_mwh,  -- identical_run: below 40 MWh, where rounding makes neighbors equal, as many as add up to 120 MWh
         10.0 as extreme_medians,  -- global_extreme: times the usual demand
-        3.5 as high_spreads,  -- local_extreme_high: times the spread of demand about its median of 48 hours
+        3.5 as high_spreads,  -- local_extreme_high: times the spread of demand around its median of 48 hours
         2.5 as low_spreads,  -- local_extreme_low: times the same
         2.0 as double_jump_spreads,  -- double_jump: times the spread of changes from hour to hour
         5.0 as single_jump_spreads,  -- single_jump: times the same
         15.0 as single_jump_ratio_spreads,  -- single_jump: times the spread of changes of the ratio to what is expected
         8 as anomalous_hours,  -- anomalous_region: flagged hours among 49, more than 15 %
-        1.0 as least_spread_mwh  -- values are whole MWh: a spread below that says nothing
+        1.0 as least_spread_mwh  -- values are whole MWh: a smaller spread has no meaning
 ),
 
 spine as (
@@ -89,8 +89,8 @@ simple as (
     cross join parameter as p
 ),
 
--- The usual demand of the 21 days around a day; it follows lasting steps, so that these are no extremes. The values that are left
--- out for it are found without later hours, so that the median of the days before was known then.
+-- The usual demand of the 21 days around a day. It follows lasting steps, so these are not extremes. The values left out of it
+-- are found without later hours, so the median of earlier days uses no later hour.
 day_values as (
     select
         e.region,
@@ -130,7 +130,7 @@ extreme as (
         coalesce(s.flag, case
             when s.demand_mwh > p.extreme_medians * greatest(s.median_mwh, d.long_median_mwh) then 'global_extreme'
         end) as flag,
-        -- The same without looking ahead, and only once there is something to compare with.
+        -- The same without later hours. A value without an earlier level to compare with passes.
         coalesce(
             s.demand_mwh > 0
             and s.equal_values < least(greatest(p.equal_values, p.equal_mwh / coalesce(s.median_before_mwh, d.before_mwh)), 49)
@@ -152,7 +152,7 @@ neighbor as (
     window hours as (partition by region order by hour_utc)
 ),
 
--- From here on `mwh` is NULL for values that are flagged so far.
+-- From here on `mwh` is NULL for values that have a flag.
 short as (
     select
         *,
@@ -162,7 +162,7 @@ short as (
     from (select *, case when flag is null then demand_mwh end as mwh from neighbor)
 ),
 
--- By how much the same hour of the 21 days around lies above or below its median of 48 hours.
+-- Median difference of the same hour of the 21 days around from its median of 48 hours.
 shape as (
     select
         *,
@@ -226,7 +226,7 @@ spread as (
     cross join parameter as p
 ),
 
--- `good` is a value that is not flagged so far, with what is needed to measure a jump from or to it.
+-- `good` is a value without a flag, with the data to measure a jump from or to it.
 local as (
     select
         *,
@@ -260,8 +260,9 @@ local as (
     )
 ),
 
--- A jump that lasts. An hour that lies far from the last good one before, and is further off what is expected, begins a
--- stretch of wrong hours, which lasts for as long as each hour is so, up to 48 hours. The same backwards in time.
+-- A jump that lasts. An hour that differs much from the last good hour, and is further from the expected value than that hour,
+-- begins a stretch of wrong hours. The stretch lasts while its hours differ in this way, up to 48 hours. The same is done
+-- backwards in time.
 near as (
     select
         *,
@@ -313,8 +314,8 @@ jump as (
     window hours as (partition by region order by hour_utc)
 ),
 
--- Good hours between flagged ones are not trusted: in a good stretch of a day at most, where more than 15 % of two days are
--- flagged. Hours that were not reported do not count against the others.
+-- Good hours between flagged hours are flagged too if they are a stretch of at most a day and more than 15 % of the two days
+-- around are flagged. Hours that were not reported do not count as flagged.
 wrong as (
     select
         region,

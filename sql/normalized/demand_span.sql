@@ -1,7 +1,7 @@
 /*---
 description = """
-The hours in which each respondent reports demand, one row a region and month: from its first to its last hour with a value, without
-a gap. Within them an hour without a value is missing; before and after them the region does not report demand (or not yet).
+Hours in which each respondent reports demand, one row a region and month: from its first to its last hour with a value, without
+a gap. An hour without a value is missing if it is within them; before and after them the region does not report demand.
 """
 materialized = "table"
 refresh = "full"

@@ -1,7 +1,7 @@
 /*---
 description = """
-What EIA's half-year files of kind BALANCE hold, one row for each respondent and hour, blank rows included.
-EIA cuts the files by local date, so an hour near New Year or midsummer can be in two of them: the newest value counts there.
+Contents of EIA's half-year files of kind BALANCE, one row for each respondent and hour, including blank rows.
+EIA cuts the files by local date, so an hour near New Year or midsummer can be in two of them; then the newest value is used.
 """
 materialized = "inline"
 grain = ["region", "period"]
@@ -70,8 +70,9 @@ oth_adjusted_mwh = "Generation from other (OTH) after EIA's adjustments, MWh."
 unk_adjusted_mwh = "Generation from unknown (UNK) after EIA's adjustments, MWh."
 known_from_utc = "Newest time at which a value of the row became known here, UTC."
 ---*/
--- arg_max ignores NULL: a value in either file counts before a blank in the other. But a fuel that has no second part beside it in
--- its file is the sum of both, as all were until 2024: the second part of another file would count twice.
+-- arg_max ignores NULL: a value in either file is preferred to a blank in the other. But a fuel without
+-- a separate second part in its file is the sum of both parts, as all were until 2024: the second part of another file would
+-- count twice.
 with overlap as (
     select
         region,

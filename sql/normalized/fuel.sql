@@ -1,9 +1,9 @@
 /*---
 description = """
-EIA-930 fuel codes, old and new, and the family each belongs to. In 2024-25 EIA split codes, each authority at its own date:
-WAT lost PS, SUN lost SNB, WND lost WNB, OTH lost GEO and the storage codes. The families coal, gas, nuclear, oil, hydro
-(with pumped storage, which could not be told apart before), solar, wind and unknown mean the same on both sides of the split.
-other, geothermal and storage do not: what they hold now was in OTH before, so only their sum is continuous
+EIA-930 fuel codes, old and new, and the family of each. In 2024-25 EIA split codes, at a different date for each authority:
+PS from WAT, SNB from SUN, WNB from WND, GEO and the storage codes from OTH. The families coal, gas, nuclear, oil, hydro
+(with pumped storage, which was not separate before), solar, wind and unknown mean the same before and after the split.
+other, geothermal and storage do not: all were in OTH before, so only their sum is continuous
 (other_combined_mwh in normalized.grid).
 """
 materialized = "table"
@@ -12,12 +12,12 @@ grain = ["fuel"]
 [columns]
 fuel = "EIA fuel code (facet fueltype)."
 name = "Name of the fuel; EIA's labels change case over time, the code does not."
-family = "Family the code counts towards in normalized.grid."
-renewable = "True for water, sun, wind and geothermal; pumped and other storage are not sources."
-storage = "True where the value may be negative because it is charging."
-may_be_negative = "True where the value may be far below zero: storage, and what may hold some (WAT and OTH did until 2024-25)."
+family = "Family to which normalized.grid adds the code."
+renewable = "True for hydro, solar, wind and geothermal; pumped and other storage are not energy sources."
+storage = "True if the value may be negative because of charging."
+may_be_negative = "True if the value may be far below zero: storage, and codes that may include storage (WAT and OTH did until 2024-25)."
 steady = "True if plants neither stop nor start within an hour."
-split_from = "Code this one was reported under before it existed; NULL for original codes."
+split_from = "Code that included this one before the split; NULL for original codes."
 
 [[audits]]
 unique = ["fuel"]

@@ -1,8 +1,8 @@
 /*---
 description = """
 Net generation of each respondent by EIA fuel code, as reported and flagged, one row for each hour and code that the source has;
-normalized.fuel gives each code's family. Reported values are kept as they are: generation_flag says why a value is suspicious, and
-generation_clean_mwh is NULL there. Gaps are not filled.
+normalized.fuel has each code's family. Reported values are unchanged: generation_flag is the reason why a value is suspicious,
+and generation_clean_mwh is NULL there. Gaps are not filled.
 """
 materialized = "view"
 grain = ["region", "hour_utc", "fuel"]

@@ -1,10 +1,10 @@
 /*---
 description = """
-Net generation of each respondent by EIA fuel code, one row an hour and code; normalized.fuel gives each code's family.
+Net generation of each respondent by EIA fuel code, one row an hour and code; normalized.fuel has each code's family.
 An hour and code that both the API and the half-year files have is one row. Its value is the one that became known last; in the
-newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ. A blank in a
+newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists the differences. A blank in a
 file counts as no row.
-Known errors of clocks stay unless the setting build.corrections is on (see normalized.correction).
+Known clock errors stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
 grain = ["region", "hour_utc", "fuel"]
@@ -18,8 +18,8 @@ fuel = "EIA fuel code as reported, old or new."
 generation_mwh = "Net generation, MWh; storage is negative while it charges, and small negative values of other fuels are self-use."
 generation_imputed_mwh = "EIA's estimate where the value was missing or implausible, MWh; only in the half-year files."
 generation_adjusted_mwh = "Net generation after EIA's adjustments, MWh; only in the half-year files."
-source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
-correction = "clock where the row was moved here from the hour for which it was reported; NULL where it is as reported."
+source = "Source of the value: eia (the API) or eia_files (the half-year files)."
+correction = "clock if the row was moved here from the hour for which it was reported; NULL if it is as reported."
 
 [[audits]]
 not_null = ["region", "hour_utc", "fuel"]
@@ -35,7 +35,7 @@ where fuel not in (select fuel from normalized.fuel)
 group by region, fuel
 """
 severity = "warn"
-description = "fuel codes that normalized.fuel does not know; they count as unknown"
+description = "fuel codes that are not in normalized.fuel; they count as unknown"
 [[audits]]
 name = "unknown_region"
 sql = """
@@ -45,7 +45,7 @@ where region not in (select region from normalized.region)
 group by region
 """
 severity = "warn"
-description = "respondents that normalized.region does not know"
+description = "respondents that are not in normalized.region"
 ---*/
 with files as (
     select region, period, fuel, known_from_utc, generation_mwh, generation_imputed_mwh, generation_adjusted_mwh
@@ -73,7 +73,7 @@ with files as (
     where coalesce(generation_mwh, generation_imputed_mwh, generation_adjusted_mwh) is not null
 ),
 
--- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
+-- In the newest six weeks a file is days behind the API, even if it was read later, so the value of the API is used.
 met as (
     select
         coalesce(a.respondent, f.region) as region,
@@ -90,8 +90,8 @@ met as (
         on f.region = a.respondent and f.fuel = a.fueltype and f.period = a.period
 ),
 
--- Of the API and the files, one may have solar, wind or hydro in two parts where the other has it whole: then both are taken from
--- the one with the parts, or, where a part is blank there, from the other. The whole beside a part would count twice.
+-- The API or the files may report solar, wind or hydro in two parts where the other has one value for the whole. Both codes are
+-- then taken from the source with the parts, or from the other if a value is blank there. A whole and a part would count twice.
 part as (
     select respondent as region, period, fueltype as part, true as is_api
     from staging.eia.fuel_type_data

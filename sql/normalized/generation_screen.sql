@@ -1,17 +1,17 @@
 /*---
 description = """
-Suspicious hours of generation, with the reason; an hour that is not here passed every rule. A rule compares with the month's level
+Suspicious hours of generation, with the reason; an hour without a row passed every rule. A rule compares with the month's level
 of the fuel, or with that of all fuels of the region for a fuel that is idle most of the time (oil, storage): a peak in a cold snap
-or a day of charging is no error. Hours that the source lacks are not here.
+or a day of charging is not an error. Hours that the source does not have are left out.
 """
 materialized = "table"
 grain = ["region", "hour_utc", "fuel"]
-lookback = "840h"   # what is usual of repeats: 27 days before, and a week
-lookahead = "72h"   # steady fuels that come back
+lookback = "840h"   # usual repeats: 27 days before, and a week
+lookahead = "72h"   # steady fuels that run again
 
 [columns]
 generation_flag = "[hindsight] Why the hour's generation is suspicious, a code of normalized.flag (kind generation)."
-is_known_at_once = "True if data up to the end of the same hour show it; features leave these values out."
+is_known_at_once = "True if data up to the end of the same hour show the error; features leave these values out."
 
 [[audits]]
 unique = ["region", "hour_utc", "fuel"]
@@ -19,17 +19,17 @@ unique = ["region", "hour_utc", "fuel"]
 not_null = ["region", "hour_utc", "fuel", "generation_flag", "is_known_at_once"]
 [[audits]]
 sql = "select * from normalized.generation_screen where generation_flag not in (select flag from normalized.flag where kind = 'generation')"
-description = "flags that normalized.flag does not describe"
+description = "flags that are not in normalized.flag"
 ---*/
 with parameter as (
     select
-        25 as zero_mwh,  -- all_zero: net generation, without sign, that fuels at 0 do not explain
-        100 as steady_mwh,  -- steady_zero: level of a fuel that counts
+        25 as zero_mwh,  -- all_zero: absolute net generation above which fuels at 0 are wrong
+        100 as steady_mwh,  -- steady_zero: level above which a fuel counts
         24 as stuck_hours,  -- stuck: equal values of gas, hydro, solar or wind
         10 as stuck_mwh,  -- stuck: below it, rounding makes neighbors equal
         12 as repeated_hours,  -- repeat: hours in which all fuels equal those a day or a week before
         6 as moving_hours,  -- repeat: changes from hour to hour in the block
-        28 as usual_equals  -- stuck, repeat: equal values in 23 days, four before the hour and earlier, that show it to be usual: 5 %
+        28 as usual_equals  -- stuck, repeat: equal values in the 23 days until four days before the hour, from which they are usual: 5 %
 ),
 
 hours as (
@@ -53,15 +53,15 @@ measured as (
         h.generation_mwh,
         f.steady and l.level_mwh > p.steady_mwh as is_steady,
         f.steady and b.level_mwh > p.steady_mwh as was_steady,
-        -- Beyond twice all that the region generates when it generates much, and beyond what one plant can (Grand Coulee
-        -- has 6,800 MW, but belongs to a region of three times that): no fuel alone, nor a new one, comes there.
+        -- More than twice the region's high generation, and more than one plant can generate (Grand Coulee has 6,800 MW, but
+        -- belongs to a region of three times that): no single fuel, even a new one, reaches this.
         greatest(2 * l.region_level_mwh, 5 * l.level_mwh, 3000) as extreme_mwh,
         if(b.region is null, null, greatest(2 * b.region_level_mwh, 5 * b.level_mwh, 3000)) as extreme_at_once_mwh,
-        -- Self-use: plants at rest draw some percent of their capacity. Where no plant runs, level_mwh is that draw itself.
+        -- Self-use: idle plants use a few percent of their capacity. Where no plant runs, level_mwh is this use.
         if(coalesce(f.may_be_negative, true), null, -greatest(0.2 * l.level_mwh, 100)) as least_mwh,
         if(coalesce(f.may_be_negative, true) or b.level_mwh is null, null, -greatest(0.2 * b.level_mwh, 100)) as least_at_once_mwh,
-        -- Steady fuels do not drop by half within an hour and come back in the next; others may, short of as much as
-        -- their own level, or a quarter of the region's.
+        -- Steady fuels do not drop by half within an hour and return in the next. Other fuels may, up to the greater of their
+        -- own level and a quarter of the region's.
         if(f.steady, 0.5 * l.level_mwh, greatest(l.level_mwh, 0.25 * l.region_level_mwh)) as jump_mwh,
         h.generation_mwh - h.before_mwh as up_mwh,
         h.generation_mwh - h.after_mwh as down_mwh
@@ -74,7 +74,7 @@ measured as (
     cross join parameter as p
 ),
 
--- All fuels of a region in an hour. A sum of hashes stands for their values: equal only where all are.
+-- All fuels of a region in an hour. An XOR of hashes represents their values: it is equal only if all values are.
 whole as (
     select
         region,
@@ -124,7 +124,7 @@ steady_zero as (
     where is_known_at_once or is_seen_later
 ),
 
--- Values equal to the one an hour before, and hours equal to those a day or a week before: few, so that what follows is cheap.
+-- Values equal to the one an hour before, and hours equal to those a day or a week before: few rows, so the next steps are cheap.
 equal as (
     select m.region, m.fuel, m.hour_utc, 1 as apart_hours, cast(null as ubigint) as mix
     from measured as m
@@ -165,7 +165,7 @@ island as (
     window block as (partition by region, fuel, apart_hours, start_utc order by hour_utc)
 ),
 
--- The usual level is not known in the first 27 days of a series.
+-- The usual level is unknown in the first 27 days of a series.
 begun as (
     select region, fuel, min(hour_utc) + interval 648 hour as known_utc
     from measured

@@ -2,12 +2,12 @@
 description = """
 One row for every hour of every authority, without gaps (see normalized.span): demand, forecast, generation by fuel family,
 interchange, net load, weather and, for CISO, CAISO's own figures side by side. Authorities only: aggregates would count
-everything twice. A source that is not synced leaves its columns NULL; the catalog says which columns are empty.
-Missing is NULL, never 0. A family's sum leaves out codes without a value and is NULL when none has one.
-Net load, solar_wind_mwh and renewable_mwh take solar, wind or hydro as 0 only in hours in which the region reports other fuels and has never
-yet reported that one; once it has, a missing value makes them NULL. Codes that normalized.fuel does not know count as unknown.
-Marks in brackets say when a value is known; the description of features.hourly explains them.
-The identities of the form hold only approximately; the residuals say how far each hour is from them.
+everything twice. Columns of a source that is not synced are NULL; the catalog lists empty columns.
+Missing is NULL, never 0. A family's sum leaves out codes without a value and is NULL if none has one.
+net_load_mwh, solar_wind_mwh and renewable_mwh count solar, wind or hydro as 0 only in hours in which the region reports other
+fuels and has not yet reported that one; after it has, a missing value makes them NULL. Codes that are not in normalized.fuel
+count as unknown. Marks in brackets mean when a value is known; the description of features.hourly explains them.
+The identities of form EIA-930 hold only approximately; the residuals are the differences in each hour.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -23,7 +23,7 @@ total_interchange_mwh = "[at t] Net interchange with all neighbors (type TI), MW
 demand_forecast_screened_mwh = "[day ahead] Demand forecast, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses earlier forecasts only."
 net_generation_screened_mwh = "[at t] Net generation, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
 total_interchange_screened_mwh = "[at t] Total interchange, MWh; positive = export; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
-is_generation_suspect = "[at t] True if data up to the end of the same hour show that the value of a fuel is wrong: the columns of fuels hold it, features leave all of them out."
+is_generation_suspect = "[at t] True if data up to the end of the same hour show that the value of a fuel is wrong: the fuel columns keep it, features leave out all fuels of the hour."
 coal_mwh = "[at t] Generation from coal, MWh."
 gas_mwh = "[at t] Generation from natural gas, MWh."
 nuclear_mwh = "[at t] Generation from nuclear, MWh."
@@ -33,14 +33,14 @@ solar_mwh = "[at t] Generation from solar, with or without integrated battery, M
 wind_mwh = "[at t] Generation from wind, with or without integrated battery, MWh."
 geothermal_mwh = "[at t] Generation from geothermal, MWh; NULL while it was still reported under other."
 storage_mwh = "[at t] Battery and other storage without pumped, MWh; positive = discharging; NULL while it was still reported under other."
-other_mwh = "[at t] Generation from other fuels, MWh; until the codes were split in 2024-25 with geothermal and storage."
-unknown_mwh = "[at t] Generation from unknown fuels and from codes that normalized.fuel does not know, MWh."
-other_combined_mwh = "[at t] other, geothermal and storage together, MWh: the same thing before and after the codes were split."
+other_mwh = "[at t] Generation from other fuels, MWh; includes geothermal and storage until the codes were split in 2024-25."
+unknown_mwh = "[at t] Generation from unknown fuels and from codes that are not in normalized.fuel, MWh."
+other_combined_mwh = "[at t] other, geothermal and storage together, MWh: comparable before and after the codes were split."
 fuel_sum_mwh = "[at t] Sum of all fuels, MWh."
 interchange_sum_mwh = "[at t] Sum of the interchange with each neighbor as the region reports it, MWh; positive = export."
-import_mwh = "[at t] Sum over the neighbors from which the region reports to import, MWh; positive."
-export_mwh = "[at t] Sum over the neighbors to which the region reports to export, MWh; positive."
-renewable_mwh = "[at t] Generation from solar, wind and hydro, MWh; without geothermal, which was within other before 2024-25."
+import_mwh = "[at t] Sum of the imports that the region reports from its neighbors, MWh; positive."
+export_mwh = "[at t] Sum of the exports that the region reports to its neighbors, MWh; positive."
+renewable_mwh = "[at t] Generation from solar, wind and hydro, MWh; without geothermal, which was part of other before 2024-25."
 solar_wind_mwh = "[at t] Generation from solar and wind, MWh."
 net_load_mwh = "[at t] Demand less solar and wind, MWh."
 balance_residual_mwh = "[at t] Demand less (net generation less total interchange), MWh."
@@ -53,14 +53,14 @@ wind_100m_m_per_s = "[at t] Wind speed at 100 m at the start of the hour, m/s."
 cloud_cover_percent = "[at t] Cloud cover at the start of the hour, %."
 shortwave_w_per_m2 = "[at t] Mean shortwave radiation over the hour, W/m²."
 precipitation_mm = "[at t] Precipitation over the hour, mm."
-heating_degrees = "[at t] Degrees Celsius by which it is colder than 18.3 °C (65 °F), place by place, weighted."
-cooling_degrees = "[at t] Degrees Celsius by which it is warmer than 18.3 °C (65 °F), place by place, weighted."
+heating_degrees = "[at t] Degrees Celsius below 18.3 °C (65 °F), computed for each place, then averaged by weight."
+cooling_degrees = "[at t] Degrees Celsius above 18.3 °C (65 °F), computed for each place, then averaged by weight."
 caiso_load_mwh = "[at t] CISO only: actual load of CAISO's own area (CA ISO-TAC), MWh."
 caiso_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead forecast of the load of its own area, MWh; NULL for other regions, as are all columns of CAISO."
 caiso_load_forecast_2da_mwh = "[day ahead] CISO only: CAISO's forecast of that load two days ahead, MWh."
 caiso_load_forecast_7da_mwh = "[day ahead] CISO only: CAISO's forecast of that load seven days ahead, MWh."
-caiso_solar_mwh = "[at t] CISO only: actual solar over CAISO's three hubs, MWh; NULL unless all three are there."
-caiso_wind_mwh = "[at t] CISO only: actual wind over CAISO's three hubs, MWh; NULL unless all three are there."
+caiso_solar_mwh = "[at t] CISO only: actual solar over CAISO's three hubs, MWh; NULL unless all three have a value."
+caiso_wind_mwh = "[at t] CISO only: actual wind over CAISO's three hubs, MWh; NULL unless all three have a value."
 caiso_solar_forecast_mwh = "[day ahead] CISO only: day-ahead forecast of solar over the three hubs, MWh."
 caiso_wind_forecast_mwh = "[day ahead] CISO only: day-ahead forecast of wind over the three hubs, MWh."
 price_np15_usd_per_mwh = "[day ahead] CISO only: day-ahead price (LMP) at the trading hub NP15, USD/MWh."
@@ -148,7 +148,7 @@ caiso_load as (
     group by hour_utc
 ),
 
--- The three hubs make up the area: a sum without one of them would be no total.
+-- The three hubs add up to the area: a sum without one of them is not a total.
 caiso_hubs as (
     select
         hour_utc,
@@ -217,8 +217,8 @@ joined as (
     left join caiso_price as p on s.region = 'CISO' and p.hour_utc = s.hour_utc
 )
 
--- Sums are of decimals with four digits after the point, the finest that is reported (by LGEE). They are exact: a month built on
--- its own equals that month of a full build to the bit.
+-- Sums use decimals with four decimal places, the finest reported (by LGEE). They are exact: a month built alone equals that
+-- month of a full build to the bit.
 select
     region,
     hour_utc,

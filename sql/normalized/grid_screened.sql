@@ -1,7 +1,7 @@
 /*---
 description = """
-normalized.grid as features read it: without forecasts, net generation, interchange and fuels that data up to the end of the same
-hour show to be wrong. If one fuel is wrong, all fuels of the hour are left out, because shares and sums need every one.
+normalized.grid for features: without forecasts, net generation, interchange and fuels that data up to the end of the same
+hour show to be wrong. If one fuel is wrong, all fuels of the hour are left out, because shares and sums need all of them.
 """
 materialized = "inline"
 grain = ["region", "hour_utc"]
@@ -19,11 +19,11 @@ solar_mwh = "[at t] Generation from solar, with or without integrated battery, M
 wind_mwh = "[at t] Generation from wind, with or without integrated battery, MWh."
 geothermal_mwh = "[at t] Generation from geothermal, MWh; NULL while it was still reported under other."
 storage_mwh = "[at t] Battery and other storage without pumped, MWh; positive = discharging; NULL while it was still reported under other."
-other_mwh = "[at t] Generation from other fuels, MWh; until the codes were split in 2024-25 with geothermal and storage."
-unknown_mwh = "[at t] Generation from unknown fuels and from codes that normalized.fuel does not know, MWh."
-other_combined_mwh = "[at t] other, geothermal and storage together, MWh: the same thing before and after the codes were split."
+other_mwh = "[at t] Generation from other fuels, MWh; includes geothermal and storage until the codes were split in 2024-25."
+unknown_mwh = "[at t] Generation from unknown fuels and from codes that are not in normalized.fuel, MWh."
+other_combined_mwh = "[at t] other, geothermal and storage together, MWh: comparable before and after the codes were split."
 fuel_sum_mwh = "[at t] Sum of all fuels, MWh."
-renewable_mwh = "[at t] Generation from solar, wind and hydro, MWh; without geothermal, which was within other before 2024-25."
+renewable_mwh = "[at t] Generation from solar, wind and hydro, MWh; without geothermal, which was part of other before 2024-25."
 solar_wind_mwh = "[at t] Generation from solar and wind, MWh."
 net_load_mwh = "[at t] Demand less solar and wind, MWh."
 ---*/

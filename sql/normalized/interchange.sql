@@ -1,10 +1,10 @@
 /*---
 description = """
 Hourly interchange of each respondent with each neighbor, as that respondent reports it. Most pairs are in the table twice, once from
-each side, and the two sides often disagree: never add both.
+each side, and the two sides often differ: never add both.
 An hour and pair that both the API and the half-year files have is one row. Its value is the one that became known last; in the
-newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists where they differ.
-Known errors of clock and sign stay unless the setting build.corrections is on (see normalized.correction).
+newest six weeks it is the API's. A value is preferred to a blank. normalized.source_conflict lists the differences.
+Known clock and sign errors stay unless the setting build.corrections is on (see normalized.correction).
 """
 materialized = "table"
 grain = ["region", "neighbor", "hour_utc"]
@@ -16,8 +16,8 @@ region = "Respondent that reports the value, EIA code (fromba)."
 neighbor = "Its neighbor, EIA code, which may be a foreign system (toba)."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 interchange_mwh = "Net interchange from region to neighbor, MWh; positive = export."
-source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
-correction = "What of the row was corrected, clock, sign or clock+sign; NULL where it is as reported."
+source = "Source of the value: eia (the API) or eia_files (the half-year files)."
+correction = "What was corrected in the row: clock, sign or clock+sign; NULL if it is as reported."
 
 [[audits]]
 not_null = ["region", "neighbor", "hour_utc"]
@@ -33,9 +33,9 @@ where region not in (select region from normalized.region) or neighbor not in (s
 group by region, neighbor
 """
 severity = "warn"
-description = "regions or neighbors that normalized.region does not know"
+description = "regions or neighbors that are not in normalized.region"
 ---*/
--- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
+-- In the newest six weeks a file is days behind the API, even if it was read later, so the value of the API is used.
 with met as (
     select
         coalesce(a.fromba, f.region) as region,

@@ -1,8 +1,8 @@
 /*---
 description = """
-How much each respondent usually forecasts, generates and exchanges, and how much its subregions use, one row a month and measure:
-the screening compares values with it. No row uses an hour of its own month. Medians of monthly values are robust: five wrong months
-among twelve do not move them far. Demand has a model of its own (normalized.demand_level).
+Usual forecast, net generation and total interchange of each respondent, and usual demand of its subregions, one row a month and
+measure. The screening compares values with high_before_mwh, which uses no hour of its own month. Medians of monthly values are
+robust: five wrong months among twelve change them little. Demand has its own model (normalized.demand_level).
 """
 materialized = "table"
 refresh = "full"
@@ -14,8 +14,8 @@ measure = "demand_forecast, net_generation, total_interchange or subregion_deman
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 code = "Subregion of subregion_demand, else ALL."
 month_utc = "First hour of the month that the row describes, UTC."
-high_month_mwh = "High value of this month, MWh: the median of a forecast or a demand, of values above zero; of the rest the 95th percentile, without sign."
-high_before_mwh = "Median of high_month_mwh over the twelve months before this one, MWh; NULL in the first."
+high_month_mwh = "High value of this month, MWh: for a forecast or a demand the median of values above zero; for the rest the 95th percentile of absolute values."
+high_before_mwh = "Median of high_month_mwh over the twelve months before this one, MWh; NULL in the first month."
 
 [[audits]]
 unique = ["measure", "region", "code", "month_utc"]
@@ -49,7 +49,7 @@ high as (
     group by region, subregion, date_trunc('month', hour_utc)
 ),
 
--- Every month has a row, so that twelve rows are twelve months, and one more, of which a forecast may already speak.
+-- Every month has a row, so that twelve rows are twelve months. One month is added, for which forecasts may already exist.
 spans as (
     select
         measure,

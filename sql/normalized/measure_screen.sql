@@ -1,9 +1,9 @@
 /*---
 description = """
-Suspicious hours of day-ahead forecast, net generation, total interchange and subregion demand, with the reason; an hour that is not
-here passed every rule. Of demand only what is repeated is here; normalized.demand_screen has its flags.
-Limits are multiples of what is usual before: the greater (for what is low the lesser) of the twelve months before and the four weeks before.
-No rule but repeat looks at a later hour.
+Suspicious hours of day-ahead forecast, net generation, total interchange and subregion demand, with the reason; an hour without a
+row passed every rule. Demand has rows of the rule repeat only; normalized.demand_screen has its flags.
+Limits are multiples of the usual level: the greater (for low values the lesser) of the twelve months before and the four weeks before.
+Only the rule repeat uses later hours.
 """
 materialized = "table"
 may_be_empty = true
@@ -17,7 +17,7 @@ region = "Respondent, EIA code; authorities and, where synced, aggregates."
 code = "Subregion of subregion_demand, else ALL."
 hour_utc = "Start of the hour, UTC."
 flag = "[hindsight] Why the value is suspicious, a code of normalized.flag (kind measure)."
-is_known_at_once = "True if data up to the end of the same hour show it; features leave these values out."
+is_known_at_once = "True if data up to the end of the same hour show the error; features leave these values out."
 
 [[audits]]
 unique = ["measure", "region", "code", "hour_utc"]
@@ -25,19 +25,19 @@ unique = ["measure", "region", "code", "hour_utc"]
 not_null = ["measure", "region", "code", "hour_utc", "flag", "is_known_at_once"]
 [[audits]]
 sql = "select * from normalized.measure_screen where flag not in (select flag from normalized.flag where kind = 'measure')"
-description = "flags that normalized.flag does not describe"
+description = "flags that are not in normalized.flag"
 ---*/
 with parameter as (
     select
-        4.0 as extreme_highs,  -- global_extreme: times what is usual
+        4.0 as extreme_highs,  -- global_extreme: times the usual level
         0.2 as low_highs,  -- global_low: times the same, of forecasts and demand
-        0.1 as small_low_highs,  -- global_low: where less than small_mwh is usual
+        0.1 as small_low_highs,  -- global_low: where the usual level is below small_mwh
         100.0 as small_mwh,
-        2000.0 as least_extreme_mwh,  -- global_extreme of what may lie about zero: generation and interchange
+        2000.0 as least_extreme_mwh,  -- global_extreme of measures that may be around zero: generation and interchange
         2000000.0 as impossible_mwh,  -- more than the 48 states together have ever used
         12 as repeated_hours,  -- repeat: consecutive values equal to those a day or a week before
         6 as moving_hours,  -- repeat: changes from hour to hour in the block
-        28 as usual_repeats  -- repeat: equal values in 23 days, four before the hour and earlier, that show it to be usual: 5 %
+        28 as usual_repeats  -- repeat: equal values in the 23 days until four days before the hour, from which they are usual: 5 %
 ),
 
 reported as (
@@ -56,7 +56,7 @@ reported as (
     where demand_mwh is not null
 ),
 
--- Forecasts and demand are above zero, and their median is the usual level; for measures around zero it is a high percentile.
+-- The usual level of forecasts and demand, which are above zero, is their median; that of measures around zero is a high percentile.
 week as (
     select
         measure,
@@ -121,7 +121,7 @@ absurd as (
     cross join parameter as p
 ),
 
--- Values equal to those a day or a week before: few, so that what follows is cheap.
+-- Values equal to those a day or a week before: few rows, so the next steps are cheap.
 pair as (
     select
         a.region,
@@ -187,7 +187,7 @@ island as (
     window block as (partition by measure, region, code, apart_hours, start_utc order by hour_utc)
 ),
 
--- The usual level is not known in the first 27 days of a series.
+-- The usual level is unknown in the first 27 days of a series.
 begun as (
     select measure, region, code, min(hour_utc) + interval 648 hour as known_utc
     from (

@@ -8,12 +8,12 @@ region = "EIA code of the balancing authority, aggregate or foreign system."
 name = "Name as EIA publishes it."
 kind = "authority, aggregate (a sum of authorities that EIA publishes) or foreign (appears only as a neighbor)."
 time_zone = "IANA zone the region reports in; chosen by the reporter, not by geography (EPE and PNM report Arizona time, MISO fixed EST)."
-civil_time_zone = "IANA zone of the people in the region: that of time_zone but for MISO, LGEE, EPE, PNM and IPCO, whose demand moves with another clock (docs/data-quality.md)."
+civil_time_zone = "IANA zone of the people in the region: equal to time_zone except for MISO, LGEE, EPE, PNM and IPCO, whose demand follows another clock (docs/data-quality.md)."
 region_group = "Aggregate the region belongs to (CAL, NW, ...); NULL for aggregates and where EIA's table is not known."
 first_date = "Date of the first hour known to be reported; NULL where not known."
-last_date = "Date on which the region stopped reporting; its last local hours may begin on the following UTC date; NULL while it reports. Of HGMA and WWA the latest that it can be."
-successor = "Region that reports what this one did before it stopped; NULL while it reports, and where nobody does. normalized.continued_demand goes on across it."
-generation_only = "True for authorities that serve no load and so report no demand."
+last_date = "Date on which the region stopped reporting; its last local hours may begin on the following UTC date; NULL while it reports. For HGMA and WWA the latest possible date."
+successor = "Region that reports the area since this one stopped; NULL while it reports, and if no region does. normalized.continued_demand joins both series."
+generation_only = "True for authorities that serve no load and report no demand."
 
 [[audits]]
 unique = ["region"]

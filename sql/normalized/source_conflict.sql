@@ -1,7 +1,7 @@
 /*---
 description = """
-Where EIA's API and its half-year files give different values for the same thing, both as they are known now. The other normalized
-models take the one that became known last. A value that only one of the two has is no conflict.
+Values that differ between EIA's API and its half-year files, both as known now. The other normalized models use the one that
+became known last. A value that only one of the two has is not a conflict.
 """
 materialized = "table"
 may_be_empty = true
@@ -26,7 +26,7 @@ not_null = ["region", "hour_utc", "measure", "code", "eia_mwh", "eia_files_mwh"]
 name = "source_conflict"
 when = "check"
 severity = "warn"
-description = "EIA's API and its files still differ on hours of the newest year that both should have settled"
+description = "EIA's API and its files differ in hours of the newest year that should be final in both"
 sql = """
 with newest as (select max(hour_utc) as newest_utc from normalized.demand_reported where demand_mwh is not null)
 select region, measure, code, min(hour_utc) as first_hour_utc, max(hour_utc) as last_hour_utc, count(*) as hours,

@@ -1,9 +1,9 @@
 /*---
 description = """
-The hours each authority covers, one row a region and month: from its first to its last hour with demand, generation or interchange,
+Hours that each authority covers, one row a region and month: from its first to its last hour with demand, generation or interchange,
 without a gap. Unfolding first_hour_utc..last_hour_utc gives the hour spine of normalized.grid and features.calendar.
-A day-ahead forecast counts, so the spine runs on to the end of the newest forecast, where everything else is still NULL.
-Aggregates and foreign systems are left out; a code that normalized.region lacks counts as a new authority.
+A day-ahead forecast counts, so the spine continues to the end of the newest forecast, where all other values are still NULL.
+Aggregates and foreign systems are left out; a code that is not in normalized.region counts as a new authority.
 """
 materialized = "table"
 refresh = "full"
@@ -15,9 +15,9 @@ region = "Balancing authority, EIA code."
 month_utc = "First hour of the month that the row describes, UTC."
 first_hour_utc = "Start of the first hour covered in this month, UTC."
 last_hour_utc = "Start of the last hour covered in this month, UTC."
-solar_from_utc = "Hour of this month from which on the region is known to have solar (it has reported a value); NULL if not yet."
-wind_from_utc = "Hour of this month from which on the region is known to have wind; NULL if not yet."
-hydro_from_utc = "Hour of this month from which on the region is known to have hydro; NULL if not yet."
+solar_from_utc = "Hour of this month from which the region is known to have solar (it has reported a value); NULL if not yet."
+wind_from_utc = "Hour of this month from which the region is known to have wind; NULL if not yet."
+hydro_from_utc = "Hour of this month from which the region is known to have hydro; NULL if not yet."
 
 [[audits]]
 unique = ["region", "month_utc"]

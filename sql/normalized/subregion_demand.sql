@@ -15,7 +15,7 @@ demand_mwh = "Demand as reported, MWh."
 demand_flag = "[hindsight] Why demand_mwh is suspicious, a code of normalized.flag (kind measure); NULL if it is not."
 demand_clean_mwh = "[hindsight] Demand to use, MWh: as reported where there is no flag, else NULL."
 demand_screened_mwh = "Demand as reported, MWh; NULL if data up to the end of the same hour show that it is wrong. Uses no later hour."
-source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
+source = "Source of the value: eia (the API) or eia_files (the half-year files)."
 
 [[audits]]
 unique = ["region", "subregion", "hour_utc"]

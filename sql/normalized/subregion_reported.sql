@@ -14,7 +14,7 @@ region = "Balancing authority, EIA code (parent)."
 subregion = "Subregion, EIA code (subba); text, some with leading zeros."
 hour_utc = "Start of the hour, UTC (EIA's period is its end)."
 demand_mwh = "Demand as reported, MWh."
-source = "Where the value is from: eia (the API) or eia_files (the half-year files)."
+source = "Source of the value: eia (the API) or eia_files (the half-year files)."
 
 [[audits]]
 unique = ["region", "subregion", "hour_utc"]
@@ -26,9 +26,9 @@ select distinct region, subregion from normalized.subregion_reported as d
 where not exists (select 1 from seeds.subregion as s where s.region = d.region and s.subregion = d.subregion)
 """
 severity = "warn"
-description = "subregions that the seed does not know"
+description = "subregions that are not in seeds.subregion"
 ---*/
--- In the newest six weeks a file is days behind the API, even if it was read later: there the value of the API is used.
+-- In the newest six weeks a file is days behind the API, even if it was read later, so the value of the API is used.
 with met as (
     select
         coalesce(a.parent, f.region) as region,

@@ -1,18 +1,18 @@
 /*---
 description = """
 Hourly weather of each authority: means over its places (seeds.weather_place) weighted by population. Weather data by
-Open-Meteo.com (https://open-meteo.com), licence CC BY 4.0, averaged here. Temperature, dew point, wind and cloud cover are those
-at the start of the hour; radiation and precipitation are over the hour itself, from hour_utc to the next. A place without a value
-is left out of the mean, and what no place has is NULL. Future hours, and up to four past weeks, hold forecasts; the archive
-replaces them later (a revision in staging). Weights are populations of the 2020 Census, rounded to
-thousands: of the metropolitan area, county, city, or the part of it that the authority serves, as the seed says (counted).
+Open-Meteo.com (https://open-meteo.com), licence CC BY 4.0, averaged here. Temperature, dew point, wind and cloud cover are values
+at the start of the hour; radiation and precipitation are over the hour, from hour_utc to the next. A place without a value
+is left out of the mean; a value that no place has is NULL. Future hours, and up to four past weeks, hold forecasts; the archive
+replaces them later (a revision in staging). Weights are populations of the 2020 Census, rounded to thousands: of the
+metropolitan area, county or city, or of the part that the authority serves (column counted of the seed).
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
 lookback = "1h"  # instants are stamped an hour before the means of the same hour
 
 [columns]
-region = "Balancing authority, EIA code; those that report demand."
+region = "Balancing authority that reports demand, EIA code."
 hour_utc = "Start of the hour, UTC."
 temperature_c = "Air temperature 2 m above ground at the start of the hour, °C."
 dew_point_c = "Dew point 2 m above ground at the start of the hour, °C."
@@ -21,9 +21,9 @@ wind_100m_m_per_s = "Wind speed 100 m above ground at the start of the hour, m/s
 shortwave_w_per_m2 = "Solar radiation on level ground, mean of the hour, W/m²."
 cloud_cover_percent = "Share of the sky that is clouded at the start of the hour, %."
 precipitation_mm = "Rain, showers and melted snow, sum of the hour, mm."
-heating_degrees = "Degrees by which places are colder than 18.3 °C (65 °F) at the start of the hour, taken at each and then averaged, °C."
-cooling_degrees = "Degrees by which places are warmer than 18.3 °C (65 °F) at the start of the hour, taken at each and then averaged, °C."
-places = "How many places have a temperature at the start of the hour."
+heating_degrees = "Degrees below 18.3 °C (65 °F) at the start of the hour, computed for each place, then averaged, °C."
+cooling_degrees = "Degrees above 18.3 °C (65 °F) at the start of the hour, computed for each place, then averaged, °C."
+places = "Count of places with a temperature at the start of the hour."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -38,9 +38,9 @@ severity = "warn"
 [[audits]]
 sql = "select distinct region from normalized.weather where region not in (select region from normalized.region)"
 ---*/
--- All sums are of decimals and exact: a month built on its own equals that month of a full build to the bit. Values are taken to a
--- thousandth, finer than the source gives them, and weights too: so a product fits 64 bits. A value with more than four digits
--- before the point is no weather and is left out.
+-- Sums use decimals and are exact: a month built alone equals that month of a full build to the bit. Values and weights have three
+-- decimal places, finer than the source, so that a product fits 64 bits. A value with more than four digits before the point
+-- is not weather and is left out.
 with observed as (
     select
         s.region,
