@@ -143,12 +143,12 @@ def _sync(selection: Selection, clock: RunClock, settings: Settings, stopping: S
     rows, new, changed = (
         sum(getattr(tally.counts, name) for tally in result.tallies) for name in ("rows", "new", "changed")
     )
-    told = f"{count(result.requests, 'request')}, {count(rows, 'row')}: {new:,} new, {changed:,} changed"
-    told += "".join(f"; {text}" for text in result.spent)
+    summary = f"{count(result.requests, 'request')}, {count(rows, 'row')}: {new:,} new, {changed:,} changed"
+    summary += "".join(f"; {text}" for text in result.spent)
     if result.errors:
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
-        raise EnergywhError(f"{told}; failed: {result.errors[0]}{more}")
-    return told
+        raise EnergywhError(f"{summary}; failed: {result.errors[0]}{more}")
+    return summary
 
 
 def _build(clock: RunClock, settings: Settings, stopping: Stopping, say: Say) -> str:
@@ -160,12 +160,12 @@ def _build(clock: RunClock, settings: Settings, stopping: Stopping, say: Say) ->
     listeners = [*build_listeners(settings, say), messages_to(say)]
     report = build(settings.home, options=BuildOptions.of(settings), listeners=listeners, now=clock.now())
     if report.published:
-        told = f"published {report.version} in {report.seconds:.1f} s"
+        summary = f"published {report.version} in {report.seconds:.1f} s"
     else:
-        told = f"nothing new; {report.version} stays published"
+        summary = f"nothing new; {report.version} stays published"
     if report.left_out:
-        raise EnergywhError(f"{told}; of your own models, {', '.join(report.left_out)} failed and are left out")
-    return told
+        raise EnergywhError(f"{summary}; of your own models, {', '.join(report.left_out)} failed and are left out")
+    return summary
 
 
 def _export(settings: Settings, stopping: Stopping, say: Say) -> str:

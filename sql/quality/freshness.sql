@@ -41,7 +41,7 @@ order by dataset, measure
 name = "late"
 when = "check"
 severity = "warn"
-description = "the newest value of a region is later than its dataset publishes, while the dataset goes on"
+description = "the newest value of a region is later than its dataset publishes, while the dataset continues"
 sql = """
 select region, dataset, measure, newest_value_utc + interval 1 hour as first_hour_utc, typical_delay_hours, publication_lag_hours
 from quality.freshness

@@ -266,12 +266,12 @@ def test_rows_that_cannot_be_right_are_refused(rows: list[Any], said: str) -> No
         read_prices(rows)
 
 
-@pytest.mark.parametrize(("price", "told"), [("", 0), ("n/a", 0), ("nan", 1), ("1e999", 1), ("much", 1)])
-def test_a_price_that_is_not_a_number_costs_only_that_price(price: str, told: int) -> None:
+@pytest.mark.parametrize(("price", "warned"), [("", 0), ("n/a", 0), ("nan", 1), ("1e999", 1), ("much", 1)])
+def test_a_price_that_is_not_a_number_costs_only_that_price(price: str, warned: int) -> None:
     body = zip_of({NAME: csv_of([HEADER, price_row(8, price=price), price_row(9)])})
     page = SOURCE.read(HOURS, answered(body))
     assert page.rows["value"].to_pylist() == [None, 1.5]
-    assert [(one.rule, one.count) for one in page.warnings] == ([("unreadable_values", 1)] if told else [])
+    assert [(one.rule, one.count) for one in page.warnings] == ([("unreadable_values", 1)] if warned else [])
 
 
 def test_contradictory_prices_are_refused_and_reported_and_equal_ones_are_taken_once() -> None:

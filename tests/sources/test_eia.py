@@ -174,13 +174,13 @@ def test_rows_that_were_not_asked_for_or_make_no_sense_are_refused(rows: list[di
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "warned"),
     [("", 0), ("null", 0), (None, 0), ("n/a", 0), ("NaN", 0), ("Infinity", 1), ("many", 1), ([], 1), ({"x": 1}, 1)],
 )
-def test_a_value_that_is_not_a_number_costs_only_that_value(value: object, told: int) -> None:
+def test_a_value_that_is_not_a_number_costs_only_that_value(value: object, warned: int) -> None:
     page = answer(body_of(row(value="7"), row(type="NG", value=value), row(type="TI", value="1,234.5")))
     assert page.rows["value"].to_pylist() == [7.0, None, 1234.5]
-    assert page.warnings == ((PayloadWarning("unreadable_values", "value", 1),) if told else ())
+    assert page.warnings == ((PayloadWarning("unreadable_values", "value", 1),) if warned else ())
 
 
 def test_blanks_around_a_key_make_no_difference() -> None:

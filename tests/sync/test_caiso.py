@@ -163,7 +163,7 @@ def test_a_recorded_rejection_is_reported_and_not_requested_again(
     assert statuses(tmp_path / "warehouse" / "staging.duckdb") == {"failed": 1}
 
 
-# Errors told apart
+# Errors are distinguished
 
 
 def prices_of_day() -> bytes:

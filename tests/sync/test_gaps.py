@@ -88,7 +88,7 @@ def test_a_gap_that_is_not_filled_for_two_months_is_given_up(tmp_path: Path, clo
             assert desk.sync("eia.region_data", regions=["PACW"], **DAYS).ok
         assert len(server.asked) == 3
         assert desk.sync("eia.region_data", regions=["PACW"], **DAYS).why_nothing
-    assert gap(desk) is not None, "it is told for good"
+    assert gap(desk) is not None, "the gap is no longer reported"
 
 
 @pytest.mark.parametrize("lacking", ["null day", "null variable", "end"])

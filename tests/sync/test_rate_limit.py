@@ -147,11 +147,11 @@ def test_the_state_folder_is_the_users_own_unless_set(tmp_path: Path) -> None:
 
 
 def test_a_long_pause_is_reported_once_with_its_length(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     heard, stop = threading.Event(), threading.Event()
 
     def tell(message: str) -> None:
-        told.append(message)
+        messages.append(message)
         heard.set()
 
     spent = RequestLimit(tmp_path, "eia", "key", RateLimits(requests_per_hour=2), tell)
@@ -165,8 +165,8 @@ def test_a_long_pause_is_reported_once_with_its_length(tmp_path: Path) -> None:
     stop.set()
     for thread in waiting:
         thread.join()
-    assert len(told) == 1
-    assert "eia: the hourly request limit is used up; continuing in 60 minutes" in told[0]
+    assert len(messages) == 1
+    assert "eia: the hourly request limit is used up; continuing in 60 minutes" in messages[0]
     spent.close()
 
 
@@ -189,8 +189,8 @@ def stamp_all(folder: Path, ahead_ms: int) -> None:
             connection.execute("update rate_bucket set item_timestamp = item_timestamp + ?", [ahead_ms])
 
 
-def spend(folder: Path, told: list[str] | None = None, requests: int = 3) -> None:
-    made = RequestLimit(folder, "eia", "key", HOURLY, (told if told is not None else []).append)
+def spend(folder: Path, messages: list[str] | None = None, requests: int = 3) -> None:
+    made = RequestLimit(folder, "eia", "key", HOURLY, (messages if messages is not None else []).append)
     for _ in range(requests):
         made.wait(threading.Event())
     made.close()
@@ -200,23 +200,23 @@ def spend(folder: Path, told: list[str] | None = None, requests: int = 3) -> Non
 def test_stamps_of_a_clock_that_was_ahead_are_dropped_with_a_warning(tmp_path: Path, hours: int) -> None:
     spend(tmp_path)
     stamp_all(tmp_path, hours * 3_600_000)
-    told: list[str] = []
-    spend(tmp_path, told)  # would wait for hours
-    assert any("held 3 requests of the future" in line for line in told)
+    messages: list[str] = []
+    spend(tmp_path, messages)  # would wait for hours
+    assert any("held 3 requests of the future" in line for line in messages)
     again: list[str] = []
     RequestLimit(tmp_path, "eia", "key", HOURLY, again.append).close()
     assert again == []
 
 
 def test_a_clock_set_back_while_a_sync_runs_does_not_stop_it(tmp_path: Path) -> None:
-    told: list[str] = []
-    made = RequestLimit(tmp_path, "eia", "key", HOURLY, told.append)
+    messages: list[str] = []
+    made = RequestLimit(tmp_path, "eia", "key", HOURLY, messages.append)
     for _ in range(3):
         made.wait(threading.Event())
     stamp_all(tmp_path, 9000 * 3_600_000)
     made.wait(threading.Event())
     made.close()
-    assert "of the future" in told[0]
+    assert "of the future" in messages[0]
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_a_damaged_count_begins_anew_with_a_warning(tmp_path: Path, harm: Callab
     spend(tmp_path)
     for file in count_files(tmp_path):
         file.write_bytes(harm(file.read_bytes()))
-    told: list[str] = []
-    spend(tmp_path, told)
-    assert harm(b"x" * 9000) == b"" or any("was damaged and restarts at 0" in line for line in told)
+    messages: list[str] = []
+    spend(tmp_path, messages)
+    assert harm(b"x" * 9000) == b"" or any("was damaged and restarts at 0" in line for line in messages)
     spend(tmp_path, requests=0)
 
 
@@ -245,9 +245,9 @@ def test_a_count_of_another_shape_begins_anew(tmp_path: Path) -> None:
         with contextlib.closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("drop table rate_bucket")
             connection.execute("create table rate_bucket (other int)")
-    told: list[str] = []
-    spend(tmp_path, told)
-    assert any("was damaged" in line for line in told)
+    messages: list[str] = []
+    spend(tmp_path, messages)
+    assert any("was damaged" in line for line in messages)
 
 
 def test_a_pause_beyond_a_day_is_an_error_and_not_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

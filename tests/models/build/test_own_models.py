@@ -224,7 +224,7 @@ def test_of_one_that_breaks_nothing_is_served_any_more_until_it_is_mended(corner
     assert corner.desk.query("FROM own.w") == [(11,)]
     assert [each.name for each in read_catalog(corner.desk.home)] == ["n.x", "n.y", "own.w"]
 
-    again = corner.build()  # told again, and nothing published for it
+    again = corner.build()  # reported again, and nothing is published for it
     assert (again.published, again.left_out, again.version) == (False, report.left_out, report.version)
     assert len(corner.desk.versions()) == 2
 
