@@ -294,7 +294,7 @@ def test_a_full_disk_leaves_whole_files_and_says_so(home: Home, monkeypatch: pyt
     before = files(home, HOURLY)
     publish_demo(home, number=2, then=["UPDATE features.hourly SET demand_mwh = 1"])
     monkeypatch.setattr(exporting, "_copy", _fail_on_a_full_disk)
-    with pytest.raises(StorageError, match=r"cannot export into .*: no room on the disk .*in place are whole"):
+    with pytest.raises(StorageError, match=r"cannot export into .*: no room on the disk .*written so far are complete"):
         export(home, [HOURLY])
     assert files(home, HOURLY) == before
     assert not list(home.parquet.rglob("*.writing"))
