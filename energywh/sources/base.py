@@ -80,7 +80,7 @@ class Dataset:
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
     limits: AnswerLimits = AnswerLimits()
 
-    slices_found_in: str = ""  # a table of files whose `region` column names slices that no seed may know yet
+    slices_found_in: str = ""  # a table of files whose `region` column names slices that a seed may not list
 
     # What the quality models need to tell which rows belong together.
     region_key: str = ""  # the key that says which region, or part of one, a row is of; empty: the first key
@@ -360,7 +360,7 @@ class Source(ABC):
         from energywh.sources import coverage
 
         hours = coverage.hours_of_stamps(rows[dataset.time_column], dataset.stamp_offset_hours)
-        valued = hours[coverage.has_value(rows, dataset.values)]
+        valued = hours[coverage.has_arrived(rows, dataset.arrived, dataset.ahead)]
         return coverage.gap(valued, chunk.last, ends_early=self.span(dataset, chunk.slice)[1] is not None)
 
     @abstractmethod

@@ -23,11 +23,17 @@ def hours_of_stamps(stamps: pa.ChunkedArray, stamp_offset_hours: int) -> Hours:
     return hours
 
 
-def has_value(rows: pa.Table, values: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return of each row whether any of the columns ``values`` has a value."""
+def has_arrived(rows: pa.Table, values: Sequence[str], ahead: tuple[str, str] | None) -> npt.NDArray[np.bool_]:
+    """Return of each row whether any of the columns ``values`` has a value.
+
+    Args:
+        ahead: a key and the value of it whose rows do not count: forecasts would hide that the measured values end.
+    """
     found = np.zeros(len(rows), np.bool_)
     for name in values:
         found |= pc.is_valid(rows[name]).to_numpy(zero_copy_only=False)
+    if ahead is not None:
+        found &= pc.not_equal(rows[ahead[0]], ahead[1]).to_numpy(zero_copy_only=False)
     return found
 
 

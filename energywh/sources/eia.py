@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -418,8 +417,11 @@ class Eia(Source):
         dataset = self.dataset(chunk.dataset)
         assert isinstance(dataset, EiaDataset)
         warnings: list[PayloadWarning] = []
+        key = dataset.code_key
         try:
             body: Any = _decoder(dataset, chunk.slice).decode(response.body)
+            if any(not code or code != code.strip() for code in {getattr(row, key) for row in body.response.data}):
+                raise msgspec.ValidationError(f"{key} is empty, or has blanks around it")
         except msgspec.ValidationError:
             body = _read_leniently(dataset, chunk.slice, response, warnings)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -430,7 +432,7 @@ class Eia(Source):
             return Page(_empty(dataset.name), body.response.total)
         try:
             hours = columns.hour_numbers([row.period for row in rows])
-            codes = columns.label_codes(list(map(attrgetter(dataset.code_key), rows)))
+            codes = columns.label_codes([getattr(row, key) for row in rows])
             values, unreadable = columns.finite_array([row.value for row in rows])
             offset = dataset.stamp_offset_hours
             if hours.min() < chunk.first + offset or hours.max() > chunk.last + offset:
@@ -443,7 +445,7 @@ class Eia(Source):
         arrays = [columns.stamp_array(hours), slices, columns.label_array(*codes), values]
         table = pa.table(arrays, names=[dataset.time_column, *dataset.keys, "value"])
         if columns.repeats(hours, codes[0]):
-            table, more = columns.drop_duplicates(table, [dataset.time_column, dataset.code_key])
+            table, more = columns.drop_duplicates(table, [dataset.time_column, key])
             warnings += more
         return Page(table, body.response.total, len(rows), tuple(warnings))
 

@@ -50,6 +50,7 @@ ROOM_HOURS = 36
 LATEST_HOURS = 366 * 24
 SPARE_CELLS = 2
 MAX_UNREADABLE_SHARE = 0.01  # of the rows; of more, the key is unreadable and not a row
+MAX_REJECTS = 1000
 READER_THREADS = 2
 READER_MEMORY = "2GB"
 
@@ -244,7 +245,9 @@ class EiaFiles(Source):
             return "no rows"
         last_hour = chunk.last - ROOM_HOURS  # hours after it are in the file of the next half too
         hours = coverage.hours_of_stamps(rows["period"], dataset.stamp_offset_hours)
-        valued = coverage.has_value(rows, dataset.values)
+        valued = coverage.has_arrived(rows, dataset.arrived, dataset.ahead)
+        if not valued.any():
+            return "no values"
         if found := coverage.gap(hours[valued], last_hour, ends_early=False):
             return found
         # A download that was cut between two lines ends within an authority, where the file is sorted by them.
@@ -340,6 +343,7 @@ def _name(dataset: FileDataset, chunk: Chunk) -> str:
 
 def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Chunk, file: Path) -> Page:
     """Return the rows of a file that can be read, and what is wrong with the others."""
+    import duckdb
     import pyarrow as pa
 
     from energywh.sources import columns
@@ -348,7 +352,13 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     headers, header_lines = read_headers(file, name)
     places, warnings = _places(dataset, headers, name)
     keys = [key for key in dataset.keys if key != dataset.slice_key]
-    warnings += _load(connection, dataset, places, _line_sql(file, len(headers), header_lines))
+    is_plain = header_lines == 1
+    try:
+        warnings += _load(connection, dataset, places, _line_sql(file, len(headers), parallel=is_plain))
+    except duckdb.Error:  # in parallel, DuckDB pads no rows where a cell holds a line end
+        if not is_plain:
+            raise
+        warnings += _load(connection, dataset, places, _line_sql(file, len(headers), parallel=False))
     connection.execute("delete from fact where rowid < ? and period is null", [header_lines])
     warnings += _drop_unreadable_rows(connection, dataset, chunk, keys)
     warnings += _drop_duplicates(connection, dataset, keys)
@@ -360,21 +370,21 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     return Page(pa.table([arrays[name] for name in names], names=list(names)), None, warnings=tuple(warnings))
 
 
-def _line_sql(file: Path, width: int, header_lines: int) -> str:
-    """Return SQL that reads the lines of a file as text, header included; lines that are not CSV are skipped."""
+def _line_sql(file: Path, width: int, *, parallel: bool) -> str:
+    """Return SQL that reads the lines of a file as text, header included; lines that are not CSV become rejects."""
     # A row may have more cells than headers, all of them blank: a comma at its end.
     cells = {f"c{place}": "varchar" for place in range(width + SPARE_CELLS)}
     return (
         f"read_csv({sql_text(str(file))}, compression = 'zstd', auto_detect = false, header = false, delim = ',', "
-        "quote = '\"', escape = '\"', nullstr = '', null_padding = true, strict_mode = false, ignore_errors = true, "
-        f"parallel = {str(header_lines == 1).lower()}, columns = {cells})"  # no padding in parallel of quoted line ends
+        "quote = '\"', escape = '\"', nullstr = '', null_padding = true, strict_mode = false, store_rejects = true, "
+        f"rejects_limit = {MAX_REJECTS}, parallel = {str(parallel).lower()}, columns = {cells})"
     )
 
 
 def _load(
     connection: duckdb.DuckDBPyConnection, dataset: FileDataset, places: Mapping[int, str], lines: str
 ) -> list[PayloadWarning]:
-    """Make the table `fact` of the file's rows, with their period as text too; warn of values that are not numbers."""
+    """Make the table `fact` of the file's rows, with their period as text too; warn of rejects and non-numbers."""
     text = {place: f"c{place}" for place in places}
     number = {place: number_sql(text[place]) for place, column in places.items() if column.endswith("_mwh")}
     of_column: dict[str, list[str]] = {}
@@ -386,13 +396,17 @@ def _load(
     chosen += [f"{values.get(value, 'null::double')} as {value}" for value in dataset.values]
     bad = " or ".join(is_unreadable_sql(text[place], f"n{place}") for place in number) or "false"
     numbers = "".join(f", {sql} as n{place}" for place, sql in number.items())
-    connection.execute(f"create view line as select *{numbers} from {lines}")
-    connection.execute(f"create table fact as select {', '.join(chosen)}, {bad} as has_bad from line")
+    connection.execute(f"create or replace view line as select *{numbers} from {lines}")
+    connection.execute(f"create or replace table fact as select {', '.join(chosen)}, {bad} as has_bad from line")
+    rejects, example = one_row(
+        connection, "select count(distinct line_byte_position), min_by(csv_line, line) from reject_errors"
+    )
+    warnings = [PayloadWarning("unreadable_rows", example, rejects)] if rejects else []
     if one_row(connection, "select bool_or(has_bad and period is not null) from fact") != (True,):
-        return []
+        return warnings
     counts = ", ".join(f"count(*) filter ({is_unreadable_sql(text[p], f'n{p}')})" for p in number)
     found = one_row(connection, f"select {counts} from line where {stamp_sql(of_column['period'][0])} is not null")
-    return [
+    return warnings + [
         PayloadWarning("unreadable_values", places[place], count)
         for place, count in zip(number, found, strict=True)
         if count
@@ -411,7 +425,8 @@ def _values(of_column: Mapping[str, Sequence[str]]) -> dict[str, str]:
         first, *others = sum_.split("+")
         total, parts = _first(names), [found[part] for part in (first, *others) if part in found]
         nothing = " and ".join(f"{part} is null" for part in parts) or "true"
-        blank = " or ".join(f"{part} is null" for part in parts) or "true"
+        is_half = len(parts) <= len(others)  # a part without a column is blank in each row
+        blank = "true" if is_half else " or ".join(f"{part} is null" for part in parts)
         zero = " and ".join(f"{part} = 0" for part in parts) or "true"
         # Where all parts have a value, they count, whatever the sum is. A family that is blank or 0 throughout is not
         # filled; nor can the parts stand for a sum while one of them is blank.
@@ -499,6 +514,9 @@ def _drop_duplicates(
         return []
     single = ", ".join(f"max({value}) as {value}" for value in dataset.values)
     agree = " and ".join(f"(min({value}) is not distinct from max({value}))" for value in dataset.values)
+    # Of a family split in two, one row may hold the sum where the other holds a part.
+    split = {part for column in known_headers(dataset.kind).values() if "+" in column for part in column.split("+")}
+    agree += "".join(f" and count({value}) in (0, count(*))" for value in sorted(split))
     connection.execute(
         f"create table merged as select {key_list}, {single}, {agree} as agree "
         f"from fact semi join twin using ({key_list}) group by {key_list}"

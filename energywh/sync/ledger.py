@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.locks import file_lock, remove_if_free
 from energywh.core.storage_errors import storage_errors
 from energywh.core.time import hour_number, hour_time
-from energywh.regions import is_known
+from energywh.regions import regions
 from energywh.sources.base import Chunk, Dataset, PayloadWarning
 from energywh.sync.chunks import LedgerSpan, SlicePlan, settled
 
@@ -120,15 +120,15 @@ def gap_may_fill(dataset: Dataset, last: int, fetched_hour: int) -> bool:
     return dataset.gap_retry_hours is None or fetched_hour < last + 1 + dataset.gap_retry_hours
 
 
-def unknown_slices(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[str]:
-    """Return slices that have rows in the ledger, or in the newest half-year files, and that no seed knows."""
+def found_slices(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[str]:
+    """Return the slices, without aggregates, that have rows in the ledger or in the newest half-year files."""
     files = dataset.slices_found_in
     rows = connection.execute(
         f"select slice from sync.chunk where dataset = ? and rows > 0 union select region from {files} "
         f"where file in (select distinct file from {files} order by file desc limit 2) order by 1",
         [dataset.name],
     ).fetchall()
-    return [slice_ for (slice_,) in rows if not is_known(slice_)]
+    return [slice_ for (slice_,) in rows if slice_ not in regions() or regions()[slice_].kind == "authority"]
 
 
 @dataclass(frozen=True)

@@ -94,11 +94,14 @@ def plan_fetch(
     """
     plans, asked, busy = [], 0, 0
     notes: dict[str, None] = {}
+    lacking: dict[str, None] = {}
     for dataset in selection.datasets:
         source = selection.sources[dataset.source]
         slices = slices_of(selection, dataset, settings)
         if connection is not None and dataset.slices_found_in and not selection.regions:
-            slices = [*slices, *(code for code in ledger.unknown_slices(connection, dataset) if code not in slices)]
+            slices = [*slices, *(code for code in ledger.found_slices(connection, dataset) if code not in slices)]
+        if not slices:
+            lacking[f"{dataset.name} has no data of {', '.join(selection.regions)}"] = None
         known = {} if connection is None else ledger.history(connection, dataset, slices, living, refresh_from)
         for slice_ in slices:
             first, last = range_of(selection, dataset, slice_, present_hour)
@@ -113,7 +116,7 @@ def plan_fetch(
             busy += sum(row.busy and row.first <= last and row.last >= first for row in history)
             if plan.chunks:
                 plans.append(plan)
-    return FetchPlan(tuple(plans), asked, busy, tuple(notes))
+    return FetchPlan(tuple(plans), asked, busy, tuple(notes if asked else notes | lacking))
 
 
 def asked_in_vain(history: Sequence[LedgerSpan], present_hour: int) -> bool:

@@ -187,6 +187,10 @@ def test_blanks_around_a_key_make_no_difference() -> None:
     page = answer(body_of(row(respondent=" PACW"), row(type="NG ", period=" 2024-02-10T01")))
     assert page.rows["respondent"].to_pylist() == ["PACW", "PACW"]
     assert page.rows["type"].to_pylist()[1] == "NG"
+    page = answer(body_of(row(value="3"), row(value="3", type="D ")))
+    assert page.rows["type"].to_pylist() == ["D"]
+    with pytest.raises(PayloadError, match="a row without type"):
+        answer(body_of(row(), row(type="")))
 
 
 def test_rows_that_are_the_same_but_for_a_label_are_one() -> None:

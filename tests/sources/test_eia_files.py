@@ -144,7 +144,7 @@ def test_reported_imputed_and_adjusted_values_of_both_families_stand_in_columns_
 
 
 def test_a_file_with_both_families_is_read_from_the_one_that_is_filled(tmp_path: Path) -> None:
-    """Blank or 0 is not filled; where a row fills both, the new family counts, of which the old one is the sum."""
+    """Blank or 0 is not filled; half of the new family, without a column for the other half, is no family."""
     old, new = "Net Generation (MW) from Solar", "Net Generation (MW) from Solar without Integrated Battery Storage"
     for headers in ((*BALANCE_HEADERS[:7], old, new), (*BALANCE_HEADERS[:7], new, old)):
         for cells, expected in (
@@ -153,7 +153,7 @@ def test_a_file_with_both_families_is_read_from_the_one_that_is_filled(tmp_path:
             ({new: "70", old: "0"}, 70.0),
             ({new: "0", old: "60"}, 60.0),
             ({new: "0", old: "0"}, 0.0),
-            ({new: "70", old: "75"}, 70.0),
+            ({new: "70", old: "75"}, 75.0),
             ({}, None),
         ):
             (found,) = read(tmp_path, balance(row(**cells), headers=headers)).to_pylist()
@@ -205,6 +205,14 @@ def test_a_row_that_fills_both_families_is_read_from_one_of_them(
         assert [tuple(one[column] for column in columns) for one in found] == [kept for _, kept in FILLED]
 
 
+def test_two_rows_of_which_one_holds_a_sum_and_the_other_a_part_are_not_merged(tmp_path: Path) -> None:
+    old, new = "Net Generation (MW) from Solar", "Net Generation (MW) from Solar with Integrated Battery Storage"
+    headers = (*BALANCE_HEADERS[:7], old, "Net Generation (MW) from Solar without Integrated Battery Storage", new)
+    page = read_page(tmp_path, balance(row(**{old: "60"}), row(**{new: "60"}), headers=headers))
+    assert page.rows.num_rows == 0
+    assert [one.rule for one in page.warnings] == ["contradicting_rows"]
+
+
 def test_every_fuel_of_the_api_has_a_column_of_each_kind_and_every_column_a_header() -> None:
     columns = {column for headers in known_headers("BALANCE").values() for column in headers.split("+")} - {""}
     dataset = SOURCE.dataset("eia_files.balance")
@@ -224,6 +232,22 @@ def test_unknown_columns_are_reported_and_cost_no_other_column(tmp_path: Path) -
     headers = tuple(h for h in BALANCE_HEADERS if h != "Demand (MW)")
     (found,) = read(tmp_path, balance(row(**{"Net Generation (MW)": "3"}), headers=headers)).to_pylist()
     assert (found["demand_mwh"], found["net_generation_mwh"]) == (None, 3.0)
+
+
+def test_an_unknown_column_may_hold_line_ends(tmp_path: Path) -> None:
+    body = as_csv((*BALANCE_HEADERS, "Comment"), [at(hour, Comment="late,\nrevised") for hour in range(3)])
+    page = read_page(tmp_path, body)
+    assert (len(page.rows), page.warnings) == (3, (PayloadWarning("unknown_column", "Comment"),))
+
+
+@pytest.mark.parametrize("end", [b"\xff\xfe", b"x" * 2_100_000], ids=["encoding", "length"])
+def test_a_line_that_is_no_csv_costs_that_line_and_is_reported(tmp_path: Path, end: bytes) -> None:
+    lines = balance(*(at(hour % 24, day=1 + hour // 24) for hour in range(700))).split(b"\n")
+    lines[600] = b"<p>" + end
+    page = read_page(tmp_path, b"\n".join(lines))
+    assert len(page.rows) == 699
+    ((rule, subject, count),) = [(one.rule, one.subject, one.count) for one in page.warnings]
+    assert (rule, subject[:3], count) == ("unreadable_rows", "<p>", 1)
 
 
 def test_a_key_without_a_column_or_with_two_refuses_the_file(tmp_path: Path) -> None:
@@ -338,6 +362,26 @@ def test_a_file_that_does_not_reach_the_end_of_its_half_or_has_a_hole_is_not_who
     found = SOURCE.gap(SOURCE.dataset("eia_files.balance"), chunk_of("BALANCE"), page.rows)
     assert found.startswith(lacks)
     assert bool(found) == bool(lacks)
+
+
+@pytest.mark.parametrize(
+    ("demand_hours", "lacks"), [(0, "no values"), (3000, "no value after 2024-05-04T23")], ids=["blank", "forecasts"]
+)
+def test_a_file_without_measured_values_to_the_end_is_not_whole(tmp_path: Path, demand_hours: int, lacks: str) -> None:
+    cells = [
+        {"Demand Forecast (MW)": "5", "Demand (MW)": "5" if hour < demand_hours else ""} for hour in range(182 * 24)
+    ]
+    first = datetime(2024, 1, 1, 1)
+    rows_ = read(
+        tmp_path,
+        balance(
+            *(
+                row(**{"UTC Time at End of Hour": stamp(first + timedelta(hours=hour))}, **found)
+                for hour, found in enumerate(cells)
+            )
+        ),
+    )
+    assert SOURCE.gap(SOURCE.dataset("eia_files.balance"), chunk_of("BALANCE"), rows_) == lacks
 
 
 def test_a_file_that_was_cut_between_two_lines_within_an_authority_is_not_whole(tmp_path: Path) -> None:

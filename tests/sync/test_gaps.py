@@ -31,6 +31,13 @@ def region_data(hours: Iterable[datetime], value: Callable[[datetime], str | Non
     return Answer(json.dumps({"response": {"total": len(rows), "data": rows}}).encode())
 
 
+def with_forecasts(answer: Answer) -> Answer:
+    body = json.loads(answer.body)["response"]
+    forecasts = [row | {"type": "DF", "value": "5"} for row in json.loads(region_data(HOURS).body)["response"]["data"]]
+    rows = sorted(body["data"] + forecasts, key=lambda row: (row["period"], row["type"]))
+    return Answer(json.dumps({"response": {"total": len(rows), "data": rows}}).encode())
+
+
 def eia_desk(folder: Path, url: str) -> Desk:
     return Desk(folder, url).having(SYNC_RETRIES="0")
 
@@ -62,6 +69,14 @@ def test_an_answer_with_a_gap_is_landed_and_requested_again_until_it_is_filled(
         assert gap(desk) is None
         assert desk.sync("eia.region_data", regions=["PACW"], **DAYS).why_nothing
     assert len(server.asked) == 2
+
+
+def test_forecasts_do_not_hide_that_the_measured_values_end(tmp_path: Path, clock: MovableClock) -> None:
+    clock.set(LAST + 20 * 24 * HOUR)
+    with scripted(lambda number, path: with_forecasts(region_data(HOURS[:100]))) as server:
+        desk = eia_desk(tmp_path, server.url)
+        assert desk.sync("eia.region_data", regions=["PACW"], **DAYS).ok
+    assert gap(desk) == "no value after 2024-03-15T03"
 
 
 def test_hours_without_a_value_are_a_gap_and_those_before_the_first_value_are_none(

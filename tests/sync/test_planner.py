@@ -292,3 +292,20 @@ def test_a_region_that_only_a_file_or_an_earlier_sync_knows_is_asked_for_by_a_pl
         )
     assert {"NEWA", "NEWB"} <= {chunk.slice for chunk in plan.chunks}
     assert not {"NEWC", "US48"} & {chunk.slice for chunk in plan.chunks}
+
+
+def test_an_authority_that_the_seed_has_without_demand_is_asked_for_subregions_that_a_file_has(tmp_path: Path) -> None:
+    with open_staging(tmp_path / "staging.duckdb") as connection:
+        selection = parse_selection(["eia.region_sub_ba_data"], since="2024-01-01", until="2024-01-02")
+        given = (selection, load_settings(tmp_path), set(), None, hour_number(datetime(2026, 1, 1)))
+        assert "GRID" not in {chunk.slice for chunk in plan_fetch(connection, *given).chunks}
+        connection.execute(
+            "insert into eia_files.subregion values ('2024-01-01', '2023_Jul_Dec', 'GRID', 'G1', 1, '2024-01-01')"
+        )
+        assert "GRID" in {chunk.slice for chunk in plan_fetch(connection, *given).chunks}
+
+
+def test_a_region_of_which_a_dataset_has_nothing_is_the_reason_given(tmp_path: Path) -> None:
+    selection = parse_selection(["eia.region_sub_ba_data"], regions=["CAL"], since="2024-01-01")
+    plan = plan_fetch(None, selection, load_settings(tmp_path), set(), None, hour_number(datetime(2026, 1, 1)))
+    assert plan.why_nothing == "nothing to fetch: eia.region_sub_ba_data has no data of CAL"
