@@ -1,7 +1,7 @@
 /*---
 description = """
-Calendar of every hour of every authority by the clock of the people there (civil_time_zone of normalized.region, which is not always the
-zone that the authority reports in), one row an hour of the spine (normalized.span). Local time has a gap in spring and repeats an
+Calendar of every hour of every authority in civil local time (civil_time_zone of normalized.region, which is not always the zone
+that the authority reports in), one row an hour of the spine (normalized.span). Local time has a gap in spring and repeats an
 hour in autumn; hour_utc does neither. All columns are known ahead.
 Federal holidays of the United States (5 U.S.C. 6103) count on their own date and on the weekday on which they are observed.
 """
@@ -12,7 +12,7 @@ lookback = "0h"
 [columns]
 hour_utc = "Start of the hour, UTC."
 local_time = "[ahead] Start of the hour on the wall clock of the people in the region."
-utc_offset_hours = "[ahead] Local time less UTC, hours; differs by one in daylight saving time."
+utc_offset_hours = "[ahead] Local time minus UTC, hours; differs by one in daylight saving time."
 hour_of_day = "[ahead] Local hour, 0 to 23."
 day_of_week = "[ahead] Local day of the week, 1 = Monday to 7 = Sunday."
 day_of_year = "[ahead] Local day of the year, 1 to 366."
@@ -21,11 +21,11 @@ month = "[ahead] Local month, 1 to 12."
 quarter = "[ahead] Local quarter, 1 to 4."
 is_dst = "[ahead] True while the wall clock is ahead of the zone's standard time (that of local January 1)."
 is_weekend = "[ahead] True on local Saturday and Sunday."
-holiday = "[ahead] Name of the federal holiday kept on the local date; NULL on other days."
+holiday = "[ahead] Name of the federal holiday on the local date; NULL on other days."
 is_holiday = "[ahead] True on a federal holiday, or on the weekday on which one is observed, local date."
 is_before_holiday = "[ahead] True on the local day before a holiday."
 is_after_holiday = "[ahead] True on the local day after a holiday."
-is_bridge_day = "[ahead] True on a local Monday before or a Friday after a holiday that is not itself one."
+is_bridge_day = "[ahead] True on a local Monday before or Friday after a holiday, if the day is not a holiday itself."
 is_working_hour = "[ahead] True from 8:00 to 18:00 local time, Monday to Friday, except holidays."
 hour_sin = "[ahead] Sine of the local hour, one turn a day; no unit."
 hour_cos = "[ahead] Cosine of the local hour, one turn a day; no unit."
@@ -33,7 +33,7 @@ week_sin = "[ahead] Sine of the local hour of the week, one turn from Monday 0 h
 week_cos = "[ahead] Cosine of the local hour of the week, one turn from Monday 0 h; no unit."
 year_sin = "[ahead] Sine of the local day of the year, one turn a year; no unit."
 year_cos = "[ahead] Cosine of the local day of the year, one turn a year; no unit."
-trend_years = "[ahead] Time since 2015-07-01T00 UTC, when the form began, in years of 8,766 hours."
+trend_years = "[ahead] Time since 2015-07-01T00 UTC, when form EIA-930 began, in years of 8,766 hours."
 
 [[audits]]
 unique = ["region", "hour_utc"]
@@ -82,13 +82,13 @@ fields as (
     from (select *, date_trunc('year', local_time) as new_year from clock)
 ),
 
--- One more day at either end: the first and last day need their neighbors.
+-- One more day at each end, because the first and the last day need their neighbors.
 dates as (
     select unnest(generate_series(min(local_date) - 1, max(local_date) + 1, interval 1 day))::date as local_date
     from fields
 ),
 
--- A holiday at a weekend is in the seed on its own date and on the weekday on which it is observed.
+-- A holiday on a weekend is in the seed on its own date and on the weekday on which it is observed.
 days as (
     select d.local_date, h.holiday
     from dates as d

@@ -1,26 +1,26 @@
 /*---
 description = """
-The training table: one row for every hour of every authority, without gaps, with the target and what may be known about it.
-The mark in brackets says when a column may be used at hour t:
+The training table: one row for every hour of every authority, without gaps, with the target and its inputs.
+The mark in brackets means when a column may be used at hour t:
 [target] demand_mwh itself;
-[hindsight] computed from later hours too, such as screened and repaired demand: for targets and evaluation, never an input;
+[hindsight] computed also from later hours, such as screened and repaired demand: for targets and evaluation, never an input;
 [ahead] known at any time before (calendar);
-[day ahead] made or published the day before, so not known long before: forecasts of demand, made the day before and posted by
+[day ahead] made or published the day before, so not known earlier: forecasts of demand, made the day before and posted by
 7:00 Eastern of the day itself at the latest; CAISO's forecasts of solar and wind, of load, and prices, published at 7:00, 9:10
 and 13:00 Pacific of the day before (seeds.publication_lag);
-[at t] what is measured in hour t other than its demand, or computed with what is: usable up to t, never for hours still to be
-forecast (net generation less total interchange is nearly demand);
+[at t] measured in hour t, except demand, or computed from such values: usable up to t, never for hours to be forecast
+(net generation minus total interchange is nearly demand);
 [past] computed from hours before t only; the models past_* have the formulas.
 Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
 At the start of a region's history windows are shorter; demand_count_168h gives the number of values.
-What is published by the start of hour t is a different question: features.hourly_asof answers it.
+features.hourly_asof has the values that are published by the start of hour t.
 """
 materialized = "view"
 grain = ["region", "hour_utc"]
 lookback = "0h"
 
 [columns]
-share_renewable = "[at t] Solar, wind and hydro (renewable_mwh of normalized.grid: NULL while one that the region has is missing) over the sum of fuels; ratio."
+share_renewable = "[at t] Solar, wind and hydro (renewable_mwh of normalized.grid: NULL if one that the region has is missing) over the sum of fuels; ratio."
 share_solar = "[at t] Solar over the sum of fuels; ratio."
 share_wind = "[at t] Wind over the sum of fuels; ratio."
 share_hydro = "[at t] Hydro over the sum of fuels; ratio."
@@ -28,11 +28,11 @@ share_gas = "[at t] Natural gas over the sum of fuels; ratio."
 share_coal = "[at t] Coal over the sum of fuels; ratio."
 share_nuclear = "[at t] Nuclear over the sum of fuels; ratio."
 interchange_share = "[at t] Total interchange over net generation; ratio, positive = export."
-dew_point_spread_c = "[at t] Temperature less dew point at t, °C: how dry the air is."
-temperature_change_24h_c = "[at t] Temperature at t less that at t-24, °C."
-forecast_margin_ratio = "[at t] Adequacy against the day-ahead forecast of t: net_generation_max_365d_mwh, measured in the days before, over demand_forecast_mwh, less 1."
-caiso_net_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast less its solar and wind forecasts, MWh."
-price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 less that at NP15, USD/MWh."
+dew_point_spread_c = "[at t] Temperature minus dew point at t, °C: a measure of dry air."
+temperature_change_24h_c = "[at t] Temperature at t minus that at t-24, °C."
+forecast_margin_ratio = "[at t] Adequacy against the day-ahead forecast of t: net_generation_max_365d_mwh, measured in the days before, over demand_forecast_mwh, minus 1."
+caiso_net_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast minus its solar and wind forecasts, MWh."
+price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 minus that at NP15, USD/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]

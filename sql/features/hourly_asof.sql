@@ -1,13 +1,14 @@
 /*---
 description = """
-What could be known of each authority at the start of hour t, the origin of a forecast: one row an hour. At t an hour counts as published
-when its end lies at least the publication lag of its dataset before t (seeds.publication_lag, the latest that the sources' own rules
-allow). Windows and lags of families that are published late count back from the newest hour published, which the columns *_until_utc
-give: u for demand, v for generation; lags of demand count from t itself. In brackets: [published] by t; [day ahead], published the
-day before; or [ahead], known at any time before.
-What the half-year files repeat later counts as published when EIA's API publishes it. Values are as revised since, not as they were
-first published: build --as-of answers that. Weather is what the archive has: what was forecast for t at the time is not kept. The target
-is not here: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, which knows them ahead.
+Values of each authority that are published at the start of hour t, the origin of a forecast: one row an hour. At t an hour counts as
+published if its end is at least the publication lag of its dataset before t (seeds.publication_lag, the latest time that the sources'
+rules allow). Windows and lags of late data count back from the newest published hour (columns *_until_utc): u for demand, v for
+generation; lags of demand count from t. The marks in brackets: [published] by t; [day ahead], published the day before; or [ahead],
+known at any time before.
+Values that the half-year files repeat later count as published when EIA's API publishes them. Values include later revisions;
+build --as-of uses the values known at a time. Weather is from the archive: forecasts for t made at the time are not kept. The
+target is not included: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, whose columns
+are known ahead.
 """
 materialized = "view"
 grain = ["region", "hour_utc"]
@@ -16,77 +17,77 @@ lookback = "144h"  # the longest publication lag, of weather
 [columns]
 hour_utc = "The origin t: the start of this hour, UTC."
 demand_until_utc = "[ahead] Start of the newest hour whose demand counts as published at t, UTC."
-forecast_until_utc = "[ahead] Start of the newest hour of which demand and its forecast count as published at t, UTC."
+forecast_until_utc = "[ahead] Start of the newest hour whose demand and forecast count as published at t, UTC."
 supply_until_utc = "[ahead] Start of the newest hour whose generation counts as published at t, UTC."
 interchange_until_utc = "[ahead] Start of the newest hour whose total interchange counts as published at t, UTC."
 pairs_until_utc = "[ahead] Start of the newest hour whose interchange with each neighbor counts as published at t, UTC."
 weather_until_utc = "[ahead] Start of the newest hour whose observed weather counts as published at t, UTC."
-demand_newest_mwh = "[published] Demand of the newest hour published (u), MWh."
-demand_lag_24h_mwh = "[published] Demand at t-24, MWh; NULL where that is not yet published."
-demand_lag_48h_mwh = "[published] Demand at t-48, MWh; NULL where that is not yet published."
-demand_lag_72h_mwh = "[published] Demand at t-72, MWh; NULL where that is not yet published."
-demand_lag_96h_mwh = "[published] Demand at t-96, MWh; NULL where that is not yet published."
-demand_lag_120h_mwh = "[published] Demand at t-120, MWh; NULL where that is not yet published."
-demand_lag_144h_mwh = "[published] Demand at t-144, MWh; NULL where that is not yet published."
-demand_lag_168h_mwh = "[published] Demand at t-168, MWh; NULL where that is not yet published."
-demand_lag_336h_mwh = "[published] Demand at t-336, MWh; NULL where that is not yet published."
+demand_newest_mwh = "[published] Demand of the newest published hour (u), MWh."
+demand_lag_24h_mwh = "[published] Demand at t-24, MWh; NULL if not yet published."
+demand_lag_48h_mwh = "[published] Demand at t-48, MWh; NULL if not yet published."
+demand_lag_72h_mwh = "[published] Demand at t-72, MWh; NULL if not yet published."
+demand_lag_96h_mwh = "[published] Demand at t-96, MWh; NULL if not yet published."
+demand_lag_120h_mwh = "[published] Demand at t-120, MWh; NULL if not yet published."
+demand_lag_144h_mwh = "[published] Demand at t-144, MWh; NULL if not yet published."
+demand_lag_168h_mwh = "[published] Demand at t-168, MWh; NULL if not yet published."
+demand_lag_336h_mwh = "[published] Demand at t-336, MWh; NULL if not yet published."
 demand_same_hour_mean_7d_mwh = "[published] Mean demand of t-24, t-48, .. t-168, MWh."
-demand_ramp_1h_mwh = "[published] Demand at u less that an hour before, MWh."
-demand_ramp_3h_mwh = "[published] Demand at u less that three hours before, MWh."
-demand_ramp_6h_mwh = "[published] Demand at u less that six hours before, MWh."
-demand_count_168h = "[published] Hours with a demand among the 168 up to u; count."
+demand_ramp_1h_mwh = "[published] Demand at u minus demand one hour before, MWh."
+demand_ramp_3h_mwh = "[published] Demand at u minus demand three hours before, MWh."
+demand_ramp_6h_mwh = "[published] Demand at u minus demand six hours before, MWh."
+demand_count_168h = "[published] Hours with a demand among the 168 hours up to u; count."
 demand_mean_6h_mwh = "[published] Mean demand of the 6 hours up to u, MWh."
 demand_mean_24h_mwh = "[published] Mean demand of the 24 hours up to u, MWh."
 demand_mean_168h_mwh = "[published] Mean demand of the 168 hours up to u, MWh."
 demand_std_24h_mwh = "[published] Sample standard deviation of demand in the 24 hours up to u, MWh."
-demand_min_24h_mwh = "[published] Least demand of the 24 hours up to u, MWh."
-demand_max_24h_mwh = "[published] Greatest demand of the 24 hours up to u, MWh."
+demand_min_24h_mwh = "[published] Minimum demand of the 24 hours up to u, MWh."
+demand_max_24h_mwh = "[published] Maximum demand of the 24 hours up to u, MWh."
 demand_std_168h_mwh = "[published] Sample standard deviation of demand in the 168 hours up to u, MWh."
-demand_min_168h_mwh = "[published] Least demand of the 168 hours up to u, MWh."
-demand_max_168h_mwh = "[published] Greatest demand of the 168 hours up to u, MWh."
-demand_growth_24h_ratio = "[published] Demand at u over that 24 hours before, less 1."
-demand_growth_168h_ratio = "[published] Demand at u over that 168 hours before, less 1."
-demand_growth_8760h_ratio = "[published] Demand at u over that 8,760 hours before, less 1."
-demand_zscore_168h = "[published] Demand at u less the mean of the 168 hours up to u, over their standard deviation; no unit."
-demand_of_max_365d_ratio = "[published] Demand at u over the greatest of the 365 whole days, UTC, before it."
-load_factor_24h_ratio = "[published] Load factor: mean over greatest demand of the 24 hours up to u."
-forecast_error_mean_24h_mwh = "[published] Mean of demand less its day-ahead forecast over the 24 newest hours that have both published, MWh."
+demand_min_168h_mwh = "[published] Minimum demand of the 168 hours up to u, MWh."
+demand_max_168h_mwh = "[published] Maximum demand of the 168 hours up to u, MWh."
+demand_growth_24h_ratio = "[published] Demand at u over demand 24 hours before, minus 1."
+demand_growth_168h_ratio = "[published] Demand at u over demand 168 hours before, minus 1."
+demand_growth_8760h_ratio = "[published] Demand at u over demand 8,760 hours before, minus 1."
+demand_zscore_168h = "[published] Demand at u minus the mean of the 168 hours up to u, over their standard deviation; no unit."
+demand_of_max_365d_ratio = "[published] Demand at u over the maximum of the 365 whole days, UTC, before it."
+load_factor_24h_ratio = "[published] Load factor: mean over maximum demand of the 24 hours up to u."
+forecast_error_mean_24h_mwh = "[published] Mean of demand minus its day-ahead forecast over the 24 newest hours that have both published, MWh."
 forecast_error_abs_mean_24h_mwh = "[published] Mean absolute difference of demand and its day-ahead forecast over the same hours, MWh."
-forecast_error_abs_mean_168h_mwh = "[published] The same over 168 hours, MWh."
-net_load_newest_mwh = "[published] Net load (demand less solar and wind) of the newest hour with generation published (v), MWh."
-net_load_ramp_3h_mwh = "[published] Net load at v less that three hours before, MWh."
+forecast_error_abs_mean_168h_mwh = "[published] Mean absolute difference of demand and its day-ahead forecast over the 168 newest hours that have both published, MWh."
+net_load_newest_mwh = "[published] Net load (demand minus solar and wind) of the newest hour with published generation (v), MWh."
+net_load_ramp_3h_mwh = "[published] Net load at v minus net load three hours before, MWh."
 net_load_mean_24h_mwh = "[published] Mean net load of the 24 hours up to v, MWh."
-net_load_max_24h_mwh = "[published] Greatest net load of the 24 hours up to v, MWh."
+net_load_max_24h_mwh = "[published] Maximum net load of the 24 hours up to v, MWh."
 net_generation_newest_mwh = "[published] Net generation at v, MWh."
 renewable_mean_24h_ratio = "[published] Sum of solar, wind and hydro over the sum of all fuels, of the 24 hours up to v."
 solar_wind_mean_24h_mwh = "[published] Mean of solar and wind over the 24 hours up to v, MWh."
 solar_wind_ramp_std_168h_mwh = "[published] Intermittency: sample standard deviation of the hourly changes of solar and wind in the 168 hours up to v, MWh."
-interchange_newest_mwh = "[published] Total interchange of the newest hour published, MWh; positive = export."
-interchange_ramp_3h_mwh = "[published] That less total interchange three hours before, MWh."
-import_newest_mwh = "[published] Sum over the neighbors imported from, in the newest hour published, MWh; positive."
-export_newest_mwh = "[published] Sum over the neighbors exported to, in the newest hour published, MWh; positive."
-neighbor_count_newest = "[published] How many neighbors have a demand at u; count."
-neighbor_demand_newest_mwh = "[published] Sum of the neighbors' demand at u, of those that have one, MWh."
-neighbor_demand_growth_24h_ratio = "[published] Sum of the demand at u over that 24 hours before, of those neighbors that have both, less 1."
-temperature_newest_c = "[published] Temperature of the newest hour that the archive has, °C."
-temperature_mean_24h_c = "[published] Mean temperature of the 24 hours up to then, °C."
-temperature_mean_72h_c = "[published] Mean temperature of the 72 hours up to then, °C."
-heating_degrees_mean_24h_c = "[published] Mean heating degrees of the 24 hours up to then, °C."
-cooling_degrees_mean_24h_c = "[published] Mean cooling degrees of the 24 hours up to then, °C."
+interchange_newest_mwh = "[published] Total interchange of the newest published hour, MWh; positive = export."
+interchange_ramp_3h_mwh = "[published] interchange_newest_mwh minus total interchange three hours before, MWh."
+import_newest_mwh = "[published] Sum of the imports from neighbors in the newest published hour, MWh; positive."
+export_newest_mwh = "[published] Sum of the exports to neighbors in the newest published hour, MWh; positive."
+neighbor_count_newest = "[published] Neighbors with a demand at u; count."
+neighbor_demand_newest_mwh = "[published] Sum of the demand at u of the neighbors with a value, MWh."
+neighbor_demand_growth_24h_ratio = "[published] Sum of the demand at u over that 24 hours before, for the neighbors with both, minus 1."
+temperature_newest_c = "[published] Temperature of the newest published hour (weather_until_utc), °C."
+temperature_mean_24h_c = "[published] Mean temperature of the 24 hours up to weather_until_utc, °C."
+temperature_mean_72h_c = "[published] Mean temperature of the 72 hours up to weather_until_utc, °C."
+heating_degrees_mean_24h_c = "[published] Mean heating degrees of the 24 hours up to weather_until_utc, °C."
+cooling_degrees_mean_24h_c = "[published] Mean cooling degrees of the 24 hours up to weather_until_utc, °C."
 caiso_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast for hour t, MWh."
-caiso_net_load_forecast_mwh = "[day ahead] CISO only: that less CAISO's day-ahead forecasts of solar and wind for hour t, MWh."
+caiso_net_load_forecast_mwh = "[day ahead] CISO only: CAISO's day-ahead load forecast minus its day-ahead forecasts of solar and wind for hour t, MWh."
 price_sp15_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 for hour t, USD/MWh."
-price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 less that at NP15 for hour t, USD/MWh."
+price_spread_usd_per_mwh = "[day ahead] CISO only: day-ahead price at SP15 minus that at NP15 for hour t, USD/MWh."
 price_sp15_mean_24h_usd_per_mwh = "[published] CISO only: mean day-ahead price at SP15 of t-24..t-1, USD/MWh."
-price_rtm_sp15_newest_usd_per_mwh = "[published] CISO only: real-time price at SP15 of the newest hour published, USD/MWh."
-price_rtm_dam_sp15_newest_usd_per_mwh = "[published] CISO only: that less the day-ahead price of the same hour, USD/MWh."
+price_rtm_sp15_newest_usd_per_mwh = "[published] CISO only: real-time price at SP15 of the newest published hour, USD/MWh."
+price_rtm_dam_sp15_newest_usd_per_mwh = "[published] CISO only: real-time minus day-ahead price at SP15 of the newest published hour, USD/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Each family's row of hour h is computed from hours before h. So the row that counts as published at t is that of the hour t less
+-- The row of hour h in a past_* model is computed from hours before h. The row that counts as published at t is that of t minus
 -- the publication lag: its newest hour ended when the lag began. Without a lag in the seed nothing counts as published.
 with lag as (
     select
@@ -103,8 +104,8 @@ with lag as (
     from seeds.publication_lag
 ),
 
--- Each family shifted by its lag: hour_utc is the origin at which the row is the newest published one. A query of one month then
--- reads only that month of a family; a join on a shifted hour would read all of it.
+-- Each model shifted by its lag: hour_utc is the origin at which the row is the newest published one. A query of one month then
+-- reads only that month of a model; a join on a shifted hour would read all of it.
 demand as (
     select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
     from features.past_demand as f

@@ -3,7 +3,8 @@ description = """
 Interchange, and demand of the neighbors, in the hours before t: one row for every hour t of every authority. All columns are
 [past]: computed from hours before t only. Neighbors are the authorities of seeds.interchange_pair; foreign
 systems do not report their demand. A neighbor's demand is its demand_screened_mwh (see features.past_demand). A sum over neighbors
-falls when one of them has no value: neighbor_count_lag_1h says how many had one, the growth compares like with like.
+is lower if one of them has no value: neighbor_count_lag_1h counts those with a value, and the growth uses the same neighbors at
+both times.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -13,22 +14,22 @@ lookback = "168h"
 interchange_lag_1h_mwh = "[past] Total interchange at t-1, MWh; positive = export."
 interchange_lag_24h_mwh = "[past] Total interchange at t-24, MWh; positive = export."
 interchange_lag_168h_mwh = "[past] Total interchange at t-168, MWh; positive = export."
-interchange_ramp_1h_mwh = "[past] Total interchange at t-1 less that at t-2, MWh; positive = export."
-interchange_ramp_3h_mwh = "[past] Total interchange at t-1 less that at t-4, MWh; positive = export."
-import_dependence_24h_ratio = "[past] Sum of net imports (total interchange with the other sign) over the sum of demand, of those hours of t-24..t-1 that have both; negative where the region exports."
-import_lag_24h_mwh = "[past] Sum over the neighbors imported from at t-24, MWh; positive."
-export_lag_24h_mwh = "[past] Sum over the neighbors exported to at t-24, MWh; positive."
-neighbor_count_lag_1h = "[past] How many neighbors have a demand at t-1."
-neighbor_demand_lag_1h_mwh = "[past] Sum of the neighbors' demand at t-1, of those that have one, MWh."
-neighbor_demand_lag_24h_mwh = "[past] Sum of the neighbors' demand at t-24, of those that have one, MWh."
-neighbor_demand_growth_24h_ratio = "[past] Sum of the demand at t-1 over that at t-25, of those neighbors that have both, less 1."
+interchange_ramp_1h_mwh = "[past] Total interchange at t-1 minus that at t-2, MWh; positive = export."
+interchange_ramp_3h_mwh = "[past] Total interchange at t-1 minus that at t-4, MWh; positive = export."
+import_dependence_24h_ratio = "[past] Sum of net imports (total interchange with the sign reversed) over the sum of demand, for the hours of t-24..t-1 that have both; negative if the region exports."
+import_lag_24h_mwh = "[past] Sum of the imports from neighbors at t-24, MWh; positive."
+export_lag_24h_mwh = "[past] Sum of the exports to neighbors at t-24, MWh; positive."
+neighbor_count_lag_1h = "[past] Count of neighbors with a demand at t-1."
+neighbor_demand_lag_1h_mwh = "[past] Sum of the demand at t-1 of the neighbors with a value, MWh."
+neighbor_demand_lag_24h_mwh = "[past] Sum of the demand at t-24 of the neighbors with a value, MWh."
+neighbor_demand_growth_24h_ratio = "[past] Sum of the demand at t-1 over that at t-25, for the neighbors with both, minus 1."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Sums are of decimals, as in features.past_demand.
+-- Sums use decimals, as in features.past_demand.
 with units as (
     select
         region,

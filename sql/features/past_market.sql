@@ -1,6 +1,6 @@
 /*---
 description = """
-Prices and forecast errors of CAISO in the hours before t: one row for every hour t of CISO; other regions have none. All
+Prices and forecast errors of CAISO in the hours before t: one row for every hour t of CISO; other regions have no rows. All
 columns are [past]: computed from hours before t only. Windows count hours, not values.
 """
 materialized = "table"
@@ -8,23 +8,22 @@ grain = ["region", "hour_utc"]
 lookback = "168h"
 
 [columns]
-caiso_load_error_lag_24h_mwh = "[past] CISO only: CAISO's actual load less its day-ahead forecast at t-24, MWh."
+caiso_load_error_lag_24h_mwh = "[past] CISO only: CAISO's actual load minus its day-ahead forecast at t-24, MWh."
 price_sp15_lag_24h_usd_per_mwh = "[past] CISO only: day-ahead price at SP15 at t-24, USD/MWh."
 price_sp15_lag_168h_usd_per_mwh = "[past] CISO only: day-ahead price at SP15 at t-168, USD/MWh."
 price_sp15_mean_24h_usd_per_mwh = "[past] CISO only: mean day-ahead price at SP15 of t-24..t-1, USD/MWh."
 price_sp15_mean_168h_usd_per_mwh = "[past] CISO only: mean day-ahead price at SP15 of t-168..t-1, USD/MWh."
 price_rtm_sp15_lag_1h_usd_per_mwh = "[past] CISO only: mean real-time price at SP15 in the hour at t-1, USD/MWh."
 price_rtm_sp15_lag_24h_usd_per_mwh = "[past] CISO only: mean real-time price at SP15 in the hour at t-24, USD/MWh."
-price_rtm_dam_sp15_lag_1h_usd_per_mwh = "[past] CISO only: real-time less day-ahead price at SP15 at t-1, USD/MWh."
-price_rtm_dam_sp15_lag_24h_usd_per_mwh = "[past] CISO only: real-time less day-ahead price at SP15 at t-24, USD/MWh."
+price_rtm_dam_sp15_lag_1h_usd_per_mwh = "[past] CISO only: real-time minus day-ahead price at SP15 at t-1, USD/MWh."
+price_rtm_dam_sp15_lag_24h_usd_per_mwh = "[past] CISO only: real-time minus day-ahead price at SP15 at t-24, USD/MWh."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Means are of decimals with five digits after the point, the finest that is published. Prices of 1e9 USD/MWh and more do not
--- fit and are left out.
+-- Means use decimals with five decimal places, the finest published. Prices of 1e9 USD/MWh and more do not fit and are left out.
 with units as (
     select
         *,

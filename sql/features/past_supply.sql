@@ -1,32 +1,32 @@
 /*---
 description = """
 Lags and statistics of generation in the hours before t: one row for every hour t of every authority. All columns are [past]:
-computed from hours before t only. Net load is demand_screened_mwh less solar and wind (see features.past_demand); solar and wind
-count as 0 only where normalized.grid says so. Intermittency is how unsteady solar and wind are from one hour to the next.
+computed from hours before t only. Net load is demand_screened_mwh minus solar and wind (see features.past_demand); solar and wind
+count as 0 only as in normalized.grid. Intermittency is the variation of solar and wind from one hour to the next.
 Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
-lookback = "169h"  # the change in hour t-168 reads t-169
+lookback = "169h"  # the change in hour t-168 uses t-169
 
 [columns]
-net_load_lag_1h_mwh = "[past] Net load (demand less solar and wind) at t-1, MWh."
-net_load_lag_24h_mwh = "[past] Net load (demand less solar and wind) at t-24, MWh."
-net_load_lag_168h_mwh = "[past] Net load (demand less solar and wind) at t-168, MWh."
-net_load_ramp_1h_mwh = "[past] Net load at t-1 less that at t-2, MWh."
-net_load_ramp_3h_mwh = "[past] Net load at t-1 less that at t-4, MWh."
-net_load_ramp_6h_mwh = "[past] Net load at t-1 less that at t-7, MWh."
+net_load_lag_1h_mwh = "[past] Net load (demand minus solar and wind) at t-1, MWh."
+net_load_lag_24h_mwh = "[past] Net load (demand minus solar and wind) at t-24, MWh."
+net_load_lag_168h_mwh = "[past] Net load (demand minus solar and wind) at t-168, MWh."
+net_load_ramp_1h_mwh = "[past] Net load at t-1 minus that at t-2, MWh."
+net_load_ramp_3h_mwh = "[past] Net load at t-1 minus that at t-4, MWh."
+net_load_ramp_6h_mwh = "[past] Net load at t-1 minus that at t-7, MWh."
 net_load_mean_24h_mwh = "[past] Mean net load of t-24..t-1, MWh."
 net_load_std_24h_mwh = "[past] Sample standard deviation of net load in t-24..t-1, MWh; NULL with fewer than two values."
-net_load_max_24h_mwh = "[past] Greatest net load of t-24..t-1, MWh."
+net_load_max_24h_mwh = "[past] Maximum net load of t-24..t-1, MWh."
 solar_lag_24h_mwh = "[past] Solar at t-24, MWh."
 wind_lag_24h_mwh = "[past] Wind at t-24, MWh."
-solar_wind_ramp_1h_mwh = "[past] Solar and wind at t-1 less that at t-2, MWh."
-solar_wind_ramp_3h_mwh = "[past] Solar and wind at t-1 less that at t-4, MWh."
-solar_wind_ramp_6h_mwh = "[past] Solar and wind at t-1 less that at t-7, MWh."
+solar_wind_ramp_1h_mwh = "[past] Solar and wind at t-1 minus that at t-2, MWh."
+solar_wind_ramp_3h_mwh = "[past] Solar and wind at t-1 minus that at t-4, MWh."
+solar_wind_ramp_6h_mwh = "[past] Solar and wind at t-1 minus that at t-7, MWh."
 renewable_lag_1h_ratio = "[past] Solar, wind and hydro over the sum of fuels at t-1."
 renewable_lag_24h_ratio = "[past] Solar, wind and hydro over the sum of fuels at t-24."
-renewable_mean_24h_ratio = "[past] Sum of solar, wind and hydro over the sum of all fuels, of those hours of t-24..t-1 that have both."
+renewable_mean_24h_ratio = "[past] Sum of solar, wind and hydro over the sum of all fuels, for the hours of t-24..t-1 that have both."
 solar_wind_mean_24h_mwh = "[past] Mean of solar and wind over t-24..t-1, MWh."
 solar_wind_ramp_std_24h_mwh = "[past] Intermittency: sample standard deviation of the hourly changes of solar and wind in t-24..t-1, MWh."
 solar_wind_ramp_std_168h_mwh = "[past] Intermittency: sample standard deviation of the hourly changes of solar and wind in t-168..t-1, MWh."
@@ -39,7 +39,7 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Sums are of decimals, as in features.past_demand.
+-- Sums use decimals, as in features.past_demand.
 with changed as (
     select
         region,

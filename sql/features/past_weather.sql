@@ -1,9 +1,8 @@
 /*---
 description = """
 Lags and statistics of weather in the hours before t: one row for every hour t of every authority. All columns are [past]: computed
-from hours before t
-only. Past weather is reanalysis, as the archive has it now, and the newest days are forecasts (see normalized.weather).
-Degree hours are against 18.3 °C (65 °F). Windows count hours, not values: a missing value is left out of a mean.
+from hours before t only. Past weather is the archive's present reanalysis, and the newest days are forecasts (see
+normalized.weather). Degree hours are relative to 18.3 °C (65 °F). Windows count hours, not values: a missing value is left out of a mean.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -15,21 +14,21 @@ temperature_lag_24h_c = "[past] Temperature at t-24, °C."
 temperature_lag_168h_c = "[past] Temperature at t-168, °C."
 temperature_mean_24h_c = "[past] Mean temperature of t-24..t-1, °C."
 temperature_mean_72h_c = "[past] Mean temperature of t-72..t-1, °C."
-temperature_min_24h_c = "[past] Least temperature of t-24..t-1, °C."
-temperature_max_24h_c = "[past] Greatest temperature of t-24..t-1, °C."
+temperature_min_24h_c = "[past] Minimum temperature of t-24..t-1, °C."
+temperature_max_24h_c = "[past] Maximum temperature of t-24..t-1, °C."
 heating_degrees_mean_24h_c = "[past] Mean heating degrees of t-24..t-1, °C."
 cooling_degrees_mean_24h_c = "[past] Mean cooling degrees of t-24..t-1, °C."
 wind_100m_lag_24h_m_per_s = "[past] Wind speed at 100 m at t-24, m/s."
 wind_100m_mean_24h_m_per_s = "[past] Mean wind speed at 100 m of t-24..t-1, m/s."
 shortwave_lag_24h_w_per_m2 = "[past] Shortwave radiation over the hour at t-24, W/m²."
-precipitation_sum_24h_mm = "[past] Precipitation over t-24..t-1, of the hours that have a value, mm."
+precipitation_sum_24h_mm = "[past] Sum of precipitation over the hours of t-24..t-1 that have a value, mm."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Sums are of decimals, as in features.past_demand.
+-- Sums use decimals, as in features.past_demand.
 with units as (
     select
         *,

@@ -2,9 +2,9 @@
 description = """
 Lags and statistics of the year before t: one row for every hour t of every authority. All columns are [past]: computed from hours before
 t only. Demand is demand_screened_mwh (see features.past_demand). The past 365 days are the whole days, UTC, before that of t.
-The form does not report capacities: the greatest generation of the past 365 days stands in for them. Generation is not screened, so
-it counts only as far as it was held for two hours on end: a single wrong hour does not lower a capacity factor for a year. At the
-start of a region's history windows are shorter, and lags are NULL.
+Form EIA-930 does not report capacities: the maximum generation of the past 365 days is used instead. A maximum must be held for two
+consecutive hours, so that a single wrong hour does not lower a capacity factor for a year. At the start of a region's history
+windows are shorter, and lags are NULL.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -12,27 +12,27 @@ lookback = "8784h"  # 365 whole days before the day of t, and the hour before th
 
 [columns]
 demand_lag_8760h_mwh = "[past] Demand at t-8760, 365 days before, MWh."
-demand_growth_8760h_ratio = "[past] Demand at t-1 over demand at t-8761, less 1."
-demand_max_365d_mwh = "[past] Greatest demand of the past 365 days, MWh."
-demand_of_max_365d_ratio = "[past] Demand at t-1 over the greatest of the past 365 days."
-load_factor_365d_ratio = "[past] Load factor: mean over greatest demand of the past 365 days."
-net_generation_max_365d_mwh = "[past] Greatest net generation held for two hours in the past 365 days, MWh: what the region has shown it can generate, no measure of what is available now."
-net_import_max_365d_mwh = "[past] Greatest net import (total interchange with the other sign) held for two hours in the past 365 days, MWh; negative where the region always exports."
-generation_headroom_lag_1h_mwh = "[past] net_generation_max_365d_mwh less net generation at t-1, MWh: shown and not in use, which is not the reserve that operators hold."
-adequacy_365d_ratio = "[past] Adequacy as shown: net_generation_max_365d_mwh over demand_max_365d_mwh; below 1 the region's own generation has not reached its peak."
-solar_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: solar at t-1 over the greatest solar held for two hours in the past 365 days; NULL where that is not above 0."
-wind_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: wind at t-1 over the greatest wind held for two hours in the past 365 days; NULL where that is not above 0."
-hydro_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: hydro at t-1 over the greatest hydro held for two hours in the past 365 days; NULL where that is not above 0."
-gas_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: gas at t-1 over the greatest gas held for two hours in the past 365 days; NULL where that is not above 0."
-coal_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: coal at t-1 over the greatest coal held for two hours in the past 365 days; NULL where that is not above 0."
-nuclear_capacity_factor_lag_1h_ratio = "[past] Capacity factor as shown: nuclear at t-1 over the greatest nuclear held for two hours in the past 365 days; NULL where that is not above 0."
+demand_growth_8760h_ratio = "[past] Demand at t-1 over demand at t-8761, minus 1."
+demand_max_365d_mwh = "[past] Maximum demand of the past 365 days, MWh."
+demand_of_max_365d_ratio = "[past] Demand at t-1 over the maximum of the past 365 days."
+load_factor_365d_ratio = "[past] Load factor: mean over maximum demand of the past 365 days."
+net_generation_max_365d_mwh = "[past] Maximum net generation held for two hours in the past 365 days, MWh: demonstrated capability, not a measure of present availability."
+net_import_max_365d_mwh = "[past] Maximum net import (total interchange with the sign reversed) held for two hours in the past 365 days, MWh; negative if the region always exports."
+generation_headroom_lag_1h_mwh = "[past] net_generation_max_365d_mwh minus net generation at t-1, MWh: demonstrated but unused generation, which is not the operators' reserve."
+adequacy_365d_ratio = "[past] Demonstrated adequacy: net_generation_max_365d_mwh over demand_max_365d_mwh; below 1, the region's own generation has not reached its peak demand."
+solar_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: solar at t-1 over the maximum solar held for two hours in the past 365 days; NULL if that is not above 0."
+wind_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: wind at t-1 over the maximum wind held for two hours in the past 365 days; NULL if that is not above 0."
+hydro_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: hydro at t-1 over the maximum hydro held for two hours in the past 365 days; NULL if that is not above 0."
+gas_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: gas at t-1 over the maximum gas held for two hours in the past 365 days; NULL if that is not above 0."
+coal_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: coal at t-1 over the maximum coal held for two hours in the past 365 days; NULL if that is not above 0."
+nuclear_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: nuclear at t-1 over the maximum nuclear held for two hours in the past 365 days; NULL if that is not above 0."
 
 [[audits]]
 unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Maxima and sums are taken over days, because a window of 8,760 hours costs four times as much. Sums are of decimals, as in
+-- Maxima and sums are taken over days, because a window of 8,760 hours costs four times as much. Sums use decimals, as in
 -- features.past_demand.
 with hourly as (
     select

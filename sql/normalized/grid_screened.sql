@@ -25,7 +25,7 @@ other_combined_mwh = "[at t] other, geothermal and storage together, MWh: compar
 fuel_sum_mwh = "[at t] Sum of all fuels, MWh."
 renewable_mwh = "[at t] Generation from solar, wind and hydro, MWh; without geothermal, which was part of other before 2024-25."
 solar_wind_mwh = "[at t] Generation from solar and wind, MWh."
-net_load_mwh = "[at t] Demand less solar and wind, MWh."
+net_load_mwh = "[at t] Demand minus solar and wind, MWh."
 ---*/
 select * replace (
     demand_forecast_screened_mwh as demand_forecast_mwh,

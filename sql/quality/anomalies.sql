@@ -1,7 +1,7 @@
 /*---
 description = """
-Every stretch of hours with the same flag: what was reported, what is used instead, and what is usual for the region at that time. One
-row a stretch; its flag is explained in normalized.flag.
+Stretches of hours with the same flag, one row a stretch: the reported values, the values used instead, and the usual level of the
+region at that time. normalized.flag explains the flags.
 """
 materialized = "table"
 refresh = "full"
@@ -15,12 +15,12 @@ flag = "Why the values are suspicious, a code of normalized.flag."
 first_hour_utc = "Start of the first hour with the flag, UTC."
 last_hour_utc = "Start of the last hour with the flag, UTC."
 flagged_hours = "Hours of the stretch."
-repaired_hours = "Of these, hours that have a value to use instead."
-reported_min_mwh = "Least value reported in the stretch, MWh; NULL if none was."
-reported_max_mwh = "Greatest value reported in the stretch, MWh; NULL if none was."
-clean_min_mwh = "Least value used instead, MWh; NULL where there is none."
-clean_max_mwh = "Greatest value used instead, MWh; NULL where there is none."
-usual_mwh = "Of demand, what is usual for the region in the month of the first hour (median_mwh of normalized.demand_level), MWh."
+repaired_hours = "Of these, hours with a value to use instead."
+reported_min_mwh = "Minimum value reported in the stretch, MWh; NULL if none was."
+reported_max_mwh = "Maximum value reported in the stretch, MWh; NULL if none was."
+clean_min_mwh = "Minimum value used instead, MWh; NULL if there is none."
+clean_max_mwh = "Maximum value used instead, MWh; NULL if there is none."
+usual_mwh = "Usual demand of the region in the month of the first hour (median_mwh of normalized.demand_level), MWh; NULL for generation."
 
 [[audits]]
 unique = ["region", "measure", "first_hour_utc"]

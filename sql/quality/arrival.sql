@@ -1,8 +1,8 @@
 /*---
 description = """
-How late each dataset arrived, one row a region and month: rows held, the newest hour, and how long after the end of an hour its
-first value became known here. The delay is known only for hours that arrived within ten days: history that was loaded later counts
-as rows, not as delay. A later revision is no delay either.
+Delay of each dataset, one row a region and month: rows held, the newest hour, and the time from the end of an hour until its first
+value became known here. The delay is known only for hours that arrived within ten days: history that was loaded later counts
+as rows, not as delay. Later revisions do not count as delay.
 """
 materialized = "table"
 may_be_empty = true
@@ -12,17 +12,17 @@ lookback = "0h"
 
 [columns]
 dataset = "Dataset of staging, such as eia.region_data."
-measure = "Which rows of it: EIA's type (D, DF, NG, TI) or CAISO's market; all where there is no such difference."
+measure = "Rows of the dataset that are counted: EIA's type (D, DF, NG, TI) or CAISO's market; all if it has neither."
 region = "Respondent, EIA code; CISO for CAISO's own datasets."
 month_utc = "First hour of the month, UTC."
 held_rows = "Rows held; count."
 value_rows = "Of these, rows with a value; count."
 newest_hour_utc = "Start of the newest hour of the month with a row, UTC."
-newest_value_hour_utc = "Start of the newest hour of the month with a value, UTC; NULL where none has one."
-newest_value_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
+newest_value_hour_utc = "Start of the newest hour of the month with a value, UTC; NULL if no hour has one."
+newest_value_known_utc = "Time when the values of that hour became known here, UTC; of several values the last."
 fresh_hours = "Hours that arrived within ten days; count."
-typical_delay_hours = "Median of their delays, whole hours (of their end) until the first value was known; negative where it is published ahead."
-greatest_delay_hours = "Greatest of their delays, whole hours."
+typical_delay_hours = "Median delay of these hours, from their end until the first value was known, whole hours; negative if it is published ahead."
+greatest_delay_hours = "Maximum delay of these hours, whole hours."
 
 [[audits]]
 unique = ["dataset", "measure", "region", "month_utc"]

@@ -1,10 +1,10 @@
 /*---
 description = """
-How far each hour of each authority is from the identities of form EIA-930. They hold approximately; the residual is published and
-not corrected. Demand is
-net generation less total interchange; net generation is the sum of fuels; total interchange is the sum over neighbors; and what one
-side of a pair reports as export the other reports as import. An hour has a row where at least one of them can be computed; NULL
-where a term is missing. Shares are of the demand to use (demand_clean_mwh), and NULL without one.
+Residuals of the identities of form EIA-930 in each hour of each authority. The identities hold approximately; residuals are
+published and not corrected. Demand is net generation minus total interchange; net generation is the sum of fuels; total interchange
+is the sum over neighbors; and the export that one side of a pair reports is the import that the other side reports. An hour has a row
+if at least one residual can be computed; a residual is NULL if a term is missing. Shares are of the demand to use
+(demand_clean_mwh), and NULL without it.
 """
 materialized = "table"
 grain = ["region", "hour_utc"]
@@ -13,8 +13,8 @@ lookback = "0h"
 [columns]
 pair_residual_mwh = "Sum over neighbors of |what the region reports + what the neighbor reports|, MWh; over pairs that both sides report."
 pairs = "Pairs that both sides report in this hour; count."
-worst_neighbor = "Neighbor with which the two reports are furthest apart; NULL where all agree."
-worst_pair_mwh = "How far apart they are, MWh: what the region reports plus what that neighbor reports."
+worst_neighbor = "Neighbor with which the two reports differ most; NULL if all agree."
+worst_pair_mwh = "Difference of these two reports, MWh: the region's report plus that neighbor's report."
 balance_residual_share = "|balance_residual_mwh| as a share of demand, no unit."
 fuel_residual_share = "|fuel_residual_mwh| as a share of demand, no unit."
 interchange_residual_share = "|interchange_residual_mwh| as a share of demand, no unit."
@@ -25,7 +25,7 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- Decimals are added exactly: a row is the same however a month is built.
+-- Sums of decimals are exact: a row is the same however a month is built.
 with pairs as (
     select
         a.region,

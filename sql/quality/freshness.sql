@@ -1,7 +1,7 @@
 /*---
 description = """
-The newest hour of each dataset and region, when it became known, and how late hours usually arrive: the delays of the newest month
-that has any. behind_hours is counted from the present, each time it is asked for; energywh check sets another with --now.
+Newest hour of each dataset and region, the time when it became known, and the usual delay of hours: that of the newest month that
+has delays. behind_hours is counted from the time of the query; energywh check --now sets another time.
 """
 materialized = "view"
 may_be_empty = true
@@ -9,14 +9,14 @@ grain = ["dataset", "measure", "region"]
 
 [columns]
 newest_row_utc = "Start of the newest hour with a row, UTC."
-newest_value_utc = "Start of the newest hour with a value, UTC; NULL where there has never been one."
-newest_known_utc = "When the values of that hour became known here, UTC; the last of them, where there are several."
-behind_hours = "Hours that should be there by now and are not: from the end of the newest value to the present, less the publication lag; 0 where none is owed, NULL where the region has stopped or has never had a value."
+newest_value_utc = "Start of the newest hour with a value, UTC; NULL if there has never been one."
+newest_known_utc = "Time when the values of that hour became known here, UTC; of several values the last."
+behind_hours = "Hours that are due and missing: from the end of the newest hour with a value to the present, minus the publication lag; 0 if none is due, NULL if the region has stopped or has never had a value."
 behind_others_hours = "Hours by which the newest value is behind the newest of any region in the same dataset and measure."
 typical_delay_hours = "Median delay in the newest month with hours that arrived within ten days, whole hours (see quality.arrival); NULL without one."
-greatest_delay_hours = "Greatest delay in the newest two months with hours that arrived within ten days, whole hours; NULL without one."
-publication_lag_hours = "How long after the end of an hour the source is expected to have published it, hours (seeds.publication_lag)."
-is_stand_in = "True for a half-year file of what the API gives for this region too: it may be behind."
+greatest_delay_hours = "Maximum delay in the newest two months with hours that arrived within ten days, whole hours; NULL without one."
+publication_lag_hours = "Time after the end of an hour within which the source should publish it, hours (seeds.publication_lag)."
+is_stand_in = "True for a half-year file whose data the API also has for this region: the file may be behind."
 
 [[audits]]
 unique = ["dataset", "measure", "region"]
@@ -26,7 +26,7 @@ not_null = ["dataset", "measure", "region", "newest_row_utc"]
 name = "stale"
 when = "check"
 severity = "error"
-description = "a whole dataset has had no value for long: is energywh sync still run, and does it succeed?"
+description = "a whole dataset has had no new value for a long time; check that energywh sync runs and succeeds"
 sql = """
 select dataset, measure, max(newest_value_utc) + interval 1 hour as first_hour_utc, max(newest_known_utc) as newest_known_utc
 from quality.freshness
@@ -41,7 +41,7 @@ order by dataset, measure
 name = "late"
 when = "check"
 severity = "warn"
-description = "the newest value of a region is later than its dataset publishes, while the dataset continues"
+description = "the newest value of a region is overdue, while other regions of the dataset have newer values"
 sql = """
 select region, dataset, measure, newest_value_utc + interval 1 hour as first_hour_utc, typical_delay_hours, publication_lag_hours
 from quality.freshness
@@ -56,7 +56,7 @@ where last_date is null and not is_stand_in
 name = "silent"
 when = "check"
 severity = "warn"
-description = "a region reports nothing any more; if it has ended, enter its last_date in seeds.region"
+description = "a region has stopped reporting; if it has ended, enter its last_date in seeds.region"
 sql = """
 select region, max(newest_value_utc) + interval 1 hour as first_hour_utc, min(behind_others_hours) as behind_others_hours
 from quality.freshness
@@ -68,7 +68,7 @@ having min(behind_others_hours) >= 24 * (select value from seeds.check_limit whe
 name = "after_its_end"
 when = "check"
 severity = "warn"
-description = "a region reports after the day on which it is said to have stopped; its last_date in seeds.region is wrong"
+description = "a region reports after the date on which it stopped; its last_date in seeds.region is wrong"
 sql = """
 select region, max(last_date) as last_date, max(newest_value_utc) as last_hour_utc from quality.freshness
 where starts_with(dataset, 'eia') and newest_value_utc > last_date + interval 3 day

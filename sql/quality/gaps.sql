@@ -1,9 +1,9 @@
 /*---
 description = """
-Every stretch of hours in which an authority has no value of something that it reports: from the hour after a value to the hour
-before the next. A gap that has not ended runs to the newest hour that any authority has a value of; an authority known to have
-stopped reporting (normalized.region) has none. Beyond its forecasts nothing is reported ahead of time, so most regions have a
-short open gap of each measure that comes late; quality.freshness says how late each usually is.
+Stretches of hours in which an authority has no value of a measure that it reports: from the hour after a value to the hour
+before the next. An open gap lasts to the newest hour for which any authority has a value; an authority that has stopped reporting
+(normalized.region) has no open gap. Only forecasts are reported ahead of time, so most regions have a short open gap of each measure
+that arrives late; quality.freshness has the usual delays.
 """
 materialized = "table"
 refresh = "full"
@@ -14,10 +14,10 @@ grain = ["region", "measure", "first_hour_utc"]
 region = "Balancing authority, EIA code."
 measure = "demand, demand_forecast, net_generation, total_interchange, generation (the sum of fuels), interchange (the sum of neighbors), or a fuel family of normalized.fuel."
 first_hour_utc = "Start of the first hour without a value, UTC."
-last_hour_utc = "Start of the last hour without a value, UTC; of an open gap the newest hour that any authority has a value of."
+last_hour_utc = "Start of the last hour without a value, UTC; for an open gap the newest hour for which any authority has a value."
 gap_hours = "Hours of the gap."
-partial_hours = "Of these, hours in which the authority has a value of some other measure: its reporting did not fail as a whole."
-is_open = "True where no value has come since."
+partial_hours = "Of these, hours in which the authority has a value of another measure: its reporting did not fail entirely."
+is_open = "True if no value has arrived since."
 
 [[audits]]
 unique = ["region", "measure", "first_hour_utc"]
@@ -29,7 +29,7 @@ sql = "select * from quality.gaps where gap_hours < 1 or gap_hours <> date_diff(
 name = "open_gap"
 when = "check"
 severity = "warn"
-description = "no value has arrived for long, while other authorities have newer ones"
+description = "no value has arrived for a long time, while other authorities have newer values"
 sql = """
 select region, measure, first_hour_utc, last_hour_utc, gap_hours, partial_hours from quality.gaps
 where is_open and measure <> 'demand_forecast'

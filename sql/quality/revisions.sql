@@ -1,8 +1,8 @@
 /*---
 description = """
-How often, how late and by how much the sources revise values, as far as it was seen here: one row for each dataset, region, measure
+Number, delay and size of the sources' revisions that were observed here, one row for each dataset, region, measure
 and month. A revision is a value that was replaced or withdrawn between two fetches. Changes before an hour was first fetched, or
-after it was last fetched, are not seen.
+after it was last fetched, are not observed.
 """
 materialized = "table"
 grain = ["dataset", "region", "measure", "month_utc"]
@@ -11,21 +11,21 @@ lookback = "0h"
 
 [columns]
 dataset = "Dataset of staging, such as eia.region_data."
-region = "Whose values they are: a respondent of EIA, a region of the weather, or CAISO's area, hub, node or zone."
-measure = "EIA's type (of the files too: D, DF, NG, TI), fuel, neighbor or subregion; CAISO's market, component or schedule; for weather, temperature only."
+region = "Place of the values: a respondent of EIA, a region of the weather, or CAISO's area, hub, node or zone."
+measure = "EIA's type (also for the files: D, DF, NG, TI), fuel, neighbor or subregion; CAISO's market, component or schedule; for weather, temperature only."
 month_utc = "First hour of the month that the row describes, UTC."
-rows_held = "Rows that staging holds, with or without a value; one a five minutes in CAISO's real-time data; count."
-rows_gone = "Rows, with or without a value, that were held once and are gone for good; count."
-rows_revised = "Rows of both whose value was revised at least once; a value that is gone was; count."
-revisions = "How often a value was revised; count."
-withdrawn = "How many of the revisions took a value away with its row, for a time or for good."
-filled = "How many of the revisions gave a value to a row that had none."
-median_delay_hours = "From the end of the hour until a revision was seen here, median; negative before it, as of forecasts. Rows that were fetched first more than 14 days after their hour are left out (they were loaded later: when they were revised is not known), here and in the longest."
-max_delay_hours = "The longest of these delays."
-mean_change = "By how much a revision changed a value, absolute, mean over those with a value before and after, in the unit of the dataset."
-max_change = "The greatest of these changes, in the unit of the dataset."
-mean_change_percent = "These changes as a share of the value before (where it is not 0), mean."
-newest_revision_utc = "When the newest revision was seen here, UTC; NULL where there is none."
+rows_held = "Rows that staging holds, with or without a value; one for each five minutes in CAISO's real-time data; count."
+rows_gone = "Rows, with or without a value, that were held once and were withdrawn for good; count."
+rows_revised = "Rows of both kinds whose value was revised at least once, which includes withdrawn values; count."
+revisions = "Revisions of values; count."
+withdrawn = "Count of revisions that withdrew a value with its row, for a time or for good."
+filled = "Count of revisions that gave a value to a row without one."
+median_delay_hours = "Median time from the end of the hour until a revision was observed here; negative before it, as for forecasts. Rows first fetched more than 14 days after their hour are left out, here and in max_delay_hours, because the time of their revision is not known."
+max_delay_hours = "Maximum of these delays."
+mean_change = "Mean absolute change by a revision, over those with a value before and after, in the unit of the dataset."
+max_change = "Maximum of these changes, in the unit of the dataset."
+mean_change_percent = "Mean of these changes as a percentage of the value before (if it is not 0)."
+newest_revision_utc = "Time when the newest revision was observed here, UTC; NULL if there is none."
 
 [[audits]]
 unique = ["dataset", "region", "measure", "month_utc"]
@@ -54,7 +54,7 @@ revised as (
             when first_known_utc <= start_utc + interval 337 hour
                 then (epoch(known_until_utc) - epoch(start_utc)) / 3600 - 1
         end as delay_hours,
-        -- Decimals are added exactly, in whatever order. A value that does not fit counts as none.
+        -- Sums of decimals are exact and do not depend on the order. A value that does not fit counts as NULL.
         if(is_withdrawn, null, try_cast(abs(next_value - value) as decimal(18, 5))) as change,
         if(is_withdrawn or value = 0, null, try_cast(100 * abs(next_value - value) / abs(value) as decimal(18, 3)))
             as change_percent

@@ -1,7 +1,7 @@
 /*---
 description = """
-How good the data of each region are, one row a region and month: how many hours of demand were reported, flagged, repaired or stay
-unknown, and how far its hours are from the identities of the form (quality.balance). Hours by flag are in quality.anomalies.
+Quality of the data of each region, one row a region and month: hours of demand that were reported, flagged, repaired or are still
+unknown, and residuals of the identities of form EIA-930 (quality.balance). Hours by flag are in quality.anomalies.
 """
 materialized = "table"
 grain = ["region", "month_utc"]
@@ -12,15 +12,15 @@ lookback = "0h"
 region = "Respondent, EIA code; authorities and, where synced, aggregates."
 month_utc = "First hour of the month, UTC."
 demand_hours = "Hours of the month from the region's first to its last demand."
-reported_hours = "Of these, hours with a reported demand, trusted or not."
+reported_hours = "Of these, hours with a reported demand, flagged or not."
 flagged_hours = "Of these, hours whose demand is flagged: missing or suspicious."
-repaired_hours = "Of the flagged hours, those that have a value to use instead."
-unknown_hours = "Of the flagged hours, those that have none."
+repaired_hours = "Of the flagged hours, those with a value to use instead."
+unknown_hours = "Of the flagged hours, those without one."
 flagged_share = "Flagged hours as a share of demand_hours, no unit."
 balance_hours = "Hours in which the balance of demand, net generation and interchange can be computed."
-balance_residual_mwh = "Median of |demand less (net generation less total interchange)|, MWh."
-fuel_residual_mwh = "Median of |net generation less the sum of fuels|, MWh."
-interchange_residual_mwh = "Median of |total interchange less the sum over neighbors|, MWh."
+balance_residual_mwh = "Median of |demand minus (net generation minus total interchange)|, MWh."
+fuel_residual_mwh = "Median of |net generation minus the sum of fuels|, MWh."
+interchange_residual_mwh = "Median of |total interchange minus the sum over neighbors|, MWh."
 pair_residual_mwh = "Median of the hours' pair_residual_mwh (quality.balance), MWh."
 balance_residual_share = "Median of the balance residual as a share of demand, no unit."
 fuel_residual_share = "Median of the fuel residual as a share of demand, no unit."
@@ -35,7 +35,7 @@ not_null = ["region", "month_utc", "demand_hours", "balance_hours"]
 name = "flagged_share"
 when = "check"
 severity = "warn"
-description = "much of the demand of the newest two months is flagged or missing"
+description = "a large share of the demand of the newest two months is flagged or missing"
 sql = """
 select region, month_utc, demand_hours, flagged_hours, unknown_hours, flagged_share from quality.summary
 where flagged_share > (select value from seeds.check_limit where name = 'flagged_share')
@@ -45,7 +45,7 @@ where flagged_share > (select value from seeds.check_limit where name = 'flagged
 name = "residual_jump"
 when = "check"
 severity = "warn"
-description = "in the newest two months the values of a region agree much less than in the twelve before"
+description = "residuals of a region in the newest two months are much larger than in the twelve months before"
 sql = """
 with monthly as (
     from quality.summary unpivot (residual_share for identity in (
