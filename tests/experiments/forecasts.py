@@ -1,8 +1,8 @@
 """The screening of day-ahead forecasts and of repeated demand, on recorded reports of EIA's respondents.
 
 Run it with `python -m tests.experiments.forecasts ../shared/data/recorded` (July 2015 to August 2019); it prints the
-tables of docs/data-quality.md. A flagged forecast counts as lost for nothing where it came within 30 % of a demand that
-is not flagged; a repeated one may come near at random.
+tables of docs/data-quality.md. A flagged forecast counts as "wrongly flagged" if it is within 30 % of a demand that
+is not flagged; a repeated forecast can be near by chance.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
             select {group}, count(*), {counted}, {flagged}, {lost}, {errors} from memory.main.forecast
             where {where} group by {group} having count(flag) > 0 order by {group}
             """,
-            ("", "forecasts", *CODES, "flagged %", "lost for nothing", "error of repeats %", "of the others %"),
+            ("", "forecasts", *CODES, "flagged %", "wrongly flagged", "error of repeats %", "of the others %"),
         )
     show(
         con,
