@@ -241,13 +241,13 @@ class Fetcher:
             self._files.save_file_version(chunk.dataset, chunk.slice, version)
 
     def _whole_file(self, answer: requests.Response, request: Request, chunk: Chunk) -> Iterator[bytes]:
-        """Yield the body of a file to its end: where the download is cut, it goes on from there, if the server can.
+        """Yield the body of a file; an interrupted download resumes, if the server supports it.
 
         Raises:
-            UnavailableError: it broke off, and has to start again.
+            UnavailableError: the download broke off and must start again.
         """
         etag = answer.headers.get("ETag")
-        # Places are those of the bytes as they are sent: of a body that is compressed on its way we cannot go on.
+        # Offsets count the bytes on the wire, so a body with a content encoding cannot be resumed.
         resumes = etag is not None and not etag.startswith("W/") and "Content-Encoding" not in answer.headers
         resumes = resumes and answer.headers.get("Accept-Ranges") == "bytes"
         size, limits = content_length(answer), self._source.dataset(chunk.dataset).limits
@@ -341,7 +341,7 @@ class Fetcher:
             while (quiet := self._quiet_until - time.monotonic()) > 0:
                 self._sleep(quiet)
             self._limit.wait(self._stop, cost)
-            if time.monotonic() >= self._quiet_until:  # another thread may have been told meanwhile
+            if time.monotonic() >= self._quiet_until:  # another thread may have extended the pause
                 return
 
     def _body(self, answer: requests.Response, request: Request, limits: AnswerLimits) -> bytes:

@@ -92,7 +92,7 @@ class _BoundedReader(io.RawIOBase):
         try:
             size = self._raw.readinto(buffer)
         finally:
-            # A piece that did not come in time is told as such, unless it was the last of the time in all.
+            # A piece that is too slow raises its own error, unless the total time is exceeded.
             self._budget.take(size or 0, time.monotonic() - started, begins=self._begins)
             self._begins = False
         return size

@@ -20,7 +20,7 @@ def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str 
     return RequestLimit(folder, "eia", identity, RateLimits(per_second, per_hour))
 
 
-def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
+def admitted(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[float]:
     """Return the times at which a number of requests were admitted, by threads that share the limits."""
     moments: list[float] = []
     lock = threading.Lock()
@@ -46,8 +46,8 @@ def let_go(limits: list[RequestLimit], requests: int, threads: int = 4) -> list[
 def test_threads_and_openings_of_one_key_share_the_pace(tmp_path: Path) -> None:
     one, two = limit(tmp_path, 20), limit(tmp_path, 20)
     began = time.monotonic()
-    moments = let_go([one, two], 25)
-    # From before the first, as a thread that was let go may be late to say so.
+    moments = admitted([one, two], 25)
+    # Measured from before the first request: an admitted thread may report late.
     assert moments[20] - began >= 1.2
     assert moments[-1] - began < 20
     one.close()
