@@ -11,9 +11,9 @@ lookback = "0h"
 
 [columns]
 region = "Respondent that reports the area today, EIA code; authorities and, where synced, aggregates."
-demand_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has none."
-demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL if one of them has none."
-demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has none, or one that data up to the end of the same hour show to be wrong."
+demand_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has no value."
+demand_clean_mwh = "[hindsight] Demand to use of all of reported_by, MWh (see normalized.demand); NULL if one of them has no value."
+demand_screened_mwh = "Demand as reported by all of reported_by, MWh; NULL if one of them has no value, or a value that data up to the end of the same hour show to be wrong."
 reported_by = "Authorities that reported the hour, in alphabetical order with + between them, such as WACM+WAUW; the region itself if only it did."
 is_continued = "True if an authority other than the region reported, alone or together with it."
 

@@ -295,7 +295,7 @@ settled as (
     group by all
 ),
 
--- The residual of the good hours at both ends. If an end hour disagrees with the one beyond it, the latter is used: an outage often
+-- The residual of the good hours at both ends. If an end hour differs from the one beyond it, the latter is used: an outage often
 -- begins or ends within the hour.
 ends as (
     select

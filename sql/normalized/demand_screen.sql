@@ -39,7 +39,7 @@ with parameter as (
         2.5 as low_spreads,  -- local_extreme_low: times the same
         2.0 as double_jump_spreads,  -- double_jump: times the spread of changes from hour to hour
         5.0 as single_jump_spreads,  -- single_jump: times the same
-        15.0 as single_jump_ratio_spreads,  -- single_jump: times the spread of changes of the ratio to what is expected
+        15.0 as single_jump_ratio_spreads,  -- single_jump: times the spread of changes of the ratio to the expected value
         8 as anomalous_hours,  -- anomalous_region: flagged hours among 49, more than 15 %
         1.0 as least_spread_mwh  -- values are whole MWh: a smaller spread has no meaning
 ),
@@ -162,7 +162,7 @@ short as (
     from (select *, case when flag is null then demand_mwh end as mwh from neighbor)
 ),
 
--- Median difference of the same hour of the 21 days around from its median of 48 hours.
+-- Median difference of the same hour of the 21 days around from its own median of 48 hours.
 shape as (
     select
         *,
