@@ -18,13 +18,28 @@ if TYPE_CHECKING:
 
 @cache
 def sources() -> dict[str, Source]:
-    """Return every source by name."""
+    """Return every source by name.
+
+    Raises:
+        ValueError: a dataset or a setting does not begin with the name of its source.
+    """
     found: dict[str, Source] = {}
     for module in pkgutil.iter_modules(__path__):
         source = getattr(importlib.import_module(f"{__name__}.{module.name}"), "SOURCE", None)
         if source is not None:
+            check_names(source)
             found[source.name] = source
     return found
+
+
+def check_names(source: Source) -> None:
+    """Raise ValueError where a dataset or a setting does not begin with the name of its source."""
+    strange = [f"dataset '{dataset.name}'" for dataset in source.datasets if dataset.source != source.name]
+    strange += [
+        f"setting '{option.name}'" for option in source.options if not option.name.startswith(f"{source.name}.")
+    ]
+    if strange:
+        raise ValueError(f"source '{source.name}' has {strange[0]}, whose name must begin with '{source.name}.'")
 
 
 def all_datasets() -> dict[str, Dataset]:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from energywh.sources import all_datasets, publication_lag_rows, sources
+from energywh.config.options import Option
+from energywh.sources import all_datasets, check_names, publication_lag_rows, sources
 from energywh.sources.base import Dataset, PublicationLag, Source
+from energywh.sources.eia import Eia
 from energywh.sources.eia_files import known_headers
 from energywh.sync.schema import columns
 
@@ -16,16 +18,28 @@ SOURCES = list(sources().values())
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_every_source_says_where_it_is_under_what_licence_and_what_goes_wrong(source: Source) -> None:
-    assert source.title
+    lacking = [name for name in ("title", "homepage", "licence", "irregularities") if not getattr(source, name)]
+    assert not lacking, f"source '{source.name}' has no {' and no '.join(lacking)}"
     assert source.homepage.startswith("https://")
-    assert source.licence
-    assert source.irregularities
     assert all(each.what and each.known_from for each in source.irregularities)
+
+
+def test_datasets_and_settings_begin_with_the_name_of_their_source() -> None:
+    class Misnamed(Eia):
+        name = "other"
+
+    class Strange(Eia):
+        options = (Option("strange.url", "", ""),)
+
+    with pytest.raises(ValueError, match=r"source 'other' has dataset 'eia\.region_data', .* begin with 'other\.'"):
+        check_names(Misnamed())
+    with pytest.raises(ValueError, match=r"source 'eia' has setting 'strange\.url', .* begin with 'eia\.'"):
+        check_names(Strange())
 
 
 @pytest.mark.parametrize("dataset", all_datasets().values(), ids=lambda dataset: dataset.name)
 def test_every_staging_column_says_what_its_source_calls_it(dataset: Dataset) -> None:
-    assert dataset.origin != dataset.table
+    assert dataset.origin != dataset.table, f"'{dataset.name}' needs an `origin`: its route or report at the source"
     assert all(dataset.fields_of(column) for column in columns(dataset))
     values = [dataset.fields_of(value) for value in dataset.values]
     assert len(set(values)) == len(values)

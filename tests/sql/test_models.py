@@ -6,6 +6,7 @@ import pytest
 
 from energywh.models.build.audits import run_audit
 from tests.sql.model_files import FIXTURES, MODELS, NAMES, built_fixture, columns, graph, inputs, load_csv, rows
+from tests.sql.returned import returned
 
 
 def same(expected: object, actual: object) -> bool:
@@ -47,6 +48,15 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     ]
     assert not wrong, "\n".join(wrong)
     assert columns(con, graph().sql(name)) == list(model.columns), "promised columns are not those returned"
+
+
+def test_what_a_model_returns_is_printed_in_the_form_of_a_fixture() -> None:
+    assert returned("quality.summary", ["flagged_share", "balance_residual_mwh"]) == [
+        ["region", "month_utc", "flagged_share", "balance_residual_mwh"],
+        ["BPAT", "2024-02-01 00:00", "", ""],
+        ["CISO", "2024-01-01 00:00", "0.5", ""],
+        ["CISO", "2024-02-01 00:00", "0.6667", "20.0"],
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
