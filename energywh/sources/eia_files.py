@@ -71,8 +71,22 @@ LIMITS = AnswerLimits(
 class FileDataset(Dataset):
     """One of the kinds of files."""
 
-    kind: str = ""  # as in the name of the file
+    source: str = "eia_files"
+    slice_key: str = "file"
+    region_key: str = "region"
+    part_keys: tuple[str, ...] = ("file",)
+    first_hour: str = "2015-07-01"
     first_half: str = "2015_Jul_Dec"
+    settling_hours: int = 42 * 24
+    gap_retry_hours: int | None = None
+    whole_cells: bool = True
+    is_file: bool = True
+    limits: AnswerLimits = LIMITS
+
+    @property
+    def kind(self) -> str:
+        """What the names of the files call it, such as BALANCE."""
+        return self.table.upper()
 
     @property
     def origin(self) -> str:
@@ -85,13 +99,8 @@ class FileDataset(Dataset):
 
 DATASETS = (
     FileDataset(
-        source="eia_files",
         table="balance",
-        kind="BALANCE",
         keys=("file", "region"),
-        slice_key="file",
-        region_key="region",
-        part_keys=("file",),
         publication_lags=(
             PublicationLag(
                 55,
@@ -115,50 +124,23 @@ DATASETS = (
             *(f"{what}{kind}_mwh" for kind in KINDS[1:] for what in ("demand", "net_generation", "total_interchange")),
             *(f"{fuel.lower()}{kind}_mwh" for kind in KINDS for fuel in FUELS),
         ),
-        first_hour="2015-07-01",
-        settling_hours=42 * 24,
-        gap_retry_hours=None,
-        whole_cells=True,
-        is_file=True,
-        limits=LIMITS,
     ),
     FileDataset(
-        source="eia_files",
         table="interchange",
-        kind="INTERCHANGE",
         keys=("file", "region", "neighbor"),
-        slice_key="file",
-        region_key="region",
-        part_keys=("file",),
         publication_lags=(
             PublicationLag(79, "The file of the current half grows every day: a day more than the API."),
         ),
         values=("interchange_mwh",),
-        first_hour="2015-07-01",
-        settling_hours=42 * 24,
-        gap_retry_hours=None,
-        whole_cells=True,
-        is_file=True,
-        limits=LIMITS,
     ),
     FileDataset(
-        source="eia_files",
         table="subregion",
-        kind="SUBREGION",
         keys=("file", "region", "subregion"),
-        slice_key="file",
-        region_key="region",
-        part_keys=("file",),
         publication_lags=(
             PublicationLag(55, "The file of the current half grows every day: a day more than the API."),
         ),
         values=("demand_mwh",),
         first_hour="2018-07-01",
-        settling_hours=42 * 24,
-        gap_retry_hours=None,
-        whole_cells=True,
-        is_file=True,
-        limits=LIMITS,
         first_half="2018_Jul_Dec",
     ),
 )

@@ -107,18 +107,23 @@ class AuditTable(Struct, frozen=True, forbid_unknown_fields=True):
         return next(kind for kind in get_args(AuditKind) if getattr(self, kind) is not None)
 
 
-class FrontMatter(Struct, frozen=True, forbid_unknown_fields=True):
-    """The front matter as it is written; `Model` says what the fields mean."""
+class Declared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a model has as its front matter declares it; `Model` says what the fields mean."""
 
     description: Text
     grain: Names
     columns: Annotated[dict[str, Text], Meta(min_length=1)]
     materialized: Materialized = "table"
     time_column: str | None = None
-    lookback: str = "0h"
-    lookahead: str = "0h"
     refresh: Refresh = "incremental"
     may_be_empty: bool = False
+
+
+class FrontMatter(Declared, frozen=True, kw_only=True):
+    """The front matter as it is written."""
+
+    lookback: str = "0h"
+    lookahead: str = "0h"
     audits: tuple[AuditTable, ...] = ()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 from energywh.core.sql_text import identifier, text
@@ -66,17 +65,12 @@ def _model(name: str, step: _Step) -> Model:
         name=name,
         path=_DECLARATIONS,
         sql=sql,
-        sql_line=1,
         description=step.description,
         materialized="inline",
         grain=step.grain,
         time_column=step.time_column,
-        lookback=timedelta(0),
-        lookahead=timedelta(0),
-        refresh="incremental",
         may_be_empty=True,
-        columns=step.columns,
-        audits=(),
+        columns=dict(step.columns),
         sql_hash=digest,
         file_hash=digest,
     )

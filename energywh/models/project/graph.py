@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.inheritance import Tables, complete
 from energywh.models.project.model import Audit, Model
@@ -184,7 +186,7 @@ def _link(project: Project) -> Graph:
             _check_view(model, expanded[model.name])
             facts = (model.sql_hash, [models[step].sql_hash for step in read])
             digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-            models[model.name] = replace(models[model.name], sql_hash=digest)
+            models[model.name] = msgspec.structs.replace(models[model.name], sql_hash=digest)
 
     for model in project.models.values():
         attempt(model, parse)

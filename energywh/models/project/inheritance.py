@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+
+import msgspec
 
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.model import TIME_COLUMN, Model
@@ -62,7 +63,7 @@ def complete(model: Model, parsed: Parsed, models: Mapping[str, Model], tables: 
             near = did_you_mean(name, columns)
             raise ModelError(f"{model.path}:{line}: '{key}' names '{name}', which is not in [columns]{near}")
     time_column = model.time_column or (TIME_COLUMN if TIME_COLUMN in columns else None)
-    return replace(model, columns=columns, time_column=time_column)
+    return msgspec.structs.replace(model, columns=columns, time_column=time_column)
 
 
 def _inherited(model: Model, models: Mapping[str, Model], tables: Tables) -> Iterator[tuple[str, str | None]]:

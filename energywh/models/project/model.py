@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +13,9 @@ from energywh.models.project.front_matter import (
     NAME,
     AuditKind,
     AuditTable,
+    Declared,
     FrontMatter,
-    Materialized,
     ModelFile,
-    Refresh,
     Severity,
     When,
 )
@@ -48,8 +46,7 @@ class Audit:
     sql: str = ""
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(Declared, frozen=True, kw_only=True):
     """One `.sql` file: a table or view of the warehouse, or a step that is put into the models that read it.
 
     Attributes:
@@ -70,19 +67,12 @@ class Model:
     name: str
     path: Path
     sql: str
-    sql_line: int
-    description: str
-    materialized: Materialized
-    grain: tuple[str, ...]
-    time_column: str | None
-    lookback: timedelta
-    lookahead: timedelta
-    refresh: Refresh
-    may_be_empty: bool
-    columns: Mapping[str, str]
-    audits: tuple[Audit, ...]
+    sql_line: int = 1
     sql_hash: str
     file_hash: str
+    lookback: timedelta = timedelta(0)
+    lookahead: timedelta = timedelta(0)
+    audits: tuple[Audit, ...] = ()
     unlisted: tuple[tuple[str, str, int], ...] = ()
 
     @property
