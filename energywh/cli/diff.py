@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
+from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from datetime import date
@@ -59,15 +60,16 @@ def _print(found: Diff, limit: int) -> None:
 
 def _summary(table: TableDiff) -> str:
     if table.state == "added":
-        return f"added, {table.rows_after:,} rows"
+        return f"added, {count(table.rows_after or 0, 'row')}"
     if table.state == "dropped":
-        return f"dropped, {table.rows_before:,} rows"
+        return f"dropped, {count(table.rows_before or 0, 'row')}"
     parts = []
     if table.note:
         parts.append(table.note)
     elif table.rows_added or table.rows_removed or table.rows_changed:
         parts.append(
-            f"{table.rows_added:,} rows added, {table.rows_removed:,} removed, {table.rows_changed:,} changed"
+            f"{count(table.rows_added or 0, 'row')} added, "
+            f"{table.rows_removed:,} removed, {table.rows_changed:,} changed"
             + (f" in {_months(table.months)}" if table.months else "")
         )
     else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import print_table
+from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,35 +80,35 @@ def _print(lines: list[SliceStatus], with_error: bool) -> None:
     if not lines:
         click.echo("nothing to show" if with_error else "nothing is synced of what was asked for")
         return
-    widest = max(len(line.slice) for line in lines)
-    row = (
-        f"{{:<22}} {{:<{max(widest, 6)}}} "
-        "{:<14} {:<14} {:>8} {:>12} {:>9} {:>10} {:>8} {:>6} {:>7}  {}"
-    )
-    hours = ("first hour", "last hour", "behind", "rows", "missing", "unfetched")
-    click.echo(row.format("dataset", "slice", *hours, "chunks", "due", "failed", "last sync (UTC)"))
-    for line in lines:
-        click.echo(
-            row.format(
-                line.dataset,
-                line.slice,
-                _hour(line.first_hour_utc),
-                _hour(line.last_hour_utc),
-                "-" if line.behind_hours is None else f"{line.behind_hours:,} h",
-                f"{line.rows:,}",
-                f"{line.missing:,}",
-                f"{line.unfetched_hours:,} h",
-                f"{line.chunks:,}",
-                f"{line.due_chunks:,}",
-                f"{line.failed_chunks:,}",
-                f"{line.last_sync_utc:%Y-%m-%d %H:%M}" if line.last_sync_utc else "-",
-            )
+    rows = [
+        (
+            line.dataset,
+            line.slice,
+            _hour(line.first_hour_utc),
+            _hour(line.last_hour_utc),
+            "-" if line.behind_hours is None else f"{line.behind_hours:,} h",
+            f"{line.rows:,}",
+            f"{line.missing:,}",
+            f"{line.unfetched_hours:,} h",
+            f"{line.chunks:,}",
+            f"{line.due_chunks:,}",
+            f"{line.failed_chunks:,}",
+            f"{line.last_sync_utc:%Y-%m-%d %H:%M}" if line.last_sync_utc else "-",
         )
+        for line in lines
+    ]
+    numbers = ("behind", "rows", "missing", "unfetched", "chunks", "due", "failed")
+    columns = ("dataset", "slice", "first hour", "last hour", *numbers, "last sync (UTC)")
+    print_table(columns, rows, right=numbers, wrap=("first hour", "last hour", "last sync (UTC)"))
+    for line in lines:
         if with_error and line.error:
-            click.echo(f"    {line.error}")
+            click.echo(f"{line.dataset} {line.slice}: {line.error}")
+    due, failed = (
+        sum(counts) for counts in zip(*((line.due_chunks, line.failed_chunks) for line in lines), strict=True)
+    )
     click.echo(
-        f"{len(lines):,} series, {sum(line.rows for line in lines):,} rows, "
-        f"{sum(line.due_chunks for line in lines):,} chunks due, {sum(line.failed_chunks for line in lines):,} failed"
+        f"{count(len(lines), 'series', 'series')}, {count(sum(line.rows for line in lines), 'row')}, "
+        f"{count(due, 'chunk')} due, {failed:,} failed"
     )
 
 
