@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from energywh.core.printable import mask_keys, printable
+from energywh.core.time import utc_now
 from energywh.errors import SettingsError, UsageError, did_you_mean
 from energywh.sources.redact import redact_secret
 
@@ -212,6 +214,7 @@ class Response:
     status: int
     body: bytes = field(repr=False)
     retry_after_seconds: float | None = None
+    received_at: datetime = field(default_factory=utc_now)  # naive UTC, by the clock of the run
 
     def opening(self) -> str:
         """The first bytes of the body, printable, for error messages."""
@@ -224,8 +227,7 @@ class PayloadWarning:
 
     Attributes:
         rule: the rule of `energywh check`: unknown_column, contradicting_rows, unreadable_rows or unreadable_values.
-        subject: the column, or one of the rows, that it is about.
-        count: how many rows or values are concerned.
+        subject, count: the column or one of the rows concerned, and how many rows or values are.
     """
 
     rule: str

@@ -254,7 +254,7 @@ class EiaFiles(Source):
                 f"try again later; if it lasts, try from another network or without a proxy. {what}",
                 response.retry_after_seconds,
             )
-        if response.status == 404 and hour_number(utc_now()) - chunk.last < LATEST_HOURS:
+        if response.status == 404 and hour_number(response.received_at) - chunk.last < LATEST_HOURS:
             raise NotReadyError(f"EIA has not published the file yet. {what}")
         if response.status == 429:
             raise UnavailableError(f"EIA asks to slow down. {what}", response.retry_after_seconds)

@@ -307,7 +307,7 @@ class OpenMeteo(Source):
             rows = pa.concat_tables([_rows(chunk, place, location) for place, location in located])
         except PayloadError as error:
             raise PayloadError(f"{chunk}: {error}: from {response.request}") from None
-        if "/archive?" in response.request and chunk.last + BELIEVED_AFTER_HOURS > hour_number(utc_now()):
+        if "/archive?" in response.request and chunk.last + BELIEVED_AFTER_HOURS > hour_number(response.received_at):
             _check_complete(chunk, rows)
         return Page(rows.unify_dictionaries(), len(rows))
 
@@ -449,7 +449,7 @@ def _refusal(response: Response) -> Exception:
             return LimitSpentError(f"Open-Meteo's limit of calls is used up; what is left is for a later sync. {what}")
         seconds = response.retry_after_seconds
         if seconds is None and reason.startswith("Minutely"):  # counted by minutes of the clock
-            seconds = 60.0 - utc_now().second
+            seconds = 60.0 - response.received_at.second
         return UnavailableError(f"Open-Meteo asks to slow down. {what}", seconds)
     if response.status >= 500 or response.status == 200:
         return UnavailableError(f"Open-Meteo failed. {what}", response.retry_after_seconds)

@@ -333,7 +333,7 @@ class Fetcher:
             )
         # Before anything reads it: what an error quotes from a body must not hold the key that the body echoes.
         clean = self._source.redact(body, [secret for _, secret in request.secrets])
-        return Response(str(request), answer.status_code, clean, retry_after)
+        return Response(str(request), answer.status_code, clean, retry_after, self._now())
 
     def _wait_for_turn(self, cost: int) -> None:
         """Return when a request may go: at the shared pace, and not while the source has asked for quiet."""

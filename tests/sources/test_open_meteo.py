@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from energywh.config.settings import Settings
-from energywh.core.time import hour_number, hour_time
+from energywh.core.time import hour_number, hour_time, utc_now
 from energywh.errors import (
     LimitSpentError,
     NotReadyError,
@@ -41,9 +41,11 @@ def settings(tmp_path: Path, **environment: str) -> Settings:
     return load_settings(tmp_path, environment=environment)
 
 
-def answer(body: Any, status: int = 200, chunk: Chunk = CHUNK, request: str = ARCHIVE) -> Page:
+def answer(
+    body: Any, status: int = 200, chunk: Chunk = CHUNK, request: str = ARCHIVE, received_at: datetime | None = None
+) -> Page:
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-    return SOURCE.read(chunk, Response(request, status, raw))
+    return SOURCE.read(chunk, Response(request, status, raw, received_at=received_at or utc_now()))
 
 
 def both(**columns: list[Any]) -> list[Body]:
@@ -289,10 +291,9 @@ def test_an_error_has_a_status_and_a_reason(status: int, reason: str, kind: type
         answer({"error": True, "reason": reason}, status)
 
 
-def test_a_minute_beyond_the_limit_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_meteo, "utc_now", lambda: datetime(2024, 3, 1, 5, 6, 45))
+def test_a_minute_beyond_the_limit_is_waited_for() -> None:
     with pytest.raises(UnavailableError) as caught:
-        answer({"error": True, "reason": MINUTELY}, 429)
+        answer({"error": True, "reason": MINUTELY}, 429, received_at=datetime(2024, 3, 1, 5, 6, 45))
     assert caught.value.retry_after_seconds == 15
 
 
@@ -312,16 +313,15 @@ def test_an_hour_or_a_day_beyond_the_limit_ends_the_run_of_this_source(reason: s
     ],
 )
 def test_a_chunk_whose_end_the_archive_lacks_stays_due_for_a_month(
-    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...], hours: int, said: str
+    lacking: tuple[str, ...], hours: int, said: str
 ) -> None:
     bodies = both()
     for body in bodies:
         for name in lacking:
             body["hourly"][name][-hours:] = [None] * hours
-    monkeypatch.setattr(open_meteo, "utc_now", lambda: datetime(2024, 3, 10))
+    soon = datetime(2024, 3, 10)
     with pytest.raises(NotReadyError, match=f"archive has {said} of 2024-03-03T23 yet"):
-        answer(bodies)
+        answer(bodies, received_at=soon)
     for request in (ARCHIVE.replace("archive?", "forecast?"), "payload abc"):  # what is to come may lack
-        assert len(answer(bodies, request=request).rows) == 142
-    monkeypatch.setattr(open_meteo, "utc_now", lambda: datetime(2024, 4, 10))
-    assert len(answer(bodies).rows) == 142
+        assert len(answer(bodies, request=request, received_at=soon).rows) == 142
+    assert len(answer(bodies, received_at=datetime(2024, 4, 10)).rows) == 142
