@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def gap_of(source: Source, chunk: Chunk, rows: pa.Table, fetched_hour: int) -> str:
-    """Return which hours an answer lacks, as `Source.gap` does; none of a chunk that had not ended."""
-    if chunk.last >= fetched_hour:
-        return ""
-    return source.gap(source.dataset(chunk.dataset), chunk, rows)
+    """Return which hours an answer lacks, as `Source.gap` does; none of a chunk that cannot be published whole yet."""
+    dataset = source.dataset(chunk.dataset)
+    if chunk.last + max(dataset.publication_lag_hours(), 0) >= fetched_hour:
+        return ""  # it is not settled either, and so is fetched again
+    return source.gap(dataset, chunk, rows)
 
 
 @contextlib.contextmanager
