@@ -113,7 +113,7 @@ def test_a_taken_port_is_a_clear_error_and_stopping_frees_the_port() -> None:
     with Simulator() as sim:
         session = requests.Session()
         session.get(f"{sim.control_url}/stats", timeout=10)
-        with pytest.raises(EnergywhError, match=f"port {sim.port} .* is taken"):
+        with pytest.raises(EnergywhError, match=f"port {sim.port} .* is in use"):
             Simulator(port=sim.port).start()
     with Simulator(port=sim.port):
         pass
@@ -158,7 +158,7 @@ def test_the_command_names_a_taken_port() -> None:
         port = taken.getsockname()[1]
         done = subprocess.run(command("--port", str(port)), capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
 
 
 @pytest.mark.parametrize("options", [("--faults", "fire"), ("--now", "noon"), ("--gap-rate", "7")])

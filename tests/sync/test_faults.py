@@ -78,7 +78,6 @@ def test_a_source_that_asks_for_an_hour_of_quiet_is_left_alone_at_once(tmp_path:
         (404, b'{"error":"Not found.","code":404}'),
         (500, b'{"error":"Not found.","code":404}'),
         (200, b'{"error":"Invalid frequency.","code":400}'),
-        (302, b""),
     ],
 )
 def test_what_is_refused_is_not_asked_again(tmp_path: Path, status: int, body: bytes) -> None:
