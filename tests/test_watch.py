@@ -33,7 +33,9 @@ def test_rounds_sync_build_and_export_until_their_number_is_reached(tmp_path: Pa
     assert desk.key not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.soak), (signal.SIGINT, 130)]
+)
 def test_a_signal_between_rounds_stops_it_at_once(tmp_path: Path, number: signal.Signals, status: int) -> None:
     desk = Desk(tmp_path, "http://127.0.0.1:9/v2").having(SYNC_RETRIES="0")
     process = desk.start("watch", "--every", "1h")

@@ -337,7 +337,8 @@ def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
     assert {row[:3]: row[3] for row in held} == served
 
 
-@pytest.mark.parametrize(("since", "seed"), [("2024-11-01", 8), pytest.param("2024-09-01", 42, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize(("since", "seed"), [("2024-11-01", 8), ("2024-09-01", 42)])
 def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: str, seed: int
 ) -> None:
@@ -357,6 +358,7 @@ def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(
     assert query(stormy.staging, "select max(attempts) > 1 from sync.chunk") == [(True,)]
 
 
+@pytest.mark.soak
 def test_two_syncs_together_keep_the_pace_of_one_request_in_so_many_seconds(tmp_path: Path) -> None:
     """At one request a second instead of one in five."""
     with Simulator(seed=5, now="2026-01-01T00") as sim:

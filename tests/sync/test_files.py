@@ -148,6 +148,7 @@ def test_a_replay_gives_the_same_tables(by_files: Desk) -> None:
     }
 
 
+@pytest.mark.soak
 def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path) -> None:
     kinds = tuple(kind for kind in ALL_KINDS if kind != "wrong-total")
     with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=1.0)) as sim:

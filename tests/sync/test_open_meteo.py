@@ -156,6 +156,7 @@ def test_what_the_simulator_computes_arrives_instants_at_the_start_of_their_hour
         assert temperatures.max() <= 0.00501
 
 
+@pytest.mark.soak
 def test_a_fifth_of_requests_failing_in_every_way_leaves_the_same_tables(tmp_path: Path) -> None:
     half_a_year = {"regions": ["GVL,EPE,TVA,PNM"], "since": "2025-01-01", "until": "2025-06-30"}
     with desk_with_simulator(tmp_path, seed=37) as (plain, sim):
@@ -209,6 +210,7 @@ def test_forecasts_are_replaced_by_the_archive_and_only_then_settled(
     assert query(desk.staging, f"select count(*) > 200 from {TABLE}_revision") == [(True,)]
 
 
+@pytest.mark.soak
 def test_a_build_of_what_changed_equals_a_full_build(present: tuple[Desk, Simulator], clock: MovableClock) -> None:
     desk, sim = present
     clock.advance(24 * 16 - 6)  # to the first of July
@@ -262,6 +264,7 @@ def test_no_more_calls_are_made_in_an_hour_than_are_allowed_as_the_source_counts
     assert done == [(len(sim.requests),)]
 
 
+@pytest.mark.soak
 def test_at_its_usual_pace_a_request_leaves_each_second_and_no_faster(tmp_path: Path) -> None:
     with desk_with_simulator(tmp_path, seed=4, paces={"open_meteo": (1.0, None)}) as (plain, sim):
         desk = weather_desk(plain, sim).having(OPEN_METEO_REQUESTS_PER_SECOND="1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from energywh.sync.runner import SyncResult
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import query, values
@@ -26,6 +28,7 @@ def timed(desk: Desk, *names: str) -> tuple[SyncResult, float]:
     return result, time.monotonic() - began
 
 
+@pytest.mark.soak
 def test_all_at_once_keep_each_pace_and_take_as_long_as_the_slowest_alone(tmp_path: Path) -> None:
     # What leaves at its pace may arrive in less time, if the machine is busy; without one it would be many times more.
     paces = {name: (1.5 * pace, None) for name, pace in PACES.items()}

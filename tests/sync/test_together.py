@@ -30,7 +30,10 @@ def busiest_second(requests: Sequence[Served]) -> int:
     return max(sum(begin <= moment < begin + 1.0 for moment in times) for begin in times)
 
 
-@pytest.mark.parametrize(("limit", "days", "homes"), [(5, 2, 1), (20, 30, 1), (20, 30, 2)])
+@pytest.mark.parametrize(
+    ("limit", "days", "homes"),
+    [(5, 2, 1), *(pytest.param(20, 30, homes, marks=pytest.mark.soak) for homes in (1, 2))],
+)
 def test_two_syncs_with_one_key_stay_within_its_limit(tmp_path: Path, limit: int, days: int, homes: int) -> None:
     regions = ("CISO", "BPAT", "PACW", "AVA", "NEVP")
     with desk_with_simulator(tmp_path) as (plain, sim):

@@ -119,6 +119,7 @@ def test_no_value_is_lost_except_where_another_takes_its_hour(desk: Desk) -> Non
     ]
 
 
+@pytest.mark.soak
 def test_corrected_hours_built_by_month_equal_those_built_whole(tmp_path: Path) -> None:
     desk = desk_of(tmp_path, MONTHS)  # so many that what changes is built by month
     built(desk, corrections=True)

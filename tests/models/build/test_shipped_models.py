@@ -64,9 +64,9 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-@pytest.mark.parametrize(
-    "changed", [("region_data",), pytest.param(tuple(TABLES), marks=pytest.mark.soak, id="every table")]
-)
+# Daily, tests/sql/test_incremental.py compares the months of each model on its own.
+@pytest.mark.soak
+@pytest.mark.parametrize("changed", [("region_data",), pytest.param(tuple(TABLES), id="every table")])
 def test_shipped_models_built_by_month_equal_those_built_whole(desk: Desk, changed: tuple[str, ...]) -> None:
     tables = tuple(name for name, model in load_project(sql_dir()).models.items() if model.materialized != "inline")
     shipped(desk)
