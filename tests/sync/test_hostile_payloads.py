@@ -183,8 +183,9 @@ def read_mutated(kind: Kind, folder: Path, seeds: range) -> Counter[str]:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_harmed_payload_is_read_or_is_a_declared_error(tmp_path: Path, name: str) -> None:
-    ends = read_mutated(KINDS[name], tmp_path, range(20 if name == "file" else 80))
-    assert ends["failed"] > 20  # the harm is real
+    mutations = range(20 if name == "file" else 80)
+    ends = read_mutated(KINDS[name], tmp_path, mutations)
+    assert ends["failed"] > len(mutations) // 4  # the harm is real
     assert set(ends) <= {"rows", "empty", "failed", "LimitSpentError", "KeyRefusedError"}
 
 
