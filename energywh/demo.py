@@ -178,6 +178,7 @@ def _build(settings: Settings) -> list[str]:
     return lines + [
         f"{model.name:<28} {model.rows or 0:>10,} rows  {len(model.columns):>3} columns"
         for model in read_catalog(settings.home)
+        if model.materialized != "inline"
     ]
 
 
