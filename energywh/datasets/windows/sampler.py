@@ -15,6 +15,7 @@ No random number is drawn while batches are taken, so (seed, epoch, step) is eno
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
@@ -30,15 +31,15 @@ from energywh.errors import UsageError
 B_co = TypeVar("B_co", covariant=True)
 
 
-class Batched(Generic[B_co]):
+class Batched(ABC, Generic[B_co]):
     """A source of batches: whole windows, or the share of one device of each window."""
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def batch(self, indices: NDArray[np.int64]) -> B_co:
         """Return the windows ``indices`` as one batch."""
-        raise NotImplementedError
 
     def batches(
         self,
