@@ -201,7 +201,7 @@ place as (
 
 -- Neighbors and forecast are used if they have values for all of the gap and for the good hour at each end; both together only if
 -- their covariance is known.
-told as (
+predictors as (
     select
         p.region,
         p.first_utc,
@@ -239,7 +239,7 @@ weighted as (
             when has_forecast then fd / ff
             else 0
         end)) as forecast_weight
-    from told
+    from predictors
 ),
 
 -- Days whose same hour is used; nearer days have more weight.
@@ -249,7 +249,7 @@ days as (
 
 -- The hours of and around the gap and the same hours of the seven days before and after, each with the move that neighbors and
 -- forecast predict and the residual.
-said as (
+predicted as (
     select
         p.region,
         p.first_utc,
@@ -263,14 +263,14 @@ said as (
         d.weight,
         a.usual_level,
         a.demand_move,
-        if(w.has_neighbors, w.neighbors_weight * a.neighbors_move, 0) as neighbors_said,
+        if(w.has_neighbors, w.neighbors_weight * a.neighbors_move, 0) as neighbors_prediction,
         case
             when not w.has_forecast then 0
             when a.forecast_move is not null
                 then w.forecast_weight * greatest(-500000, least(500000, a.forecast_move - p.forecast_mean))
-        end as forecast_said,
-        cast(round(neighbors_said + forecast_said) as bigint) as said_move,
-        if(said_move + demand_move is not null, greatest(-700000, least(700000, demand_move - said_move)), null) as unsaid_move
+        end as forecast_prediction,
+        cast(round(neighbors_prediction + forecast_prediction) as bigint) as predicted_move,
+        if(predicted_move + demand_move is not null, greatest(-700000, least(700000, demand_move - predicted_move)), null) as residual_move
     from place as p
     join weighted as w on w.region = p.region and w.first_utc = p.first_utc
     cross join days as d
@@ -288,10 +288,10 @@ settled as (
         hours_out,
         has_neighbors,
         has_forecast,
-        max(usual_level + said_move) filter (where days = 0) as said_level,
-        coalesce(sum(weight * unsaid_move), 0) / (12 + coalesce(sum(weight) filter (where unsaid_move is not null), 0)) as day_move,
-        max(unsaid_move) filter (where days = 0) - day_move as rest
-    from said
+        max(usual_level + predicted_move) filter (where days = 0) as predicted_level,
+        coalesce(sum(weight * residual_move), 0) / (12 + coalesce(sum(weight) filter (where residual_move is not null), 0)) as day_move,
+        max(residual_move) filter (where days = 0) - day_move as rest
+    from predicted
     group by all
 ),
 
@@ -315,7 +315,7 @@ profiled as (
     select
         region,
         hour_utc,
-        said_level + day_move
+        predicted_level + day_move
         + before_rest * sinh(hours_out / 8) / sinh((hours + 1) / 8)
         + after_rest * sinh(hours_in / 8) / sinh((hours + 1) / 8) as level,
         concat_ws('_', 'profile', if(has_forecast, 'forecast', null), if(has_neighbors, 'neighbors', null)) as demand_repair,

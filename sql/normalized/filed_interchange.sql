@@ -1,7 +1,7 @@
 /*---
 description = """
 Contents of EIA's half-year files of kind INTERCHANGE, one row for each respondent, neighbor and hour.
-EIA cuts the files by local date, so an hour near New Year or midsummer can be in two of them; then the newest value is used.
+An hour that is in two files has the newest value (see normalized.filed_balance).
 """
 materialized = "inline"
 grain = ["region", "neighbor", "period"]
@@ -13,7 +13,6 @@ neighbor = "Its neighbor, EIA code."
 interchange_mwh = "Net interchange from region to neighbor, MWh; positive = export."
 known_from_utc = "When the value became known here, UTC."
 ---*/
--- arg_max ignores NULL: a value in either file is preferred to a blank in the other.
 select * exclude (file)
 from staging.eia_files.interchange
 where not (month(period) in (1, 6, 7, 12) and (day(period) <= 3 or day(period) >= 28))
