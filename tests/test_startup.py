@@ -51,3 +51,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     script = f"import sys, energywh; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert answer.stdout.split() == []
+
+
+def test_the_sources_load_no_package_of_arrays() -> None:
+    script = "import sys; from energywh.sources import sources; sources()\n"
+    script += f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert set(answer.stdout.split()) <= {"msgspec"}

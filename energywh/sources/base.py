@@ -359,7 +359,7 @@ class Source(ABC):
         Args:
             rows: all rows of the answer.
         """
-        from energywh.sources import coverage
+        from energywh.sources.arrow import coverage
 
         hours = coverage.hours_of_stamps(rows[dataset.time_column], dataset.stamp_offset_hours)
         valued = hours[coverage.has_arrived(rows, dataset.arrived, dataset.ahead)]

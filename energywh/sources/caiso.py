@@ -443,7 +443,7 @@ def _numbers(texts: pa.ChunkedArray) -> tuple[pa.Array, int]:
     """Return the values as doubles, NULL where there is none, and how many could not be read."""
     import pyarrow as pa
 
-    from energywh.sources.columns import finite_array
+    from energywh.sources.arrow.columns import finite_array
 
     try:
         return finite_array(texts.cast(pa.float64()).combine_chunks())
@@ -462,7 +462,7 @@ def _rows(dataset: CaisoDataset, chunk: Chunk, table: pa.Table) -> Page:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from energywh.sources.columns import drop_duplicates
+    from energywh.sources.arrow.columns import drop_duplicates
 
     if not len(table):
         return Page(_schema(dataset).empty_table(), None)

@@ -11,8 +11,6 @@ import io
 import math
 from pathlib import Path
 
-import pyarrow as pa
-
 from energywh.errors import PayloadError
 
 HEADER_BYTES = 2**16
@@ -36,6 +34,8 @@ def read_headers(file: Path, name: str) -> tuple[list[str], int]:
     Raises:
         PayloadError: it is no text, or does not hold its first line to the end, or its last.
     """
+    import pyarrow as pa  # here, because every command imports the sources
+
     try:
         with pa.OSFile(str(file)) as raw, pa.CompressedInputStream(raw, "zstd") as stream:
             opening = stream.read(HEADER_BYTES)

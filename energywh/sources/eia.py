@@ -410,7 +410,7 @@ class Eia(Source):
     def read(self, chunk: Chunk, response: Response) -> Page:
         import pyarrow as pa
 
-        from energywh.sources import columns
+        from energywh.sources.arrow import columns
 
         if response.status != 200:
             raise _refusal(response)

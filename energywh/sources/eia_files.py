@@ -221,7 +221,7 @@ class EiaFiles(Source):
         """Return what a file lacks: it should reach the end of its half, to its last authority, without a hole."""
         import pyarrow.compute as pc
 
-        from energywh.sources import coverage
+        from energywh.sources.arrow import coverage
 
         if not len(rows):
             return "no rows"
@@ -327,7 +327,7 @@ def _read(connection: duckdb.DuckDBPyConnection, dataset: FileDataset, chunk: Ch
     """Return the rows of a file that can be read, and what is wrong with the others."""
     import pyarrow as pa
 
-    from energywh.sources import columns
+    from energywh.sources.arrow import columns
 
     name = _name(dataset, chunk)
     headers, header_lines = read_headers(file, name)

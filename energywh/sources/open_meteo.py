@@ -255,7 +255,7 @@ class OpenMeteo(Source):
         import numpy as np
         import pyarrow.compute as pc
 
-        from energywh.sources.coverage import hours_of_stamps
+        from energywh.sources.arrow.coverage import hours_of_stamps
 
         hours = hours_of_stamps(rows[dataset.time_column], dataset.stamp_offset_hours)
         places_ = hours - chunk.first
@@ -366,7 +366,7 @@ def _rows(chunk: Chunk, place: Place, location: Location) -> pa.Table:
     """
     import pyarrow as pa
 
-    from energywh.sources import columns
+    from energywh.sources.arrow import columns
 
     stamps = _stamps(location)
     offset = HOURLY.stamp_offset_hours
@@ -395,7 +395,7 @@ def _stamps(location: Location) -> npt.NDArray[np.int64]:
     """
     import numpy as np
 
-    from energywh.sources import columns
+    from energywh.sources.arrow import columns
 
     texts = location.hourly.time
     if location.utc_offset_seconds:

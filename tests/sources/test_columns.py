@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from energywh.core.printable import printable
 from energywh.errors import PayloadError
-from energywh.sources import columns
+from energywh.sources.arrow import columns
 
 EPOCH = datetime(1970, 1, 1)
 stamps = st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31)).map(lambda moment: f"{moment:%Y-%m-%dT%H}")

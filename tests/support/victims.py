@@ -15,7 +15,7 @@ _CONTEXT.set_forkserver_preload(
         "energywh.cli.replay",
         "energywh.sync.runner",
         "energywh.sync.replay",
-        "energywh.sources.columns",
+        "energywh.sources.arrow.columns",
         "duckdb",
         "pyarrow.compute",
         "pandas",  # DuckDB imports it where it is installed
