@@ -3,6 +3,7 @@
     payloads/<dataset>/<first two letters>/<sha-256 of the body>.zst
     payloads/<dataset>/<slice>.seen.json        of a file: by what the server can say that it has not changed
     payloads/journal/<landing>-<time>.json      which payloads a landing took, and when they were fetched
+    payloads/schema.json                        how all this is laid out
 
 A file appears whole or not at all, and its name proves its content.
 """
@@ -22,9 +23,11 @@ import msgspec
 import pyarrow as pa
 
 from energywh.core.files import TEMPORARY_SUFFIX, move_into_place, write_file
+from energywh.core.schema_number import FILE, folder_number, write_folder_number
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import CorruptError
 
+SCHEMA = 1  # of the layout above and of the files' content
 _JOURNAL = "journal"
 PART = ".part-"  # begins the name of a file that is being written, or read before it gets its name
 PART_KEPT = timedelta(days=1)  # no download takes longer
@@ -67,10 +70,15 @@ class FileVersion(msgspec.Struct, frozen=True):
 
 
 class PayloadStore:
-    """The payload files of one warehouse."""
+    """The payload files of one warehouse.
+
+    Raises:
+        StorageError: a newer energywh wrote them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder_number(folder, SCHEMA)
 
     def _file(self, dataset: str, payload_id: str) -> Path:
         return self.folder / dataset / payload_id[:2] / f"{payload_id}.zst"
@@ -180,6 +188,8 @@ class PayloadStore:
 
     def write_journal(self, journal: Journal) -> str:
         """Write the journal of a landing and return its file name."""
+        if not (self.folder / FILE).exists():
+            write_folder_number(self.folder, SCHEMA)
         name = f"{journal.landing_id:010d}-{journal.landed_at_utc:%Y%m%dT%H%M%S.%f}.json"
         _write_whole(self.folder / _JOURNAL / name, msgspec.json.encode(journal))
         return name

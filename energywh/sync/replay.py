@@ -35,7 +35,7 @@ from energywh.sync.landing import land_again
 from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
 from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
-from energywh.sync.schema import columns, datasets_in, open_staging
+from energywh.sync.schema import bring_up_to_date, columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,6 +154,7 @@ def _rebuild(
         todo = list(journals.items())
         held = old.exists() and not _damaged(settings, on_say)
         if held:
+            bring_up_to_date(old, wait_seconds=float(settings.get("lock.wait_seconds")), on_wait=on_say)
             connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
             earlier = _earlier_journals(connection, journals)
             if earlier:

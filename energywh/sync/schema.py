@@ -16,19 +16,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect, one_row
 from energywh.core.locks import OnWait
+from energywh.core.schema_number import check_known
+from energywh.core.sql_text import identifier
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
 from energywh.sources import all_datasets
 from energywh.sources.base import Dataset
+from energywh.sync.migrations import migrations, newest_number
 
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 1
+MIGRATED = "migrated"  # name of the database in memory that shows an older file as it would be
 LEFTOVER_SECONDS = 3600.0  # making a file takes a second at most
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
@@ -127,33 +130,57 @@ def _lacks(tables: Tables, dataset: Dataset) -> bool:
     )
 
 
-def _refuse_other_keys(path: Path, table: str, found: dict[str, bool], dataset: Dataset) -> None:
-    """Refuse a table whose rows are identified by other columns: what it holds cannot be made to fit."""
+def _check_keys(path: Path, table: str, found: dict[str, bool], dataset: Dataset) -> None:
+    """Check that rows are identified by the columns that the dataset declares: else a migration is missing."""
     needed = {dataset.time_column, *dataset.keys, "known_from_utc"}
     filled = {column for column, must in found.items() if must} - {"known_until_utc"}
     if needed != filled:
         keys, others = (", ".join(sorted(names - {"known_from_utc"})) for names in (needed, filled))
         raise StorageError(
-            f"{path}: {table} has the keys {others}, and this version of energywh needs {keys}; "
-            "move the file away and run 'energywh replay', which rebuilds it from the stored payloads"
+            f"{path}: {table} has the keys {others}, and this energywh needs {keys}; no migration in "
+            "energywh/sync/migrations does that. The file is as it was: use the energywh that wrote it, and report this"
         )
 
 
-def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> None:
-    """Make the tables of a new file, or what is new since the file with ``tables`` was made."""
-    if tables and _version(connection, path, tables) != SCHEMA_VERSION:
+def _is_current(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> bool:
+    """Return whether the file has all that this energywh writes to."""
+    lacking = any(_lacks(tables, dataset) for dataset in all_datasets().values())
+    return not lacking and _number(connection, path, tables) == newest_number()
+
+
+def _bring_forward(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> None:
+    """Migrate an older file and make the tables of datasets that it lacks, in one transaction."""
+    if _is_current(connection, path, tables):
         return
-    ledger_is_old = "planned_at_utc" in tables.get("sync.chunk", ())
-    if tables and not ledger_is_old and not any(_lacks(tables, dataset) for dataset in all_datasets().values()):
-        return
+    number = _number(connection, path, tables)
+    connection.execute("begin")
+    _migrate(connection, number)
+    _create_missing(connection, path, _tables(connection))
+    connection.execute("commit")
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, number: int) -> None:
+    for migration in migrations():
+        if migration.number > number:
+            migration.run(connection)
+            connection.execute("update sync.meta set schema_version = ?", [migration.number])
+
+
+def _create(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Make the tables of a new file."""
     connection.execute("begin")
     connection.execute(_LEDGER)
-    if ledger_is_old:
-        connection.execute("alter table sync.chunk drop column planned_at_utc")
+    connection.execute("insert into sync.meta values (?, ?)", [uuid.uuid4().hex, newest_number()])
+    _create_missing(connection, path, {})
+    connection.execute("commit")
+
+
+def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> None:
+    """Make the tables of datasets, or what is new in them since the file with ``tables`` was made."""
     for dataset in all_datasets().values():
         for table in (dataset.name, f"{dataset.name}_revision"):
             if table in tables:
-                _refuse_other_keys(path, table, tables[table], dataset)
+                _check_keys(path, table, tables[table], dataset)
                 for value in dataset.values:
                     connection.execute(f"alter table {table} add column if not exists {value} double")
         keys = "".join(f"{key} varchar not null, " for key in dataset.keys)
@@ -168,16 +195,13 @@ def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: T
         connection.execute(
             f"create table if not exists {dataset.name}_revision ({body}, known_until_utc timestamp not null)"
         )
-    if one_row(connection, "select count(*) from sync.meta") == (0,):
-        connection.execute("insert into sync.meta values (?, ?)", [uuid.uuid4().hex, SCHEMA_VERSION])
-    connection.execute("commit")
 
 
-def _version(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:
-    """Return the version of the schema.
+def _number(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:
+    """Return the schema number.
 
     Raises:
-        StorageError: the file is a database of something else.
+        StorageError: the file is a database of something else, or a newer energywh wrote it.
     """
     if "sync.meta" not in tables:
         raise StorageError(
@@ -185,20 +209,44 @@ def _version(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) 
             + (f", but {', '.join(sorted(tables)[:3])}" if tables else "")
             + ". Move it away, and run 'energywh sync' again"
         )
-    (version,) = one_row(connection, "select any_value(schema_version) from sync.meta")
-    return int(version or 0)
+    (number,) = one_row(connection, "select any_value(schema_version) from sync.meta")
+    check_known(path, int(number or 1), newest_number())
+    return int(number or 1)
+
+
+def _read_forward(connection: duckdb.DuckDBPyConnection, path: Path, number: int) -> None:
+    """Show an older file, opened read-only, as its migrations would make it, in a database in memory.
+
+    The ledger is copied, and migrated there; the tables of datasets are views of the file.
+    """
+    import duckdb
+
+    (file,) = one_row(connection, "select current_database()")
+    tables = sorted(_tables(connection))
+    connection.execute(f"attach ':memory:' as {MIGRATED} (read_write); use {MIGRATED}")
+    try:
+        for table in tables:
+            schema = table.split(".")[0]
+            kind = "table" if schema == "sync" else "view"
+            connection.execute(f"create schema if not exists {schema}")
+            connection.execute(f"create {kind} {table} as from {identifier(file)}.{table}")
+        _migrate(connection, number)
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.NotImplementedException):
+        raise StorageError(
+            f"{path} was written by an older energywh (schema {number}; this one writes {newest_number()}) and cannot "
+            "be read as it is: the next 'energywh sync' or 'energywh build' brings it forward"
+        ) from None
 
 
 def bring_up_to_date(path: Path, *, wait_seconds: float, on_wait: OnWait | None = None) -> None:
-    """Make in an existing file the tables of datasets that are new since it was made, so that they can be read.
+    """Bring an existing file forward: migrate it, and make the tables of datasets that are new since it was made.
 
     Raises:
         StorageError: as `open_staging`.
     """
-    with open_staging(path, read_only=True, wait_seconds=wait_seconds, on_wait=on_wait) as connection:
-        tables = _tables(connection)
-        lacking = any(_lacks(tables, dataset) for dataset in all_datasets().values())
-    if lacking:
+    with _connected(path, read_only=True, wait_seconds=wait_seconds, on_wait=on_wait) as connection:
+        current = _is_current(connection, path, _tables(connection))
+    if not current:
         with open_staging(path, wait_seconds=wait_seconds, on_wait=on_wait):
             pass
 
@@ -221,7 +269,7 @@ def _make(path: Path) -> None:
     try:
         with storage_errors("make", path, sql=True):
             with contextlib.closing(connect(new, read_only=False)) as connection:
-                _create_missing(connection, new, {})
+                _create(connection, new)
             try:
                 os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
             except FileExistsError:
@@ -248,7 +296,7 @@ def open_staging(
         give_up: asked now and then while waiting for another process; True ends the wait.
 
     Raises:
-        StorageError: it cannot be opened, written or read, or was made by another version of energywh.
+        StorageError: it cannot be opened, written or read, is of something else, or a newer energywh wrote it.
     """
     if read_only and not path.exists():
         again = " ('energywh replay' rebuilds it from the payloads kept)" if path.with_name("payloads").exists() else ""
@@ -257,17 +305,21 @@ def open_staging(
         )
     if not read_only and not path.exists():
         _make(path)
-    with (
-        contextlib.closing(
-            connect(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up)
-        ) as connection,
-        storage_errors("finish work on", path, sql=True),
-    ):
+    with _connected(
+        path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_wait, give_up=give_up
+    ) as connection:
         tables = _tables(connection)
-        if not read_only:
-            _create_missing(connection, path, tables)
-            tables.setdefault("sync.meta", {})
-        version = _version(connection, path, tables)
-        if version != SCHEMA_VERSION:
-            raise StorageError(f"{path} was made by another version of energywh (schema {version}); use that one")
+        if not read_only and not tables:
+            _create(connection, path)
+        elif not read_only:
+            _bring_forward(connection, path, tables)
+        elif (number := _number(connection, path, tables)) < newest_number():
+            _read_forward(connection, path, number)
+        yield connection
+
+
+@contextmanager
+def _connected(path: Path, **words: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file as it is; the keywords are those of `connect`."""
+    with contextlib.closing(connect(path, **words)) as connection, storage_errors("finish work on", path, sql=True):
         yield connection

@@ -233,7 +233,7 @@ def test_payloads_are_kept_as_long_as_is_set_and_no_longer(live: tuple[Desk, Sim
     desk, _ = live
     week = desk.having(PAYLOADS_RETENTION="7d")
     week.sync("eia.region_data", regions=["CISO"], since="2025-06-01", until="2025-06-01")
-    old = {path for path in desk.home.payloads.rglob("*") if path.suffix in (".zst", ".json")}
+    old = {path for path in desk.home.payloads.glob("*/**/*") if path.suffix in (".zst", ".json")}
     for file in old:
         os.utime(file, (clock.now().replace(tzinfo=UTC).timestamp(),) * 2)
     clock.advance(6 * 24)

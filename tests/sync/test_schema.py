@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from energywh.models.build.runner import build
 from energywh.simulate.server import Simulator
 from energywh.sources import sources
 from energywh.sync import schema as staging
+from energywh.sync.migrations import newest_number
 from energywh.sync.replay import replay
 from energywh.sync.schema import open_staging
 from tests.support.desk import Desk
@@ -27,6 +30,9 @@ OLDER = (
     "drop table eia.interchange_data_revision",
     "delete from sync.dataset where name = 'eia.interchange_data'",
     "alter table sync.chunk add column planned_at_utc timestamp",
+    "alter table sync.chunk drop column gap",
+    "drop table sync.payload_warning",
+    "update sync.meta set schema_version = 1",
     "delete from sync.chunk where dataset = 'eia.interchange_data'",
 )
 
@@ -93,13 +99,13 @@ def test_a_value_that_is_new_gets_its_column(desk: Desk, sim: Simulator, monkeyp
         assert region_data.values == ("value", "imputed")
 
 
-def test_a_key_that_is_new_is_refused_with_what_to_do(
+def test_a_key_that_is_new_without_a_migration_is_refused_and_the_file_left_as_it_is(
     desk: Desk, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
     before = values(desk.staging)
     having(monkeypatch, keys=("respondent", "type", "version"))
-    said = r"eia.region_data has the keys period, respondent, type, and .* needs .*version; move .*'energywh replay'"
+    said = r"eia.region_data has the keys period, respondent, type, and .* needs .*version; no migration .* report this"
     with pytest.raises(StorageError, match=said), open_staging(desk.staging):
         pass
     monkeypatch.undo()
@@ -117,6 +123,52 @@ def test_a_database_of_something_else_is_refused_and_left_as_it_is(desk: Desk) -
         assert "staging.duckdb is not a staging database of energywh" in done.stderr, words
         assert "main.mine" in done.stderr
     assert desk.staging.read_bytes() == content
+
+
+def test_a_file_of_a_newer_energywh_is_refused_and_left_as_it_is(desk: Desk, sim: Simulator) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
+    newer = newest_number() + 1
+    with duckdb.connect(desk.staging) as connection:
+        connection.execute(f"update sync.meta set schema_version = {newer}; checkpoint")
+    content = desk.staging.read_bytes()
+    said = f"newer energywh (schema {newer}; this one knows {newer - 1}): upgrade energywh"
+    for words in (("sync", "--region", "CISO"), ("status",), ("build",), ("replay",), ("sync", "--dry-run")):
+        done = desk.run(*words)
+        assert (done.returncode, said in done.stderr) == (1, True), (words, done.stderr)
+    assert desk.staging.read_bytes() == content
+
+
+def test_reading_an_older_file_leaves_it_as_it_is(desk: Desk, sim: Simulator) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
+    shown = desk.run("status").stdout
+    make_older(desk)
+    content = desk.staging.read_bytes()
+    assert desk.run("status").stdout == shown
+    assert desk.run("sync", "--region", "CISO", "--since", DAY["since"], "--until", DAY["until"], "--dry-run").stdout
+    assert desk.staging.read_bytes() == content
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import energywh.sync.migrations as migrations
+from energywh.sync.schema import open_staging
+migrations.migrations()[-1].__class__.run = lambda self, connection: (
+    connection.execute("delete from eia.region_data; alter table sync.chunk drop column planned_at_utc"), os._exit(9))
+with open_staging(Path(sys.argv[1])):
+    pass
+"""
+
+
+def test_a_migration_that_is_killed_leaves_the_file_as_it_was(desk: Desk, sim: Simulator) -> None:
+    assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
+    before = values(desk.staging)
+    make_older(desk)
+    assert subprocess.run([sys.executable, "-c", KILLED, str(desk.staging)], check=False).returncode == 9
+    assert query(desk.staging, "select schema_version, count(planned_at_utc) from sync.meta, sync.chunk group by 1")
+    result = desk.sync("eia.region_data", regions=["CISO"], **DAY)
+    assert (result.ok, result.requests) == (True, 0)
+    assert values(desk.staging) == before
 
 
 def test_what_fails_while_staging_is_open_is_not_called_a_failure_to_open_it(tmp_path: Path) -> None:
