@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from energywh.config.settings import Settings
 
 DEFAULT_KEEP_VERSIONS = 3
+# Of the files that are published: DuckDB 1.5 and 2.x open it. DuckDB keeps the one that a file was made with.
+STORAGE_VERSION = "v1.5.0"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class BuildOptions:
         config: dict[str, str | bool | int | float | list[str]] = {
             "preserve_insertion_order": False,  # models sort their rows themselves, and this saves memory
             "checkpoint_threshold": "1TB",  # one checkpoint, at the end
+            "storage_compatibility_version": STORAGE_VERSION,
         }
         if self.threads:
             config["threads"] = self.threads

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ from energywh.models.build.up_to_date import left_out_if_up_to_date
 from energywh.models.build.version_file import VersionFile
 from energywh.models.project.project import load_project
 from energywh.models.versions import publish
-from energywh.models.versions.records import count_changes, differing_months, encode, read_record
+from energywh.models.versions.records import Record, count_changes, differing_months, encode, is_changed, read_record
+from energywh.models.versions.seal import seal_of
 from energywh.sync.schema import bring_up_to_date
 
 if TYPE_CHECKING:
@@ -104,16 +106,20 @@ def _build(
             if left_out is not None:
                 seconds = time.monotonic() - began
                 return BuildReport(current.stem, current, published=False, seconds=seconds, left_out=left_out)
+        if current is not None and is_changed(current):
+            emit.say(f"warning: {current.name} is not as it was published: another program wrote to it; it is replaced")
+            wanted = []  # models that are not asked for would come from it
         request = BuildRequest(project, wanted, options, emit, clock, full=full)
-        return _Build(home, request, began).run()
+        return _Build(home, request, current, began).run()
 
 
 class _Build:
     """One build that has work to do; the caller holds the build lock."""
 
-    def __init__(self, home: Home, request: BuildRequest, began: float) -> None:
+    def __init__(self, home: Home, request: BuildRequest, current: Path | None, began: float) -> None:
         self._home = home
         self._request = request
+        self._current = current
         self._options = request.options
         self._emit = request.emit
         self._began = began
@@ -126,13 +132,16 @@ class _Build:
             self._prepare()
             with VersionFile(self._connect, self._attach) as version:
                 contents = fill(version, self._request)
-                if self._base is None or contents.changed:
-                    name, record = self._record(version.connection, contents)
-            if self._base is not None and not contents.changed:
+                stays = not contents.changed and self._goes_on_from_current()
+                if not stays:
+                    record = self._record(version.connection, contents)
+            if stays:
                 publish.sweep(self._home)
-                return self._report(self._base.path, contents, published=False)
-            path = self._home.versions / f"{name}.duckdb"
-            publish.publish(self._home, self._building, path, record)
+                assert self._current is not None
+                return self._report(self._current, contents, published=False)
+            path = self._home.versions / f"{record.version}.duckdb"
+            sealed = replace(record, seal=seal_of(self._building))
+            publish.publish(self._home, self._building, path, encode(sealed))
         except BaseException:
             publish.sweep(self._home)
             raise
@@ -141,10 +150,11 @@ class _Build:
         return self._report(path, contents, published=True)
 
     def _prepare(self) -> None:
-        """Make the file of the new version: a copy of the newest one if a build can continue from it."""
-        # Models that were not asked for stay as they are in the newest version, so it must be the base.
-        if publish.list_versions(self._home) and (self._request.wanted or not self._request.full):
-            self._base, self._base_kind = publish.take_base(self._home, self._building)
+        """Make the file of the new version: a copy of an earlier one if a build can continue from it."""
+        # Models that were not asked for stay as they are in the base.
+        self._base = self._choose_base() if self._request.wanted or not self._request.full else None
+        if self._base is not None:
+            self._base_kind = publish.take_base(self._home, self._base, self._building)
             try:
                 with closing(self._connect()) as connection:
                     if compatible(connection):
@@ -155,6 +165,16 @@ class _Build:
             self._base, self._base_kind = None, "fresh"
         with closing(self._connect()) as connection:
             Meta(connection).create()
+
+    def _choose_base(self) -> publish.Version | None:
+        """Return the published version, or the newest before it, that no other program wrote to."""
+        for version in reversed(publish.list_versions(self._home)):
+            if not is_changed(version.path):
+                return version
+        return None
+
+    def _goes_on_from_current(self) -> bool:
+        return self._base is not None and self._current is not None and self._base.path.name == self._current.name
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         return connect(self._building, read_only=False, wait_seconds=0, config=self._options.config)
@@ -169,15 +189,15 @@ class _Build:
         )
         return Staging(connection, self._home.staging)
 
-    def _record(self, connection: duckdb.DuckDBPyConnection, contents: VersionContents) -> tuple[str, bytes]:
-        """Complete the version; return its name and the record to keep beside it."""
+    def _record(self, connection: duckdb.DuckDBPyConnection, contents: VersionContents) -> Record:
+        """Complete the version; return the record to keep beside it."""
         now = self._request.clock.now()
         name = publish.version_path(self._home, now).stem
         base = (self._base.name if self._base else None, self._base_kind)
         Meta(connection).save_version(contents.facts(self._request, name, now, base=base))
-        record = encode(read_record(connection, self._changed(connection)))
+        record = read_record(connection, self._changed(connection))
         connection.execute("CHECKPOINT")
-        return name, record
+        return record
 
     def _report(self, version: Path, contents: VersionContents, *, published: bool) -> BuildReport:
         return BuildReport(
@@ -192,14 +212,13 @@ class _Build:
         )
 
     def _changed(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
-        """Return how many months of each table differ from the newest version; None if that version is unreadable."""
+        """Return how many months of each table differ from the published version; None if it cannot be read."""
         import duckdb
 
-        versions = publish.list_versions(self._home)
-        if not versions:
+        if self._current is None:
             return None
         try:
-            attach_read_only(connection, versions[-1].path, "previous", wait_seconds=0)
+            attach_read_only(connection, self._current, "previous", wait_seconds=0)
             try:
                 return count_changes(differing_months(connection, "", "previous."))
             finally:

@@ -1,6 +1,7 @@
 """The tables of the schema `energywh`, in which a version records itself."""
 
-FORMAT = 5  # raised when the tables below or the digests change meaning: the next build then computes everything
+# Raised when the tables below, the digests or the storage version change: the next build then computes everything.
+FORMAT = 6
 
 SCHEMA = """
 CREATE SCHEMA energywh;

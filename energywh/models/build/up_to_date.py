@@ -15,6 +15,7 @@ from energywh.models.build.staging import Staging, attach_read_only
 from energywh.models.build.state import Meta, compatible
 from energywh.models.project.graph import STAGING
 from energywh.models.project.project import Project
+from energywh.models.versions.records import is_changed
 
 
 def left_out_if_up_to_date(
@@ -34,7 +35,8 @@ def left_out_if_up_to_date(
             attach_read_only(connection, current, "published", wait_seconds=options.wait_seconds, on_wait=emit.say)
         except CorruptError:
             return None
-        if not compatible(connection, "published."):
+        # Looked at once the file is open: a program that held it for writing may have been waited for.
+        if is_changed(current) or not compatible(connection, "published."):
             return None
         meta = Meta(connection, "published.")
         known, reads = meta.models(), meta.dependencies()

@@ -1,6 +1,6 @@
 """Version files, and the link to the published one.
 
-    versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; never written again
+    versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; read-only, never written again
     versions/energy-20261105T101500Z-000042.json     its record; stays when the version is pruned
     versions/energy-20261105T101500Z-000042.keep     marks it as pinned: it is never pruned
     versions/.building-…                             a build under way, or what a killed one left
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,10 +25,12 @@ from energywh.core.files import TEMPORARY_SUFFIX, move_into_place, replace_link,
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
 from energywh.errors import StorageError
+from energywh.models.versions.seal import log_of
 
 BUILDING = ".building-"
 RECORD = ".json"
 KEEP = ".keep"
+_ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 KEPT_RECORDS = 1000  # of pruned versions: some three megabytes
 _VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)")
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file (btrfs, XFS)
@@ -106,11 +109,14 @@ def finish_publishing(home: Home) -> None:
 def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
     """Rename the complete file ``building`` to its version, write its ``record``, and point the link to it.
 
+    The version is made read-only, so that DuckDB refuses to open it for writing, except for root.
+
     Raises:
         StorageError: `energy.duckdb` exists and is not a link.
     """
     check_link(home)
     write_file(version.with_suffix(RECORD), record)
+    building.chmod(stat.S_IMODE(building.stat().st_mode) & ~_ANY_WRITE)
     move_into_place(building, version)
     move_link(home, version)
 
@@ -149,33 +155,31 @@ def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = N
     old = [version for version in versions if version not in kept and not version.pinned]
     for version in old:
         version.path.unlink(missing_ok=True)
+        log_of(version.path).unlink(missing_ok=True)
     left = {version.number for version in list_versions(home)}
     for record in [each for each in list_versions(home, RECORD) if each.number not in left][:-KEPT_RECORDS]:
         record.path.unlink(missing_ok=True)
     return [version.path for version in old]
 
 
-def take_base(home: Home, building: Path) -> tuple[Version, str]:
-    """Make ``building`` a copy of the newest version.
-
-    Returns:
-        the version it is based on, and how it was made: `cloned` (blocks shared) or `copied`.
+def take_base(home: Home, base: Version, building: Path) -> str:
+    """Make ``building`` a writable copy of the version ``base``; return how: `cloned` (blocks shared) or `copied`.
 
     Raises:
         StorageError: a copy does not fit on the disk.
     """
-    newest = list_versions(home)[-1]
-    if _clone(newest.path, building):
-        return newest, "cloned"
-    size = newest.path.stat().st_size
+    if _clone(base.path, building):
+        building.chmod(stat.S_IMODE(building.stat().st_mode) | stat.S_IWUSR)  # APFS clones the mode as well
+        return "cloned"
+    size = base.path.stat().st_size
     free = shutil.disk_usage(home.versions).free
     if free < size:
         raise StorageError(
             f"no room on the disk that holds {home.versions}: a new version needs {size / 1e6:,.0f} MB "
             f"and {free / 1e6:,.0f} MB are free; free some and run this again"
         )
-    shutil.copyfile(newest.path, building)
-    return newest, "copied"
+    shutil.copyfile(base.path, building)
+    return "copied"
 
 
 def _clone(source: Path, target: Path) -> bool:

@@ -18,6 +18,7 @@ from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
 from energywh.models.build.staging import Watermark
 from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions
+from energywh.models.versions.seal import Seal, holds
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,6 +56,7 @@ class Record:
         as_of_utc, knowledge: set by a build as of a time, else None.
         changed: for each table that differs from the previous version, in how many months; None if there is no previous
             version, or none that can be compared.
+        seal: tells whether another program wrote to the file since; None for what is not published yet.
     """
 
     version: str
@@ -70,6 +72,7 @@ class Record:
     watermarks: list[Watermark] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
     changed: dict[str, int] | None = None
+    seal: Seal | None = None
 
     @property
     def rows(self) -> int:
@@ -129,6 +132,14 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
         ],
         changed=changed,
     )
+
+
+def is_changed(path: Path) -> bool | None:
+    """Return whether another program wrote to a version since it was published; None if no record says how it was."""
+    record = _read_file(path.with_suffix(RECORD))
+    if record is None or record.seal is None:
+        return None
+    return not holds(path, record.seal)
 
 
 def encode(record: Record) -> bytes:

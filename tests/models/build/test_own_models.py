@@ -48,7 +48,7 @@ class Corner:
     ) -> BuildReport:
         self.said: list[str] = []
         folders = (self.folder,) if folders is None else folders
-        words = BuildOptions(models=folders, wait_seconds=30, **options)  # type: ignore[arg-type]
+        words = BuildOptions(models=folders, wait_seconds=30, **options)
         self.started: list[str] = []
 
         def note(event: BuildEvent) -> None:
@@ -241,7 +241,7 @@ def test_one_that_failed_is_not_tried_again_until_something_changed(
     tried = []
     take_base = publish.take_base
 
-    def take(*words: Path) -> object:
+    def take(*words: object) -> object:
         tried.append(words)
         return take_base(*words)
 
@@ -382,7 +382,7 @@ def fatal(monkeypatch: pytest.MonkeyPatch) -> None:
         if getattr(model_, "name", "") == "own.z":
             self._connection.close()  # as after an internal error: nothing is answered any more
             raise ModelError("own.z failed: INTERNAL Error")
-        return build_one(self, model_)  # type: ignore[arg-type]
+        return build_one(self, model_)
 
     monkeypatch.setattr(Materializer, "build", fail)
 

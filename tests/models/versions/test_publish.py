@@ -130,4 +130,4 @@ def test_a_base_is_not_copied_to_a_disk_without_room(home: Home, monkeypatch: py
     monkeypatch.setattr(publish, "_clone", lambda *_: False)
     monkeypatch.setattr(publish.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(StorageError, match="no room on the disk"):
-        publish.take_base(home, home.versions / ".building-1.duckdb")
+        publish.take_base(home, publish.list_versions(home)[0], home.versions / ".building-1.duckdb")
