@@ -31,7 +31,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
     --max-behind when a slice that still reports is further behind than that. A slice is what one request is about: a
     region, a market, a price node or a file. Behind are hours that the source should have published by now.
     """
-    from energywh.core.time import parse_duration_hours, utc_now
+    from energywh.core.time import hour_number, parse_duration_hours, utc_now
     from energywh.regions import respondent_code
     from energywh.sync.schema import datasets_in, open_staging
     from energywh.sync.selection import region_slices
@@ -52,7 +52,7 @@ def status(session: Session, regions: tuple[str, ...], failed: bool, max_behind:
         for dataset in datasets_in(connection):
             of: dict[str, set[str]] = {}
             for code in wanted:
-                for slice_ in region_slices(dataset, session.settings, code):
+                for slice_ in region_slices(dataset, session.settings, code, hour_number(now)):
                     of.setdefault(slice_, set()).add(code)
             for line in slice_statuses(connection, dataset, now=now):
                 if not wanted or line.slice in of:

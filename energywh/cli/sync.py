@@ -82,8 +82,8 @@ def sync(
         way=way or "best",
     )
     settings = session.load({"sync.jobs": jobs})
+    now = utc_now()
     if dry_run:
-        now = utc_now()
         selection = resolve(selection, settings, hour_number(now))
         for note in selection.notes:
             click.echo(note)
@@ -92,7 +92,7 @@ def sync(
     progress = reporter()
     listeners = sync_listeners(settings, progress.say)
     with stop_on_signal() as stop:
-        result = run_sync(settings, selection, reporter=progress, stop=stop, listeners=listeners)
+        result = run_sync(settings, selection, reporter=progress, stop=stop, listeners=listeners, now=now)
     print_result(result)
     return 130 if result.interrupted else 0 if result.ok else 1
 

@@ -319,10 +319,16 @@ class Source(ABC):
         return RateLimits(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
 
     @abstractmethod
-    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
-        """Return the slices that a sync takes when no region is named."""
+    def default_slices(
+        self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
+    ) -> Sequence[str]:
+        """Return the slices that a sync takes when no region is named.
 
-    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+        Args:
+            present_hour: number of the hour in which the run started.
+        """
+
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
         """Return the slices that hold ``region``; none where the dataset has nothing of it."""
         return (region,)
 
@@ -366,7 +372,9 @@ class Source(ABC):
         return coverage.gap(valued, chunk.last, ends_early=self.span(dataset, chunk.slice)[1] is not None)
 
     @abstractmethod
-    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+    def next_request(
+        self, chunk: Chunk, pages: Sequence[Page], settings: Settings, *, present_hour: int
+    ) -> Request | None:
         """Return the request that continues after ``pages``, or None when the chunk is complete.
 
         Raises:

@@ -272,7 +272,9 @@ class Caiso(Source):
         super().check_ready(settings)
         nodes(settings)
 
-    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+    def default_slices(
+        self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
+    ) -> Sequence[str]:
         assert isinstance(dataset, CaisoDataset)
         if dataset.slice_key == "market":
             return [market.id for market in dataset.markets]
@@ -281,8 +283,12 @@ class Caiso(Source):
             return chosen
         return (ALL_SLICES,) if dataset.max_rows_all_slices else DEFAULT_NODES
 
-    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
-        return self.default_slices(dataset, settings, aggregates=False) if region == "CISO" else ()
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
+        return (
+            self.default_slices(dataset, settings, aggregates=False, present_hour=present_hour)
+            if region == "CISO"
+            else ()
+        )
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         assert isinstance(dataset, CaisoDataset)
@@ -297,7 +303,9 @@ class Caiso(Source):
         day -= day % days
         return first_hour_of(day), first_hour_of(day + days) - 1
 
-    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+    def next_request(
+        self, chunk: Chunk, pages: Sequence[Page], settings: Settings, *, present_hour: int
+    ) -> Request | None:
         if pages:
             return None
         dataset = self.dataset(chunk.dataset)

@@ -333,7 +333,9 @@ class Eia(Source):
     def identity(self, settings: Settings) -> str:
         return f"{urlsplit(str(settings.get('eia.url'))).netloc}\n{settings.get('eia.api_key')}"
 
-    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+    def default_slices(
+        self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
+    ) -> Sequence[str]:
         assert isinstance(dataset, EiaDataset)
         kinds = ("authority", "aggregate") if aggregates else ("authority",)
         # Parents that report by subregion are not only those known: an authority may begin to. Aggregates are none.
@@ -342,7 +344,7 @@ class Eia(Source):
         codes = [region for region in regions().values() if region.kind in kinds]
         return [r.code for r in codes if not (dataset.authorities_only and r.generation_only)]
 
-    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
         assert isinstance(dataset, EiaDataset)
         known = regions().get(region)
         is_none = dataset.authorities_only and known is not None and known.kind != "authority"
@@ -373,7 +375,9 @@ class Eia(Source):
             last = hour_number(datetime.combine(region.last_date + SPAN_MARGIN, time()))
         return first, last
 
-    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+    def next_request(
+        self, chunk: Chunk, pages: Sequence[Page], settings: Settings, *, present_hour: int
+    ) -> Request | None:
         dataset = self.dataset(chunk.dataset)
         assert isinstance(dataset, EiaDataset)
         rows = sum(page.rows_received for page in pages)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from energywh.config.options import Option
 from energywh.core.database import one_row
 from energywh.core.sql_text import text as sql_text
-from energywh.core.time import hour_number, hour_time, utc_now
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
 from energywh.sources.base import (
@@ -194,14 +194,16 @@ class EiaFiles(Source):
     )
     max_jobs = 2
 
-    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+    def default_slices(
+        self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
+    ) -> Sequence[str]:
         assert isinstance(dataset, FileDataset)
-        return tuple(half for half in halves(hour_number(utc_now())) if half >= dataset.first_half)
+        return tuple(half for half in halves(present_hour) if half >= dataset.first_half)
 
-    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
         if region in regions() and regions()[region].kind != "authority":
             return ()  # the files hold no aggregates
-        return self.default_slices(dataset, settings, aggregates=False)
+        return self.default_slices(dataset, settings, aggregates=False, present_hour=present_hour)
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
         authorities = [code for code, region in regions().items() if region.kind == "authority"]
@@ -238,7 +240,9 @@ class EiaFiles(Source):
         ends_early = last_region not in regions() or regions()[last_region].last_date is not None
         return coverage.gap(hours[valued & of_last], last_hour, ends_early=ends_early, holes=False)
 
-    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+    def next_request(
+        self, chunk: Chunk, pages: Sequence[Page], settings: Settings, *, present_hour: int
+    ) -> Request | None:
         if pages:
             return None
         dataset = self.dataset(chunk.dataset)

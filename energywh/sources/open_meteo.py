@@ -31,7 +31,7 @@ import msgspec
 from energywh.config.options import Option
 from energywh.core.paths import sql_dir
 from energywh.core.printable import printable
-from energywh.core.time import hour_number, hour_time, utc_now
+from energywh.core.time import hour_number, hour_time
 from energywh.errors import LimitSpentError, NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import regions
 from energywh.sources.base import (
@@ -231,10 +231,12 @@ class OpenMeteo(Source):
         super().check_ready(settings)
         self.check_url(settings, "open_meteo.forecast_url")
 
-    def default_slices(self, dataset: Dataset, settings: Settings, *, aggregates: bool) -> Sequence[str]:
+    def default_slices(
+        self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
+    ) -> Sequence[str]:
         return list(places())
 
-    def slices_of(self, dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+    def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
         return (region,) if region in places() else ()
 
     def rows_per_hour(self, dataset: Dataset, slice_: str) -> int:
@@ -274,7 +276,9 @@ class OpenMeteo(Source):
         first = hour_time(chunk.first + int(lacking[0]))
         return f"no weather in {len(lacking):,} of its hours, the first {first:%Y-%m-%dT%H}"
 
-    def next_request(self, chunk: Chunk, pages: Sequence[Page], settings: Settings) -> Request | None:
+    def next_request(
+        self, chunk: Chunk, pages: Sequence[Page], settings: Settings, *, present_hour: int
+    ) -> Request | None:
         wanted = places()[chunk.slice]
         if pages:
             found = len(pages[0].rows["place"].unique())
@@ -291,7 +295,9 @@ class OpenMeteo(Source):
             *UNIT_PARAMS,
             ("timezone", "GMT"),
         )
-        return Request(_address(chunk, settings), params, cost=calls(len(wanted), (last - first).days + 1))
+        return Request(
+            _address(chunk, settings, present_hour), params, cost=calls(len(wanted), (last - first).days + 1)
+        )
 
     def read(self, chunk: Chunk, response: Response) -> Page:
         import pyarrow as pa
@@ -321,10 +327,10 @@ def calls(count: int, days: int) -> int:
     return math.ceil(count * max(140, 14 * tenths, tenths * days) / 140)
 
 
-def _address(chunk: Chunk, settings: Settings) -> str:
+def _address(chunk: Chunk, settings: Settings, present_hour: int) -> str:
     """Return where a chunk is asked for: the archive once it has all hours of it, else the forecasts."""
     url, forecast = (settings.items[f"open_meteo.{name}"] for name in ("url", "forecast_url"))
-    if chunk.last + HOURLY.stamp_offset_hours <= hour_number(utc_now()) - ARCHIVE_LAG_HOURS:
+    if chunk.last + HOURLY.stamp_offset_hours <= present_hour - ARCHIVE_LAG_HOURS:
         return f"{str(url.value).rstrip('/')}/archive"
     replaced = url.origin != "default" and forecast.origin == "default"
     return f"{str((url if replaced else forecast).value).rstrip('/')}/forecast"

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import requests
 import tenacity
 import urllib3
 
-from energywh.core.time import hour_number, utc_now
+from energywh.core.time import RunClock, hour_number
 from energywh.core.version import VERSION
 from energywh.errors import (
     EnergywhError,
@@ -78,8 +78,8 @@ class Fetcher:
         store: PayloadStore | None,
         stop: threading.Event,
         simulation_guard: SimulationGuard,
+        clock: RunClock,
         speed: Speed | None = None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._source = source
         self._settings = settings
@@ -88,7 +88,8 @@ class Fetcher:
         self._files = PayloadStore(settings.home.payloads)  # where files are while they are read, kept or not
         self._stop = stop
         self._speed = speed or Speed()
-        self._now = now
+        self._now = clock.now
+        self._present_hour = clock.present_hour
         # The files that staging holds, so that they need not come again; None: all are to come again.
         self.landed: Mapping[Chunk, LandedFile] | None = {}
         self._simulation_guard = simulation_guard
@@ -173,11 +174,11 @@ class Fetcher:
 
     def _next_request(self, chunk: Chunk, pages: list[Page]) -> Request | None:
         with reading(chunk):
-            return self._source.next_request(chunk, pages, self._settings)
+            return self._source.next_request(chunk, pages, self._settings, present_hour=self._present_hour)
 
     def _fetch_file(self, chunk: Chunk, attempts: int) -> FetchedChunk:
         """Stream the one file of a chunk to disk, and read it there; unless it is the one that staging holds."""
-        request = self._source.next_request(chunk, [], self._settings)
+        request = self._source.next_request(chunk, [], self._settings, present_hour=self._present_hour)
         assert request is not None
         landed = None if self.landed is None else self.landed.get(chunk)
         version = self._known_version(request, chunk, landed)

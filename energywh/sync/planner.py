@@ -97,7 +97,7 @@ def plan_fetch(
     lacking: dict[str, None] = {}
     for dataset in selection.datasets:
         source = selection.sources[dataset.source]
-        slices = slices_of(selection, dataset, settings)
+        slices = slices_of(selection, dataset, settings, present_hour)
         if connection is not None and dataset.slices_found_in and not selection.regions:
             slices = [*slices, *(code for code in ledger.found_slices(connection, dataset) if code not in slices)]
         if not slices:
@@ -129,7 +129,7 @@ def asked_in_vain(history: Sequence[LedgerSpan], present_hour: int) -> bool:
 def empty_plan(selection: Selection, settings: Settings, present_hour: int) -> FetchPlan | None:
     """Return an empty plan if the requested range has no hours, otherwise None."""
     for dataset in selection.datasets:
-        for slice_ in slices_of(selection, dataset, settings):
+        for slice_ in slices_of(selection, dataset, settings, present_hour):
             first, last = range_of(selection, dataset, slice_, present_hour)
             if first <= last:
                 return None

@@ -214,7 +214,7 @@ class _Run:
                     simulation_guard=simulation_guard,
                     speed=self._speed,
                     say=self._reporter.say,
-                    now=self._clock.now,
+                    clock=self._clock,
                 )
             # What is asked for again by --refresh is read again, changed or not.
             landed = (

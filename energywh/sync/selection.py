@@ -226,17 +226,17 @@ def check_mixing(source: Source, settings: Settings) -> None:
         raise UsageError(home.mixing(real=f"{source.name} would bring real ones"))
 
 
-def region_slices(dataset: Dataset, settings: Settings, region: str) -> Sequence[str]:
+def region_slices(dataset: Dataset, settings: Settings, region: str, present_hour: int) -> Sequence[str]:
     """Return the slices of a dataset that hold a region."""
-    return sources()[dataset.source].slices_of(dataset, settings, region)
+    return sources()[dataset.source].slices_of(dataset, settings, region, present_hour=present_hour)
 
 
-def slices_of(selection: Selection, dataset: Dataset, settings: Settings) -> Sequence[str]:
+def slices_of(selection: Selection, dataset: Dataset, settings: Settings, present_hour: int) -> Sequence[str]:
     """Return the selected slices of one dataset."""
     source = selection.sources[dataset.source]
     if not selection.regions:
-        return source.default_slices(dataset, settings, aggregates=selection.aggregates)
-    named = (source.slices_of(dataset, settings, region) for region in selection.regions)
+        return source.default_slices(dataset, settings, aggregates=selection.aggregates, present_hour=present_hour)
+    named = (source.slices_of(dataset, settings, region, present_hour=present_hour) for region in selection.regions)
     return tuple(dict.fromkeys(slice_ for slices in named for slice_ in slices))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from energywh.core.database import one_row
-from energywh.core.time import HOUR, hour_number, hour_time, utc_now
+from energywh.core.time import HOUR, hour_number, hour_time
 from energywh.regions import regions
 from energywh.sources import sources
 from energywh.sources.base import ALL_SLICES, Dataset, Source
@@ -84,11 +84,8 @@ class _CodeSeries:
     ahead: bool
 
 
-def slice_statuses(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, now: datetime | None = None
-) -> list[SliceStatus]:
+def slice_statuses(connection: duckdb.DuckDBPyConnection, dataset: Dataset, *, now: datetime) -> list[SliceStatus]:
     """Return the state of each slice that the ledger knows of, at the moment ``now`` (naive UTC)."""
-    now = utc_now() if now is None else now
     ledger = _read_ledger(connection, dataset, now)
     series = _read_series(connection, dataset)
     gaps = {slice_: rows.gaps() for slice_, rows in ledger.items()}

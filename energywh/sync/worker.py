@@ -7,9 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from energywh.config.settings import Settings
+from energywh.core.time import RunClock
 from energywh.errors import EnergywhError, LimitSpentError, SourceError
 from energywh.sources.base import Chunk, Source
 from energywh.sync.fetcher import FetchedChunk, Fetcher
@@ -39,7 +39,7 @@ class WorkerPool:
         simulation_guard: SimulationGuard,
         speed: Speed,
         say: Callable[[str], None],
-        now: Callable[[], datetime],
+        clock: RunClock,
     ) -> None:
         self.source = source
         self.stop = threading.Event()
@@ -64,8 +64,8 @@ class WorkerPool:
             store,
             self.stop,
             simulation_guard,
+            clock,
             speed,
-            now,
         )
         self._threads = [
             threading.Thread(target=self._work, name=f"{source.name}-{number}", daemon=True)

@@ -21,6 +21,7 @@ from energywh.sources.base import ALL_SLICES, Chunk, Response
 from energywh.sources.caiso import SOURCE, first_hour_of, operating_day
 from energywh.sync.merge import Arrival, merge
 from energywh.sync.schema import open_staging
+from tests.support.desk import PRESENT_HOUR
 
 REPEATS = 7
 RECORDED = (
@@ -41,7 +42,9 @@ def price_day() -> tuple[str, Chunk, bytes]:
     with Simulator(seed=1, now="2026-01-01T00") as simulator:
         from energywh.sources import load_settings
 
-        request = SOURCE.next_request(chunk, [], load_settings(overrides={"caiso.url": simulator.urls["caiso"]}))
+        request = SOURCE.next_request(
+            chunk, [], load_settings(overrides={"caiso.url": simulator.urls["caiso"]}), present_hour=PRESENT_HOUR
+        )
         assert request is not None
         import requests
 

@@ -23,6 +23,7 @@ from energywh.sources.base import Chunk, Response
 from energywh.sources.eia import DATASETS, SOURCE, Body, RegionRow
 from energywh.sync.merge import Arrival, merge
 from energywh.sync.schema import open_staging
+from tests.support.desk import PRESENT_HOUR
 
 PAGES = 100
 PAGES_A_LANDING = 50  # as many rows as a sync lands at once (LAND_ROWS)
@@ -47,7 +48,7 @@ def fetch_pages() -> list[Page]:
                 from energywh.sources import load_settings
 
                 settings = load_settings(overrides={"eia.url": simulator.url, "eia.api_key": "simulated-key"})
-                request = SOURCE.next_request(chunk, [], settings)
+                request = SOURCE.next_request(chunk, [], settings, present_hour=PRESENT_HOUR)
                 assert request is not None
                 body = requests.get(request.url, params=[*request.params, *request.secrets], timeout=60).content
                 pages.append((chunk, body))

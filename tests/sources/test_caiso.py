@@ -33,6 +33,7 @@ from energywh.sources import caiso, load_settings
 from energywh.sources.base import ALL_SLICES, Chunk, Request, Response
 from energywh.sources.caiso import DATASETS, SOURCE
 from energywh.sync.selection import parse_selection, range_of
+from tests.support.desk import PRESENT_HOUR
 from tests.support.oasis import csv_of, error_zip, moment, recordings, rows_of, zip_of
 
 NP15 = "TH_NP15_GEN-APND"
@@ -74,7 +75,7 @@ def settings(home: Path, **variables: str) -> Settings:
 
 
 def request(what: Chunk, home: Path) -> Request:
-    made = SOURCE.next_request(what, [], settings(home))
+    made = SOURCE.next_request(what, [], settings(home), present_hour=PRESENT_HOUR)
     assert made is not None
     return made
 
@@ -363,13 +364,20 @@ def test_a_request_is_as_oasis_documents_it(tmp_path: Path) -> None:
     assert str(request(HOURS, tmp_path)).endswith(f"&enddatetime=20240311T07:00-0000&node={NP15}")
     every = chunk("caiso.price_dam", ALL_SLICES, "2024-03-10T08", "2024-03-10T08")
     assert str(request(every, tmp_path)).endswith("&enddatetime=20240311T07:00-0000&grp_type=ALL")
-    assert SOURCE.next_request(HOURS, [SOURCE.read(HOURS, answered(error_zip(1000)))], settings(tmp_path)) is None
+    assert (
+        SOURCE.next_request(
+            HOURS, [SOURCE.read(HOURS, answered(error_zip(1000)))], settings(tmp_path), present_hour=PRESENT_HOUR
+        )
+        is None
+    )
 
 
 def test_default_slices_are_markets_and_nodes_as_set(tmp_path: Path) -> None:
     def slices(table: str, nodes: str | None = None) -> list[str]:
         made = settings(tmp_path) if nodes is None else settings(tmp_path, NODES=nodes)
-        return list(SOURCE.default_slices(SOURCE.dataset(f"caiso.{table}"), made, aggregates=False))
+        return list(
+            SOURCE.default_slices(SOURCE.dataset(f"caiso.{table}"), made, aggregates=False, present_hour=PRESENT_HOUR)
+        )
 
     assert slices("load") == ["ACTUAL", "DAM", "2DA", "7DA"]
     assert slices("schedule_rtm", "ALL") == ["RTM"]
@@ -381,8 +389,8 @@ def test_default_slices_are_markets_and_nodes_as_set(tmp_path: Path) -> None:
 
 def test_of_the_regions_only_ciso_has_anything_here(tmp_path: Path) -> None:
     for dataset in DATASETS:
-        assert SOURCE.slices_of(dataset, settings(tmp_path), "CISO")
-        assert SOURCE.slices_of(dataset, settings(tmp_path), "BPAT") == ()
+        assert SOURCE.slices_of(dataset, settings(tmp_path), "CISO", present_hour=PRESENT_HOUR)
+        assert SOURCE.slices_of(dataset, settings(tmp_path), "BPAT", present_hour=PRESENT_HOUR) == ()
 
 
 @pytest.mark.parametrize("nodes", [",", "ALL,TH_NP15_GEN-APND", "a node", "A&node=B?", "x/../y"])

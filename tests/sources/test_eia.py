@@ -25,6 +25,7 @@ from energywh.regions import find_respondent, regions
 from energywh.sources import load_settings
 from energywh.sources.base import Chunk, Page, PayloadWarning, Response
 from energywh.sources.eia import DATASETS, SOURCE, EiaDataset
+from tests.support.desk import PRESENT_HOUR
 
 ROUTES = {dataset.route.rpartition("/")[2]: dataset for dataset in DATASETS}
 KEY = "Kq9" * 13
@@ -83,7 +84,7 @@ def test_a_recorded_body_is_read_as_it_stands(recorded: Path, tmp_path: Path, na
     ]
     assert list(zip(*page.rows.to_pydict().values(), strict=True)) == expected
 
-    following = SOURCE.next_request(chunk, [page], settings(tmp_path))
+    following = SOURCE.next_request(chunk, [page], settings(tmp_path), present_hour=PRESENT_HOUR)
     if page.total == len(expected):
         assert following is None
     else:
@@ -96,24 +97,26 @@ def test_both_recorded_pages_together_are_complete(recorded: Path, tmp_path: Pat
     hour = hour_number(datetime(2023, 1, 1))
     chunk = Chunk("eia.fuel_type_data", "AECI", hour - 1, hour + 24)
     pages = [answer(path.read_bytes(), chunk=chunk) for path in (one, two)]
-    following = SOURCE.next_request(chunk, pages[:1], settings(tmp_path))
+    following = SOURCE.next_request(chunk, pages[:1], settings(tmp_path), present_hour=PRESENT_HOUR)
     assert following is not None
     assert dict(following.params)["offset"] == "16"
-    assert SOURCE.next_request(chunk, pages, settings(tmp_path)) is None
+    assert SOURCE.next_request(chunk, pages, settings(tmp_path), present_hour=PRESENT_HOUR) is None
 
 
 def test_a_truncated_page_is_continued_where_it_ended(recorded: Path, tmp_path: Path) -> None:
     (path,) = (recorded / "eia").glob("fuel-type-data_PACW_2024-01-01_*TRUNCATED*")
     raw = path.read_bytes()
     chunk = chunk_of(ROUTES["fuel-type-data"], json.loads(raw)["response"], "PACW")
-    following = SOURCE.next_request(chunk, [answer(raw, chunk=chunk)], settings(tmp_path))
+    following = SOURCE.next_request(chunk, [answer(raw, chunk=chunk)], settings(tmp_path), present_hour=PRESENT_HOUR)
     assert following is not None
     assert dict(following.params)["offset"] == "5000"
 
 
 def test_a_request_asks_for_the_stamps_of_its_hours_sorted_by_the_full_key(tmp_path: Path) -> None:
     first = hour_number(datetime(2024, 3, 1))
-    request = SOURCE.next_request(Chunk("eia.interchange_data", "CISO", first, first + 23), [], settings(tmp_path))
+    request = SOURCE.next_request(
+        Chunk("eia.interchange_data", "CISO", first, first + 23), [], settings(tmp_path), present_hour=PRESENT_HOUR
+    )
     assert request is not None
     assert request.url == "https://api.eia.gov/v2/electricity/rto/interchange-data/data/"
     params = dict(request.params)
@@ -274,17 +277,17 @@ def test_pages_that_contradict_each_other_start_the_chunk_again(tmp_path: Path) 
     )
     here = settings(tmp_path)
     with pytest.raises(PayloadError, match="total changed between pages"):
-        SOURCE.next_request(WHOLE, [page, other], here)
+        SOURCE.next_request(WHOLE, [page, other], here, present_hour=PRESENT_HOUR)
     with pytest.raises(PayloadError, match="EIA counts 4 rows and gave 2"):
-        SOURCE.next_request(WHOLE, [page, empty], here)
+        SOURCE.next_request(WHOLE, [page, empty], here, present_hour=PRESENT_HOUR)
     with pytest.raises(PayloadError, match="2 rows came of 1 that EIA counts"):
-        SOURCE.next_request(WHOLE, [answer(body_of(row(), row(type="NG"), total=1))], here)
+        SOURCE.next_request(WHOLE, [answer(body_of(row(), row(type="NG"), total=1))], here, present_hour=PRESENT_HOUR)
 
 
 def test_without_a_total_a_page_that_is_not_full_is_the_last(tmp_path: Path) -> None:
     page = answer({"response": {"data": [row()]}})
     assert page.total is None
-    assert SOURCE.next_request(WHOLE, [page], settings(tmp_path)) is None
+    assert SOURCE.next_request(WHOLE, [page], settings(tmp_path), present_hour=PRESENT_HOUR) is None
 
 
 def test_the_key_is_redacted_wherever_a_body_echoes_it() -> None:
@@ -316,7 +319,9 @@ def test_the_error_without_a_key_says_where_to_get_one(tmp_path: Path) -> None:
 def test_authorities_are_the_default_and_aggregates_are_added_on_demand(tmp_path: Path) -> None:
     dataset = DATASETS[0]
     held = settings(tmp_path)
-    plain, all_of_them = (set(SOURCE.default_slices(dataset, held, aggregates=flag)) for flag in (False, True))
+    plain, all_of_them = (
+        set(SOURCE.default_slices(dataset, held, aggregates=flag, present_hour=PRESENT_HOUR)) for flag in (False, True)
+    )
     kinds = {region.code: region.kind for region in regions().values()}
     assert {kinds[code] for code in plain} == {"authority"}
     assert {"CISO", "BPAT", "SWPP"} <= plain
@@ -372,10 +377,14 @@ def test_threads_may_read_the_first_answers_of_a_slice_at_the_same_time() -> Non
 
 def test_subregions_are_asked_of_every_authority_with_demand_whatever_the_seed_lists(tmp_path: Path) -> None:
     dataset, held = SOURCE.dataset("eia.region_sub_ba_data"), settings(tmp_path)
-    parents = set(SOURCE.default_slices(dataset, held, aggregates=True))
+    parents = set(SOURCE.default_slices(dataset, held, aggregates=True, present_hour=PRESENT_HOUR))
     assert {"CISO", "ERCO", "ISNE", "MISO", "NYIS", "PJM", "PNM", "SWPP", "BHBA", "BPAT"} < parents
     assert not parents & {"US48", "CAL", "GRID", "BCHA"}
-    assert [SOURCE.slices_of(dataset, held, code) for code in ("BPAT", "NEWB", "US48")] == [("BPAT",), ("NEWB",), ()]
+    assert [SOURCE.slices_of(dataset, held, code, present_hour=PRESENT_HOUR) for code in ("BPAT", "NEWB", "US48")] == [
+        ("BPAT",),
+        ("NEWB",),
+        (),
+    ]
 
 
 def test_a_page_that_is_not_from_the_api_is_not_taken_for_a_rejected_key() -> None:
@@ -398,7 +407,7 @@ def test_a_subregion_keeps_its_leading_zeros() -> None:
 
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
 def test_a_chunk_of_any_region_fits_one_page(dataset: EiaDataset, tmp_path: Path) -> None:
-    for region in SOURCE.default_slices(dataset, settings(tmp_path), aggregates=True):
+    for region in SOURCE.default_slices(dataset, settings(tmp_path), aggregates=True, present_hour=PRESENT_HOUR):
         first, last = SOURCE.cell(dataset, region, 473_352)
         assert last - first >= 23
         assert SOURCE.rows_per_hour(dataset, region) * (last - first + 1) <= 5000

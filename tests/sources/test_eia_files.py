@@ -16,6 +16,7 @@ from energywh.sources import load_settings
 from energywh.sources.base import Chunk, Page, PayloadWarning, Response
 from energywh.sources.csv_text import folded
 from energywh.sources.eia_files import FUELS, SOURCE, halves, hours_of, known_headers
+from tests.support.desk import PRESENT_HOUR
 from tests.support.half_year import BALANCE_HEADERS, INTERCHANGE_HEADERS, as_csv, key_cells, stamp
 
 END = datetime(2024, 2, 1, 6)
@@ -426,12 +427,23 @@ def test_halves_run_from_the_first_that_eia_has_to_the_one_that_is_running(tmp_p
     assert list(halves(hour_number(datetime(2026, 7, 2))))[-1] == "2026_Jul_Dec"
     balances, subregions = (
         SOURCE.default_slices(
-            SOURCE.dataset(f"eia_files.{table}"), load_settings(tmp_path, environment={}), aggregates=True
+            SOURCE.dataset(f"eia_files.{table}"),
+            load_settings(tmp_path, environment={}),
+            aggregates=True,
+            present_hour=PRESENT_HOUR,
         )
         for table in ("balance", "subregion")
     )
     assert (balances[0], subregions[0]) == ("2015_Jul_Dec", "2018_Jul_Dec")
-    assert SOURCE.slices_of(SOURCE.dataset("eia_files.balance"), load_settings(tmp_path, environment={}), "US48") == ()
+    assert (
+        SOURCE.slices_of(
+            SOURCE.dataset("eia_files.balance"),
+            load_settings(tmp_path, environment={}),
+            "US48",
+            present_hour=PRESENT_HOUR,
+        )
+        == ()
+    )
 
 
 @pytest.mark.parametrize("half", ["2015_Jul_Dec", "2024_Jan_Jun", "2024_Jul_Dec"])
@@ -446,7 +458,7 @@ def test_a_half_has_room_for_every_time_zone(half: str) -> None:
 
 def test_a_file_is_asked_for_once_under_its_name(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environment={"ENERGYWH_EIA_FILES_URL": "https://example.org/files/"})
-    request = SOURCE.next_request(chunk_of("INTERCHANGE", "2024_Jul_Dec"), [], settings)
+    request = SOURCE.next_request(chunk_of("INTERCHANGE", "2024_Jul_Dec"), [], settings, present_hour=PRESENT_HOUR)
     assert str(request) == "https://example.org/files/EIA930_INTERCHANGE_2024_Jul_Dec.csv"
 
 

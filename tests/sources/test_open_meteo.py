@@ -27,6 +27,7 @@ from energywh.regions import regions
 from energywh.sources import load_settings, open_meteo
 from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.open_meteo import HOURLY, SOURCE, UNITS, calls, places
+from tests.support.desk import PRESENT_HOUR
 from tests.support.weather import Body, as_asked, made, recorded_body
 
 DAY = date(2024, 3, 1)
@@ -63,7 +64,7 @@ def rows_of(page: Page) -> list[tuple[Any, ...]]:
 
 
 def test_a_request_asks_for_all_places_of_a_region_in_our_units(tmp_path: Path) -> None:
-    request = SOURCE.next_request(CHUNK, [], settings(tmp_path))
+    request = SOURCE.next_request(CHUNK, [], settings(tmp_path), present_hour=PRESENT_HOUR)
     assert request is not None
     assert request.url == "https://archive-api.open-meteo.com/v1/archive"
     assert dict(request.params) == {
@@ -84,7 +85,9 @@ def test_a_request_asks_for_all_places_of_a_region_in_our_units(tmp_path: Path) 
 
 def test_a_whole_cell_is_twenty_whole_days_and_one_call_a_place(tmp_path: Path) -> None:
     first, last = SOURCE.cell(HOURLY, "PJM", START)
-    request = SOURCE.next_request(Chunk(HOURLY.name, "PJM", first, last), [], settings(tmp_path))
+    request = SOURCE.next_request(
+        Chunk(HOURLY.name, "PJM", first, last), [], settings(tmp_path), present_hour=PRESENT_HOUR
+    )
     assert request is not None
     asked = dict(request.params)
     assert (date.fromisoformat(asked["end_date"]) - date.fromisoformat(asked["start_date"])).days == 19
@@ -115,12 +118,14 @@ def test_the_usual_pace_keeps_within_six_hundred_calls_a_minute(tmp_path: Path) 
     assert math.ceil(60 / apart) * calls(most, 21) <= 600
 
 
-def test_only_hours_that_the_archive_has_are_asked_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_meteo, "utc_now", lambda: datetime(2024, 3, 10))
+def test_only_hours_that_the_archive_has_are_asked_of_it(tmp_path: Path) -> None:
+    present_hour = hour_number(datetime(2024, 3, 10))
     config = settings(tmp_path)
 
     def url(last: datetime) -> str:
-        request = SOURCE.next_request(Chunk(HOURLY.name, "GVL", START - 100, hour_number(last)), [], config)
+        request = SOURCE.next_request(
+            Chunk(HOURLY.name, "GVL", START - 100, hour_number(last)), [], config, present_hour=present_hour
+        )
         assert request is not None
         return request.url
 
@@ -145,10 +150,10 @@ def test_what_is_settled_was_answered_by_the_archive() -> None:
     ],
 )
 def test_a_replaced_address_holds_for_the_forecasts_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+    tmp_path: Path, variables: dict[str, str], expected: str
 ) -> None:
-    monkeypatch.setattr(open_meteo, "utc_now", lambda: datetime(2024, 3, 2))
-    request = SOURCE.next_request(CHUNK, [], settings(tmp_path, **variables))
+    present_hour = hour_number(datetime(2024, 3, 2))
+    request = SOURCE.next_request(CHUNK, [], settings(tmp_path, **variables), present_hour=present_hour)
     assert request is not None
     assert request.url == expected
 
@@ -159,10 +164,10 @@ def test_a_wrong_forecast_address_is_refused_before_anything_is_asked(tmp_path: 
 
 
 def test_regions_without_demand_have_no_weather() -> None:
-    assert SOURCE.slices_of(HOURLY, None, "CISO") == ("CISO",)  # type: ignore[arg-type]
+    assert SOURCE.slices_of(HOURLY, None, "CISO", present_hour=PRESENT_HOUR) == ("CISO",)  # type: ignore[arg-type]
     for region in ("GRMA", "US48"):
         assert regions()[region].generation_only or regions()[region].kind == "aggregate"
-        assert SOURCE.slices_of(HOURLY, None, region) == ()  # type: ignore[arg-type]
+        assert SOURCE.slices_of(HOURLY, None, region, present_hour=PRESENT_HOUR) == ()  # type: ignore[arg-type]
 
 
 def test_an_authority_that_ended_is_asked_for_until_shortly_after() -> None:
@@ -264,8 +269,8 @@ def test_an_answer_for_fewer_places_starts_again_but_is_read_where_it_is_all_tha
     page = answer(both()[1:], request="payload abc")
     assert {row[2] for row in rows_of(page)} == {"las_cruces"}
     with pytest.raises(PayloadError, match="answered for 1 of 2 places"):
-        SOURCE.next_request(CHUNK, [page], settings(tmp_path))
-    assert SOURCE.next_request(CHUNK, [answer(both())], settings(tmp_path)) is None
+        SOURCE.next_request(CHUNK, [page], settings(tmp_path), present_hour=PRESENT_HOUR)
+    assert SOURCE.next_request(CHUNK, [answer(both())], settings(tmp_path), present_hour=PRESENT_HOUR) is None
 
 
 MINUTELY = "Minutely API request limit exceeded. Please try again in one minute."

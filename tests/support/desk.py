@@ -18,12 +18,15 @@ import pytest
 
 from energywh.cli import main
 from energywh.config.settings import Settings
+from energywh.core import time
 from energywh.core.paths import Home
 from energywh.simulate.server import Simulator
 from energywh.sources import load_settings
 from energywh.sync.runner import SyncResult, sync
 from energywh.sync.selection import parse_selection
 
+NOW = "2026-01-01T00"  # of a simulator whose clock stands: all of 2024 is published and settled
+PRESENT_HOUR = time.hour_number(time.parse_hour(NOW))
 KEY = "Zx81kT0pSecretKeyOfTheDesk0123456789abcd"  # as long as a real one, and not a word of the data
 
 
@@ -74,7 +77,8 @@ class Desk:
 
     def sync(self, *names: str, regions: Sequence[str] = (), **words: Any) -> SyncResult:
         """Run sync in this process; the keywords are those of the command line."""
-        return sync(self.settings(), parse_selection(names, regions=regions, **words))
+        selection = parse_selection(names, regions=regions, **words)
+        return sync(self.settings(), selection, now=time.utc_now())
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -126,5 +130,5 @@ def command(*words: str) -> list[str]:
 @contextmanager
 def desk_with_simulator(folder: Path, **simulator: Any) -> Iterator[tuple[Desk, Simulator]]:
     """Serve a simulator and yield a desk that syncs from it."""
-    with Simulator(**{"now": "2026-01-01T00", "api_key": KEY, **simulator}) as sim:
+    with Simulator(**{"now": NOW, "api_key": KEY, **simulator}) as sim:
         yield Desk(folder, sim.url), sim

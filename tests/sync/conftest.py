@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import energywh.sources
-import energywh.sync
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
 from tests.support.desk import KEY, Desk
@@ -54,14 +50,9 @@ class MovableClock:
 
 
 def clock_of(patch: pytest.MonkeyPatch) -> MovableClock:
-    """Return the present, for syncs of this process while ``patch`` holds: 2025-06-15T06 at first."""
+    """Return the present, for `Desk.sync` and `Desk.run` while ``patch`` holds: 2025-06-15T06 at first."""
     clock = MovableClock(datetime(2025, 6, 15, 6))
     patch.setattr("energywh.core.time.utc_now", clock.now)
-    for package in (energywh.sources, energywh.sync):
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            module = importlib.import_module(found.name)
-            if hasattr(module, "utc_now"):
-                patch.setattr(module, "utc_now", clock.now)
     return clock
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from energywh.core.time import hour_number, parse_hour
+from energywh.core.time import RunClock, hour_number, parse_hour, utc_now
 from energywh.sources import sources
 from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia_files import hours_of
@@ -82,6 +82,7 @@ def fetch_once(folder: Path, url: str, chunk: Chunk, timeout_seconds: float = 1)
         None,
         threading.Event(),
         SimulationGuard(settings.home.create(), holds_data=False),
+        RunClock(utc_now()),
     )
     return fetcher.fetch(chunk).outcome
 

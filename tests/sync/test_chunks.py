@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from energywh.sources import load_settings, sources
 from energywh.sources.base import Chunk, Dataset, even_cell
 from energywh.sync.chunks import LedgerSpan, SlicePlan, plan_slice, settled
+from tests.support.desk import PRESENT_HOUR
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ def test_a_chunk_settles_the_given_time_after_its_last_hour_has_ended() -> None:
 @pytest.mark.parametrize("dataset", [d for source in sources().values() for d in source.datasets], ids=lambda d: d.name)
 def test_cells_tile_time(dataset: Dataset, tmp_path: Path) -> None:
     source = sources()[dataset.source]
-    for slice_ in source.default_slices(dataset, load_settings(tmp_path, environment={}), aggregates=True):
+    for slice_ in source.default_slices(
+        dataset, load_settings(tmp_path, environment={}), aggregates=True, present_hour=PRESENT_HOUR
+    ):
         # The one cell of a file is its own span.
         spans = source.span(dataset, slice_) if dataset.whole_cells else ()
         for hour in [hour for hour in spans if hour is not None] or (430_000, 473_352, 482_136, 489_000):

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from energywh.core.time import hour_number
+from energywh.core.time import RunClock, hour_number, utc_now
 from energywh.errors import SourceError
 from energywh.sources import sources
 from energywh.sources.base import Chunk, RateLimits, Source
@@ -152,9 +152,8 @@ def reader(source: Source, folder: Path, url: str) -> Fetcher:
     )
     settings = desk.settings()
     limit = RequestLimit(folder, source.name, "", RateLimits())
-    return Fetcher(
-        source, settings, limit, None, threading.Event(), SimulationGuard(settings.home.create(), holds_data=False)
-    )
+    simulation_guard = SimulationGuard(settings.home.create(), holds_data=False)
+    return Fetcher(source, settings, limit, None, threading.Event(), simulation_guard, RunClock(utc_now()))
 
 
 def read_mutated(kind: Kind, folder: Path, seeds: range) -> Counter[str]:

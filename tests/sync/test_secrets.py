@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from energywh.core.time import RunClock, utc_now
 from energywh.errors import EnergywhError, UnavailableError
 from energywh.simulate.faults import Faults
 from energywh.simulate.server import Simulator
@@ -128,7 +129,7 @@ def test_no_exception_carries_the_key_even_unseen(tmp_path: Path, answer: Answer
         )
         limit = RequestLimit(tmp_path, "eia", "", RateLimits())
         simulation_guard = SimulationGuard(settings.home.create(), holds_data=False)
-        fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), simulation_guard)
+        fetcher = Fetcher(SOURCE, settings, limit, None, threading.Event(), simulation_guard, RunClock(utc_now()))
         with pytest.raises(UnavailableError) as caught:
             fetcher._fetch_once(Chunk("eia.region_data", "CISO", 500_000, 500_001), 1)
     assert "REDACTED" in chain(caught.value)

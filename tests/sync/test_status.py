@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from energywh.core import time
 from energywh.core.time import HOUR
 from energywh.simulate.server import Simulator
 from energywh.sources import all_datasets
@@ -23,7 +24,7 @@ REGION_DATA, INTERCHANGE = SOURCE.dataset("eia.region_data"), SOURCE.dataset("ei
 
 def only(desk: Desk, dataset: Dataset = REGION_DATA) -> SliceStatus:
     with open_staging(desk.staging, read_only=True) as connection:
-        (found,) = slice_statuses(connection, dataset)
+        (found,) = slice_statuses(connection, dataset, now=time.utc_now())
     return found
 
 
@@ -91,9 +92,10 @@ def test_weather_and_prices_are_behind_by_what_they_should_have_by_now_whenever_
                 [dataset, slice_, now, now],
             )
         found = [
-            slice_statuses(connection, all_datasets()[name])[0] for name in ("open_meteo.hourly", "caiso.price_dam")
+            slice_statuses(connection, all_datasets()[name], now=now)[0]
+            for name in ("open_meteo.hourly", "caiso.price_dam")
         ]
-        (load,) = slice_statuses(connection, all_datasets()["caiso.load"])
+        (load,) = slice_statuses(connection, all_datasets()["caiso.load"], now=now)
     hours = (now - datetime(2024, 7, 1, 1)) // HOUR
     assert [one.behind_hours for one in found] == [hours + 1 - 144, hours + 11]
     assert (load.slice_key, load.slice, load.region, load.behind_hours) == ("market", "DAM", None, hours + 15)
@@ -109,7 +111,7 @@ def test_a_slice_that_runs_ahead_of_the_present_owes_nothing(tmp_path: Path, clo
             "values ('caiso.load', 'DAM', ?, ?, 'due')",
             [ahead, ahead],
         )
-        (found,) = slice_statuses(connection, all_datasets()["caiso.load"])
+        (found,) = slice_statuses(connection, all_datasets()["caiso.load"], now=time.utc_now())
     assert found.behind_hours == 0
     assert found.last_hour_utc is not None
     assert found.last_hour_utc < clock.now()
@@ -125,7 +127,7 @@ def test_a_region_that_has_stopped_owes_nothing_from_its_last_day_on(tmp_path: P
             "insert into sync.chunk (dataset, slice, first_hour_utc, last_hour_utc, status) "
             "values ('eia.region_data', 'GRIF', '2023-11-30', '2023-11-30', 'due')"
         )
-        (found,) = slice_statuses(connection, REGION_DATA)
+        (found,) = slice_statuses(connection, REGION_DATA, now=time.utc_now())
     assert (found.ended, found.behind_hours) == (True, None)
     assert not is_late(found, 0)
 
