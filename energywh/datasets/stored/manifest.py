@@ -13,11 +13,14 @@ was made.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from energywh.core.folders import HeldFolder, holding_folder
 from energywh.core.storage_errors import storage_error
 from energywh.datasets.stored.spec import DatasetSpec
 from energywh.errors import CorruptError, StorageError, UsageError
@@ -166,13 +169,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             StorageError: there is none, it cannot be read, or a later energywh wrote it.
             CorruptError: it is damaged, or something else.
         """
-        file = folder / FILE
+        with opened_dataset(folder) as held:
+            return cls.read_from(held)
+
+    @classmethod
+    def read_from(cls, folder: HeldFolder) -> Manifest:
+        """Read the manifest of an open folder, as `read` does."""
+        file = folder.path / FILE
         try:
-            text = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise StorageError(
-                f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset make NAME'"
-            ) from None
+            with folder.open(FILE) as stream:
+                text = stream.read()
+        except FileNotFoundError:
+            raise _no_dataset(folder.path) from None
         except OSError as error:
             raise storage_error(error, "read", file) from None
         try:
@@ -190,3 +198,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 f"{file} is damaged or not the manifest of a dataset ({error}); make it again with "
                 "'energywh dataset make NAME' and its options"
             ) from None
+
+
+@contextmanager
+def opened_dataset(folder: Path) -> Iterator[HeldFolder]:
+    """Open a dataset, to read its files as they are now, also when it is made again meanwhile.
+
+    Raises:
+        StorageError: there is no such folder, or it cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(holding_folder(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            raise _no_dataset(folder) from None
+        except OSError as error:
+            raise storage_error(error, "read", folder) from None
+        yield held
+
+
+def _no_dataset(folder: Path) -> StorageError:
+    return StorageError(
+        f"{folder} holds no stored dataset: {FILE} is missing; make one with 'energywh dataset make NAME'"
+    )

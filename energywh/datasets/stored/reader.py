@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from energywh.config.settings import resolve_home
+from energywh.core.folders import HeldFolder
 from energywh.core.wording import abbreviate, count
-from energywh.datasets.stored.manifest import FILE, ColumnEntry, Manifest
+from energywh.datasets.stored.manifest import FILE, ColumnEntry, Manifest, opened_dataset
 from energywh.datasets.stored.split_reader import read_split
 from energywh.datasets.windows.backends import Backend, arrays
 from energywh.datasets.windows.scaler import Scaler
@@ -96,19 +97,18 @@ def load_dataset(
     if not isinstance(memmap, bool):
         raise UsageError(f"memmap must be True or False, not {memmap!r}")
     folder = find_dataset(path)
-    manifest = Manifest.read(folder)
     while True:
-        try:
-            dataset = _load(folder, manifest, backend, memmap, check)
-        except CorruptError:
-            newer = Manifest.read(folder)
-            if newer == manifest:
-                raise
-        else:
-            newer = Manifest.read(folder)
-            if newer == manifest:
-                return dataset
-        manifest = newer  # it was made again while it was read
+        with opened_dataset(folder) as held:
+            manifest = Manifest.read_from(held)
+            try:
+                dataset = _load(held, manifest, backend, memmap, check)
+            except CorruptError:
+                # Where folders cannot be locked, files are removed when the dataset is made again meanwhile.
+                if Manifest.read(folder) == manifest:
+                    raise
+            else:
+                if Manifest.read_from(held) == manifest:  # else a copy of the dataset was brought up to date in place
+                    return dataset
 
 
 def find_dataset(path: str | os.PathLike[str]) -> Path:
@@ -137,7 +137,8 @@ def find_dataset(path: str | os.PathLike[str]) -> Path:
     raise UnknownNameError(f"no dataset in {folder} is named '{given}'{near}")
 
 
-def _load(folder: Path, manifest: Manifest, backend: Backend, memmap: bool, check: bool) -> StoredDataset:
+def _load(held: HeldFolder, manifest: Manifest, backend: Backend, memmap: bool, check: bool) -> StoredDataset:
+    folder = held.path
     dtype = manifest.request.dtype
     if check:
         manifest.check(folder)
@@ -148,5 +149,5 @@ def _load(folder: Path, manifest: Manifest, backend: Backend, memmap: bool, chec
         )
     library = arrays(backend, dtype, folder if memmap else None)
     scaler = None if manifest.scaler is None else Scaler.from_dict(manifest.scaler)
-    splits = [read_split(folder, manifest, split, library, scaler, check) for split in manifest.splits]
+    splits = [read_split(held, manifest, split, library, scaler, check) for split in manifest.splits]
     return StoredDataset(splits, folder, manifest, scaler)

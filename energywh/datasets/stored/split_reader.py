@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energywh.core.checksums import sha256_of
+from energywh.core.folders import HeldFolder
 from energywh.core.storage_errors import storage_error
 from energywh.core.time import hour_number, parse_hour
 from energywh.datasets.stored.formats import safetensors
@@ -30,7 +31,7 @@ ROLES = {"feature": "features", "target": "targets", "future_covariate": "future
 
 
 def read_split(
-    folder: Path, manifest: Manifest, split: SplitEntry, library: Arrays, scaler: Scaler | None, check: bool
+    folder: HeldFolder, manifest: Manifest, split: SplitEntry, library: Arrays, scaler: Scaler | None, check: bool
 ) -> Windows:
     """Return the windows of one split.
 
@@ -38,8 +39,8 @@ def read_split(
         CorruptError: its matrix does not agree with the manifest.
         StorageError: it cannot be read.
     """
-    file = folder / f"{split.name}.safetensors"
-    contents = _read(file, manifest, check)
+    file = folder.path / f"{split.name}.safetensors"
+    contents = _read(folder, file, manifest, check)
     request = manifest.request
     columns = _columns(file, contents, manifest, split)
     axis = _axis(file, manifest, split)
@@ -72,14 +73,14 @@ def _again(manifest: Manifest) -> str:
     return f"make it again with 'energywh dataset make {manifest.name}'"
 
 
-def _read(file: Path, manifest: Manifest, check: bool) -> Contents:
+def _read(folder: HeldFolder, file: Path, manifest: Manifest, check: bool) -> Contents:
     """Map the matrix after checking its size, its header and, with ``check``, its bytes."""
     entry = manifest.files.get(file.name)
     if entry is None:
         raise CorruptError(f"{file.parent / FILE} does not list {file.name}; {_again(manifest)}")
     advice = f"{_again(manifest)}, or see with 'energywh dataset verify {manifest.name}' what else is wrong"
     try:
-        with file.open("rb") as stream:
+        with folder.open(file.name) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size != entry.bytes:
                 raise CorruptError(f"{file} has {size:,} bytes, and was made with {entry.bytes:,}; {advice}")

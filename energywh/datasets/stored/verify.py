@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from energywh.core.checksums import sha256_of
-from energywh.datasets.stored.manifest import FILE, FileEntry, Manifest
+from energywh.core.folders import HeldFolder
+from energywh.datasets.stored.manifest import FILE, FileEntry, Manifest, opened_dataset
 from energywh.errors import CorruptError
 
 THREADS = 2  # hashing releases the GIL; more threads only make a disk seek
@@ -49,13 +50,19 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
     Raises:
         StorageError: there is no such folder, or a later energywh wrote it.
     """
-    if path.is_dir() and not (path / FILE).exists():
+    with opened_dataset(path) as folder:
+        return _verify(folder, on_file)
+
+
+def _verify(folder: HeldFolder, on_file: OnFile | None) -> list[Problem]:
+    names = folder.names()
+    if FILE not in names:
         return [Problem(FILE, "manifest", "it is missing, so nothing is known of the other files")]
     try:
-        manifest = Manifest.read(path)
+        manifest = Manifest.read_from(folder)
     except CorruptError:
         damaged = Problem(FILE, "manifest", "it is damaged, or not the manifest of a dataset")
-        foreign = sorted(name for name in _names(path) if name != FILE and not _FILES_OF_A_DATASET.fullmatch(name))
+        foreign = sorted(name for name in names if name != FILE and not _FILES_OF_A_DATASET.fullmatch(name))
         return [damaged, *(_foreign(name) for name in foreign)]
     problems = []
     if manifest.measured() != manifest.digest:
@@ -63,7 +70,7 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
     total = sum(file.bytes for file in manifest.files.values())
     done = 0
     with ThreadPoolExecutor(THREADS) as pool:
-        checked = pool.map(lambda item: _check(path, *item), manifest.files.items())
+        checked = pool.map(lambda item: check_file(folder, *item), manifest.files.items())
         for (name, file), problem in zip(manifest.files.items(), checked, strict=True):
             done += file.bytes
             if problem is not None:
@@ -71,8 +78,7 @@ def verify(path: Path, on_file: OnFile | None = None) -> list[Problem]:
             if on_file is not None:
                 on_file(name, done, total)
     known = {FILE, *manifest.files}
-    foreign = sorted(name for name in _names(path) if name not in known)
-    return problems + [_not_in_manifest(manifest, name) for name in foreign]
+    return problems + [_not_in_manifest(manifest, name) for name in sorted(names) if name not in known]
 
 
 def _not_in_manifest(manifest: Manifest, name: str) -> Problem:
@@ -87,10 +93,10 @@ def _foreign(name: str) -> Problem:
     return Problem(name, "foreign", "it was not made with the dataset")
 
 
-def _check(folder: Path, name: str, expected: FileEntry) -> Problem | None:
+def check_file(folder: HeldFolder, name: str, expected: FileEntry) -> Problem | None:
     """Return the problem with one file of the manifest, if it has any."""
     try:
-        with (folder / name).open("rb") as stream:
+        with folder.open(name) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size != expected.bytes:
                 return Problem(name, "size", f"it has {size:,} bytes, and was made with {expected.bytes:,}")
@@ -101,10 +107,3 @@ def _check(folder: Path, name: str, expected: FileEntry) -> Problem | None:
     except OSError as error:
         return Problem(name, "unreadable", f"it cannot be read: {error.strerror or error}")
     return None
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the paths of all files below ``folder``."""
-    return [
-        (Path(parent) / name).relative_to(folder).as_posix() for parent, _, names in os.walk(folder) for name in names
-    ]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from energywh.core.database import limited
-from energywh.core.files import put_back, replacing_folder
+from energywh.core.folders import heal_folder, replacing_folder
 from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait, file_lock
 from energywh.core.paths import Home
 from energywh.core.storage_errors import query_errors, storage_errors
@@ -120,7 +120,7 @@ def make_dataset(
         storage_errors("make", folder, {"system": _ADVICE, "full": _ADVICE_ON_ROOM}),
         limited(connection, options.memory_limit),
     ):
-        put_back(folder)
+        heal_folder(folder)
         before = _manifest_before(folder, name, required=request is None)
         existing = ExistingDataset(folder, before, trusted=not options.full)
         if existing.stray:

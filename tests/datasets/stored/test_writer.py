@@ -489,10 +489,11 @@ def test_a_killed_process_leaves_the_old_dataset_and_the_next_cleans_up(home: Ho
 
 def test_a_dataset_set_aside_by_a_killed_process_is_put_back(home: Home) -> None:
     made = make(home, **ASKED)
-    nobody = 2**22 + 1  # more than a system numbers its processes by
-    made.folder.rename(made.folder.with_name(f".set.{nobody}-abc.writing.old"))
+    made.folder.rename(made.folder.with_name(".set.0123abcd"))
     again = make(home)
     assert (again.changed, again.manifest) == (False, made.manifest)
+    assert load_dataset(made.folder, backend="numpy").digest == made.manifest.digest
+    make(home, full=True)
     assert list(home.datasets.iterdir()) == [made.folder]
 
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from energywh.core.files import replacing_folder
+from energywh.core.folders import replacing_folder
 from energywh.core.paths import Home
 from energywh.models.catalog.catalog import CatalogAudit, CatalogModel
 from energywh.models.catalog.lineage import dataset_of
