@@ -17,6 +17,7 @@ from energywh import sources as package
 from energywh.core.paths import sql_dir
 from energywh.models.build.runner import build
 from energywh.models.project.model import read_model
+from energywh.models.project.parse_cache import ParseCache
 from tests.support.desk import Desk
 from tests.support.scripted import Answer, scripted
 from tests.support.staging import query
@@ -98,7 +99,7 @@ def test_the_model_is_one_and_the_source_is_formatted(tmp_path: Path) -> None:
     path = tmp_path / "normalized" / "carbon_intensity.sql"
     path.parent.mkdir()
     path.write_text(MODEL, "utf-8")
-    assert read_model(path).name == "normalized.carbon_intensity"
+    assert read_model(path, ParseCache("project", str(path.parents[1]))).name == "normalized.carbon_intensity"
     file = tmp_path / "carbon_intensity.py"
     file.write_text(SOURCE, "utf-8")
     for words in (["check"], ["format", "--check"]):

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from energywh.errors import UnknownNameError, did_you_mean
+from energywh.models.catalog.traced_model import ModelSql, TracedModel, traced_model
 from energywh.models.project.graph import STAGING
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.units import UNITS
-from energywh.models.tracing.scope import Untraceable
-from energywh.models.tracing.select import read_once, trace_select
 from energywh.models.tracing.traces import ROWS, ColumnChoice, ColumnOrigin, ColumnTrace, Place
 from energywh.sources import all_datasets
 
@@ -19,46 +19,6 @@ if TYPE_CHECKING:
     from energywh.sources.base import Dataset
 
 REVISION = "_revision"
-
-
-@dataclass(frozen=True)
-class ModelSql:
-    """The facts about a model that lineage needs."""
-
-    name: str
-    sql: str
-    columns: Sequence[str]
-    reads: Sequence[str]
-
-
-@dataclass(frozen=True)
-class TracedModel:
-    """The columns of a model, in order, with their origins.
-
-    Attributes:
-        rows: what determines which rows exist.
-        once: tables that the SELECT names only once.
-        note: why the columns could not be traced; each then has all that the model reads as its origins.
-    """
-
-    columns: Mapping[str, ColumnTrace]
-    rows: frozenset[Place]
-    once: frozenset[str] = frozenset()
-    note: str = ""
-
-    def handed_on(self, origin: ColumnOrigin, chosen: Mapping[str, tuple[str, ...]]) -> frozenset[ColumnChoice]:
-        """Return what selects the rows of an origin, with what is ``chosen`` of the model's own columns.
-
-        A key that the model has as the same table has it selects that table's rows too, where it is read once.
-        """
-        where = {(choice.table, choice.column): choice.values for choice in origin.where}
-        for column, values in chosen.items():
-            trace = self.columns.get(column, ColumnTrace())
-            if trace.unchanged and origin.table in self.once and not origin.other_rows:
-                for key in trace.values:
-                    if key.table == origin.table:
-                        where.setdefault(key.place, values)
-        return frozenset(ColumnChoice(*place, values) for place, values in where.items())
 
 
 @dataclass(frozen=True)
@@ -145,13 +105,13 @@ class Lineage:
         tables: columns of the seeds and staging tables, by full name.
     """
 
-    def __init__(self, models: Iterable[ModelSql], tables: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, models: Iterable[ModelSql], tables: Mapping[str, Sequence[str]], cache: ParseCache) -> None:
         known = dict(tables)
         self.models: dict[str, TracedModel] = {}
         self.reads: dict[str, tuple[str, ...]] = {}
         self.sql: dict[str, str] = {}
         for model in models:
-            self.models[model.name] = traced = _traced(model, known)
+            self.models[model.name] = traced = traced_model(model, known, cache)
             self.reads[model.name] = tuple(sorted(model.reads))
             self.sql[model.name] = model.sql
             known[model.name] = list(traced.columns)
@@ -293,20 +253,6 @@ class Lineage:
 def _staging(*closures: Iterable[Place]) -> set[str]:
     """Return the staging tables among places."""
     return {table for closure in closures for table, _ in closure if table.startswith(STAGING)}
-
-
-def _traced(model: ModelSql, tables: Mapping[str, Sequence[str]]) -> TracedModel:
-    """Return the trace of a model; if it cannot be traced, every column that it reads is an origin of each column."""
-    try:
-        relation = trace_select(model.sql, tables)
-        if set(relation.columns) != set(model.columns):
-            strange = ", ".join(sorted(set(relation.columns) ^ set(model.columns)))
-            raise Untraceable(f"columns that are not where they were looked for: {strange}")
-    except Untraceable as reason:
-        places = frozenset((table, column) for table in model.reads for column in (*tables.get(table, ()), ROWS))
-        everything = ColumnTrace(frozenset(ColumnOrigin(*place) for place in places))
-        return TracedModel(dict.fromkeys(model.columns, everything), places, note=f"not traced by column: {reason}")
-    return TracedModel(relation.columns, relation.rows, read_once(model.sql))
 
 
 def dataset_of(table: str) -> Dataset | None:

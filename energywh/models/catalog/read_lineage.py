@@ -7,8 +7,10 @@ from pathlib import Path
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
-from energywh.models.catalog.lineage import Lineage, ModelSql
+from energywh.models.catalog.lineage import Lineage
+from energywh.models.catalog.traced_model import ModelSql
 from energywh.models.project.graph import link
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.project import SEEDS, Project, load_project
 from energywh.models.versions.publish import current_version
 from energywh.sync.schema import staging_columns
@@ -39,7 +41,8 @@ def lineage_of_files(project: Project) -> Lineage:
         ModelSql(name, graph.models[name].sql, list(graph.models[name].columns), list(graph.reads(name)))
         for name in graph.order
     ]
-    return Lineage(models, {**staging_columns(), **seeds})
+    with ParseCache("lineage", *map(str, project.folders)) as cache:
+        return Lineage(models, {**staging_columns(), **seeds}, cache)
 
 
 def lineage_of_version(path: Path) -> Lineage:
@@ -63,7 +66,8 @@ def lineage_of_version(path: Path) -> Lineage:
             """
         ).fetchall()
     models = {name: ModelSql(name, source, listed, reads or []) for name, source, listed, reads in rows}
-    return Lineage(_ordered(models), {**staging_columns(), **dict(seeds)})
+    with ParseCache("lineage", str(path.resolve().parent)) as cache:
+        return Lineage(_ordered(models), {**staging_columns(), **dict(seeds)}, cache)
 
 
 def _ordered(models: Mapping[str, ModelSql]) -> Iterator[ModelSql]:

@@ -13,8 +13,9 @@ import msgspec
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.project.inheritance import Tables, complete
 from energywh.models.project.model import Audit, Model
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.project import Project
-from energywh.models.project.references import Parsed, Reference, parse_select
+from energywh.models.project.references import Parsed, Reference
 from energywh.models.project.seed import Seed
 
 STAGING = "staging."
@@ -136,7 +137,8 @@ def link(project: Project) -> Graph:
     for known, graph in tuple(_linked):
         if known == project:
             return graph
-    graph = _link(project)
+    with ParseCache("graph", *map(str, project.folders)) as cache:
+        graph = _link(project, cache)
     _linked.append((project, graph))
     return graph
 
@@ -146,7 +148,7 @@ def link(project: Project) -> Graph:
 _linked: deque[tuple[Project, Graph]] = deque(maxlen=4)
 
 
-def _link(project: Project) -> Graph:
+def _link(project: Project, cache: ParseCache) -> Graph:
     parsed: dict[str, Parsed] = {}
     audits: dict[tuple[str, Audit], frozenset[str]] = {}
     left_out = dict(project.left_out)
@@ -161,10 +163,10 @@ def _link(project: Project) -> Graph:
             left_out[model.name] = str(error)
 
     def parse(model: Model) -> None:
-        parsed[model.name] = _parse_model(model)
+        parsed[model.name] = _parse_model(model, cache)
         for audit in model.audits:
             itself = frozenset({model.name})
-            audits[model.name, audit] = _parse_audit(model, audit).tables if audit.kind == "sql" else itself
+            audits[model.name, audit] = _parse_audit(model, audit, cache).tables if audit.kind == "sql" else itself
 
     def check(model: Model) -> None:
         known = {*project.models, *project.seeds} - left_out.keys()
@@ -180,7 +182,7 @@ def _link(project: Project) -> Graph:
                     raise ModelError(f"{model.path}:{audit.line}: the audit reads {_unknown(table, known, left_out)}")
 
     def finish(model: Model) -> None:
-        models[model.name] = complete(model, parsed[model.name], models, columns)
+        models[model.name] = complete(model, parsed[model.name], models, columns, cache)
         if read := _steps_read(model.name, parsed, [step for step in order if step in steps]):
             expanded[model.name] = parsed[model.name].with_steps({step: parsed[step] for step in read})
             _check_view(model, expanded[model.name])
@@ -231,18 +233,27 @@ def _check_view(model: Model, expanded: Parsed) -> None:
 _NO_VIEW = 'a view cannot read {}: people who query the warehouse have no staging; use materialized = "table"'
 
 
-def _parse_model(model: Model) -> Parsed:
+def _parse_model(model: Model, cache: ParseCache) -> Parsed:
     def error(message: str, line: int) -> ModelError:
         return ModelError(f"{model.path}:{model.sql_line + line - 1}: {message}")
 
-    return parse_select(model.sql, error)
+    return _parse(model.sql, error, cache)
 
 
-def _parse_audit(model: Model, audit: Audit) -> Parsed:
+def _parse_audit(model: Model, audit: Audit, cache: ParseCache) -> Parsed:
     def error(message: str, line: int) -> ModelError:
         return ModelError(f"{model.path}:{audit.line + line - 1}: in an audit: {message}")
 
-    return parse_select(audit.sql, error)
+    return _parse(audit.sql, error, cache)
+
+
+def _parse(sql: str, error: Callable[[str, int], ModelError], cache: ParseCache) -> Parsed:
+    def parse() -> Parsed:
+        from energywh.models.project.parse import parse_select
+
+        return parse_select(sql, error)
+
+    return cache.get(Parsed, sql, parse)
 
 
 def _check(model: Model, reference: Reference, known: Collection[str], left_out: Mapping[str, str]) -> None:

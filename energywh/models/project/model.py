@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from energywh.errors import ModelError
 from energywh.models.project.front_matter import (
     NAME,
@@ -19,6 +21,7 @@ from energywh.models.project.front_matter import (
     Severity,
     When,
 )
+from energywh.models.project.parse_cache import ParseCache
 
 TIME_COLUMN = "hour_utc"
 
@@ -85,7 +88,7 @@ class Model(Declared, frozen=True, kw_only=True):
         return self.time_column is not None and self.refresh == "incremental"
 
 
-def read_model(path: Path) -> Model:
+def read_model(path: Path, cache: ParseCache) -> Model:
     """Read the model file at ``path``; its folder and file name are the model's schema and name.
 
     Raises:
@@ -95,7 +98,12 @@ def read_model(path: Path) -> Model:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot read the model: {error}") from None
-    file = ModelFile(path, text)
+    model = cache.get(Model, (path.parent.name, path.stem, text), lambda: _parse_model(ModelFile(path, text)))
+    return model if model.path == path else msgspec.structs.replace(model, path=path)
+
+
+def _parse_model(file: ModelFile) -> Model:
+    path = file.path
     for part in (path.parent.name, path.stem):
         if not NAME.fullmatch(part):
             raise file.error(f"'{part}' cannot name a table: use lower-case letters, digits and _", 1)
@@ -127,7 +135,7 @@ def read_model(path: Path) -> Model:
         columns=columns,
         audits=audits,
         sql_hash=hashlib.sha256(repr(facts).encode()).hexdigest()[:16],
-        file_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+        file_hash=hashlib.sha256(file.text.encode()).hexdigest()[:16],
         unlisted=tuple((key, name, line) for key, names, line in named for name in names if name not in columns),
     )
 

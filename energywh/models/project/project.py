@@ -12,6 +12,7 @@ from energywh.core.paths import sql_dir
 from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
 from energywh.models.project.front_matter import NAME
 from energywh.models.project.model import Model, read_model
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.seed import Seed
 
 SEEDS = "seeds"
@@ -26,12 +27,14 @@ class Project:
     Attributes:
         own: names of the user's own models and seeds, usable or not.
         left_out: reasons, by name, of those that cannot be used; they are not in `models` or `seeds`.
+        folders: the folders that they were read from.
     """
 
     models: Mapping[str, Model]
     seeds: Mapping[str, Seed]
     own: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
 
     def pick(self, names: Iterable[str]) -> list[str]:
         """Return the models that a person named, with or without schema.
@@ -89,17 +92,23 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
         ModelError: a file of ``folder`` is wrong, it has no models, a file is misplaced, or two have the same name.
         UsageError: a folder of the user's own does not exist or is empty.
     """
+    folders = (folder.resolve(), *dict.fromkeys(own.resolve() for own in own_folders))
+    with ParseCache("project", *map(str, folders)) as cache:
+        return _load(folder, options or {}, folders, cache)
+
+
+def _load(folder: Path, options: Mapping[str, bool], folders: tuple[Path, ...], cache: ParseCache) -> Project:
     from energywh.models.project.generated import generated_models, generated_seeds
 
     files = _files(folder)
-    models = {name: read_model(path) for name, path in files.items() if path.suffix == ".sql"}
+    models = {name: read_model(path, cache) for name, path in files.items() if path.suffix == ".sql"}
     seeds = {name: _read_seed(name, path, options) for name, path in files.items() if path.suffix == ".csv"}
     if not models:
         raise ModelError(f"{folder} holds no models; a model is a file such as {folder / 'normalized' / 'demand.sql'}")
     shipped, left_out = dict(files), {}
     schemas = {name.split(".")[0] for name in models}
     by_end = {name.split(".")[1]: name for name in models}
-    for own in dict.fromkeys(own.resolve() for own in own_folders):
+    for own in folders[1:]:
         for name, path in _own_files(own).items():
             if (other := files.get(name)) is not None:
                 raise ModelError(f"{path}:1: '{name}' is taken by {other}; give the file another name")
@@ -112,15 +121,15 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
             files[name] = path
             try:
                 if path.suffix == ".sql":
-                    models[name] = read_model(path)
+                    models[name] = read_model(path, cache)
                 else:
-                    seeds[name] = _read_seed(name, path)
+                    seeds[name] = _read_seed(name, path, {})
             except ModelError as error:
                 left_out[name] = str(error)
     texts = [model.sql for model in models.values()]
     models |= generated_models(texts)
     seeds |= generated_seeds(texts)
-    return Project(models, seeds, frozenset(files.keys() - shipped.keys()), left_out)
+    return Project(models, seeds, frozenset(files.keys() - shipped.keys()), left_out, folders)
 
 
 def _own_files(folder: Path) -> dict[str, Path]:
@@ -152,7 +161,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read_seed(name: str, path: Path, options: Mapping[str, bool] | None = None) -> Seed:
+def _read_seed(name: str, path: Path, options: Mapping[str, bool]) -> Seed:
     """Return the seed in the file at ``path``; the seed `seeds.option` takes ``options``.
 
     Raises:
@@ -164,6 +173,6 @@ def _read_seed(name: str, path: Path, options: Mapping[str, bool] | None = None)
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the seed: {error.strerror or error}") from None
-    held = dict(options or {}) if name == OPTION else {}
+    held = dict(options) if name == OPTION else {}
     digest = hashlib.sha256(content + (repr(sorted(held.items())).encode() if held else b""))
     return Seed(name, path, digest.hexdigest()[:16], held)

@@ -6,8 +6,9 @@ import pytest
 
 from energywh.errors import ModelError, UnknownNameError
 from energywh.models.project.graph import Graph, link
+from energywh.models.project.parse import parse_select
 from energywh.models.project.project import load_project
-from energywh.models.project.references import Parsed, parse_select
+from energywh.models.project.references import Parsed
 from tests.models.folder import MODELS, STEP, TABLES, model, write_models
 
 
