@@ -72,6 +72,14 @@ def flush(path: Path) -> None:
     """Write a file, or the names in a folder, from the system's memory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        flush_open(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_open(descriptor: int) -> None:
+    """Write an open file, or the names in an open folder, from the system's memory to the disk."""
+    try:
         if sys.platform == "darwin":  # where fsync leaves the content in the memory of the disk
             with suppress(OSError):  # a file system without it, such as one of a network
                 fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
@@ -80,8 +88,6 @@ def flush(path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems flush files only
             raise
-    finally:
-        os.close(descriptor)
 
 
 def flush_tree(folder: Path) -> None:

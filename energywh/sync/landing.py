@@ -13,8 +13,9 @@ from energywh.core.wording import count
 from energywh.sources.base import Chunk, Dataset
 from energywh.sync import ledger
 from energywh.sync.fetcher import FetchedChunk
+from energywh.sync.journals import Journal, JournalEntry
 from energywh.sync.merge import Arrival, Counts, Withdrawal, merge
-from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
+from energywh.sync.payloads import PayloadStore
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,11 +1,14 @@
 """Raw payloads: the bytes of each answer, kept verbatim but for the key, so that staging can be rebuilt.
 
-    payloads/<dataset>/<first two letters>/<sha-256 of the body>.zst
-    payloads/<dataset>/<slice>.seen.json        of a file: by what the server can say that it has not changed
-    payloads/journal/<landing>-<time>.json      which payloads a landing took, and when they were fetched
-    payloads/schema.json                        how all this is laid out
+    payloads/2026-11-05/<time>-<random>.tar            payloads and journals kept on that UTC day: see `packs`
+    payloads/2026-11-05/<dataset>/<sha-256>.zst        a payload too large for a pack
+    payloads/<dataset>/<slice>.seen.json               of a file: by what the server can say that it has not changed
+    payloads/schema.json                               how all this is laid out
+    payloads/<dataset>/<two letters>/<sha-256>.zst     of schema 1: read until they are old
+    payloads/journal/<landing>-<time>.json             the same
 
-A file appears whole or not at all, and its name proves its content.
+A payload is compressed with zstd, and its name, the SHA-256 of the body, proves its content. A journal
+says which payloads a landing took, and when they were fetched.
 """
 
 from __future__ import annotations
@@ -13,44 +16,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 
-from energywh.core.files import TEMPORARY_SUFFIX, move_into_place, write_file
-from energywh.core.schema_number import FILE, folder_number, write_folder_number
+from energywh.core.files import TEMPORARY_SUFFIX, flush, make_folder, move_into_place, write_file
+from energywh.core.schema_number import folder_number, write_folder_number
 from energywh.core.storage_errors import storage_errors
-from energywh.errors import CorruptError
+from energywh.core.time import EPOCH, utc_now
+from energywh.sync.journals import JOURNALS, Journal
+from energywh.sync.packs import PACK, PackWriter
+from energywh.sync.payload_index import SCHEMA, PayloadIndex, days, fault_of, payload_name
 
-SCHEMA = 1  # of the layout above and of the files' content
-_JOURNAL = "journal"
 PART = ".part-"  # begins the name of a file that is being written, or read before it gets its name
 PART_KEPT = timedelta(days=1)  # no download takes longer
-
-
-class JournalEntry(msgspec.Struct, frozen=True):
-    """One answered chunk. Hours are counted by their start, both ends inclusive; times are naive UTC."""
-
-    dataset: str
-    slice: str
-    first_hour_utc: datetime
-    last_hour_utc: datetime
-    fetched_at_utc: datetime
-    attempts: int
-    payloads: tuple[str, ...]
-
-
-class Journal(msgspec.Struct, frozen=True):
-    """What one landing took."""
-
-    landing_id: int
-    landed_at_utc: datetime
-    entries: tuple[JournalEntry, ...]
+_DAY = "%Y-%m-%d"
 
 
 class FileVersion(msgspec.Struct, frozen=True):
@@ -70,33 +56,91 @@ class FileVersion(msgspec.Struct, frozen=True):
 
 
 class PayloadStore:
-    """The payload files of one warehouse.
+    """Keeps the payloads of one warehouse; `PayloadIndex` reads them. Threads may keep payloads at once.
+
+    Args:
+        now: the present, naive UTC, which says to which day a payload belongs.
 
     Raises:
-        StorageError: a newer energywh wrote them.
+        StorageError: a newer energywh wrote the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now: Callable[[], datetime] | None = None) -> None:
         self.folder = folder
-        folder_number(folder, SCHEMA)
-
-    def _file(self, dataset: str, payload_id: str) -> Path:
-        return self.folder / dataset / payload_id[:2] / f"{payload_id}.zst"
+        self._number = folder_number(folder, SCHEMA)
+        self._now = now or utc_now
+        self._lock = threading.Lock()
+        self._writer: PackWriter | None = None
+        self._today = ""
+        self._held = PayloadIndex()  # of today
+        self._trusted: set[str] = set()  # names in `_held` whose content is known to be whole
 
     def keep(self, dataset: str, body: bytes) -> str:
-        """Write the body and return its id. A body that is there already is not written again.
+        """Write the body and return its id. A body that was kept today is not written again.
+
+        It is on the disk once `write_journal` has returned.
 
         Raises:
-            StorageError: the file cannot be written (disk full, read-only).
+            StorageError: it cannot be written (disk full, read-only).
         """
         payload_id = hashlib.sha256(body).hexdigest()
-        file = self._file(dataset, payload_id)
-        with _write_errors(file):
-            try:
-                os.utime(file)  # restarts its retention
-            except FileNotFoundError:
-                _write_whole(file, _zstd(body))
+        name = payload_name(dataset, payload_id)
+        with _write_errors(self.folder), self._lock:
+            writer = self._open_today()
+            if not self._holds(name, payload_id):
+                self._append(writer, name, _zstd(body))
         return payload_id
+
+    def _open_today(self) -> PackWriter:
+        """Return the pack of today that this process appends to."""
+        now = self._now()
+        day = f"{now:{_DAY}}"
+        if self._writer is not None and self._today == day:
+            return self._writer
+        self._close()
+        folder = self.folder / day
+        if not folder.is_dir():
+            make_folder(folder)
+        if self._number < SCHEMA:
+            write_folder_number(self.folder, SCHEMA)
+            self._number = SCHEMA
+        self._held, self._trusted = PayloadIndex(), set()
+        for pack in sorted(folder.glob(f"*{PACK}")):
+            with contextlib.suppress(OSError):  # one that cannot be opened is no reason to keep nothing
+                flush(pack)  # another process may have written what this one relies on from now on
+                end = self._held.add_pack(pack)
+                if self._writer is None and end is not None:
+                    self._writer = PackWriter.append_to(pack, end)
+        self._writer = self._writer or PackWriter.new(folder, now)
+        self._today = day
+        return self._writer
+
+    def _holds(self, name: str, payload_id: str) -> bool:
+        """Return whether a pack of today has the payload, whole: a power cut can leave a name without its content."""
+        if name not in self._trusted and any(
+            fault_of(each, payload_id) is None for each in self._held.members.get(name, ())
+        ):
+            self._trusted.add(name)
+        return name in self._trusted
+
+    def _append(self, writer: PackWriter, name: str, content: bytes) -> None:
+        member = writer.append(name, content, self._now())
+        self._held.add(name, member)
+        self._trusted.add(name)
+
+    def close(self) -> None:
+        """Give up the pack of today, for other processes to append to."""
+        # What a landing took is on the disk already; what was kept since is fetched again.
+        with self._lock, contextlib.suppress(OSError):
+            self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            try:
+                self._writer.flush()
+            finally:
+                self._writer.close()
+                self._writer = None
 
     @contextlib.contextmanager
     def incoming(self, dataset: str, pieces: Iterable[bytes]) -> Iterator[tuple[str, Path]]:
@@ -107,6 +151,8 @@ class PayloadStore:
         Raises:
             StorageError: the file cannot be written (disk full, read-only).
         """
+        import pyarrow as pa
+
         folder = self.folder / dataset
         digest = hashlib.sha256()
         with _write_errors(folder):
@@ -128,14 +174,14 @@ class PayloadStore:
             temporary.unlink(missing_ok=True)
 
     def place(self, dataset: str, payload_id: str, incoming: Path) -> None:
-        """Keep a file that came in.
+        """Keep a file that came in, as a file of its own.
 
         Raises:
             StorageError: it cannot be moved to its place.
         """
-        file = self._file(dataset, payload_id)
+        file = self.folder / f"{self._now():{_DAY}}" / payload_name(dataset, payload_id)
         with _write_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             move_into_place(incoming, file)
 
     def file_version(self, dataset: str, slice_: str) -> FileVersion | None:
@@ -147,79 +193,45 @@ class PayloadStore:
 
     def save_file_version(self, dataset: str, slice_: str, seen: FileVersion) -> None:
         """Note what the server said of the file of a slice; kept however long payloads are."""
-        _write_whole(self._version_file(dataset, slice_), msgspec.json.encode(seen))
+        file = self._version_file(dataset, slice_)
+        with _write_errors(file):
+            write_file(file, msgspec.json.encode(seen))
 
     def _version_file(self, dataset: str, slice_: str) -> Path:
         return self.folder / dataset / f"{slice_}.seen.json"
 
-    def file(self, dataset: str, payload_id: str) -> Path:
-        """Return the file of a payload, zstd.
-
-        Raises:
-            FileNotFoundError: it was pruned, or never kept.
-        """
-        file = self._file(dataset, payload_id)
-        if not file.exists():
-            raise FileNotFoundError(file)
-        return file
-
-    def read(self, dataset: str, payload_id: str) -> bytes:
-        """Return the body.
-
-        Raises:
-            FileNotFoundError: it was pruned, or never kept.
-            CorruptError: the bytes are not those that were kept.
-        """
-        file = self._file(dataset, payload_id)
-        try:
-            with pa.OSFile(str(file)) as raw, pa.CompressedInputStream(raw, "zstd") as stream:
-                body: bytes = stream.read()
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise CorruptError(f"payload {file} is damaged ({error}); delete it, and sync its hours again") from None
-        if hashlib.sha256(body).hexdigest() != payload_id:
-            raise CorruptError(f"payload {file} does not match its name; delete it, and sync its hours again")
-        return body
-
-    def has(self, dataset: str, payload_id: str) -> bool:
-        """Return whether the payload is still kept."""
-        return self._file(dataset, payload_id).exists()
-
     def write_journal(self, journal: Journal) -> str:
-        """Write the journal of a landing and return its file name."""
-        if not (self.folder / FILE).exists():
-            write_folder_number(self.folder, SCHEMA)
-        name = f"{journal.landing_id:010d}-{journal.landed_at_utc:%Y%m%dT%H%M%S.%f}.json"
-        _write_whole(self.folder / _JOURNAL / name, msgspec.json.encode(journal))
+        """Write the journal of a landing and return its name. All that was kept before is on the disk then too.
+
+        Raises:
+            StorageError: it cannot be written (disk full, read-only).
+        """
+        name, content = journal.encode()
+        with _write_errors(self.folder), self._lock:
+            writer = self._open_today()
+            self._append(writer, f"{JOURNALS}/{name}", content)
+            writer.flush()
         return name
 
-    def journals(self) -> dict[str, Journal]:
-        """Return the journals by file name, in the order of landing.
-
-        A new staging file numbers its landings from 1 again, so only their time gives the order.
-        """
-        found: dict[str, Journal] = {}
-        for file in (self.folder / _JOURNAL).glob("*.json"):
-            try:
-                found[file.name] = msgspec.json.decode(file.read_bytes(), type=Journal)
-            except msgspec.DecodeError as error:
-                raise CorruptError(
-                    f"journal {file} is damaged ({error}); move it away and sync its hours again"
-                ) from None
-        return dict(sorted(found.items(), key=lambda item: (item[1].landed_at_utc, item[1].landing_id)))
-
     def prune(self, before: datetime) -> int:
-        """Delete payloads and journals older than ``before`` (naive UTC), and return how many files went."""
-        limit = (before - datetime(1970, 1, 1)).total_seconds()
+        """Delete what was kept before ``before`` (naive UTC), and return how many files went.
+
+        A day goes as a whole, once all of it is older; `datetime.max` deletes all.
+        """
+        gone = 0
+        for day in days(self.folder):
+            with contextlib.suppress(ValueError):  # a name such as 2026-99-99
+                if before == datetime.max or datetime.strptime(day.name, _DAY) + timedelta(days=1) <= before:
+                    gone += sum(path.is_file() for path in day.rglob("*"))
+                    shutil.rmtree(day, ignore_errors=True)  # another process prunes too
+        limit = (before - EPOCH).total_seconds()
         # Another process may be at work on a part, whatever the retention.
         part_limit = min(limit, time.time() - PART_KEPT.total_seconds())
-        gone = 0
         for pattern, oldest in (
-            ("*/??/*", limit),
+            ("*/[0-9a-f][0-9a-f]/*", limit),
             (f"*/{PART}*", part_limit),
             (f"*/.*{TEMPORARY_SUFFIX}", part_limit),
-            (f"{_JOURNAL}/*", limit),
+            (f"{JOURNALS}/*", limit),
         ):
             for file in self.folder.glob(pattern):
                 with contextlib.suppress(FileNotFoundError):  # another process prunes too
@@ -230,16 +242,13 @@ class PayloadStore:
 
 
 def _zstd(body: bytes) -> bytes:
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "zstd") as stream:
         stream.write(body)
     compressed: bytes = sink.getvalue().to_pybytes()
     return compressed
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    with _write_errors(file):
-        write_file(file, content)
 
 
 def _write_errors(path: Path) -> contextlib.AbstractContextManager[None]:

@@ -31,10 +31,11 @@ from energywh.sources.printable_keys import drop_unprintable_keys
 from energywh.sync.answers import gap_of
 from energywh.sync.chunks import LedgerSpan, SlicePlan
 from energywh.sync.fetcher import FetchedChunk
+from energywh.sync.journals import Journal, JournalEntry
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
 from energywh.sync.merge import Counts, in_scope, scope_of
-from energywh.sync.payloads import Journal, JournalEntry, PayloadStore
+from energywh.sync.payload_index import PayloadIndex
 from energywh.sync.schema import bring_up_to_date, columns, datasets_in, open_staging
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None) -
     """
     home = settings.home
     started = time.monotonic()
-    store = PayloadStore(home.payloads)
+    store = PayloadIndex.of(home.payloads)
     journals = store.journals()
+    if store.damages:
+        raise CorruptError(f"{store.damages[0]}; move it away and sync its hours again")
     if not journals:
         raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'")
     home.create()
@@ -145,7 +148,7 @@ def _rebuild(
     settings: Settings,
     new_file: Path,
     journals: dict[str, Journal],
-    store: PayloadStore,
+    store: PayloadIndex,
     on_say: Callable[[str], None],
 ) -> ReplayResult:
     result = ReplayResult()
@@ -182,7 +185,7 @@ def _earlier_journals(connection: duckdb.DuckDBPyConnection, by_name: dict[str, 
 def _carry_over(
     connection: duckdb.DuckDBPyConnection,
     by_name: dict[str, Journal],
-    store: PayloadStore,
+    store: PayloadIndex,
     result: ReplayResult,
 ) -> list[tuple[str, Journal]]:
     """Copy what cannot be replayed from the old staging, and return those of its journals that can.
@@ -231,7 +234,7 @@ def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("commit")
 
 
-def _complete(journal: Journal | None, store: PayloadStore) -> bool:
+def _complete(journal: Journal | None, store: PayloadIndex) -> bool:
     return journal is not None and all(
         entry.payloads and all(store.has(entry.dataset, payload) for payload in entry.payloads)
         for entry in journal.entries
@@ -289,7 +292,7 @@ def _land(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     journal: Journal,
-    store: PayloadStore,
+    store: PayloadIndex,
     result: ReplayResult,
     *,
     with_ledger: bool,
@@ -319,7 +322,7 @@ def _land(
     result.counts = sum(report.counts.values(), result.counts)
 
 
-def _read(entry: JournalEntry, store: PayloadStore) -> FetchedChunk | None:
+def _read(entry: JournalEntry, store: PayloadIndex) -> FetchedChunk | None:
     """Return the rows of a journal entry, or None when a payload of it is no longer there."""
     chunk = _chunk(entry)
     source = sources()[entry.dataset.split(".")[0]]

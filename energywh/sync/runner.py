@@ -149,7 +149,7 @@ class _Run:
         self._tallies: dict[str, Tally] = {}
         self._datasets = {dataset.name: dataset for dataset in selection.datasets}
         self._retention = parse_duration_hours(settings.get("payloads.retention"))
-        self._store = PayloadStore(settings.home.payloads) if self._retention else None
+        self._store = PayloadStore(settings.home.payloads, clock.now) if self._retention else None
         self._planned_at: datetime | None = None
         self._failures: list[str] = []
         self._fatal: dict[str, EnergywhError] = {}
@@ -182,6 +182,8 @@ class _Run:
                 pool.close()
             self._release()
             self._reporter.stop()
+            if self._store is not None:
+                self._store.close()
         self._prune()
         self._fatal |= {name: pool.fatal for name, pool in self._pools.items() if pool.fatal is not None}
         return SyncResult(
@@ -351,6 +353,7 @@ class _Run:
     def _prune(self) -> None:
         """Delete payloads that are older than they are to be kept."""
         try:
-            PayloadStore(self._settings.home.payloads).prune(self._clock.now() - timedelta(hours=self._retention))
+            before = self._clock.now() - timedelta(hours=self._retention) if self._retention else datetime.max
+            PayloadStore(self._settings.home.payloads).prune(before)
         except OSError as error:
             self._reporter.say(f"could not delete old payloads: {error.strerror or error}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +14,14 @@ import pytest
 from energywh.core.time import utc_now
 from energywh.errors import CorruptError, LockedError, StorageError
 from energywh.simulate.server import Simulator
+from energywh.sync.journals import Journal
 from energywh.sync.ledger import Owner
+from energywh.sync.packs import scan
+from energywh.sync.payload_index import PayloadIndex
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.replay import ReplayResult, replay
 from tests.support.desk import Desk
+from tests.support.packs import bodies, drop, journals, overwrite, packs
 from tests.support.staging import everything, has_twins, query, statuses, values
 from tests.sync.conftest import MovableClock
 
@@ -30,6 +33,11 @@ SINCE = {"since": "2025-06-12", "until": "2025-06-14"}
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `sync_three_times` keeps the home that it has made, for the next test."""
     return tmp_path_factory.mktemp("synced") / "home"
+
+
+def payloads_of(journal: Journal) -> set[str]:
+    """Return the names of the payloads that a landing took."""
+    return {f"{entry.dataset}/{payload}.zst" for entry in journal.entries for payload in entry.payloads}
 
 
 def sync_three_times(live: tuple[Desk, Simulator], clock: MovableClock, synced: Path) -> Desk:
@@ -100,16 +108,11 @@ def test_what_was_pruned_is_carried_over(
 ) -> None:
     desk = sync_three_times(live, clock, synced)
     expected = everything(desk.staging)
-    store = PayloadStore(desk.home.payloads)
-    journals = list(store.journals().items())
-    assert len(journals) == 3
-    kept = {payload for _, journal in journals[gone:] for entry in journal.entries for payload in entry.payloads}
-    for name, journal in journals[:gone]:
-        (desk.home.payloads / "journal" / name).unlink()
-        for entry in journal.entries:
-            for payload in set(entry.payloads) - kept:
-                file = desk.home.payloads / entry.dataset / payload[:2] / f"{payload}.zst"
-                file.unlink(missing_ok=True)
+    listed = journals(desk.home.payloads)
+    assert len(listed) == 3
+    kept = {name for _, journal in listed[gone:] for name in payloads_of(journal)}
+    for name, journal in listed[:gone]:
+        drop(desk.home.payloads, {name, *(payloads_of(journal) - kept)})
     if gone == 3:
         with pytest.raises(StorageError, match="no payloads"):
             replay(desk.settings())
@@ -125,11 +128,8 @@ def test_a_payload_that_is_gone_makes_its_landing_and_all_before_be_carried_over
 ) -> None:
     desk = sync_three_times(live, clock, synced)
     expected = everything(desk.staging)
-    store = PayloadStore(desk.home.payloads)
-    _, middle, last = store.journals().values()
-    kept = {payload for entry in last.entries for payload in entry.payloads}
-    entry = next(entry for entry in middle.entries if not set(entry.payloads) & kept)
-    (desk.home.payloads / entry.dataset / entry.payloads[0][:2] / f"{entry.payloads[0]}.zst").unlink()
+    _, (_, middle), (_, last) = journals(desk.home.payloads)
+    drop(desk.home.payloads, {min(payloads_of(middle) - payloads_of(last))})
     result = replay(desk.settings())
     assert result.landings == 1
     assert everything(desk.staging) == expected
@@ -142,9 +142,8 @@ def test_payloads_lost_together_with_staging_are_counted_and_fetched_again(
     assert desk.sync(regions=REGIONS, **SINCE).ok
     expected = values(desk.staging)
     desk.staging.unlink()
-    (journal,) = PayloadStore(desk.home.payloads).journals().values()
-    for entry in journal.entries[:2]:
-        (desk.home.payloads / entry.dataset / entry.payloads[0][:2] / f"{entry.payloads[0]}.zst").unlink()
+    ((_, journal),) = journals(desk.home.payloads)
+    drop(desk.home.payloads, {f"{entry.dataset}/{entry.payloads[0]}.zst" for entry in journal.entries[:2]})
     assert replay(desk.settings()).lost_chunks == 2
     assert desk.sync(regions=REGIONS, **SINCE).ok
     assert values(desk.staging) == expected
@@ -190,9 +189,9 @@ def test_rows_withdrawn_on_refresh_stay_withdrawn(live: tuple[Desk, Simulator], 
 def test_a_damaged_payload_is_named_and_nothing_is_replaced(desk: Desk, sim: Simulator, damage: str) -> None:
     desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
     expected = everything(desk.staging)
-    (file,) = desk.home.payloads.glob("eia.region_data/*/*.zst")
-    file.write_bytes(b"nothing of zstd" if damage == "bytes" else bytes(pa.compress(b"{}", "zstd", asbytes=True)))
-    with pytest.raises(CorruptError, match=rf"payload {re.escape(str(file))} .*delete it, and sync its hours again"):
+    (body,) = bodies(desk.home.payloads)
+    overwrite(body, b"nothing of zstd" if damage == "bytes" else bytes(pa.compress(b"{}", "zstd", asbytes=True)))
+    with pytest.raises(CorruptError, match=rf"payload .* in {re.escape(body.where)}"):
         replay(desk.settings())
     assert everything(desk.staging) == expected
     assert [path.name for path in desk.home.path.glob("*staging*")] == ["staging.duckdb"]
@@ -200,9 +199,10 @@ def test_a_damaged_payload_is_named_and_nothing_is_replaced(desk: Desk, sim: Sim
 
 def test_a_damaged_journal_is_named(desk: Desk, sim: Simulator) -> None:
     desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
-    (file,) = (desk.home.payloads / "journal").iterdir()
-    file.write_text(file.read_text()[:100])
-    with pytest.raises(CorruptError, match=rf"journal {re.escape(str(file))} is damaged"):
+    ((_, member),) = [each for each in scan(packs(desk.home.payloads)[0]).members if each[0].startswith("journal/")]
+    overwrite(member, b"{")
+    overwrite(member, b'{"landing_id":9')
+    with pytest.raises(CorruptError, match=rf"{re.escape(member.where)}: the journal .* is damaged"):
         replay(desk.settings())
 
 
@@ -233,46 +233,43 @@ def test_payloads_are_kept_as_long_as_is_set_and_no_longer(live: tuple[Desk, Sim
     desk, _ = live
     week = desk.having(PAYLOADS_RETENTION="7d")
     week.sync("eia.region_data", regions=["CISO"], since="2025-06-01", until="2025-06-01")
-    old = {path for path in desk.home.payloads.glob("*/**/*") if path.suffix in (".zst", ".json")}
-    for file in old:
-        os.utime(file, (clock.now().replace(tzinfo=UTC).timestamp(),) * 2)
-    clock.advance(6 * 24)
+    (old,) = packs(desk.home.payloads)
+    clock.advance(7 * 24)
     week.sync("eia.region_data", regions=["BPAT"], since="2025-06-01", until="2025-06-01")
-    assert all(path.exists() for path in old)
-    clock.advance(2 * 24)
+    assert old.exists()
+    clock.advance(24)
     week.sync("eia.region_data", regions=["BPAT"], since="2025-06-02", until="2025-06-02")
-    assert len(old) == 2
-    assert not any(path.exists() for path in old)
+    assert not old.parent.exists()
+    assert len(packs(desk.home.payloads)) == 2
 
 
 def test_payloads_kept_before_are_deleted_once_none_are_to_be_kept(desk: Desk, sim: Simulator) -> None:
     day = {"since": "2024-03-01", "until": "2024-03-01"}
     desk.sync("eia.region_data", regions=["CISO"], **day)
-    assert list(desk.home.payloads.rglob("*.zst"))
+    assert packs(desk.home.payloads)
     desk.having(PAYLOADS_RETENTION="0h").sync("eia.region_data", regions=["BPAT"], **day)
-    assert [path for path in desk.home.payloads.rglob("*") if path.is_file()] == []
+    assert [path for path in desk.home.payloads.glob("*/**/*") if path.is_file()] == []
 
 
-def test_an_answer_that_is_the_same_again_is_kept_once(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
+def test_an_answer_that_is_the_same_again_is_kept_once_a_day(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
     desk, _ = live
     day = {"since": "2025-06-14", "until": "2025-06-14"}
-    desk.sync("eia.region_data", regions=["CISO"], **day)
-    (payload,) = desk.home.payloads.glob("eia.*/*/*.zst")
-    os.utime(payload, (0, time.time() - 1000))
-    desk.sync("eia.region_data", regions=["CISO"], **day)
-    assert list(desk.home.payloads.glob("eia.*/*/*.zst")) == [payload]
-    assert time.time() - payload.stat().st_mtime < 900, "its retention did not start anew"
-    assert len(PayloadStore(desk.home.payloads).journals()) == 2
+    for expected in (1, 1, 2):
+        desk.sync("eia.region_data", regions=["CISO"], **day)
+        assert len(bodies(desk.home.payloads)) == expected
+        clock.advance(9 if expected == 1 else 0)
+    assert len(packs(desk.home.payloads)) == 2
+    assert len(journals(desk.home.payloads)) == 3
 
 
 def test_a_payload_is_the_body_but_for_the_key(tmp_path: Path) -> None:
     store = PayloadStore(tmp_path)
     body = b'{"response": {"data": []}}'
     name = store.keep("eia.region_data", body)
-    assert store.read("eia.region_data", name) == body
+    assert PayloadIndex.of(tmp_path).read("eia.region_data", name) == body
     assert store.keep("eia.region_data", body) == name
     with pytest.raises(FileNotFoundError):
-        store.read("eia.region_data", "0" * 64)
+        PayloadIndex.of(tmp_path).read("eia.region_data", "0" * 64)
 
 
 MARCH = {"since": "2024-03-01", "until": "2024-03-02"}
@@ -289,10 +286,10 @@ def test_what_a_staging_file_held_that_was_lost_comes_back_beside_the_present_on
     assert desk.sync("eia.region_data", regions=["BPAT"], **MARCH).ok
     assert desk.sync("eia.region_data", regions=["PACW"], **MARCH).ok
     after = values(desk.staging)
-    journals = list(PayloadStore(desk.home.payloads).journals())
-    assert len(journals) == 3
+    listed = journals(desk.home.payloads)
+    assert len(listed) == 3
     if pruned:
-        (desk.home.payloads / "journal" / journals[1]).unlink()
+        drop(desk.home.payloads, {listed[1][0]})
     replay(desk.settings())
     found = values(desk.staging)
     assert found == {table: sorted([*before[table], *after[table]]) for table in found}
@@ -320,7 +317,7 @@ def test_of_hours_that_both_files_asked_for_the_present_one_holds_the_truth(
         assert desk.sync("eia.region_data", regions=["CISO"], **SINCE).ok
     expected = values(desk.staging)
     if pruned:
-        (desk.home.payloads / "journal" / list(PayloadStore(desk.home.payloads).journals())[1]).unlink()
+        drop(desk.home.payloads, {journals(desk.home.payloads)[1][0]})
     replay(desk.settings())
     assert values(desk.staging) == expected
     assert not has_twins(desk.staging)

@@ -18,6 +18,7 @@ from energywh.simulate.server import Simulator
 from energywh.sources.base import Chunk, RateLimits
 from energywh.sources.eia import SOURCE
 from energywh.sync.fetcher import Fetcher
+from energywh.sync.packs import scan
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.replay import replay
 from energywh.sync.simulation_guard import SimulationGuard
@@ -28,15 +29,18 @@ DAYS = {"since": "2024-03-01", "until": "2024-03-03"}
 
 
 def bytes_at_rest(folder: Path) -> dict[Path, bytes]:
-    """Return every file below the folder, payloads decompressed, names of files included."""
+    """Return every file below the folder and in its packs, payloads decompressed, names of files included."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file():
-            content = path.read_bytes()
-            if path.suffix == ".zst":
-                with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as stream:
-                    content = stream.read()
-            found[path] = str(path).encode() + content
+            found[path] = str(path).encode() + path.read_bytes()
+        if path.suffix == ".tar":
+            for name, member in scan(path).members:
+                content = member.content()
+                if name.endswith(".zst"):
+                    with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as stream:
+                        content = stream.read()
+                found[path / name] = content
     return found
 
 
