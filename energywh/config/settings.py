@@ -1,6 +1,7 @@
 """Settings: defaults, under `energywh.toml` in the home folder, under the environment, under options.
 
-Each setting is declared once, as an `Option`: the core ones here, a source's own in its file in `energywh/sources/`.
+Each setting is declared once, as a field of a `Section`: the core ones here, a source's own in its file in
+`energywh/sources/`. msgspec decodes the values by the types of the fields.
 The name of its environment variable follows from its own: `eia.url` is `ENERGYWH_EIA_URL`; some have an older,
 well-known name beside it (`EIA_API_KEY`). `energywh.sources.load_settings` loads both kinds.
 """
@@ -14,9 +15,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from energywh.config.options import Option
+import msgspec
+from msgspec import Meta
+
+from energywh.config.options import Duration, File, Folders, MemoryLimit, Option, Secret, Section, options_of
 from energywh.core.paths import DEFAULT_HOME, Home
 from energywh.core.printable import mask_keys
 from energywh.core.time import parse_duration_hours
@@ -25,34 +29,56 @@ from energywh.errors import SettingsError, did_you_mean
 HOME_VARIABLE = "ENERGYWH_HOME"
 
 
-CORE_OPTIONS = (
-    Option("sync.sources", "", "Sources that a plain sync takes, by commas; empty for all that can run."),
-    Option("sync.jobs", 8, "Requests under way at once, per source.", minimum=1, maximum=64),
-    Option("sync.timeout_seconds", 60.0, "How long to wait for a source to answer.", minimum=0.1),
-    Option("sync.retries", 6, "How often a request is tried again after a passing fault.", minimum=0),
-    Option("payloads.retention", "30d", "How long raw payloads are kept; 0h keeps none.", duration=True),
-    Option("build.keep_versions", 3, "Published versions kept, the newest included.", minimum=2),
-    Option(
-        "build.keep_days", 0, "Of each of so many last days the newest version is kept too.", minimum=0, maximum=36_500
-    ),
-    Option("build.threads", 0, "Threads a build may use; 0 uses every core.", minimum=0),
-    Option(
-        "build.memory_limit", "", "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own.", memory=True
-    ),
-    Option("build.models", "", "Folders of your own models, built beside the others; empty for none.", folders=True),
-    Option(
-        "dataset.memory_limit",
-        "1500MB",
-        "DuckDB memory limit while a dataset is made; empty for DuckDB's own.",
-        memory=True,
-    ),
-    Option("openlineage.file", "", "File that OpenLineage events are appended to; empty for none.", path=True),
-    Option("openlineage.url", "", "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."),
-    Option("openlineage.namespace", "energywh", "Namespace of the jobs in OpenLineage events."),
-    Option("build.corrections", False, "Correct clocks and signs known to have been wrong, and mark the rows."),
-    Option("lock.wait_seconds", 600.0, "How long to wait for a file that another process holds.", minimum=0),
-    Option("state.folder", "", "Folder of the request limits shared by all processes; empty for the user's own."),
-)
+class SyncSettings(Section):
+    sources: Annotated[str, "Sources that a plain sync takes, by commas; empty for all that can run."] = ""
+    jobs: Annotated[int, Meta(ge=1, le=64), "Requests under way at once, per source."] = 8
+    timeout_seconds: Annotated[float, Meta(ge=0.1), "How long to wait for a source to answer."] = 60.0
+    retries: Annotated[int, Meta(ge=0), "How often a request is tried again after a passing fault."] = 6
+
+
+class PayloadSettings(Section):
+    retention: Annotated[Duration, "How long raw payloads are kept; 0h keeps none."] = Duration("30d")
+
+
+class BuildSettings(Section):
+    keep_versions: Annotated[int, Meta(ge=2), "Published versions kept, the newest included."] = 3
+    keep_days: Annotated[int, Meta(ge=0, le=36_500), "Of each of so many last days the newest version is kept too."] = 0
+    threads: Annotated[int, Meta(ge=0), "Threads a build may use; 0 uses every core."] = 0
+    memory_limit: Annotated[MemoryLimit, "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own."] = ""
+    models: Annotated[Folders, "Folders of your own models, built beside the others; empty for none."] = ()
+    corrections: Annotated[bool, "Correct clocks and signs known to have been wrong, and mark the rows."] = False
+
+
+class DatasetSettings(Section):
+    memory_limit: Annotated[MemoryLimit, "DuckDB memory limit while a dataset is made; empty for DuckDB's own."] = (
+        "1500MB"
+    )
+
+
+class OpenLineageSettings(Section):
+    file: Annotated[File, "File that OpenLineage events are appended to; empty for none."] = None
+    url: Annotated[str, "Endpoint of OpenLineage events (its key: OPENLINEAGE_API_KEY); empty for none."] = ""
+    namespace: Annotated[str, "Namespace of the jobs in OpenLineage events."] = "energywh"
+
+
+class LockSettings(Section):
+    wait_seconds: Annotated[float, Meta(ge=0), "How long to wait for a file that another process holds."] = 600.0
+
+
+class StateSettings(Section):
+    folder: Annotated[str, "Folder of the request limits shared by all processes; empty for the user's own."] = ""
+
+
+CORE_SECTIONS: dict[str, type[Section]] = {
+    "sync": SyncSettings,
+    "payloads": PayloadSettings,
+    "build": BuildSettings,
+    "dataset": DatasetSettings,
+    "openlineage": OpenLineageSettings,
+    "lock": LockSettings,
+    "state": StateSettings,
+}
+CORE_OPTIONS = tuple(option for name, section in CORE_SECTIONS.items() for option in options_of(name, section))
 
 
 def without_secrets(text: str) -> str:
@@ -81,8 +107,8 @@ class Setting:
         """The value as it may be printed."""
         if self.option.secret:
             return "(not set)" if not self.value else "********"
-        if self.option.folders:
-            return ", ".join(map(str, self.value))
+        if self.value is None or isinstance(self.value, tuple):
+            return ", ".join(map(str, self.value or ()))
         return without_secrets(str(self.value).lower() if isinstance(self.value, bool) else str(self.value))
 
 
@@ -132,9 +158,7 @@ def load(
     items: dict[str, Setting] = {}
     for name, option in options.items():
         raw, origin = _pick(option, overrides or {}, environment, in_file, home.settings_file)
-        value = _typed(option, raw, origin)
-        if option.path or option.folders:
-            value = _anchored(value, home.path if origin == str(home.settings_file) else Path())
+        value = _typed(option, raw, origin, home.path if origin == str(home.settings_file) else Path())
         items[name] = Setting(option, value, origin)
     return Settings(home, home_origin, items)
 
@@ -209,54 +233,40 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     return flat
 
 
-def _anchored(value: str | tuple[str, ...], base: Path) -> Any:
-    """Return paths as Path, relative ones under ``base``; an empty text stays one."""
-    if isinstance(value, tuple):
-        return tuple(base / Path(text).expanduser() for text in value)
-    return base / Path(value).expanduser() if value else ""
+def _typed(option: Option, raw: Any, origin: str, base: Path = Path()) -> Any:
+    """Return ``raw`` in the option's type, paths under ``base``, or raise an error that shows no secret."""
+    kind, given = option.kind, raw.strip() if isinstance(raw, str) else raw
+    if kind in (str, Secret) and type(raw) in (int, float):
+        given = str(raw)
+    elif kind is bool and isinstance(given, str):
+        given = _SWITCHES.get(given.lower(), given)
+    elif kind == Folders and isinstance(given, str):
+        given = [part.strip() for part in given.split(os.pathsep) if part.strip()]
 
+    def path(_: type, text: Any) -> Path:
+        return base / Path(text).expanduser()
 
-def _typed(option: Option, raw: Any, origin: str) -> Any:
-    """Return ``raw`` in the option's type, or raise an error that shows no secret."""
-    if option.folders:
-        texts = str(raw).split(os.pathsep) if isinstance(raw, str) else raw
-        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-            raise SettingsError(
-                f"setting '{option.name}' (from {origin}) must be a folder or a list of folders, not {raw!r}"
-            )
-        return tuple(text.strip() for text in texts if text.strip())
-    kind = type(option.default)
-    shown = "the given value" if option.secret else repr(without_secrets(raw) if isinstance(raw, str) else raw)
-    wrong = SettingsError(f"setting '{option.name}' (from {origin}) must be {_KIND_NAMES[kind]}, not {shown}")
-    if kind is bool:
-        word = str(raw).strip().lower()
-        if not isinstance(raw, bool | str) or word not in _BOOLEANS:
-            raise wrong
-        return _BOOLEANS[word]
-    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise wrong
+    named = f"setting '{option.name}' (from {origin})"
+    expected = next((meta.title for meta in option.metas if meta.title), _KIND_NAMES[kind])
     try:
-        value = kind(raw) if kind is not str else str(raw).strip()
-    except (ValueError, OverflowError):
-        raise wrong from None
-    if (kind is int and isinstance(raw, float) and raw != value) or value in (math.inf, -math.inf):
-        raise wrong
-    if option.minimum is not None and not float(value) >= option.minimum:
-        raise SettingsError(f"setting '{option.name}' (from {origin}) must be at least {option.minimum:g}, not {shown}")
-    if option.maximum is not None and not float(value) <= option.maximum:
-        raise SettingsError(f"setting '{option.name}' (from {origin}) must be at most {option.maximum:g}, not {shown}")
-    if option.duration:
-        parse_duration_hours(str(value), f"setting '{option.name}' (from {origin})")
-    if option.memory and value and not _MEMORY.fullmatch(str(value)):
-        raise SettingsError(
-            f"setting '{option.name}' (from {origin}) must be an amount of memory such as 8GB or 512MiB, not {shown}"
-        )
+        value = msgspec.convert(given or None if kind == File else given, option.type, strict=False, dec_hook=path)
+        if value == math.inf:
+            raise msgspec.ValidationError
+    except msgspec.ValidationError as error:
+        if bound := re.search(r"([<>])= (\S+)", str(error)):
+            expected = f"at {'least' if bound[1] == '>' else 'most'} {bound[2].removesuffix('.0')}"
+        shown = "the given value" if option.secret else repr(without_secrets(raw) if isinstance(raw, str) else raw)
+        raise SettingsError(f"{named} must be {expected}, not {shown}") from None
+    if kind is Duration:
+        parse_duration_hours(value, named)
     return value
 
 
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]|[KMGT]i?B|%)", re.IGNORECASE)  # DuckDB's units, except bytes
-_BOOLEANS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
-_KIND_NAMES: dict[type, str] = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
+_SWITCHES = {"on": True, "yes": True, "off": False, "no": False}  # msgspec knows true, false, 1 and 0
+_KIND_NAMES: dict[Any, str] = {
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "text", Secret: "text"},
+    **{Duration: "a duration such as 10d", File: "a file", Folders: "a folder or a list of folders"},
+}
 
 
 def describe(settings: Settings) -> Iterable[tuple[str, str, str, str]]:

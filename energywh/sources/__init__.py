@@ -21,7 +21,7 @@ def sources() -> dict[str, Source]:
     """Return every source by name.
 
     Raises:
-        ValueError: a dataset or a setting does not begin with the name of its source.
+        ValueError: a dataset does not begin with the name of its source.
     """
     found: dict[str, Source] = {}
     for module in pkgutil.iter_modules(__path__):
@@ -33,11 +33,8 @@ def sources() -> dict[str, Source]:
 
 
 def check_names(source: Source) -> None:
-    """Raise ValueError where a dataset or a setting does not begin with the name of its source."""
+    """Raise ValueError where a dataset does not begin with the name of its source."""
     strange = [f"dataset '{dataset.name}'" for dataset in source.datasets if dataset.source != source.name]
-    strange += [
-        f"setting '{option.name}'" for option in source.options if not option.name.startswith(f"{source.name}.")
-    ]
     if strange:
         raise ValueError(f"source '{source.name}' has {strange[0]}, whose name must begin with '{source.name}.'")
 
@@ -61,7 +58,9 @@ def publication_lag_rows() -> list[tuple[str, str | None, str | None, int, str]]
 
 def source_options() -> tuple[Option, ...]:
     """Return the settings that the sources declare."""
-    return tuple(option for source in sources().values() for option in source.options)
+    from energywh.config.options import options_of
+
+    return tuple(option for source in sources().values() for option in options_of(source.name, source.section))
 
 
 def load_settings(

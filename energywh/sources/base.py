@@ -22,7 +22,7 @@ from energywh.sources.redact import redact_secret
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from energywh.config.options import Option
+    from energywh.config.options import Section
     from energywh.config.settings import Settings
 
 ALL_SLICES = "*"  # the slice that holds every value of the slice key
@@ -277,7 +277,7 @@ class Source(ABC):
     licence: str = ""
     irregularities: tuple[Irregularity, ...] = ()
     datasets: tuple[Dataset, ...]
-    options: tuple[Option, ...]
+    section: type[Section]  # its settings
     max_jobs: int = 64  # requests under way at once, whatever the settings allow
     history_source: str | None = None  # a source that has the same history in far fewer requests
     newest_hours: int = 0  # and how much of the present is to be had from this one all the same
@@ -310,11 +310,10 @@ class Source(ABC):
 
     def rate_limits(self, settings: Settings) -> RateLimits:
         """Return what the source allows, from those of its settings that are named like the fields of `RateLimits`."""
-        names = {option.name for option in self.options}
 
         def limit(field_name: str) -> float:
-            name = f"{self.name}.{field_name}"
-            return float(settings.get(name)) if name in names else 0.0
+            held = field_name in self.section.__struct_fields__
+            return float(settings.get(f"{self.name}.{field_name}")) if held else 0.0
 
         return RateLimits(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
 

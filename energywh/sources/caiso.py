@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
-from energywh.config.options import Option
+from energywh.config.options import RequestsPerSecond, Section
 from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
@@ -248,6 +248,14 @@ IRREGULARITIES = (
 )
 
 
+class CaisoSettings(Section):
+    url: Annotated[str, "Base address of CAISO's OASIS API."] = "https://oasis.caiso.com/oasisapi"
+    requests_per_second: RequestsPerSecond = 0.2
+    nodes: Annotated[
+        str, "Price nodes, by commas; ALL: every node of the day-ahead market, and these of the real-time market."
+    ] = ",".join(DEFAULT_NODES)
+
+
 class Caiso(Source):
     """CAISO OASIS. A chunk is one GET: a report and market, or node, over up to 30 operating days."""
 
@@ -258,15 +266,7 @@ class Caiso(Source):
     irregularities = IRREGULARITIES
     datasets = DATASETS
     max_jobs = 4  # more than that the pace does not need, and answers may be large
-    options = (
-        Option("caiso.url", "https://oasis.caiso.com/oasisapi", "Base address of CAISO's OASIS API."),
-        Option("caiso.requests_per_second", 0.2, "Limit shared by all processes; 0: none.", minimum=0),
-        Option(
-            "caiso.nodes",
-            ",".join(DEFAULT_NODES),
-            "Price nodes, by commas; ALL: every node of the day-ahead market, and these of the real-time market.",
-        ),
-    )
+    section = CaisoSettings
 
     def check_ready(self, settings: Settings) -> None:
         super().check_ready(settings)

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
-from energywh.config.options import Option
+from energywh.config.options import Secret, Section
 from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time
 from energywh.errors import (
@@ -302,6 +303,15 @@ IRREGULARITIES = (
 )
 
 
+class EiaSettings(Section):
+    url: Annotated[str, "Base address of EIA's API."] = "https://api.eia.gov/v2"
+    api_key: Annotated[
+        Secret, Meta(extra={"variables": ["EIA_API_KEY"]}), f"Key of EIA's API, free at {REGISTER_URL}"
+    ] = Secret("")
+    requests_per_second: Annotated[float, Meta(ge=0), "Limit shared by all processes with the key; 0: none."] = 5.0
+    requests_per_hour: Annotated[int, Meta(ge=0), "Limit shared by all processes with the key; 0: none."] = 9000
+
+
 class Eia(Source):
     """EIA API v2. Requests are plain GETs with the key among the query parameters, as EIA documents."""
 
@@ -314,12 +324,7 @@ class Eia(Source):
     history_source = "eia_files"
     # What EIA may still revise, and some weeks more: a file of the running half can be days behind the API.
     newest_hours = (28 + 12) * 24
-    options = (
-        Option("eia.url", "https://api.eia.gov/v2", "Base address of EIA's API."),
-        Option("eia.api_key", "", f"Key of EIA's API, free at {REGISTER_URL}", secret=True, variables=("EIA_API_KEY",)),
-        Option("eia.requests_per_second", 5.0, "Limit shared by all processes with the key; 0: none.", minimum=0),
-        Option("eia.requests_per_hour", 9000, "Limit shared by all processes with the key; 0: none.", minimum=0),
-    )
+    section = EiaSettings
 
     def check_ready(self, settings: Settings) -> None:
         if not settings.get("eia.api_key"):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from energywh.config.options import Option
+from energywh.config.options import RequestsPerSecond, Section
 from energywh.core.database import one_row
 from energywh.core.sql_text import text as sql_text
 from energywh.core.time import hour_number, hour_time
@@ -175,6 +175,13 @@ IRREGULARITIES = (
 )
 
 
+class EiaFilesSettings(Section):
+    url: Annotated[str, "Folder of EIA's half-year files, which need no key."] = (
+        "https://www.eia.gov/electricity/gridmonitor/sixMonthFiles"
+    )
+    requests_per_second: RequestsPerSecond = 1.0
+
+
 class EiaFiles(Source):
     """EIA's half-year files. A slice is a half such as `2024_Jan_Jun`, and its one chunk a file."""
 
@@ -184,14 +191,7 @@ class EiaFiles(Source):
     licence = "public domain, a work of the United States government"
     irregularities = IRREGULARITIES
     datasets = DATASETS
-    options = (
-        Option(
-            "eia_files.url",
-            "https://www.eia.gov/electricity/gridmonitor/sixMonthFiles",
-            "Folder of EIA's half-year files, which need no key.",
-        ),
-        Option("eia_files.requests_per_second", 1.0, "Limit shared by all processes; 0: none.", minimum=0),
-    )
+    section = EiaFilesSettings
     max_jobs = 2
 
     def default_slices(

@@ -24,11 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from energywh.config.options import Option
+from energywh.config.options import RequestsPerSecond, Section
 from energywh.core.paths import sql_dir
 from energywh.core.printable import printable
 from energywh.core.time import hour_number, hour_time
@@ -198,6 +199,18 @@ IRREGULARITIES = (
 )
 
 
+class OpenMeteoSettings(Section):
+    url: Annotated[str, "Base address of Open-Meteo's archive; where it is set, of the forecasts too."] = (
+        "https://archive-api.open-meteo.com/v1"
+    )
+    forecast_url: Annotated[str, "Base address of Open-Meteo's forecasts alone."] = "https://api.open-meteo.com/v1"
+    requests_per_second: Annotated[
+        RequestsPerSecond, "Limit shared by all processes; 0: none. One a second keeps within their 600 calls a minute."
+    ] = 1.0
+    requests_per_hour: Annotated[int, Meta(ge=0), "Calls as Open-Meteo counts them; 0: no limit."] = 5000
+    requests_per_day: Annotated[int, Meta(ge=0), "Calls as Open-Meteo counts them; 0: no limit."] = 10_000
+
+
 class OpenMeteo(Source):
     """Open-Meteo's free weather API. A chunk is one request for all places of an authority."""
 
@@ -208,24 +221,7 @@ class OpenMeteo(Source):
     irregularities = IRREGULARITIES
     datasets = (HOURLY,)
     max_jobs = 2  # one is answered at a time, another may wait
-    options = (
-        Option(
-            "open_meteo.url",
-            "https://archive-api.open-meteo.com/v1",
-            "Base address of Open-Meteo's archive; where it is set, of the forecasts too.",
-        ),
-        Option(
-            "open_meteo.forecast_url", "https://api.open-meteo.com/v1", "Base address of Open-Meteo's forecasts alone."
-        ),
-        Option(
-            "open_meteo.requests_per_second",
-            1.0,
-            "Limit shared by all processes; 0: none. One a second keeps within their 600 calls a minute.",
-            minimum=0,
-        ),
-        Option("open_meteo.requests_per_hour", 5000, "Calls as Open-Meteo counts them; 0: no limit.", minimum=0),
-        Option("open_meteo.requests_per_day", 10_000, "Calls as Open-Meteo counts them; 0: no limit.", minimum=0),
-    )
+    section = OpenMeteoSettings
 
     def check_ready(self, settings: Settings) -> None:
         super().check_ready(settings)

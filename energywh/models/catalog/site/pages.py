@@ -7,6 +7,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from energywh.core.folders import replacing_folder
 from energywh.core.paths import Home
 from energywh.models.catalog.catalog import CatalogAudit, CatalogModel
@@ -206,16 +208,14 @@ def _faint(where: tuple[ColumnChoice, ...]) -> Markup | None:
 
 def _source_page(facts: Facts, source: Source) -> str:
     title = source.title or source.name
-    defaults = {option.name: option.default for option in source.options}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(source.section)}
     paces = [
-        (name.rpartition(".")[2].replace("_", " "), f"{value:,g}")
-        for name, value in defaults.items()
-        if name.startswith(f"{source.name}.requests_per_")
+        (name.replace("_", " "), f"{value:,g}") for name, value in defaults.items() if name.startswith("requests_per_")
     ]
     known = [
         ("Name", tag("code", source.name)),
         ("Home page", tag("a", source.homepage, href=source.homepage) if source.homepage else "not known"),
-        ("Address", tag("code", str(defaults.get(f"{source.name}.url", "")))),
+        ("Address", tag("code", str(defaults.get("url", "")))),
         ("Licence", source.licence or "not known"),
         *paces,
     ]
