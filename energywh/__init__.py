@@ -53,9 +53,11 @@ __all__ = [
     "__version__",
     "load_dataset",
     "open",
+    "verify_export",
 ]
 
 if TYPE_CHECKING:
+    from energywh.datasets.export_verify import verify_export
     from energywh.datasets.stored.reader import load_dataset
     from energywh.datasets.windows.scaler import Scaler
     from energywh.datasets.windows.spec import WindowSpec
@@ -65,6 +67,7 @@ _LAZY = {
     "open": "energywh.warehouse",
     "Warehouse": "energywh.warehouse",
     "load_dataset": "energywh.datasets.stored.reader",
+    "verify_export": "energywh.datasets.export_verify",
     "Scaler": "energywh.datasets.windows.scaler",
     "WindowSpec": "energywh.datasets.windows.spec",
 }

@@ -4,9 +4,10 @@
     parquet/<model>/<model>.parquet                      a model without
     parquet/.export/<model>.json                         the manifest: what each file holds
 
-A file is left alone when its digest, its columns and its size are those of the manifest. The manifest drops the digest
-of a file before the file is rewritten, so the files of a killed export are never trusted. Only files that the manifest
-names are removed: other files in the folder are someone else's.
+A file is left alone when the digest of its rows, its columns and its size are those of the manifest, and its time of
+modification or else its checksum. The manifest drops the digest of a file before the file is rewritten, so the files of
+a killed export are never trusted. Only files that the manifest names are removed: other files in the folder are someone
+else's.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from energywh.core.checksums import digest_of
-from energywh.core.files import TEMPORARY_SUFFIX, replacing, write_file
+from energywh.core.checksums import Hashed, digest_of
+from energywh.core.files import TEMPORARY_SUFFIX, flush, make_folder, replacing
 from energywh.core.locks import OnWait, file_lock
 from energywh.core.query import ask
 from energywh.core.sql_text import quoted
 from energywh.core.storage_errors import Cause, query_errors, storage_errors
+from energywh.datasets.export_manifest import (
+    STATE_FOLDER,
+    ExportedFile,
+    ExportManifest,
+    as_found,
+    read_manifest,
+    write_manifest,
+)
 from energywh.datasets.windows.source import models, pick_model
 from energywh.errors import UsageError
 from energywh.models.project.project import SEEDS
@@ -36,11 +43,9 @@ if TYPE_CHECKING:
 
     from energywh.core.paths import Home
 
-FORMAT = 1  # of the files; another number rewrites all
+FORMAT = 2  # of the files; another number rewrites all
 # Key of the folders of a year. Readers that know hive partitioning add a column of this name, so no model has one.
 YEAR_KEY = "export_year"
-# Holds manifests, temporaries and the lock. Not in the models' folders: Polars refuses a folder with other files in it.
-STATE_FOLDER = ".export"
 ROW_GROUP_ROWS = 122_880
 _ADVICE: dict[Cause, str] = {
     "full": "the files written so far are complete; free some space and run this again to continue",
@@ -51,28 +56,13 @@ MANIFEST_SECONDS = 5.0  # a killed export loses no more than this much work
 OnFile = Callable[[str, int, int], None]  # model, files done, files to write
 
 
-class ExportedFile(msgspec.Struct, frozen=True):
-    """A file in the manifest; without a digest while it is being written."""
-
-    digest: str | None = None
-    rows: int = 0
-    bytes: int = 0
-
-
-class ExportManifest(msgspec.Struct, frozen=True):
-    """What the files of a model hold; they are all rewritten if its ``shape`` changed, see `ExportLayout`."""
-
-    model: str
-    shape: str
-    files: dict[str, ExportedFile]
-
-
 @dataclass(frozen=True)
 class Exported:
     """What the export of one model did.
 
     Attributes:
         written, skipped, removed: numbers of files.
+        damaged: names of files whose bytes were not those that were written; they were written again.
         rows, bytes: of the files that were written.
         total_rows, total_bytes: of all files of the model.
     """
@@ -87,6 +77,7 @@ class Exported:
     total_rows: int
     total_bytes: int
     seconds: float
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +107,7 @@ def export_models(
     names: list[str] | None,
     folder: Path | None = None,
     *,
+    full: bool = False,
     wait_seconds: float = 600.0,
     on_wait: OnWait | None = None,
     on_file: OnFile | None = None,
@@ -125,6 +117,7 @@ def export_models(
     Args:
         connection: a published version, open for reading.
         names: models, with or without schema; None for all but the seeds.
+        full: write every file, also those that did not change.
         on_wait: called once with a sentence when another export is under way.
         on_file: called before each file is written, and once at the end of a model.
 
@@ -153,7 +146,7 @@ def export_models(
         for leftover in state.glob(f".*{TEMPORARY_SUFFIX}"):  # of a killed export: no other one runs now
             leftover.unlink(missing_ok=True)
         for layout in layouts:
-            yield _export(connection, layout, target, on_file)
+            yield _export(connection, layout, target, on_file, full=full)
 
 
 def _check_keys(layout: ExportLayout, target: Path) -> None:
@@ -240,31 +233,34 @@ def _digests(connection: duckdb.DuckDBPyConnection, model: str, time_column: str
 
 
 def _export(
-    connection: duckdb.DuckDBPyConnection, layout: ExportLayout, target: Path, on_file: OnFile | None
+    connection: duckdb.DuckDBPyConnection, layout: ExportLayout, target: Path, on_file: OnFile | None, *, full: bool
 ) -> Exported:
     """Bring the files of one model up to date."""
     began = last_saved = time.monotonic()
     folder, state = target / layout.model, target / STATE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # A manifest that was changed by hand must not name files of others.
     ours = re.compile(rf"({YEAR_KEY}=\d{{4}}/)?(\d{{4}}-\d\d|{re.escape(layout.model)})\.parquet")
-    manifest = _read_manifest(state, layout)
+    manifest = read_manifest(state, layout.model) or ExportManifest(layout.model, layout.shape, {})
     there = manifest.files
-    current = {
-        name: entry
-        for name, entry in there.items()
-        if manifest.shape == layout.shape and _is_current(folder / name, entry, layout.digests.get(name))
-    }
+    current, damaged = {}, []
+    for name, entry in there.items() if manifest.shape == layout.shape and not full else ():
+        if entry.digest is not None and entry.digest == layout.digests.get(name):
+            if (found := as_found(folder / name, entry)) is not None:
+                current[name] = found
+            else:
+                damaged.append(name)
     due = [name for name in layout.digests if name not in current]
     stale = [folder / name for name in there if name not in layout.digests and ours.fullmatch(name)]
     skipped = len(current)
-    for file in stale:  # before they leave the manifest
+    for file in stale:  # on the disk too, before they leave the manifest
         file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a year that still has files
-            if file.parent != folder:
+        if file.parent != folder:
+            with contextlib.suppress(OSError):  # a year that still has files
                 file.parent.rmdir()
+        flush(file.parent if file.parent.is_dir() else folder)
     if due or there != current:
-        _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
+        write_manifest(state, layout.model, layout.shape, dict.fromkeys(due, ExportedFile()) | current)
     rows = size = 0
     try:
         for done, name in enumerate(due):
@@ -275,11 +271,11 @@ def _export(
             rows += entry.rows
             size += entry.bytes
             if time.monotonic() - last_saved > MANIFEST_SECONDS:
-                _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
+                write_manifest(state, layout.model, layout.shape, dict.fromkeys(due, ExportedFile()) | current)
                 last_saved = time.monotonic()
     finally:
         if due:
-            _write_manifest(state, layout, dict.fromkeys(due, ExportedFile()) | current)
+            write_manifest(state, layout.model, layout.shape, dict.fromkeys(due, ExportedFile()) | current)
     if on_file is not None:
         on_file(layout.model, len(due), len(due))
     return Exported(
@@ -293,15 +289,8 @@ def _export(
         total_rows=sum(entry.rows for entry in current.values()),
         total_bytes=sum(entry.bytes for entry in current.values()),
         seconds=time.monotonic() - began,
+        damaged=tuple(damaged),
     )
-
-
-def _is_current(file: Path, entry: ExportedFile, digest: str | None) -> bool:
-    """Return whether the file exists, with the size and digest that it should have."""
-    try:
-        return entry.digest is not None and entry.digest == digest and file.stat().st_size == entry.bytes
-    except OSError:
-        return False
 
 
 def _write(
@@ -314,15 +303,16 @@ def _write(
         column = quoted(layout.time_column)
         where = f"WHERE {column} >= {month} AND {column} < {month} + INTERVAL 1 MONTH"
     order = f"ORDER BY {', '.join(map(quoted, layout.order))}" if layout.order else ""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with replacing(file, state) as temporary:
         query = ask(connection, f"SELECT * FROM {quoted(layout.model)} {where} {order}")
-        rows = _copy(query, temporary, layout.metadata)
-        size = temporary.stat().st_size
-    return ExportedFile(layout.digests[name], rows, size)
+        with Hashed(temporary) as stream:
+            rows = _copy(query, stream, layout.metadata)
+        found = temporary.stat()
+    return ExportedFile(layout.digests[name], rows, found.st_size, stream.sha256, found.st_mtime_ns)
 
 
-def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
+def _copy(query: duckdb.DuckDBPyRelation, file: Hashed, metadata: dict[str, str]) -> int:
     """Write the rows of ``query`` to ``file``, a row group at a time, and return their number."""
     # PyArrow and not DuckDB's COPY, which marks a column as never null while the table holds no null: files written at
     # different times would differ in schema, and readers that take the schema of the first file would find nulls in a
@@ -338,16 +328,3 @@ def _copy(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) 
             writer.write_table(pa.Table.from_batches([batch]).replace_schema_metadata(metadata))
             rows += batch.num_rows
     return rows
-
-
-def _read_manifest(state: Path, layout: ExportLayout) -> ExportManifest:
-    """Return the manifest of a model; one without files if it is missing or damaged."""
-    try:
-        return msgspec.json.decode((state / f"{layout.model}.json").read_bytes(), type=ExportManifest)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
-        return ExportManifest(layout.model, layout.shape, {})
-
-
-def _write_manifest(state: Path, layout: ExportLayout, files: dict[str, ExportedFile]) -> None:
-    manifest = ExportManifest(layout.model, layout.shape, dict(sorted(files.items())))
-    write_file(state / f"{layout.model}.json", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")

@@ -124,6 +124,10 @@ def test_a_dataset_without_its_manifest_fails_verification_and_is_listed(home: P
     for options in ((), ASKED):
         with pytest.raises(StorageError, match=r"a dataset that lost its dataset.json: move it away.* all its options"):
             run(home, "make", "ahead", *options)
+    folder.rename(home / "kept")
+    folder.symlink_to(".ahead.0123abcd")  # what a copy leaves that does not follow links
+    assert run(home, "verify").return_value == 1
+    assert "cannot be read" in run(home, "list").stdout
 
 
 def test_a_dataset_of_a_later_energywh_is_a_problem_and_the_others_are_verified(home: Path) -> None:

@@ -267,5 +267,19 @@ def test_export_command_reports_and_refuses(home: Home, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("exported 7 files, 5,403 rows")
     again = run(home, "export", "features.hourly", "--to", str(tmp_path / "out"))
     assert "0 written, 3 unchanged" in again.stdout
+    assert run(home, "export", "--full", "hourly", "--to", str(tmp_path / "out")).stdout.startswith(
+        "features.hourly: 3 written"
+    )
+    verified = run(home, "export", "--verify", "--to", str(tmp_path / "out"))
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert verified.stdout == f"3 models, 7 files in {tmp_path / 'out'}: every byte is as it was written\n"
+    next((tmp_path / "out" / "features.hourly").rglob("2023-02.parquet")).unlink()
+    verified = run(home, "export", "--verify", "hourly", "--to", str(tmp_path / "out"))
+    assert verified.returncode == 1
+    assert verified.stdout.splitlines() == [
+        "features.hourly: export_year=2023/2023-02.parquet: it is not there",
+        f"1 model, 3 files in {tmp_path / 'out'}: 1 problem",
+    ]
+    assert run(home, "export", "--verify", "--full").returncode == 2
     assert run(home, "export").returncode == 2
     assert "did you mean features.hourly" in run(home, "export", "features.hourl").stderr

@@ -20,6 +20,7 @@ import pyarrow.parquet
 import pytest
 
 import energywh
+from energywh.core.checksums import Hashed
 from energywh.core.paths import Home, sql_dir
 from energywh.datasets import parquet_export as exporting
 from energywh.datasets.parquet_export import Exported, export_models
@@ -30,6 +31,7 @@ from tests.datasets.published import publish_demo
 from tests.models.folder import Desk
 
 HOURLY = "features.hourly"
+ALL = ("features.evening", HOURLY, "normalized.region")
 
 
 @pytest.fixture
@@ -259,6 +261,113 @@ def test_what_does_not_match_the_manifest_is_written_again(home: Home, damage: s
     assert pyarrow.parquet.read_table(file).num_rows == 3 * 24 * 28
 
 
+def flip(file: Path, *, keep_time: bool) -> None:
+    """Change one byte in the middle of a file, as a disk does, or as a program does, which changes its time too."""
+    before = file.stat()
+    with file.open("r+b") as stream:
+        stream.seek(before.st_size // 2)
+        (byte,) = stream.read(1)
+        stream.seek(before.st_size // 2)
+        stream.write(bytes([byte ^ 1]))
+    shift = 0 if keep_time else 1_000_000
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + shift))
+
+
+def test_a_flipped_byte_is_found_by_verify_and_mended_by_full(home: Home) -> None:
+    export(home, None)
+    file = home.parquet / HOURLY / "export_year=2023" / "2023-02.parquet"
+    good = file.read_bytes()
+    assert energywh.verify_export(home.parquet) == {model: [] for model in ALL}
+    flip(file, keep_time=True)
+    found = energywh.verify_export(home.parquet)
+    assert [(problem.file, problem.kind) for problem in found.pop(HOURLY)] == [
+        ("export_year=2023/2023-02.parquet", "content")
+    ]
+    assert not any(found.values())
+    assert export(home, [HOURLY], full=True)[HOURLY].written == 3
+    assert energywh.verify_export(home.parquet, ["Hourly"]) == {HOURLY: []}
+    assert file.read_bytes() == good
+
+
+def test_an_export_mends_what_a_program_changed_and_keeps_what_was_only_copied(home: Home) -> None:
+    export(home, [HOURLY])
+    one, other = sorted((home.parquet / HOURLY / "export_year=2023").glob("*.parquet"))[:2]
+    flip(one, keep_time=False)
+    other.write_bytes(other.read_bytes())
+    before = files(home, HOURLY)
+    report = export(home, [HOURLY])[HOURLY]
+    assert (report.written, report.damaged) == (1, ("export_year=2023/2023-01.parquet",))
+    after = files(home, HOURLY)
+    assert [name for name in after if after[name] != before[name]] == ["export_year=2023/2023-01.parquet"]
+    assert not any(energywh.verify_export(home.parquet).values())
+
+
+def test_verify_names_what_is_missing_unfinished_or_was_not_exported(home: Home) -> None:
+    with pytest.raises(StorageError, match="nothing was exported into"):
+        energywh.verify_export(home.parquet)
+    export(home, None)
+    year = home.parquet / HOURLY / "export_year=2023"
+    (year / "2023-01.parquet").unlink()
+    (year / "2022-12.parquet").write_bytes(b"PAR1")
+    (year / "notes.txt").touch()
+    (home.parquet / ".export" / "features.evening.json").write_text("{")
+    (home.parquet / ".export" / "normalized.region.json").unlink()
+    found = energywh.verify_export(home.parquet)
+    assert {model: [(each.file, each.kind) for each in problems] for model, problems in found.items()} == {
+        HOURLY: [
+            ("export_year=2023/2023-01.parquet", "missing"),
+            ("export_year=2023/2022-12.parquet", "stray"),
+            ("export_year=2023/notes.txt", "foreign"),
+        ],
+        "features.evening": [("features.evening.json", "manifest")],
+        "normalized.region": [("normalized.region.json", "manifest")],
+    }
+    with pytest.raises(UnknownNameError, match=r"'hourli'.*did you mean.*hourly"):
+        energywh.verify_export(home.parquet, ["hourli"])
+
+
+def test_files_replaced_while_they_are_verified_are_no_problem(home: Home) -> None:
+    export(home, [HOURLY])
+    flip(home.parquet / HOURLY / "export_year=2023" / "2023-03.parquet", keep_time=True)
+    publish_demo(home, number=2, then=["UPDATE features.hourly SET demand_mwh = 1"])
+    done: list[str] = []
+
+    def exported_meanwhile(name: str, *_: int) -> None:
+        if not done:
+            export(home, [HOURLY])
+        done.append(name)
+
+    assert energywh.verify_export(home.parquet, on_file=exported_meanwhile) == {HOURLY: []}
+    assert len(done) == 3
+
+
+def test_every_exported_file_and_new_folder_reaches_the_disk_before_the_manifest_names_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+    fsync, replace = os.fsync, Path.replace
+    named: list[str] = []
+
+    def flush(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        assert self.stat().st_ino in flushed, f"{target} was not flushed"
+        if target.suffix == ".json":
+            entries = json.loads(self.read_bytes())["files"]
+            for name in (name for name, entry in entries.items() if entry["digest"]):
+                file = home.parquet / HOURLY / name
+                assert {each.stat().st_ino for each in (file, file.parent, file.parents[1], file.parents[2])} <= flushed
+                named.append(name)
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "replace", renamed)
+    export(home, [HOURLY])
+    assert set(named) == {f"export_year=2023/2023-0{month}.parquet" for month in (1, 2, 3)}
+
+
 def test_a_seed_and_a_model_without_rows_are_exported_by_what_the_build_stored(tmp_path: Path) -> None:
     desk = Desk(tmp_path)  # staging without rows
     desk.build()
@@ -309,8 +418,8 @@ def _replace_all_but_the_manifest(self: Path, target: Path) -> None:
     os.replace(self, target)  # noqa: PTH105 - Path.replace is this function
 
 
-def _fail_on_a_full_disk(query: duckdb.DuckDBPyRelation, file: Path, metadata: dict[str, str]) -> int:
-    file.write_bytes(b"PAR1")
+def _fail_on_a_full_disk(query: duckdb.DuckDBPyRelation, file: Hashed, metadata: dict[str, str]) -> int:
+    file.write(b"PAR1")
     with Path("/dev/full").open("wb", buffering=0) as full:
         return full.write(b"x")
 

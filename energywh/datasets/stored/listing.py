@@ -34,8 +34,13 @@ def list_datasets(datasets: Path) -> list[ListedDataset]:
 
 
 def dataset_folders(datasets: Path) -> dict[str, Path]:
-    """Return the folders of all datasets by name, also of those that lost their manifest."""
-    return {folder.name: folder for folder in sorted(datasets.glob("[!.]*")) if folder.is_dir()}
+    """Return the folders of all datasets by name, also of those that lost their manifest, or all they had."""
+    # A link that leads nowhere is what a copy leaves that does not follow links.
+    return {
+        folder.name: folder
+        for folder in sorted(datasets.glob("[!.]*"))
+        if folder.is_dir() or (folder.is_symlink() and not folder.exists())
+    }
 
 
 def pick_datasets(datasets: Path, names: tuple[str, ...]) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from energywh.core.checksums import sha256_of
 from energywh.core.folders import HeldFolder
-from energywh.datasets.stored.manifest import FILE, FileEntry, Manifest, opened_dataset
+from energywh.datasets.stored.manifest import FILE, Manifest, opened_dataset
 from energywh.errors import CorruptError
 
 THREADS = 2  # hashing releases the GIL; more threads only make a disk seek
@@ -21,18 +21,19 @@ THREADS = 2  # hashing releases the GIL; more threads only make a disk seek
 _FILES_OF_A_DATASET = re.compile(r"[^/]+\.(safetensors|npz|h5)|[^/]+/\d{4}-\d\d\.parquet")
 
 OnFile = Callable[[str, int, int], None]  # name of a file, bytes checked so far, bytes in all
-Kind = Literal["manifest", "missing", "size", "content", "unreadable", "stray", "foreign"]
+Kind = Literal["manifest", "missing", "size", "content", "unreadable", "unfinished", "stray", "foreign"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a dataset.
+    """Something wrong with a dataset, or with an exported model.
 
     Attributes:
         file: path below the folder.
         kind: "manifest": it is missing, damaged, or does not have the digest that it states. "missing", "size",
-            "content", "unreadable": of a file of the dataset. "stray": a file that was not made with the dataset, among
-            its Parquet, where it would be read with it. "foreign": any other file that was not made with it.
+            "content", "unreadable": of a file of the dataset. "unfinished": of a file that an export was to write.
+            "stray": a file that was not made with the dataset, among its Parquet, where it would be read with it.
+            "foreign": any other file that was not made with it.
         text: the problem for people, without the file's name.
     """
 
@@ -70,7 +71,9 @@ def _verify(folder: HeldFolder, on_file: OnFile | None) -> list[Problem]:
     total = sum(file.bytes for file in manifest.files.values())
     done = 0
     with ThreadPoolExecutor(THREADS) as pool:
-        checked = pool.map(lambda item: check_file(folder, *item), manifest.files.items())
+        checked = pool.map(
+            lambda item: check_file(folder, item[0], item[1].bytes, item[1].sha256), manifest.files.items()
+        )
         for (name, file), problem in zip(manifest.files.items(), checked, strict=True):
             done += file.bytes
             if problem is not None:
@@ -93,14 +96,14 @@ def _foreign(name: str) -> Problem:
     return Problem(name, "foreign", "it was not made with the dataset")
 
 
-def check_file(folder: HeldFolder, name: str, expected: FileEntry) -> Problem | None:
-    """Return the problem with one file of the manifest, if it has any."""
+def check_file(folder: HeldFolder, name: str, size: int, sha256: str) -> Problem | None:
+    """Return the problem with one file, which was made with this size in bytes and checksum, if it has any."""
     try:
         with folder.open(name) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size != expected.bytes:
-                return Problem(name, "size", f"it has {size:,} bytes, and was made with {expected.bytes:,}")
-            if sha256_of(stream) != expected.sha256:
+            found = os.fstat(stream.fileno()).st_size
+            if found != size:
+                return Problem(name, "size", f"it has {found:,} bytes, and was made with {size:,}")
+            if sha256_of(stream) != sha256:
                 return Problem(name, "content", "its bytes are not those that it was made with")
     except (FileNotFoundError, NotADirectoryError):
         return Problem(name, "missing", "it is not there")
