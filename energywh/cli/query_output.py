@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".txt": "table"}
 _RIGHT = ("int", "integer", "float", "double", "decimal")
 _BATCH_ROWS = 20_000
+_AS_TEXT = "CAST(COLUMNS(*) AS VARCHAR)"
 # Characters of a text or a column's name, in a table too wide for the terminal: the first at which it fits, else the
 # last, which is a timestamp. Numbers are never cut shorter than the first.
 _LONGEST = (40, 32, 24, 19)
@@ -156,11 +157,8 @@ def _write_table(relation: duckdb.DuckDBPyRelation, stream: BinaryIO, max_rows: 
         plans = [str(plan) for rows in _text_rows(relation) for _, plan in rows]
         stream.write(("\n".join(plans).rstrip() + "\n").encode())
         return len(plans)
-    cells = [
-        tuple("NULL" if cell is None else _one_line(cell) for cell in row)
-        for rows in _text_rows(relation.limit(max_rows + 1) if max_rows else relation)
-        for row in rows
-    ]
+    batches = [_few_text_rows(relation.limit(max_rows + 1))] if max_rows else _text_rows(relation)
+    cells = [tuple("NULL" if cell is None else _one_line(cell) for cell in row) for rows in batches for row in rows]
     total = len(cells)
     if max_rows and total > max_rows:
         cells = cells[:max_rows]
@@ -248,6 +246,12 @@ def _text_rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[tuple[str | N
         UsageError: the query fails while it runs.
     """
     with query_errors():
-        reader = relation.project("CAST(COLUMNS(*) AS VARCHAR)").to_arrow_reader(_BATCH_ROWS)
+        reader = relation.project(_AS_TEXT).to_arrow_reader(_BATCH_ROWS)
         for batch in reader:
             yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def _few_text_rows(relation: duckdb.DuckDBPyRelation) -> list[tuple[str | None, ...]]:
+    """Return all rows as `_text_rows` does, without loading Arrow, which takes longer than a short query."""
+    with query_errors():
+        return relation.project(_AS_TEXT).fetchall()

@@ -20,12 +20,13 @@ from energywh.core.version import VERSION
 from energywh.models.build.digests import Digest, Digests
 from energywh.models.build.schema import FORMAT, SCHEMA
 from energywh.models.build.staging import Landing, Watermark
-from energywh.models.project.model import Model
-from energywh.models.project.seed import Seed
 from energywh.models.project.units import unit_of
 
 if TYPE_CHECKING:
     import duckdb
+
+    from energywh.models.project.model import Model
+    from energywh.models.project.seed import Seed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.errors import UnknownNameError
-from energywh.models.project.graph import link
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.project.units import unit_of
 from energywh.models.versions.publish import current_version
@@ -127,6 +126,8 @@ def catalog_of_files(project: Project) -> list[CatalogModel]:
     Raises:
         ModelError: a model file is wrong.
     """
+    from energywh.models.project.graph import link
+
     return [
         CatalogModel(
             name=model.name,

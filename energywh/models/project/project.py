@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from energywh.core.paths import sql_dir
 from energywh.errors import ModelError, UnknownNameError, UsageError, did_you_mean
-from energywh.models.project.front_matter import NAME
-from energywh.models.project.model import Model, read_model
-from energywh.models.project.parse_cache import ParseCache
-from energywh.models.project.seed import Seed
+
+# Opening a warehouse needs names from this module, and no parser.
+if TYPE_CHECKING:
+    from energywh.models.project.model import Model
+    from energywh.models.project.parse_cache import ParseCache
+    from energywh.models.project.seed import Seed
 
 SEEDS = "seeds"
 OPTION = "seeds.option"
@@ -92,6 +95,8 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
         ModelError: a file of ``folder`` is wrong, it has no models, a file is misplaced, or two have the same name.
         UsageError: a folder of the user's own does not exist or is empty.
     """
+    from energywh.models.project.parse_cache import ParseCache
+
     folders = (folder.resolve(), *dict.fromkeys(own.resolve() for own in own_folders))
     with ParseCache("project", *map(str, folders)) as cache:
         return _load(folder, options or {}, folders, cache)
@@ -99,6 +104,7 @@ def load_project(folder: Path, options: Mapping[str, bool] | None = None, own_fo
 
 def _load(folder: Path, options: Mapping[str, bool], folders: tuple[Path, ...], cache: ParseCache) -> Project:
     from energywh.models.project.generated import generated_models, generated_seeds
+    from energywh.models.project.model import read_model
 
     files = _files(folder)
     models = {name: read_model(path, cache) for name, path in files.items() if path.suffix == ".sql"}
@@ -167,6 +173,9 @@ def _read_seed(name: str, path: Path, options: Mapping[str, bool]) -> Seed:
     Raises:
         ModelError: the file cannot be read, or its name cannot name a table.
     """
+    from energywh.models.project.front_matter import NAME
+    from energywh.models.project.seed import Seed
+
     if not NAME.fullmatch(path.stem):
         raise ModelError(f"{path}:1: '{path.stem}' cannot name a table: use lower-case letters, digits and _")
     try:
