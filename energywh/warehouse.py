@@ -15,6 +15,7 @@ from energywh.core.query import ask
 from energywh.errors import StorageError, UsageError
 from energywh.models.versions.opening import open_current, open_version
 from energywh.models.versions.publish import current_version
+from energywh.models.versions.records import require_unchanged
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,6 +115,14 @@ class Warehouse:
         self.close()
         self._path, self._connection = path, connection
         return True
+
+    def require_unchanged(self) -> None:
+        """Refuse to hand on what another program changed, before an export.
+
+        Raises:
+            StorageError: another program wrote to the file since it was published.
+        """
+        require_unchanged(self._path)
 
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """Ask in SQL; time zone UTC.
@@ -270,6 +279,7 @@ class Warehouse:
         from energywh.datasets.stored.spec import dataset_spec_of
         from energywh.datasets.stored.writer import MakeOptions, make_dataset
 
+        self.require_unchanged()
         options = MakeOptions(full, memory_limit, wait_seconds, on_wait, on_step)
         return make_dataset(
             self.connection, self.home, name, dataset_spec_of(given), version=self.version, options=options

@@ -40,6 +40,9 @@ SHOWN_VALUES = 8
 )
 @click.option("--version", "kept", metavar="VERSION", help="Check a kept version, or a warehouse file.")
 @click.option("--now", metavar="TIME", help="Judge lateness as at this UTC hour [the present].")
+@click.option(
+    "--digests", is_flag=True, help="Compare all rows with what the build wrote, also where nothing wrote to the file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the rules that hold.")
 @click.pass_obj
 def check(
@@ -51,11 +54,14 @@ def check(
     fail_on: str,
     kept: str | None,
     now: str | None,
+    digests: bool,
     as_json: bool,
 ) -> int:
     """Run all audits and data-quality rules on the published warehouse and print what is broken, the worst first.
 
-    RULE is a rule of docs/data-quality.md (late, open_gap); MODEL stands for all rules of a model. Printed for each
+    RULE is a rule of docs/data-quality.md (late, open_gap), or digest: the rows are those that the build wrote. If
+    another program wrote to the file since, that rule names the tables and months that it changed. MODEL stands for all
+    rules of a model. Printed for each
     broken rule: its regions, since when and until when (UTC, start of the hour), how many rows, and one of them. With
     --region and --since, rules whose rows name no region or no hour find nothing.
 
@@ -73,14 +79,18 @@ def check(
     moment = utc_now() if now is None else parse_hour(now, what="--now")
     with Warehouse(session.home, kept) as warehouse, interruptible(warehouse.connection):
         connection = warehouse.connection
-        known = checking.rules_of(connection)
+        known = checking.rules_of(connection) + checking.digest_rules(connection)
         if kept is None and session.home.staging.exists():
             warehouse.attach_staging(
                 session.settings.get("lock.wait_seconds"), lambda message: click.echo(message, err=True)
             )
             known += checking.payload_rules(connection, rules)
         chosen = checking.pick_rules(known, rules, severity)
-        findings = checking.check(connection, chosen, now=moment, regions=wanted, since=first)
+        of_digests = [rule for rule in chosen if rule.name == checking.DIGEST and not wanted]
+        findings = checking.check_digests(connection, warehouse.path, of_digests, since=first, always=digests)
+        of_rows = [rule for rule in chosen if rule.name != checking.DIGEST]
+        findings += checking.check(connection, of_rows, now=moment, regions=wanted, since=first)
+        findings = checking.worst_first(findings)
         version = warehouse.version
     broken = [finding for finding in findings if not finding.holds]
     if as_json:

@@ -50,6 +50,7 @@ def export(
     written = rows = size = 0
     seconds = 0.0
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
+        warehouse.require_unchanged()
         for result in export_models(
             warehouse.connection,
             session.home,

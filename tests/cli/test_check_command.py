@@ -9,10 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
-from energywh.models.versions.publish import current_version
 from energywh.sync.schema import open_staging
 from tests.models.folder import DEMAND, Desk
 from tests.support.desk import typed
@@ -70,7 +68,7 @@ def broken(desk: Desk, *words: str) -> list[str]:
 def test_a_warehouse_in_order_passes_with_one_line(desk: Desk) -> None:
     done = check(desk, *TODAY)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"energy-\S+: 5 rules checked, 5 hold, 0 errors, 0 warnings\n", done.stdout)
+    assert re.fullmatch(r"energy-\S+: 6 rules checked, 6 hold, 0 errors, 0 warnings\n", done.stdout)
 
 
 def test_what_is_broken_is_printed_the_worst_first_with_where_and_since_when(desk: Desk) -> None:
@@ -81,7 +79,7 @@ def test_what_is_broken_is_printed_the_worst_first_with_where_and_since_when(des
     first, second = (line for line in done.stdout.splitlines() if line.startswith(("error", "warn")))
     assert re.match(r"error +\S+ +demand is huge +BPAT +2024-01-01T00 +still +1 +region = BPAT, ", first)
     assert re.match(r"warn +\S+ +demand is high +BPAT, CISO +2024-01-01T00 +2024-01-01T23 +39 +region", second)
-    assert done.stdout.endswith(": 5 rules checked, 3 hold, 1 error, 1 warning\n")
+    assert done.stdout.endswith(": 6 rules checked, 4 hold, 1 error, 1 warning\n")
 
 
 def test_warnings_fail_only_when_asked_to(desk: Desk) -> None:
@@ -110,7 +108,7 @@ def test_regions_and_times_narrow_what_is_looked_at(desk: Desk) -> None:
 def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
     land(desk, 90)
     document = as_json(desk, *TODAY)
-    assert (document["rules"], document["broken"], document["checked_at_utc"]) == (5, 1, "2024-01-02T00:00:00")
+    assert (document["rules"], document["broken"], document["checked_at_utc"]) == (6, 1, "2024-01-02T00:00:00")
     high = document["findings"][0]
     assert {each["rule"]: each["status"] for each in document["findings"]} == {
         "high": "broken",
@@ -118,6 +116,7 @@ def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
         "not_null(region, hour_utc)": "holds",
         "huge": "holds",
         "old": "holds",
+        "digest": "holds",
     }
     sample = high.pop("sample")
     assert sample[0] == {"region": sample[0]["region"], "hour_utc": "2024-01-01T23:00:00", "demand_mwh": 114.0}
@@ -138,20 +137,19 @@ def test_json_has_every_rule_with_what_was_found(desk: Desk) -> None:
 
 def test_rules_are_named_by_rule_or_by_model_and_the_nearest_name_is_suggested(desk: Desk) -> None:
     assert as_json(desk, "high", "old")["rules"] == 2
-    assert as_json(desk, "demand")["rules"] == as_json(desk, "normalized.demand")["rules"] == 5
+    assert as_json(desk, "demand")["rules"] == as_json(desk, "normalized.demand")["rules"] == 6
     wrong = check(desk, "hihg")
     assert wrong.returncode == 2
     assert wrong.stderr == "energywh: 'hihg' is neither a rule nor a model that has rules; did you mean high?\n"
     far = check(desk, "zzzzz")
     assert far.returncode == 2
-    assert "the rules are high, huge, old" in far.stderr
+    assert "the rules are digest, high, huge, old" in far.stderr
     assert check(desk, "--region", "CISQ").returncode == 2
     assert check(desk, "--since", "tomorrow").returncode == 2
 
 
 def test_the_audits_of_builds_are_run_again(desk: Desk) -> None:
-    with duckdb.connect(str(current_version(desk.home))) as connection:
-        connection.execute("INSERT INTO normalized.demand FROM normalized.demand LIMIT 1")
+    desk.change_published("INSERT INTO normalized.demand FROM normalized.demand LIMIT 1")
     done = check(desk, *TODAY)
     assert done.returncode == 1
     assert re.search(r"error +\S+ +unique is broken +(CISO|BPAT) +2024-01-01T\d\d +2024-01-01T\d\d +1 ", done.stdout)
@@ -159,9 +157,8 @@ def test_the_audits_of_builds_are_run_again(desk: Desk) -> None:
 
 def test_a_rule_that_cannot_be_run_is_an_error_and_the_others_are_run(desk: Desk) -> None:
     land(desk, 90)
-    with duckdb.connect(str(current_version(desk.home))) as connection:
-        connection.execute("UPDATE energywh.audit SET source_sql = 'select * from normalized.gone' WHERE audit = 'old'")
-    assert broken(desk) == ["old", "high"]
+    desk.change_published("UPDATE energywh.audit SET source_sql = 'select * from normalized.gone' WHERE audit = 'old'")
+    assert broken(desk) == ["old", "high", "digest"]
     done = check(desk, *TODAY)
     assert done.returncode == 1
     assert "cannot be run: Catalog Error" in done.stdout
@@ -189,3 +186,16 @@ def test_what_sync_could_not_read_is_reported_with_its_start_until_it_is_gone(de
     with open_staging(desk.home.staging) as connection:
         connection.execute("delete from sync.payload_warning")
     assert as_json(desk, "unknown_column")["broken"] == 0
+
+
+def test_the_month_that_another_program_changed_is_named(desk: Desk) -> None:
+    desk.change_published("UPDATE normalized.demand SET demand_mwh = 11 WHERE hour_utc = '2024-01-01 05:00'")
+    done = check(desk, *TODAY, "digest")
+    assert done.returncode == 1
+    assert re.search(
+        r"error +normalized.demand +rows are not those that the build wrote: .*'energywh build' heals it +"
+        r"2024-01-01T00 +2024-01-31T23 +48 +months = 2024-01, rows = 48, rows_built = 48",
+        done.stdout,
+    )
+    desk.build()
+    assert check(desk, *TODAY).returncode == 0

@@ -260,6 +260,16 @@ class Desk:
         with duckdb.connect(path, read_only=True) as connection:
             return connection.execute(sql).fetchall()
 
+    def change_published(self, *statements: str) -> Path:
+        """Run statements on the published file as a person may in the DuckDB CLI, and return it."""
+        path = current_version(self.home)
+        assert path is not None
+        path.chmod(0o644)  # or the person is root
+        with duckdb.connect(path) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        return path
+
     def contents(self, tables: tuple[str, ...] = TABLES) -> dict[str, list[tuple[object, ...]]]:
         """Return the rows of each table, sorted, and the digests of all months."""
         found = {table: self.query(f"FROM {table} ORDER BY ALL") for table in tables}

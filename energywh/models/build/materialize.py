@@ -18,11 +18,12 @@ from energywh.core.time import RunClock
 from energywh.core.wording import count
 from energywh.errors import ModelError
 from energywh.models.build.digests import Digests, month_digests, types_of
-from energywh.models.build.months import Span, spans
+from energywh.models.build.months import Span, short_spans, spans
 from energywh.models.build.months import widen as widen_months
 from energywh.models.build.promises import check_dataset, model_error, promised_types
 from energywh.models.build.staging import Staging
 from energywh.models.build.state import Meta, ModelState
+from energywh.models.build.view_sql import without_if
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
 from energywh.models.project.seed import Seed
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 # Above this share of a model's months, building all of it costs less than month after month.
 WHOLE_ABOVE = 0.5
-# Months computed at once when only some are built: bounds the memory a build needs.
-SPAN_MONTHS = 24
 
 _SCRATCH = "temp.main.energywh_scratch"
 
@@ -201,7 +200,8 @@ class Materializer:
 
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(model.schema)}")
         if model.materialized == "view":
-            self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {self._graph.sql(model.name)}")
+            sql = without_if(self._graph.sql(model.name))
+            self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {sql}")
             after = self._digest_view(model, types, months, before)
         elif months is None and same and not self._full and not model.by_month:
             after = self._refresh(model, types, before)
@@ -269,7 +269,7 @@ class Materializer:
         """Compute ``months`` from their part of the upstream tables, and write those that changed."""
         assert model.time_column is not None
         after = {month: digest for month, digest in before.items() if month not in months}
-        for span in _short_spans(months):
+        for span in short_spans(months):
             sql = self._restricted(model, span)
             condition = within(model.time_column, span.start, span.end)
             run(
@@ -309,7 +309,7 @@ class Materializer:
                 after = month_digests(self._connection, quoted(model.name), types, model.time_column, nowhere)
         else:
             after = {month: digest for month, digest in before.items() if month not in months}
-        for span in _short_spans(months):
+        for span in short_spans(months):
             condition = within(model.time_column, span.start, span.end)
             after |= month_digests(self._connection, quoted(model.name), types, model.time_column, condition)
         return after
@@ -352,9 +352,3 @@ class Materializer:
         statements = [f"COMMENT ON {kind} {name} IS {text(model.description)}"]
         statements += [f"COMMENT ON COLUMN {name}.{quoted(c)} IS {text(model.columns[c])}" for c in types]
         self._connection.execute(";".join(("BEGIN", *statements, "COMMIT")))  # one write to disk instead of many
-
-
-def _short_spans(months: Iterable[date]) -> Iterable[Span]:
-    for span in spans(months):
-        for first in range(0, len(span.months), SPAN_MONTHS):
-            yield Span(span.months[first : first + SPAN_MONTHS])

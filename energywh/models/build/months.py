@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+
+# Months computed at once: bounds the memory that a build or a check needs.
+SPAN_MONTHS = 24
 
 
 def next_month(month: date) -> date:
@@ -62,3 +65,10 @@ def spans(months: Iterable[date]) -> list[Span]:
         else:
             joined.append([month])
     return [Span(tuple(run)) for run in joined]
+
+
+def short_spans(months: Iterable[date]) -> Iterator[Span]:
+    """Yield the spans of `spans`, cut so that none is longer than `SPAN_MONTHS`."""
+    for span in spans(months):
+        for first in range(0, len(span.months), SPAN_MONTHS):
+            yield Span(span.months[first : first + SPAN_MONTHS])

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.sql_text import text, timestamp
 from energywh.core.storage_errors import cause_of
-from energywh.errors import UnknownNameError, did_you_mean
+from energywh.errors import StorageError, UnknownNameError, did_you_mean
+from energywh.models.build.months import next_month, start_of
 from energywh.models.project.project import pick_name
+from energywh.models.versions.records import is_changed
+from energywh.models.versions.verify import ChangedTable, changed_tables
 
 if TYPE_CHECKING:
     import duckdb
@@ -116,6 +120,72 @@ def payload_rules(connection: duckdb.DuckDBPyConnection, names: Collection[str])
     ]
 
 
+DIGEST = "digest"
+_FILE = "energywh.version"
+_OF_DIGEST = "rows are not those that the build wrote: another program changed them; 'energywh build' heals it"
+_SHOWN_MONTHS = 6
+
+
+def digest_rules(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
+    """Return for each model and seed the rule that its rows are those that its build wrote, for `check_digests`."""
+    tables = connection.execute(
+        "SELECT name FROM energywh.model WHERE materialized <> 'inline' UNION ALL SELECT name FROM energywh.seed"
+    ).fetchall()
+    return [Rule(name, DIGEST, "error", _OF_DIGEST, "") for (name,) in sorted(tables)]
+
+
+def check_digests(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    rules: list[Rule],
+    *,
+    since: datetime | None = None,
+    always: bool = False,
+) -> list[Finding]:
+    """Return the tables and months of a version that another program changed, or one finding that the rule holds.
+
+    Rows are read only if the file is not as it was published, or if no record says how it was, or ``always``.
+
+    Args:
+        path: the file that is open as ``connection``.
+        rules: those of `digest_rules` to check.
+        since: look at months that reach this hour or later only.
+    """
+    if not rules:
+        return []
+    changed = is_changed(path)
+    whole = Rule(_FILE, DIGEST, "error", _OF_DIGEST, "")
+    if changed is False and not always:
+        return [Finding(whole)]
+    try:
+        tables = changed_tables(connection, {rule.model for rule in rules})
+    except StorageError as error:  # of another DuckDB
+        return [Finding(whole, trouble=str(error) if changed else "")]
+    findings = []
+    for table in tables:
+        months = [month for month in table.months if since is None or start_of(next_month(month)) > since]
+        if months or not table.months:
+            findings.append(_digest_finding(table, months))
+    if changed and not tables:
+        words = "another program wrote to the file, but not to these rows; 'energywh build' replaces it"
+        return [Finding(replace(whole, severity="warn", words=words), rows=1)]
+    return findings or [Finding(whole)]
+
+
+def _digest_finding(table: ChangedTable, months: list[date]) -> Finding:
+    named = ", ".join(f"{month:%Y-%m}" for month in months[:_SHOWN_MONTHS])
+    more = f" and {len(months) - _SHOWN_MONTHS:,} more" if len(months) > _SHOWN_MONTHS else ""
+    counts: dict[str, Any] = {"rows": table.rows, "rows_built": table.rows_built}
+    return Finding(
+        Rule(table.name, DIGEST, "error", _OF_DIGEST, ""),
+        max(table.rows, table.rows_built, 1),
+        first_hour_utc=start_of(months[0]) if months else None,
+        last_hour_utc=start_of(next_month(months[-1])) - timedelta(hours=1) if months else None,
+        sample=(({"months": named + more} if months else {}) | counts,),
+        trouble=table.trouble,
+    )
+
+
 def pick_rules(rules: list[Rule], names: Collection[str], severity: str = "warn") -> list[Rule]:
     """Return the rules named by rule or by model, of at least ``severity``.
 
@@ -157,8 +227,14 @@ def check(
         since: look at rows that reach this hour or later only; rows that name no hour are then left out.
     """
     connection.execute(f"SET VARIABLE now_utc = {timestamp(now)}")
-    found = [_check(connection, rule, regions, since) for rule in rules]
-    return sorted(found, key=lambda each: (each.holds, SEVERITIES.index(each.severity), not each.trouble, -each.rows))
+    return worst_first([_check(connection, rule, regions, since) for rule in rules])
+
+
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """Return findings sorted: errors, warnings, rules that hold; among these by rows."""
+    return sorted(
+        findings, key=lambda each: (each.holds, SEVERITIES.index(each.severity), not each.trouble, -each.rows)
+    )
 
 
 def _check(

@@ -142,6 +142,19 @@ def is_changed(path: Path) -> bool | None:
     return not holds(path, record.seal)
 
 
+def require_unchanged(path: Path) -> None:
+    """Refuse to hand on what another program changed.
+
+    Raises:
+        StorageError: another program wrote to this version since it was published.
+    """
+    if is_changed(path):
+        raise StorageError(
+            f"another program wrote to {path.name} since it was published; 'energywh check digest' names what it "
+            "changed, and 'energywh build' publishes a version without it"
+        )
+
+
 def encode(record: Record) -> bytes:
     """Return a record as JSON."""
     import msgspec
