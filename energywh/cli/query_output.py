@@ -6,7 +6,7 @@ import csv
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet", ".txt": "table"}
 _RIGHT = ("int", "integer", "float", "double", "decimal")
 _BATCH_ROWS = 20_000
-_AS_TEXT = "CAST(COLUMNS(*) AS VARCHAR)"
 # Characters of a text or a column's name, in a table too wide for the terminal: the first at which it fits, else the
 # last, which is a timestamp. Numbers are never cut shorter than the first.
 _LONGEST = (40, 32, 24, 19)
@@ -116,7 +115,7 @@ def _write_csv(relation: duckdb.DuckDBPyRelation, stream: BinaryIO) -> int:
     return count
 
 
-def _csv_lines(rows: list[Any]) -> bytes:
+def _csv_lines(rows: Sequence[Any]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
@@ -157,8 +156,11 @@ def _write_table(relation: duckdb.DuckDBPyRelation, stream: BinaryIO, max_rows: 
         plans = [str(plan) for rows in _text_rows(relation) for _, plan in rows]
         stream.write(("\n".join(plans).rstrip() + "\n").encode())
         return len(plans)
-    batches = [_few_text_rows(relation.limit(max_rows + 1))] if max_rows else _text_rows(relation)
-    cells = [tuple("NULL" if cell is None else _one_line(cell) for cell in row) for rows in batches for row in rows]
+    cells = [
+        tuple("NULL" if cell is None else _one_line(cell) for cell in row)
+        for rows in _text_rows(relation.limit(max_rows + 1) if max_rows else relation, few=bool(max_rows))
+        for row in rows
+    ]
     total = len(cells)
     if max_rows and total > max_rows:
         cells = cells[:max_rows]
@@ -239,19 +241,19 @@ def _one_line(text: str) -> str:
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
-def _text_rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[tuple[str | None, ...]]]:
+def _text_rows(relation: duckdb.DuckDBPyRelation, *, few: bool = False) -> Iterator[Sequence[tuple[str | None, ...]]]:
     """Yield batches of rows, each value in DuckDB's own text.
+
+    Args:
+        few: yield all rows at once; loads no Arrow, which takes longer than a short query.
 
     Raises:
         UsageError: the query fails while it runs.
     """
     with query_errors():
-        reader = relation.project(_AS_TEXT).to_arrow_reader(_BATCH_ROWS)
-        for batch in reader:
+        texts = relation.project("CAST(COLUMNS(*) AS VARCHAR)")
+        if few:
+            yield texts.fetchall()
+            return
+        for batch in texts.to_arrow_reader(_BATCH_ROWS):
             yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-
-
-def _few_text_rows(relation: duckdb.DuckDBPyRelation) -> list[tuple[str | None, ...]]:
-    """Return all rows as `_text_rows` does, without loading Arrow, which takes longer than a short query."""
-    with query_errors():
-        return relation.project(_AS_TEXT).fetchall()

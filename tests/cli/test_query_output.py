@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -153,9 +153,9 @@ def test_rows_that_a_table_does_not_show_are_counted_and_not_read(monkeypatch: p
     read = 0
     text_rows = answers._text_rows
 
-    def counting(relation: duckdb.DuckDBPyRelation) -> Iterator[list[tuple[str | None, ...]]]:
+    def counting(relation: duckdb.DuckDBPyRelation, *, few: bool) -> Iterator[Sequence[tuple[str | None, ...]]]:
         nonlocal read
-        for rows in text_rows(relation):
+        for rows in text_rows(relation, few=few):
             read += len(rows)
             yield rows
 
