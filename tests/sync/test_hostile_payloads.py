@@ -214,11 +214,11 @@ def test_any_error_of_a_reader_costs_its_chunk_alone(
     source = sources()["eia"]
     found = getattr(source, where)
 
-    def read(*given: object) -> object:
+    def read(*given: object, **words: object) -> object:
         chunk = next(item for item in given if isinstance(item, Chunk))
         if chunk.slice == "CISO":
             raise error
-        return found(*given)
+        return found(*given, **words)
 
     monkeypatch.setattr(source, where, read)
     body = b'{"response":{"total":"0","data":[]}}'

@@ -22,6 +22,7 @@ from energywh.sync.selection import parse_selection
 from tests.support.desk import Desk, desk_with_simulator
 from tests.support.staging import has_twins, query, statuses
 from tests.support.victims import start
+from tests.sync.conftest import MovableClock
 
 
 def busiest_second(requests: Sequence[Served]) -> int:
@@ -128,7 +129,7 @@ def test_what_an_interrupted_sync_gives_back_is_fetched_by_the_one_beside_it(
 
 
 def test_what_another_sync_has_fetched_meanwhile_is_not_fetched_again(
-    live: tuple[Desk, Simulator], monkeypatch: pytest.MonkeyPatch
+    live: tuple[Desk, Simulator], clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk, sim = live
     june = {"since": "2025-06-12", "until": "2025-06-14"}
@@ -141,7 +142,7 @@ def test_what_another_sync_has_fetched_meanwhile_is_not_fetched_again(
     def fetch_all() -> None:
         assert desk.sync("eia.region_data", regions=regions, **june).ok
 
-    result = sync(desk.having(SYNC_JOBS="1").settings(), selection, reporter=Meanwhile(fetch_all))
+    result = sync(desk.having(SYNC_JOBS="1").settings(), selection, reporter=Meanwhile(fetch_all), now=clock.now())
     assert result.ok
     assert (result.tallies[0].done, result.tallies[0].elsewhere) == (1, 4)
     assert len(sim.requests) == 5
