@@ -13,6 +13,7 @@ from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
 from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.errors import StorageError, UsageError
+from energywh.models.build.state import check_schema
 from energywh.models.versions.opening import open_current, open_version
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import require_unchanged
@@ -90,6 +91,12 @@ class Warehouse:
             raise StorageError(f"the warehouse {self.home.path} is closed; open it again with energywh.open()")
         return self._connection
 
+    @property
+    def catalog_connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection; StorageError if the version has another schema, of which only SQL can read the tables."""
+        check_schema(self.connection, self._path)
+        return self.connection
+
     def close(self) -> None:
         """Close the file. Relations of `sql` can no longer be read; windows have their own data and stay usable."""
         if self._connection is not None:
@@ -107,9 +114,7 @@ class Warehouse:
 
     def refresh(self) -> bool:
         """Open the newest version if another was published since, unless one was chosen; return whether it was."""
-        if self._pinned:
-            return False
-        if current_version(self.home) == self._path and self._connection is not None:
+        if self._pinned or (current_version(self.home) == self._path and self._connection is not None):
             return False
         path, connection = open_current(self.home)
         self.close()
@@ -219,7 +224,7 @@ class Warehouse:
         from energywh.datasets.windows.windows import cut_windows
 
         spec = spec_of(WindowSpec, "windows", given)
-        return cut_windows(self.connection, spec, backend=backend, memmap=memmap, cache=self.home.cache)
+        return cut_windows(self.catalog_connection, spec, backend=backend, memmap=memmap, cache=self.home.cache)
 
     def dataset(
         self,
@@ -282,7 +287,7 @@ class Warehouse:
         self.require_unchanged()
         options = MakeOptions(full, memory_limit, wait_seconds, on_wait, on_step)
         return make_dataset(
-            self.connection, self.home, name, dataset_spec_of(given), version=self.version, options=options
+            self.catalog_connection, self.home, name, dataset_spec_of(given), version=self.version, options=options
         )
 
     def folds(
@@ -350,9 +355,9 @@ class Warehouse:
         if as_of is not None:
             from energywh.datasets.windows.as_of_warehouse import as_of_warehouses
 
-            known = as_of_warehouses(self.home, self._path, self.connection, spec.source, as_of, on_progress)
+            known = as_of_warehouses(self.home, self._path, self.catalog_connection, spec.source, as_of, on_progress)
         return Folds(
-            self.connection,
+            self.catalog_connection,
             spec,
             FoldOrigins(origins, first, every, history),
             known=known,
@@ -393,7 +398,7 @@ class Warehouse:
         from energywh.datasets.windows.latest import latest
 
         return latest(
-            self.connection,
+            self.catalog_connection,
             source,
             arrays(backend, dtype),
             hours=hours,

@@ -78,7 +78,7 @@ def check(
     first = None if since is None else parse_hour(since, what="--since")
     moment = utc_now() if now is None else parse_hour(now, what="--now")
     with Warehouse(session.home, kept) as warehouse, interruptible(warehouse.connection):
-        connection = warehouse.connection
+        connection = warehouse.catalog_connection
         known = checking.rules_of(connection) + checking.digest_rules(connection)
         if kept is None and session.home.staging.exists():
             warehouse.attach_staging(

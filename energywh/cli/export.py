@@ -52,7 +52,7 @@ def export(
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
         warehouse.require_unchanged()
         for result in export_models(
-            warehouse.connection,
+            warehouse.catalog_connection,
             session.home,
             None if everything else list(models),
             to,

@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 
 from energywh.core.paths import Home
+from energywh.models.build.schema import FORMAT
 
-META = """
+META = f"""
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;
-CREATE TABLE energywh.version (as_of_utc TIMESTAMP, knowledge VARCHAR);
-INSERT INTO energywh.version VALUES (NULL, NULL);
+CREATE TABLE energywh.version (as_of_utc TIMESTAMP, knowledge VARCHAR, format INTEGER);
+INSERT INTO energywh.version VALUES (NULL, NULL, {FORMAT});
 CREATE TABLE energywh.watermark (
     dataset VARCHAR, landing_id BIGINT, landed_at_utc TIMESTAMP, newest_hour_utc TIMESTAMP);
 INSERT INTO energywh.watermark VALUES

@@ -2,6 +2,8 @@
 
 # Raised when the tables below, the digests or the storage version change: the next build then computes everything.
 FORMAT = 6
+# Versions of this number and later have the tables below: the catalog, windows, exports and checks can read them.
+OLDEST_READ = 5
 
 SCHEMA = """
 CREATE SCHEMA energywh;

@@ -14,11 +14,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energywh.core.database import one_row
+from energywh.core.schema_number import check_known
 from energywh.core.version import VERSION
+from energywh.errors import StorageError
 from energywh.models.build.digests import Digest, Digests
-from energywh.models.build.schema import FORMAT, SCHEMA
+from energywh.models.build.schema import FORMAT, OLDEST_READ, SCHEMA
 from energywh.models.build.staging import Landing, Watermark
 from energywh.models.project.units import unit_of
 
@@ -93,6 +97,27 @@ def compatible(connection: duckdb.DuckDBPyConnection, prefix: str = "") -> bool:
     except duckdb.Error:
         return False
     return rows == [(FORMAT, duckdb.__version__)]
+
+
+def check_schema(
+    connection: duckdb.DuckDBPyConnection, path: Path, prefix: str = "", *, oldest: int = OLDEST_READ
+) -> None:
+    """Check that this energywh knows the schema of the version that is open, or attached as ``prefix``.
+
+    Args:
+        path: its file, for the message.
+        oldest: number from which on the caller can read it; 1 for SQL of the user's, which needs no catalog.
+
+    Raises:
+        StorageError: a newer energywh wrote it, or one that is too old.
+    """
+    (number,) = one_row(connection, f"SELECT any_value(format) FROM {prefix}energywh.version")
+    check_known(path, number or 1, FORMAT)
+    if (number or 1) < oldest:
+        raise StorageError(
+            f"{path} was published by an older energywh (schema {number}; this one reads {oldest} to {FORMAT}): "
+            "'energywh build' publishes it anew; until then only 'energywh sql' reads it"
+        )
 
 
 def is_warehouse(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> bool:

@@ -12,7 +12,7 @@ from energywh.models.build.fill import warn_if_empty
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.own_models import attempt_digest
 from energywh.models.build.staging import Staging, attach_read_only
-from energywh.models.build.state import Meta, compatible
+from energywh.models.build.state import Meta, check_schema, compatible
 from energywh.models.project.graph import STAGING
 from energywh.models.project.project import Project
 from energywh.models.versions.records import is_changed
@@ -26,6 +26,9 @@ def left_out_if_up_to_date(
     Returns:
         None if there is work to do; else which models and seeds of the user's own a build would leave out again, and
         why.
+
+    Raises:
+        StorageError: a newer energywh published ``current``.
     """
     import duckdb
 
@@ -36,6 +39,7 @@ def left_out_if_up_to_date(
         except CorruptError:
             return None
         # Looked at once the file is open: a program that held it for writing may have been waited for.
+        check_schema(connection, current, "published.", oldest=1)
         if is_changed(current) or not compatible(connection, "published."):
             return None
         meta = Meta(connection, "published.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.errors import UnknownNameError
+from energywh.models.build.state import check_schema
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.project.units import unit_of
 from energywh.models.versions.publish import current_version
@@ -152,9 +153,10 @@ def catalog_of_version(path: Path) -> list[CatalogModel]:
     """Return the models of the version at ``path``, by name.
 
     Raises:
-        StorageError: it cannot be opened.
+        StorageError: it cannot be opened, or another energywh wrote it whose schema cannot be read.
     """
     with connect(path) as connection:
+        check_schema(connection, path)
 
         def grouped(query: str) -> dict[str, list[tuple[Any, ...]]]:
             """Return rows of ``query`` without their first column, by that column."""

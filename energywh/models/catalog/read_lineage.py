@@ -7,6 +7,7 @@ from pathlib import Path
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
+from energywh.models.build.state import check_schema
 from energywh.models.catalog.lineage import Lineage
 from energywh.models.catalog.traced_model import ModelSql
 from energywh.models.project.graph import link
@@ -49,9 +50,10 @@ def lineage_of_version(path: Path) -> Lineage:
     """Return the lineage of the models of the version at ``path``.
 
     Raises:
-        StorageError: it cannot be opened.
+        StorageError: it cannot be opened, or another energywh wrote it whose schema cannot be read.
     """
     with connect(path) as connection:
+        check_schema(connection, path)
         seeds = connection.execute(
             "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
             "WHERE database_name = current_database() AND schema_name = ? GROUP BY ALL ORDER BY 1",

@@ -19,7 +19,7 @@ from energywh.core.sql_text import identifier, quoted, within
 from energywh.errors import StorageError
 from energywh.models.build.months import spans
 from energywh.models.build.staging import attach_read_only
-from energywh.models.build.state import is_warehouse
+from energywh.models.build.state import check_schema, is_warehouse
 from energywh.models.project.project import pick_name
 from energywh.models.versions.records import differing_months
 
@@ -118,6 +118,7 @@ def diff_versions(before: Path, after: Path, model: str | None = None) -> Diff:
             attach_read_only(connection, path, name)
             if not is_warehouse(connection, name):
                 raise StorageError(f"{path} is a DuckDB database, but not a version of a warehouse")
+            check_schema(connection, path, f"{name}.")
         with interruptible(connection):
             return _Comparison(connection).run(model)
     finally:

@@ -9,7 +9,7 @@ from energywh.core.database import connect
 from energywh.core.paths import Home
 from energywh.core.sql_text import identifier, text
 from energywh.errors import StorageError
-from energywh.models.build.state import is_warehouse
+from energywh.models.build.state import check_schema, is_warehouse
 from energywh.models.project.project import SEEDS, shipped_schemas
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import find_version
@@ -33,6 +33,7 @@ def open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
             if path.exists():
                 raise
             continue
+        check_schema(connection, path, oldest=1)
         _search_models(connection)
         return path, connection
     raise StorageError(
@@ -54,6 +55,7 @@ def open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBPy
         raise StorageError(
             f"{path} is a DuckDB database, but not a version of a warehouse: it has no table energywh.version"
         )
+    check_schema(connection, path, oldest=1)
     _search_models(connection)
     return path, connection
 

@@ -17,6 +17,7 @@ from energywh.core.database import connect
 from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
 from energywh.models.build.staging import Watermark
+from energywh.models.build.state import check_schema
 from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions
 from energywh.models.versions.seal import Seal, holds
 
@@ -204,6 +205,7 @@ def _ask(path: Path) -> Record | None:
 
     try:
         with connect(path, wait_seconds=0) as connection:
+            check_schema(connection, path)
             return read_record(connection)
     except (StorageError, duckdb.Error):
         return None

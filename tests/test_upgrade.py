@@ -1,0 +1,131 @@
+"""Homes that earlier energywh wrote (`tests/support/old_homes.py`) go on under this one, and newer ones are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from energywh.core.paths import Home
+from energywh.errors import StorageError
+from energywh.models.build.report import BuildReport
+from energywh.models.build.runner import build
+from energywh.models.build.schema import FORMAT, OLDEST_READ
+from energywh.models.build.state import Meta
+from energywh.models.versions.publish import current_version
+from energywh.simulate.server import Simulator
+from energywh.sync.migrations import newest_number
+from energywh.warehouse import Warehouse
+from tests.support.desk import Desk
+from tests.support.old_homes import DATASETS, FIRST, LAST, OLD_HOMES, OldHome
+from tests.support.staging import Rows, query
+from tests.sync.conftest import desk, sim, still_simulator
+from tests.test_chain import one_model
+
+__all__ = ["desk", "sim", "still_simulator"]
+
+CHUNK = "dataset, slice, first_hour_utc, last_hour_utc, status, rows, attempts, fetched_at_utc, payloads"
+TABLES = {
+    **{name: f"from {name} order by all" for name in DATASETS},
+    "ledger": f"select {CHUNK} from sync.chunk order by all",
+    "landing": "from sync.landing order by all",
+    "change": "from sync.change order by all",
+    "identity": "select staging_id from sync.meta",
+}
+ASKED = ("--region", "CISO", "--since", FIRST, "--until", LAST)
+
+each_old_home = pytest.mark.parametrize("old", OLD_HOMES, ids=[home.name for home in OLD_HOMES])
+
+
+@pytest.fixture
+def home(desk: Desk, old: OldHome) -> Home:
+    return Home(old.unpack(desk.folder))
+
+
+def held(staging: Path) -> dict[str, Rows]:
+    return {name: query(staging, sql) for name, sql in TABLES.items()}
+
+
+def number_of(staging: Path) -> int:
+    return int(query(staging, "select schema_version from sync.meta")[0][0])
+
+
+def tables_digest(report: BuildReport) -> str:
+    with duckdb.connect(report.path, read_only=True) as connection:
+        return Meta(connection).tables_digest()
+
+
+def test_a_home_is_kept_of_every_older_schema_number() -> None:
+    written = ({old.staging for old in OLD_HOMES}, {old.version for old in OLD_HOMES})
+    todo = "add the last commit that wrote the number before to tests/support/old_homes.py, and run it"
+    assert written == (set(range(1, newest_number())), set(range(1, FORMAT))), todo
+
+
+@each_old_home
+def test_status_reads_an_older_home_as_it_is(desk: Desk, home: Home) -> None:
+    content = home.staging.read_bytes()
+    done = desk.run("status")
+    assert (done.returncode, "0 chunks due, 0 failed" in done.stdout) == (0, True), done
+    assert home.staging.read_bytes() == content
+
+
+@each_old_home
+def test_sync_and_build_go_on_with_an_older_home(desk: Desk, sim: Simulator, home: Home, tmp_path: Path) -> None:
+    before, sql = held(home.staging), one_model(tmp_path / "sql")
+    old_version = current_version(home)
+    assert old_version is not None
+    done = desk.run("sync", *DATASETS, *ASKED)
+    assert (done.returncode, "nothing is due" in done.stdout + done.stderr) == (0, True), done
+    assert not sim.requests, "what is settled is not fetched again"
+    assert held(home.staging) == before
+    assert number_of(home.staging) == newest_number()
+
+    report = build(home, sql=sql)
+    fresh = Home(tmp_path / "fresh").create()
+    fresh.staging.write_bytes(home.staging.read_bytes())
+    assert (report.published, report.base) == (True, "fresh")
+    assert tables_digest(report) == tables_digest(build(fresh, sql=sql))
+    with Warehouse(home, old_version) as warehouse:
+        assert warehouse.sql("select count(*) from normalized.demand").fetchall() == [(48,)], "the older one stays"
+
+
+@each_old_home
+def test_a_replay_of_an_older_home_gives_its_rows_again(desk: Desk, home: Home) -> None:
+    before = held(home.staging)
+    done = desk.run("replay")
+    assert done.returncode == 0, done.stderr
+    after = held(home.staging)
+    assert {**after, "identity": ""} == {**before, "identity": ""}
+
+
+@each_old_home
+def test_the_catalog_of_an_older_version_is_read_or_says_what_to_do(desk: Desk, old: OldHome, home: Home) -> None:
+    assert desk.run("versions").returncode == 0
+    for words in (("models",), ("export", "normalized.demand")):
+        done = desk.run(*words)
+        if old.version >= OLDEST_READ:
+            assert done.returncode == 0, done.stderr
+        else:
+            said = f"published by an older energywh (schema {old.version}; this one reads {OLDEST_READ} to {FORMAT})"
+            assert said in done.stderr
+            assert "'energywh build' publishes it anew" in done.stderr
+
+
+@pytest.mark.parametrize("old", OLD_HOMES[-1:], ids=["gaps"])
+def test_a_version_of_a_newer_energywh_is_refused_unless_all_is_built_anew(
+    desk: Desk, home: Home, tmp_path: Path
+) -> None:
+    version = current_version(home)
+    assert version is not None
+    version.chmod(0o644)
+    with duckdb.connect(version) as connection:
+        connection.execute(f"update energywh.version set format = {FORMAT + 1}")
+    said = rf"newer energywh \(schema {FORMAT + 1}; this one knows {FORMAT}\): upgrade energywh"
+    with pytest.raises(StorageError, match=said):
+        Warehouse(home)
+    with pytest.raises(StorageError, match=said):
+        build(home, sql=one_model(tmp_path / "sql"))
+    assert current_version(home) == version
+    assert build(home, sql=tmp_path / "sql", full=True).published
+    assert version.exists()
