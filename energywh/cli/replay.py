@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import click
 
-from energywh.cli import Session
 from energywh.core.wording import count
 
 
 @click.command()
-@click.pass_obj
-def replay(session: Session) -> None:
+@click.option("--force", is_flag=True, help="Replace staging also where the new file has fewer rows.")
+@click.pass_context
+def replay(ctx: click.Context, force: bool) -> None:
     """Rebuild staging from the raw payloads kept, without a network.
 
-    Rows whose payloads were pruned are carried over from the present staging file, where it can be read.
+    Rows whose payloads were pruned are carried over from the present staging file, where it can be read. A damaged
+    staging file is put aside; damaged payloads and journals are listed and skipped, with exit status 1.
     """
     from energywh.sync.replay import replay as run_replay
 
-    result = run_replay(session.settings, on_say=lambda text: click.echo(text, err=True))
+    result = run_replay(ctx.obj.settings, on_say=lambda text: click.echo(text, err=True), force=force)
     counts = result.counts
     click.echo(
         f"replayed {count(result.payloads, 'payload')} of {count(result.landings, 'landing')}: "
@@ -32,3 +33,10 @@ def replay(session: Session) -> None:
         click.echo(
             f"the payloads of {count(result.lost_chunks, 'chunk')} are missing; 'energywh sync' fetches them again"
         )
+    if result.set_aside is not None:
+        click.echo(f"the old staging file is kept as {result.set_aside}: delete it once nothing is missing")
+    if not result.ok:
+        click.echo(f"skipped {count(len(result.skipped), 'damaged or missing part')}:", err=True)
+        for text in result.skipped:
+            click.echo(f"  {text}", err=True)
+        ctx.exit(1)

@@ -1,8 +1,8 @@
 """Rebuild staging from the payloads that were kept, without a network.
 
-Where payloads have been pruned, the rebuild starts from what the present staging held before the oldest
-remaining payload; without a readable staging file, it starts empty. Once complete, the new file replaces the
-old one in one step.
+Where payloads have been pruned or are damaged, the rebuild starts from what the present staging held before the oldest
+payload from which on all can be read; without a readable staging file, it starts empty and leaves out what is damaged.
+Once complete, the new file replaces the old one in one step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,24 +19,35 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from energywh.config.settings import Settings
-from energywh.core.database import one_row
+from energywh.core.files import flush
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
-from energywh.core.wording import count
-from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.core.wording import abbreviate, count
+from energywh.errors import CorruptError, LockedError, SourceError, StorageError
 from energywh.sources import all_datasets, sources
-from energywh.sources.base import ALL_SLICES, Chunk, Response
+from energywh.sources.base import Chunk, Page, Response
 from energywh.sources.printable_keys import drop_unprintable_keys
-from energywh.sync.answers import gap_of
+from energywh.sync.answers import gap_of, reading
+from energywh.sync.carry_over import (
+    Carried,
+    carry_over,
+    chunk_of,
+    copy_ledger,
+    copy_rows,
+    earlier_journals,
+    fewer_rows,
+    has_whole_ledger,
+    lost_by_table,
+)
 from energywh.sync.chunks import LedgerSpan, SlicePlan
 from energywh.sync.fetcher import FetchedChunk
 from energywh.sync.journals import Journal, JournalEntry
 from energywh.sync.landing import land_again
 from energywh.sync.ledger import REPLAY_LOCK, Outcome, living_owners, write_plan
-from energywh.sync.merge import Counts, in_scope, scope_of
-from energywh.sync.payload_index import PayloadIndex
-from energywh.sync.schema import bring_up_to_date, columns, datasets_in, open_staging
+from energywh.sync.merge import Counts
+from energywh.sync.payload_index import PayloadIndex, payload_name
+from energywh.sync.schema import bring_up_to_date, open_staging
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,35 +63,53 @@ class ReplayResult:
     carried_rows: int = 0  # from the old staging: their payloads are pruned
     lost_chunks: int = 0  # neither payload nor old staging has them: sync fetches them again
     seconds: float = 0.0
+    skipped: list[str] = field(default_factory=list)  # what is damaged or missing, and where
+    set_aside: Path | None = None  # where the old staging file is kept, if it was damaged
+    damaged: bool = False  # the old staging file could not be read as a whole
+    fewer: list[str] = field(default_factory=list)  # months with fewer rows than the old staging file has
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was skipped."""
+        return not self.skipped
 
 
-def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None) -> ReplayResult:
-    """Rebuild `staging.duckdb` from payloads.
+def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None, *, force: bool = False) -> ReplayResult:
+    """Rebuild `staging.duckdb` from payloads, past what is damaged. A damaged staging file is put aside.
+
+    Args:
+        force: replace a staging file that can be read by one that has fewer rows.
 
     Raises:
-        StorageError: there are no payloads, or the new file cannot be written.
-        CorruptError: a payload or journal is damaged.
-        PayloadError: a payload cannot be read any more as it was then.
+        StorageError: there are no payloads, the new file cannot be written, or it would have fewer rows.
         LockedError: a sync is running.
     """
     home = settings.home
     started = time.monotonic()
-    store = PayloadIndex.of(home.payloads)
-    journals = store.journals()
-    if store.damages:
-        raise CorruptError(f"{store.damages[0]}; move it away and sync its hours again")
+    index = PayloadIndex.of(home.payloads)
+    journals = index.journals()
     if not journals:
-        raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'")
+        damaged = "".join(f"; {damage}" for damage in index.damages)
+        raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'{damaged}")
     home.create()
     new_file = home.path / "staging.replay.duckdb"
     with _exclude_syncs(home):
         _sweep(new_file)
+        unreadable: dict[tuple[str, str], str] = {}
         try:
-            result = _rebuild(settings, new_file, journals, store, on_say)
-            _make_replaceable(settings, on_say)
+            while (result := _rebuild(settings, new_file, journals, _Reader(index, unreadable), on_say)) is None:
+                _sweep(new_file)
+            if result.fewer and not result.damaged and not force:
+                raise StorageError(
+                    f"the rebuilt staging has fewer rows than {home.staging}: {abbreviate(result.fewer)}; nothing was "
+                    "replaced. 'energywh replay --force' replaces it"
+                )
+            result.set_aside = _make_replaceable(settings, result.damaged or bool(result.fewer), on_say)
             new_file.replace(home.staging)
+            flush(home.path)
         finally:
             _sweep(new_file)
+    result.skipped += [str(damage) for damage in index.damages]
     result.seconds = time.monotonic() - started
     return result
 
@@ -102,22 +131,28 @@ def _exclude_syncs(home: Home) -> Iterator[None]:
         yield
 
 
-def _make_replaceable(settings: Settings, on_say: Callable[[str], None]) -> None:
-    """See to it that the old file can be replaced by rename, and is whole until then."""
+def _make_replaceable(settings: Settings, damaged: bool, on_say: Callable[[str], None]) -> Path | None:
+    """See to it that the old file can be replaced by rename, and is whole until then.
+
+    Returns:
+        where the old file is kept; None if it is not.
+    """
     staging = settings.home.staging
     log = staging.with_name(staging.name + ".wal")
-    if staging.exists() and _damaged(settings, on_say):
+    if staging.exists() and damaged:
         # Under both names until the new file takes its place: a process killed before must not leave the name free,
         # or the next sync would begin anew.
         aside = staging.with_name(f"staging.damaged-{utc_now():%Y%m%dT%H%M%S}.duckdb")
         _link_or_copy(staging, aside)
         if log.exists():
             log.replace(aside.with_name(aside.name + ".wal"))
-        on_say(f"the damaged staging file was moved to {aside}")
-    elif log.exists():  # of a process that was killed: opening for writing takes it into the file
+        on_say(f"the old staging file was moved to {aside}")
+        return aside
+    if log.exists():  # of a process that was killed: opening for writing takes it into the file
         with _open(settings, staging, on_say):
             pass
         log.unlink(missing_ok=True)
+    return None
 
 
 def _link_or_copy(file: Path, other: Path) -> None:
@@ -135,164 +170,151 @@ def _open(
     return open_staging(path, read_only=read_only, wait_seconds=wait_seconds, on_wait=on_say)
 
 
-def _damaged(settings: Settings, on_say: Callable[[str], None]) -> bool:
-    """Return whether the staging file is not a database. Any other reason not to open it ends the replay."""
+def _can_be_read(settings: Settings, on_say: Callable[[str], None]) -> bool:
+    """Return whether the staging file is a database. Any other reason not to open it ends the replay."""
+    wait_seconds = float(settings.get("lock.wait_seconds"))
     try:
-        with _open(settings, settings.home.staging, on_say, read_only=True):
-            return False
+        bring_up_to_date(settings.home.staging, wait_seconds=wait_seconds, on_wait=on_say)
     except CorruptError:
-        return True
+        return False
+    return True
+
+
+class _Reader:
+    """Reads journal entries, and remembers which payloads cannot be read."""
+
+    def __init__(self, index: PayloadIndex, unreadable: dict[tuple[str, str], str]) -> None:
+        self._index = index
+        self.unreadable = unreadable  # why, by dataset and payload
+
+    def complete(self, journal: Journal) -> bool:
+        """Return whether all payloads of a journal are there, and none is known to be unreadable."""
+        return all(
+            entry.payloads
+            and all(
+                self._index.has(entry.dataset, payload) and (entry.dataset, payload) not in self.unreadable
+                for payload in entry.payloads
+            )
+            for entry in journal.entries
+        )
+
+    def is_whole_history(self, journals: dict[str, Journal]) -> bool:
+        """Return whether every landing since the first can be replayed."""
+        numbers = [journal.landing_id for journal in journals.values()]
+        return numbers == list(range(1, len(numbers) + 1)) and all(map(self.complete, journals.values()))
+
+    def verify(self, journals: Iterable[Journal]) -> None:
+        """Find all damaged payloads of the journals."""
+        for journal in journals:
+            for entry in journal.entries:
+                for payload in entry.payloads:
+                    if self._index.has(entry.dataset, payload):
+                        damage = self._index.verify(payload_name(entry.dataset, payload))
+                        if damage is not None:
+                            self.unreadable.setdefault((entry.dataset, payload), f"{chunk_of(entry)}: {damage}")
+
+    def read(self, entry: JournalEntry) -> FetchedChunk | None:
+        """Return the rows of a journal entry; None when a payload of it is no longer there, or cannot be read."""
+        chunk = chunk_of(entry)
+        source = sources()[entry.dataset.split(".")[0]]
+        dataset = source.dataset(entry.dataset)
+        pages: list[Page] = []
+        for payload in entry.payloads:
+            if (entry.dataset, payload) in self.unreadable:
+                return None
+            try:
+                if dataset.is_file:
+                    file = self._index.file(entry.dataset, payload)
+                    if damage := self._index.verify(payload_name(entry.dataset, payload)):
+                        raise CorruptError(str(damage))
+                    with reading(chunk):
+                        pages.append(source.read_file(chunk, file))
+                else:
+                    response = Response(f"payload {payload}", 200, self._index.read(entry.dataset, payload))
+                    with reading(chunk):
+                        pages.append(source.read(chunk, response))
+            except FileNotFoundError:
+                return None
+            except (CorruptError, SourceError) as error:
+                self.unreadable[entry.dataset, payload] = f"{chunk}: {error}"
+                return None
+        if not pages:
+            return None
+        pages = [drop_unprintable_keys(dataset, page) for page in pages]
+        rows = pa.concat_tables([page.rows for page in pages])
+        warnings = tuple(warning for page in pages for warning in page.warnings)
+        gap = gap_of(source, chunk, rows, hour_number(entry.fetched_at_utc))
+        outcome = Outcome(
+            chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads, gap=gap, warnings=warnings
+        )
+        return FetchedChunk(outcome, rows)
 
 
 def _rebuild(
     settings: Settings,
     new_file: Path,
     journals: dict[str, Journal],
-    store: PayloadIndex,
+    reader: _Reader,
     on_say: Callable[[str], None],
-) -> ReplayResult:
+) -> ReplayResult | None:
+    """Write the new file; None where a payload turned out to be unreadable whose rows the present file can give."""
     result = ReplayResult()
     old = settings.home.staging
     with _open(settings, new_file, on_say) as connection:
         todo = list(journals.items())
-        held = old.exists() and not _damaged(settings, on_say)
+        held = old.exists() and _can_be_read(settings, on_say)
+        whole_ledger = False
+        carried = Carried()
         if held:
-            bring_up_to_date(old, wait_seconds=float(settings.get("lock.wait_seconds")), on_wait=on_say)
             connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
-            earlier = _earlier_journals(connection, journals)
-            if earlier:
-                on_say(f"first replaying {count(len(earlier), 'landing')} of an earlier staging file")
-            for name, journal in earlier:
-                _land(connection, name, journal, store, result, with_ledger=True)
-            todo = _carry_over(connection, journals, store, result)
+            whole_ledger = has_whole_ledger(connection)
+            if not whole_ledger and reader.is_whole_history(journals):
+                on_say(f"{old} is damaged; rebuilding from payloads alone, which are complete")
+                connection.execute("detach old")
+                held = False
+            elif whole_ledger:
+                earlier = earlier_journals(connection, journals)
+                if earlier:
+                    on_say(f"first replaying {count(len(earlier), 'landing')} of an earlier staging file")
+                for name, journal in earlier:
+                    _land(connection, name, journal, reader, result, with_ledger=True)
+                todo, carried = carry_over(connection, journals, reader.complete)
+            else:
+                result.skipped.append(f"{old}: its ledger is damaged; what it knew of older chunks is fetched again")
+                todo = [(name, journal) for name, journal in todo if reader.complete(journal)]
+                carried = copy_rows(connection, [entry for _, journal in todo for entry in journal.entries])
+            result.carried_rows = carried.rows
         elif old.exists():
             on_say(f"{old} is damaged; rebuilding from payloads alone")
+        known_unreadable = len(reader.unreadable)
         for name, journal in todo:
-            _land(connection, name, journal, store, result, with_ledger=not held)
+            _land(connection, name, journal, reader, result, with_ledger=not whole_ledger)
+            if held and len(reader.unreadable) > known_unreadable:
+                on_say("a payload cannot be read: beginning anew, with its rows as the present staging file has them")
+                reader.verify(journal for _, journal in todo)
+                return None
+        if whole_ledger:
+            copy_ledger(connection, carried.lost)
         if held:
-            _copy_ledger(connection)
+            result.fewer = fewer_rows(connection)
             connection.execute("detach old")
         connection.execute("checkpoint")
+    result.damaged = old.exists() and not (whole_ledger and not carried.lost)
+    result.skipped += [*reader.unreadable.values(), *(f"{old}: {text}" for text in lost_by_table(carried.lost))]
+    first = next(iter(journals.values()))
+    if not held and first.landing_id > 1:
+        result.skipped.append(
+            f"{count(first.landing_id - 1, 'landing')} before {first.landed_at_utc:%Y-%m-%d %H:%M}: payloads of that "
+            "time are pruned, and no staging file has their rows"
+        )
     return result
-
-
-def _earlier_journals(connection: duckdb.DuckDBPyConnection, by_name: dict[str, Journal]) -> list[tuple[str, Journal]]:
-    """Return the journals of a staging file that was lost: they are older than anything in the present one."""
-    (begin,) = one_row(connection, "select min(landed_at_utc) from old.sync.landing")
-    return [(name, journal) for name, journal in by_name.items() if begin is None or journal.landed_at_utc < begin]
-
-
-def _carry_over(
-    connection: duckdb.DuckDBPyConnection,
-    by_name: dict[str, Journal],
-    store: PayloadIndex,
-    result: ReplayResult,
-) -> list[tuple[str, Journal]]:
-    """Copy what cannot be replayed from the old staging, and return those of its journals that can.
-
-    In hours that it has asked for, its rows stand alone: what a file before it held of them (see `_earlier_journals`)
-    is older.
-
-    A journal whose landing did not commit is left out: the old staging never held it.
-    """
-    landings = connection.execute("select landing_id, journal from old.sync.landing order by landing_id").fetchall()
-    first = len(landings)
-    while first > 0 and _complete(by_name.get(landings[first - 1][1]), store):
-        first -= 1
-    todo = [(name, by_name[name]) for _, name in landings[first:]]
-    connection.execute("begin")
-    if first:
-        watermark = landings[first - 1][0]
-        (before,) = one_row(connection, "select coalesce(max(landing_id), 0) from sync.landing")
-        _delete_asked_for(connection)
-        _copy_rows(connection, [entry for _, journal in todo for entry in journal.entries], result)
-        for table in ("landing", "change"):
-            connection.execute(
-                f"insert into sync.{table} by name select * replace (landing_id + ? as landing_id) "
-                f"from old.sync.{table} where landing_id <= ?",
-                [before, watermark],
-            )
-    connection.execute("commit")
-    return todo
-
-
-def _copy_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take the ledger as it was: beside the answers that were replayed it knows of failures and of what is due.
-
-    What it does not know stays as replayed: chunks of a staging file before it.
-    """
-    connection.execute("begin")
-    connection.execute(
-        "delete from sync.chunk n where exists (from old.sync.chunk o where o.dataset = n.dataset "
-        "and o.slice = n.slice and o.first_hour_utc <= n.last_hour_utc and o.last_hour_utc >= n.first_hour_utc)"
-    )
-    names = [name for (name,) in connection.execute("select column_name from (describe sync.chunk)").fetchall()]
-    connection.execute(
-        f"insert into sync.chunk by name select {', '.join(names)} from (select * replace "
-        "(case when status = 'in progress' then 'due' else status end as status, null as owner) from old.sync.chunk)"
-    )
-    connection.execute("commit")
-
-
-def _complete(journal: Journal | None, store: PayloadIndex) -> bool:
-    return journal is not None and all(
-        entry.payloads and all(store.has(entry.dataset, payload) for payload in entry.payloads)
-        for entry in journal.entries
-    )
-
-
-def _delete_asked_for(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete what landings before the present file brought of the hours that it has an answer for."""
-    for dataset in all_datasets().values():
-        rows = connection.execute(
-            "select slice, first_hour_utc, last_hour_utc from old.sync.chunk "
-            "where dataset = ? and fetched_at_utc is not null",
-            [dataset.name],
-        ).fetchall()
-        chunks = [Chunk(dataset.name, slice_, hour_number(first), hour_number(last)) for slice_, first, last in rows]
-        connection.register("asked", scope_of(dataset, chunks))
-        row = in_scope(dataset, any(chunk.slice == ALL_SLICES for chunk in chunks))
-        for table in (dataset.name, f"{dataset.name}_revision"):
-            connection.execute(f"delete from {table} s where exists (select 1 from asked c where {row})")
-        connection.unregister("asked")
-
-
-def _chunk(entry: JournalEntry) -> Chunk:
-    return Chunk(entry.dataset, entry.slice, hour_number(entry.first_hour_utc), hour_number(entry.last_hour_utc))
-
-
-def _copy_rows(connection: duckdb.DuckDBPyConnection, again: list[JournalEntry], result: ReplayResult) -> None:
-    """Copy the rows and revisions as they were before the entries that will land again.
-
-    Each row has the time of its fetch, which identifies the rows that an entry landed or superseded.
-    """
-    for dataset in datasets_in(connection, "old"):
-        entries = [entry for entry in again if entry.dataset == dataset.name]
-        scope = scope_of(dataset, [_chunk(entry) for entry in entries])
-        fetched = pa.array([entry.fetched_at_utc for entry in entries], pa.timestamp("us"))
-        connection.register("again", scope.append_column("fetched", fetched))
-        names = ", ".join(columns(dataset))
-        row = in_scope(dataset, any(entry.slice == ALL_SLICES for entry in entries))
-        brought = f"(select 1 from again c where {row} and s.known_from_utc = c.fetched)"
-        superseded = f"(select 1 from again c where {row} and s.known_until_utc = c.fetched)"
-        connection.execute(
-            f"insert into {dataset.name} ({names}) "
-            f"select {names} from old.{dataset.name} s where not exists {brought} union all "
-            f"select {names} from old.{dataset.name}_revision s where not exists {brought} and exists {superseded}"
-        )
-        connection.execute(
-            f"insert into {dataset.name}_revision by name select * from old.{dataset.name}_revision s "
-            f"where not exists {brought} and not exists {superseded}"
-        )
-        connection.unregister("again")
-        result.carried_rows += one_row(connection, f"select count(*) from {dataset.name}")[0]
 
 
 def _land(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     journal: Journal,
-    store: PayloadIndex,
+    reader: _Reader,
     result: ReplayResult,
     *,
     with_ledger: bool,
@@ -307,7 +329,7 @@ def _land(
     for entry in journal.entries:
         if entry.dataset not in datasets:
             continue
-        answer = _read(entry, store)
+        answer = reader.read(entry)
         if answer is None:
             result.lost_chunks += 1
             continue
@@ -320,30 +342,6 @@ def _land(
     connection.execute("commit")
     result.landings += 1
     result.counts = sum(report.counts.values(), result.counts)
-
-
-def _read(entry: JournalEntry, store: PayloadIndex) -> FetchedChunk | None:
-    """Return the rows of a journal entry, or None when a payload of it is no longer there."""
-    chunk = _chunk(entry)
-    source = sources()[entry.dataset.split(".")[0]]
-    if not entry.payloads:
-        return None
-    try:
-        if source.dataset(entry.dataset).is_file:
-            pages = [source.read_file(chunk, store.file(entry.dataset, name)) for name in entry.payloads]
-        else:
-            bodies = [(name, store.read(entry.dataset, name)) for name in entry.payloads]
-            pages = [source.read(chunk, Response(f"payload {name}", 200, body)) for name, body in bodies]
-    except FileNotFoundError:
-        return None
-    pages = [drop_unprintable_keys(source.dataset(entry.dataset), page) for page in pages]
-    rows = pa.concat_tables([page.rows for page in pages])
-    warnings = tuple(warning for page in pages for warning in page.warnings)
-    gap = gap_of(source, chunk, rows, hour_number(entry.fetched_at_utc))
-    outcome = Outcome(
-        chunk, entry.attempts, entry.fetched_at_utc, len(rows), None, entry.payloads, gap=gap, warnings=warnings
-    )
-    return FetchedChunk(outcome, rows)
 
 
 def _ledger_row(connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> SlicePlan:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from energywh.core.time import utc_now
-from energywh.errors import CorruptError, LockedError, StorageError
+from energywh.errors import LockedError, StorageError
 from energywh.simulate.server import Simulator
 from energywh.sync.journals import Journal
 from energywh.sync.ledger import Owner
-from energywh.sync.packs import scan
 from energywh.sync.payload_index import PayloadIndex
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.replay import ReplayResult, replay
 from tests.support.desk import Desk
-from tests.support.packs import bodies, drop, journals, overwrite, packs
+from tests.support.packs import bodies, drop, journals, packs
 from tests.support.staging import everything, has_twins, query, statuses, values
 from tests.sync.conftest import MovableClock
 
@@ -183,27 +180,6 @@ def test_rows_withdrawn_on_refresh_stay_withdrawn(live: tuple[Desk, Simulator], 
     desk.staging.unlink()
     replay(desk.settings())
     assert everything(desk.staging) == expected
-
-
-@pytest.mark.parametrize("damage", ["bytes", "other content"])
-def test_a_damaged_payload_is_named_and_nothing_is_replaced(desk: Desk, sim: Simulator, damage: str) -> None:
-    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
-    expected = everything(desk.staging)
-    (body,) = bodies(desk.home.payloads)
-    overwrite(body, b"nothing of zstd" if damage == "bytes" else bytes(pa.compress(b"{}", "zstd", asbytes=True)))
-    with pytest.raises(CorruptError, match=rf"payload .* in {re.escape(body.where)}"):
-        replay(desk.settings())
-    assert everything(desk.staging) == expected
-    assert [path.name for path in desk.home.path.glob("*staging*")] == ["staging.duckdb"]
-
-
-def test_a_damaged_journal_is_named(desk: Desk, sim: Simulator) -> None:
-    desk.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
-    ((_, member),) = [each for each in scan(packs(desk.home.payloads)[0]).members if each[0].startswith("journal/")]
-    overwrite(member, b"{")
-    overwrite(member, b'{"landing_id":9')
-    with pytest.raises(CorruptError, match=rf"{re.escape(member.where)}: the journal .* is damaged"):
-        replay(desk.settings())
 
 
 def test_replay_does_not_start_beside_a_sync_or_a_replay(desk: Desk, sim: Simulator) -> None:
