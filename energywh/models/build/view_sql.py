@@ -6,27 +6,21 @@ does not have: its parser reads ``if`` as CASE. So views are written with CASE.
 
 from __future__ import annotations
 
+from energywh.core.tokens import tokens_of
+
 _BETWEEN = (" THEN ", " ELSE ")
 
 
 def without_if(sql: str) -> str:
     """Return ``sql`` with CASE in place of each ``if(condition, value, otherwise)``; lines keep their numbers."""
-    import duckdb
-
-    content = sql.encode()  # DuckDB counts bytes
-    starts = duckdb.tokenize(sql)
-    ends = [start for start, _ in starts[1:]] + [len(content)]
-    tokens = [
-        (content[start:end].strip(), start)
-        for (start, kind), end in zip(starts, ends, strict=True)
-        if kind not in (duckdb.token_type.comment, duckdb.token_type.string_const)
-    ]
+    content = sql.encode()
+    tokens = [token for token in tokens_of(sql) if not token.is_string]
     written, copied = [], 0
     open_brackets: list[int | None] = []  # of each, the number of commas seen if it is the one of an `if`, else None
-    for place, (token, start) in enumerate(tokens):
+    for place, (token, start, _) in enumerate(tokens):
         replacement = None
-        if token == b"(" and place and tokens[place - 1][0].lower() == b"if":
-            written.append(content[copied : tokens[place - 1][1]])
+        if token == b"(" and place and tokens[place - 1].text.lower() == b"if":
+            written.append(content[copied : tokens[place - 1].start])
             replacement, copied = "(CASE WHEN ", start
             open_brackets.append(0)
         elif token in (b"(", b"[", b"{"):
