@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.config.settings import resolve_home
-from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
+from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait, Patience, patient
 from energywh.core.paths import Home
 from energywh.core.query import ask
+from energywh.core.sandbox import everything_but, restrict
+from energywh.core.warnings import warn
 from energywh.errors import StorageError, UsageError
 from energywh.models.build.state import check_schema
 from energywh.models.versions.opening import open_current, open_version
@@ -43,8 +46,11 @@ def open(
         version: a kept version by its name or number, `latest~1` for the one before the newest (and so on), or the
             path of a warehouse file, as `energywh build --as-of` makes them.
 
+    While another program holds the file for writing, this waits, with a warning that names it.
+
     Raises:
         StorageError: nothing is published there yet, or the file cannot be read.
+        LockedError: another program still held it after the seconds of the setting `lock.wait_seconds`.
         UnknownNameError: there is no such version, or it was pruned.
         UsageError: ``path`` is not the path of a folder.
     """
@@ -53,9 +59,18 @@ def open(
     if isinstance(version, bool) or not isinstance(version, str | os.PathLike | int | None):
         raise UsageError(f"open() takes a version by name, number or path, not {version!r}")
     home, _ = resolve_home(None if path is None else Path(path))
-    if version is None or isinstance(version, str):
-        return Warehouse(home, version)
-    return Warehouse(home, str(version) if isinstance(version, int) else Path(version))
+    if isinstance(version, int):
+        version = str(version)
+
+    def patience() -> Patience:
+        from energywh.sources import load_settings
+
+        return Patience(load_settings(home.path).get("lock.wait_seconds"), warn)
+
+    with patient(patience):
+        warehouse = Warehouse(home, version if version is None or isinstance(version, str) else Path(version))
+    warehouse.patience = patience
+    return warehouse
 
 
 class Warehouse:
@@ -66,6 +81,7 @@ class Warehouse:
 
     def __init__(self, home: Home, version: str | Path | None = None) -> None:
         self.home = home
+        self.patience: Callable[[], Patience] | None = None  # None: that of the caller
         self._pinned = version is not None
         self._connection: duckdb.DuckDBPyConnection | None
         self._path, self._connection = open_current(home) if version is None else open_version(home, version)
@@ -116,7 +132,8 @@ class Warehouse:
         """Open the newest version if another was published since, unless one was chosen; return whether it was."""
         if self._pinned or (current_version(self.home) == self._path and self._connection is not None):
             return False
-        path, connection = open_current(self.home)
+        with self._patient():
+            path, connection = open_current(self.home)
         self.close()
         self._path, self._connection = path, connection
         return True
@@ -129,8 +146,24 @@ class Warehouse:
         """
         require_unchanged(self._path)
 
+    def restrict(self, *, files: bool = False, scratch: Sequence[Path] = ()) -> None:
+        """Keep SQL from files, the network and DuckDB's settings until `close`; staging must be attached before.
+
+        It holds for all that this process has open of the same version, exports of the connection included.
+
+        Args:
+            files: let SQL read the files of this machine, but the settings of the warehouse and the environment of
+                processes, where keys are. `sql` still writes none.
+            scratch: folders in which the caller writes itself.
+        """
+        places = everything_but([self.home.settings_file]) if files else []
+        restrict(self.connection, [*places, *scratch])
+
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """Ask in SQL; time zone UTC.
+
+        One query that reads, after any number of ``SET TimeZone = '...';``. It may read files, such as
+        ``FROM 'mine.csv'``, but writes nothing: relations and `connection` do that. DuckDB fetches no extensions.
 
         Args:
             params: values of ``?`` or ``$name`` in the query, as a list or a dict.
@@ -151,7 +184,7 @@ class Warehouse:
             hints = steps_named(self.connection, query) + unbuilt_named(built, query)
             raise UsageError(f"{error}{hints}") from None
 
-    def attach_staging(self, wait_seconds: float = DEFAULT_WAIT_SECONDS, on_wait: OnWait | None = None) -> None:
+    def attach_staging(self, wait_seconds: float | None = None, on_wait: OnWait | None = None) -> None:
         """Make the staging tables readable as ``staging.<source>.<dataset>``; sync waits until `close`.
 
         Once attached it stays: to call this again does nothing.
@@ -167,7 +200,11 @@ class Warehouse:
         file = self.home.staging
         if not file.exists():
             raise StorageError(f"there is no staging database at {file}: run 'energywh sync' first")
-        attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
+        with self._patient():
+            attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
+
+    def _patient(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.patience is None else patient(self.patience)
 
     def windows(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from energywh.core.locks import Patience, patient
 from energywh.errors import EnergywhError, did_you_mean
 
 if TYPE_CHECKING:
@@ -145,7 +146,12 @@ def cli(ctx: click.Context, home: str | None) -> None:
     Sync public APIs into DuckDB, build clean tables with SQL, query them, export Parquet, and cut training
     windows for MLX.
     """
-    ctx.obj = Session(home)
+    session = ctx.obj = Session(home)
+
+    def patience() -> Patience:
+        return Patience(session.settings.get("lock.wait_seconds"), lambda message: click.echo(message, err=True))
+
+    ctx.with_resource(patient(patience))
 
 
 def _print_click_error(error: click.ClickException) -> None:

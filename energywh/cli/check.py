@@ -81,9 +81,7 @@ def check(
         connection = warehouse.catalog_connection
         known = checking.rules_of(connection) + checking.digest_rules(connection)
         if kept is None and session.home.staging.exists():
-            warehouse.attach_staging(
-                session.settings.get("lock.wait_seconds"), lambda message: click.echo(message, err=True)
-            )
+            warehouse.attach_staging()
             known += checking.payload_rules(connection, rules)
         chosen = checking.pick_rules(known, rules, severity)
         of_digests = [rule for rule in chosen if rule.name == checking.DIGEST and not wanted]

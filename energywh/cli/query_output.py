@@ -7,6 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -55,14 +56,32 @@ def form_for(form: str | None, file: Path | None) -> str:
     return form
 
 
-def write_file(relation: duckdb.DuckDBPyRelation, form: str, file: Path, max_rows: int = 0) -> int:
+@contextmanager
+def scratch_folders(form: str, file: Path | None) -> Iterator[list[Path]]:
+    """Yield the folders that `write_file` or `write_stream` let DuckDB write in: one for Parquet, else none.
+
+    Raises:
+        StorageError: it cannot be made beside ``file``.
+    """
+    if form != "parquet":
+        yield []
+        return
+    with ExitStack() as stack:
+        with storage_errors("write", file or Path(tempfile.gettempdir()), MAKE_WRITABLE):
+            folder = tempfile.TemporaryDirectory(prefix=".energywh-", dir=None if file is None else file.parent)
+        yield [Path(stack.enter_context(folder)).resolve()]
+
+
+def write_file(
+    relation: duckdb.DuckDBPyRelation, form: str, file: Path, max_rows: int = 0, scratch: Path | None = None
+) -> int:
     """Write the answer to ``file``, which is replaced in one step when the answer is whole; return its rows.
 
     Raises:
         StorageError: the file cannot be written.
         UsageError: the query fails while it runs.
     """
-    with storage_errors("write", file, MAKE_WRITABLE), replacing(file) as temporary:
+    with storage_errors("write", file, MAKE_WRITABLE), replacing(file, scratch) as temporary:
         if form == "parquet":
             return _save_parquet(relation, temporary)
         with temporary.open("wb") as stream:
@@ -70,7 +89,12 @@ def write_file(relation: duckdb.DuckDBPyRelation, form: str, file: Path, max_row
 
 
 def write_stream(
-    relation: duckdb.DuckDBPyRelation, form: str, stream: BinaryIO, max_rows: int = 0, width: int | None = None
+    relation: duckdb.DuckDBPyRelation,
+    form: str,
+    stream: BinaryIO,
+    max_rows: int = 0,
+    width: int | None = None,
+    scratch: Path | None = None,
 ) -> int:
     """Write the answer to an open binary stream, a batch of rows at a time; return how many rows were written.
 
@@ -89,7 +113,7 @@ def write_stream(
     elif form == "json":
         return _write_json(relation, stream)
     if form == "parquet":
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
             file = Path(folder) / "answer.parquet"
             rows = _save_parquet(relation, file)
             with file.open("rb") as whole:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from energywh.core.locks import DEFAULT_WAIT_SECONDS, GiveUp, OnWait, wait_while_locked
+from energywh.core.locks import GiveUp, OnWait, wait_while_locked
 from energywh.core.storage_errors import lock_holder, storage_error
 from energywh.errors import LockedError
 
@@ -25,7 +25,7 @@ def connect(
     path: Path,
     *,
     read_only: bool = True,
-    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    wait_seconds: float | None = None,
     on_wait: OnWait | None = None,
     config: dict[str, str | bool | int | float | list[str]] | None = None,
     give_up: GiveUp | None = None,
@@ -57,7 +57,7 @@ def connect(
 def retry_while_locked(
     action: Callable[[], T],
     path: Path,
-    wait_seconds: float,
+    wait_seconds: float | None = None,
     on_wait: OnWait | None = None,
     give_up: GiveUp | None = None,
 ) -> T:

@@ -7,6 +7,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,14 +22,40 @@ GiveUp = Callable[[], bool]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what another process holds, and whom to tell."""
+
+    wait_seconds: float = DEFAULT_WAIT_SECONDS
+    on_wait: OnWait | None = None
+
+
+_patience: ContextVar[Callable[[], Patience]] = ContextVar("patience", default=Patience)
+
+
+@contextmanager
+def patient(find: Callable[[], Patience]) -> Iterator[None]:
+    """In this block, wait as ``find`` says wherever no other time is given; it is called if something is locked."""
+    before = _patience.set(find)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
 def wait_while_locked(
-    attempt: Callable[[], T], wait_seconds: float, on_wait: OnWait | None = None, give_up: GiveUp | None = None
+    attempt: Callable[[], T],
+    wait_seconds: float | None = None,
+    on_wait: OnWait | None = None,
+    give_up: GiveUp | None = None,
 ) -> T:
     """Return what ``attempt`` returns; call it again while it raises LockedError.
 
     Args:
         attempt: the text of its LockedError names what is held, and by whom.
-        on_wait: called once with a sentence for the user when the wait gets long.
+        wait_seconds: None for what `patient` says.
+        on_wait: called once with a sentence for the user when the wait gets long; None for the one of `patient` where
+            that says how long to wait.
         give_up: called again and again while waiting; True ends the wait at once.
 
     Raises:
@@ -39,6 +67,9 @@ def wait_while_locked(
             return attempt()
         except LockedError as error:
             held = str(error)
+        if wait_seconds is None:
+            patience = _patience.get()()
+            wait_seconds, on_wait = patience.wait_seconds, on_wait or patience.on_wait
         waited = time.monotonic() - began
         if give_up is not None and give_up():
             raise LockedError(f"interrupted while waiting for {held}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from energywh.core.sandbox import SETTINGS
+from energywh.core.sql_text import text
 from energywh.core.storage_errors import query_errors
 from energywh.core.tokens import Token, tokens_of
 from energywh.errors import UsageError
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 _ANSWERS = ("SELECT", "MULTI")  # SHOW, DESCRIBE and SUMMARIZE are SELECT, PIVOT is MULTI
 _WRITES = ("COPY", "DELETE", "INSERT", "MERGE", "UPDATE")
-_SETTINGS = ("timezone", "calendar")
+_RUN_TEXT = ("JSON_EXECUTE_SERIALIZED_SQL", "QUERY")
 _SCOPES = ("session", "local", "global")
 # Of PRAGMA and CALL, those that only show something. Others write files, log, or change how DuckDB runs.
 _PRAGMAS = (
@@ -53,6 +55,16 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> 
     return relation
 
 
+def set_time_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
+    """Show times that have a zone in this one.
+
+    Raises:
+        UsageError: DuckDB knows no such zone.
+    """
+    with query_errors():
+        connection.execute(f"SET TimeZone = {text(zone)}")
+
+
 def _check(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
     """Reject a statement that does anything but read.
 
@@ -85,8 +97,14 @@ def _written_by(connection: duckdb.DuckDBPyConnection, statement: duckdb.Stateme
     """Return the statement that writes in a WITH of this one, such as COPY, or an empty text.
 
     DuckDB 2 counts ``WITH a AS (COPY b TO 'file') SELECT ...`` as a SELECT. Its parsed form shows what it is.
+
+    Raises:
+        UsageError: a function would run SQL that is not seen here.
     """
-    words = [token.text.decode().upper() for token in tokens_of(statement.query) if not token.is_string]
+    words = [token.text.decode().strip('"').upper() for token in tokens_of(statement.query) if not token.is_string]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in _RUN_TEXT and following == "(":
+            raise UsageError(f"the function {word.lower()} is not allowed: it runs SQL that is hidden in a value")
     suspects = [word for word in words if word in _WRITES]
     if not suspects:
         return ""
@@ -102,7 +120,7 @@ def _sets_allowed(statement: duckdb.Statement) -> bool:
     if statement.type.name != "SET" or words[:1] not in (["set"], ["reset"], ["pragma"]):
         return False
     words = words[2:] if words[1:2] and words[1] in _SCOPES else words[1:]
-    return words[:2] == ["time", "zone"] or words[:1] in [[name] for name in _SETTINGS]
+    return words[:2] == ["time", "zone"] or words[:1] in [[name.lower()] for name in SETTINGS]
 
 
 def _words(sql: str) -> list[str]:

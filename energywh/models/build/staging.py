@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.core.database import retry_while_locked
-from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait
+from energywh.core.locks import OnWait
 from energywh.core.sql_text import text
 from energywh.core.wording import count
 from energywh.errors import StorageError
@@ -53,7 +53,7 @@ def attach_read_only(
     path: Path,
     name: str,
     *,
-    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    wait_seconds: float | None = None,
     on_wait: OnWait | None = None,
 ) -> None:
     """Attach the DuckDB file at ``path`` as ``name``, waiting while another process writes it.

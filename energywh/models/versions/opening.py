@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from energywh.core.database import connect
 from energywh.core.paths import Home
+from energywh.core.sandbox import no_extensions
 from energywh.core.sql_text import identifier, text
 from energywh.errors import StorageError
 from energywh.models.build.state import check_schema, is_warehouse
@@ -34,7 +35,7 @@ def open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
                 raise
             continue
         check_schema(connection, path, oldest=1)
-        _search_models(connection)
+        _prepare(connection)
         return path, connection
     raise StorageError(
         f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
@@ -56,8 +57,13 @@ def open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBPy
             f"{path} is a DuckDB database, but not a version of a warehouse: it has no table energywh.version"
         )
     check_schema(connection, path, oldest=1)
-    _search_models(connection)
+    _prepare(connection)
     return path, connection
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    no_extensions(connection)
+    _search_models(connection)
 
 
 def _search_models(connection: duckdb.DuckDBPyConnection) -> None:
