@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
 from energywh.core.paths import Home
-from energywh.errors import StorageError
+from energywh.datasets.stored import manifest
+from energywh.datasets.stored.reader import load_dataset
+from energywh.datasets.stored.verify import verify
+from energywh.errors import CorruptError, StorageError
 from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build
 from energywh.models.build.schema import FORMAT, OLDEST_READ
@@ -57,9 +63,10 @@ def tables_digest(report: BuildReport) -> str:
 
 
 def test_a_home_is_kept_of_every_older_schema_number() -> None:
-    written = ({old.staging for old in OLD_HOMES}, {old.version for old in OLD_HOMES})
+    datasets = {old.dataset for old in OLD_HOMES if old.dataset is not None}
+    written = ({old.staging for old in OLD_HOMES}, {old.version for old in OLD_HOMES}, datasets)
     todo = "add the last commit that wrote the number before to tests/support/old_homes.py, and run it"
-    assert written == (set(range(1, newest_number())), set(range(1, FORMAT))), todo
+    assert written == tuple(set(range(1, newest)) for newest in (newest_number(), FORMAT, manifest.FORMAT)), todo
 
 
 @each_old_home
@@ -129,3 +136,24 @@ def test_a_version_of_a_newer_energywh_is_refused_unless_all_is_built_anew(
     assert current_version(home) == version
     assert build(home, sql=tmp_path / "sql", full=True).published
     assert version.exists()
+
+
+WITH_A_DATASET = [home for home in OLD_HOMES if home.dataset is not None]
+
+
+@pytest.mark.parametrize("old", WITH_A_DATASET, ids=[home.name for home in WITH_A_DATASET])
+def test_a_dataset_of_an_older_energywh_is_read_and_made_again(desk: Desk, home: Home) -> None:
+    folder = home.datasets / "old"
+    written = json.loads((folder / "dataset.json").read_text())
+    assert not verify(folder)
+    train, test = dataset = load_dataset(folder, backend="numpy")
+    assert dataset.digest == written["digest"]
+    window = train[0]
+    assert (len(train), len(test), window.inputs.shape) == (3, 3, (6, len(written["columns"])))
+    lead = parquet.read_table(folder / "train" / "2024-03.parquet").column("demand_mwh").to_numpy()
+    scale, center = (written["scaler"][key][0][0] for key in ("scale", "center"))
+    assert np.allclose(window.inputs[:, 0] * scale + center, lead[:6])
+
+    (folder / "dataset.json").write_text(json.dumps({**written, "regions": ["BPAT"]}))
+    with pytest.raises(CorruptError, match="another digest than it states"):
+        load_dataset(folder, backend="numpy")

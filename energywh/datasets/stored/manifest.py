@@ -13,26 +13,28 @@ was made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from energywh.core.folders import HeldFolder, holding_folder
+from energywh.core.schema_number import check_known
 from energywh.core.storage_errors import storage_error
+from energywh.datasets.stored.migrations import NEWEST, migrated
 from energywh.datasets.stored.spec import DatasetSpec
 from energywh.errors import CorruptError, StorageError, UsageError
 
-FORMAT = 1
+FORMAT = NEWEST  # schema number of what this energywh writes
 FILE = "dataset.json"
 
 
 class _Format(msgspec.Struct):
-    """The number that says whether the rest can be read."""
+    """The schema number."""
 
-    format: int
+    format: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ColumnEntry(msgspec.Struct, frozen=True):
@@ -134,16 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def measured(self) -> str:
         """Return the digest of the content, 64 hexadecimal digits."""
-        content = {
-            "format": self.format,
-            "request": self.request,
-            "columns": self.columns,
-            "regions": self.regions,
-            "splits": self.splits,
-            "scaler": self.scaler,
-            "files": {path: [file.sha256, file.bytes] for path, file in self.files.items()},
-        }
-        return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+        return _digest_of(msgspec.to_builtins(self))
 
     def check(self, folder: Path) -> None:
         """Check that it is as it was written into ``folder``.
@@ -166,7 +159,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Read the manifest of ``folder``; its digest is not checked.
 
         Raises:
-            StorageError: there is none, it cannot be read, or a later energywh wrote it.
+            StorageError: there is none, it cannot be read, or a newer energywh wrote it.
             CorruptError: it is damaged, or something else.
         """
         with opened_dataset(folder) as held:
@@ -184,12 +177,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         except OSError as error:
             raise storage_error(error, "read", file) from None
         try:
-            written = msgspec.json.decode(text, type=_Format).format
-            if written > FORMAT:
-                raise StorageError(
-                    f"{file} is of format {written}, written by a later energywh; this one reads {FORMAT}: upgrade it"
-                )
-            manifest = msgspec.json.decode(text, type=cls)
+            number = msgspec.json.decode(text, type=_Format).format
+            check_known(file, number, FORMAT)
+            if number < FORMAT:
+                manifest = _read_older(msgspec.json.decode(text), number)
+            else:
+                manifest = msgspec.json.decode(text, type=cls)
             if outside := [name for name in manifest.files if Path(name).is_absolute() or ".." in Path(name).parts]:
                 raise msgspec.ValidationError(f"{outside[0]} is not a file of its folder")
             return manifest
@@ -198,6 +191,29 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 f"{file} is damaged or not the manifest of a dataset ({error}); make it again with "
                 "'energywh dataset make NAME' and its options"
             ) from None
+
+
+class OlderManifest(Manifest, frozen=True, kw_only=True):
+    """A manifest of an older schema, brought forward; ``format`` and ``digest`` are as it was written."""
+
+    digest_as_written: str
+
+    def measured(self) -> str:
+        return self.digest_as_written
+
+
+def _read_older(document: dict[str, Any], number: int) -> Manifest:
+    try:
+        changed = {**migrated(document, number), "digest_as_written": _digest_of(document)}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise msgspec.ValidationError(f"it lacks {error}") from None
+    return msgspec.convert(changed, OlderManifest)
+
+
+def _digest_of(document: Mapping[str, Any]) -> str:
+    content = {name: document[name] for name in ("format", "request", "columns", "regions", "splits", "scaler")}
+    content["files"] = {path: [file["sha256"], file["bytes"]] for path, file in document["files"].items()}
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
 @contextmanager

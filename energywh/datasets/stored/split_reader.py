@@ -15,9 +15,10 @@ from energywh.core.folders import HeldFolder
 from energywh.core.storage_errors import storage_error
 from energywh.core.time import hour_number, parse_hour
 from energywh.datasets.stored.formats import safetensors
-from energywh.datasets.stored.formats.matrix import FLOATS, MARK, as_json
+from energywh.datasets.stored.formats.matrix import FLOATS, as_json, mark_of
 from energywh.datasets.stored.formats.safetensors import Contents
 from energywh.datasets.stored.manifest import FILE, Manifest, SplitEntry
+from energywh.datasets.stored.migrations import renamed_in_matrix
 from energywh.datasets.windows.backends import Arrays
 from energywh.datasets.windows.matrix import BLOCK_ROWS, Ahead, Axis, Frame, Matrix, Missing
 from energywh.datasets.windows.scaler import Scaler
@@ -86,11 +87,14 @@ def _read(folder: HeldFolder, file: Path, manifest: Manifest, check: bool) -> Co
                 raise CorruptError(f"{file} has {size:,} bytes, and was made with {entry.bytes:,}; {advice}")
             if check and sha256_of(stream) != entry.sha256:
                 raise CorruptError(f"{file} was changed: its bytes are not those that it was made with; {advice}")
-            return safetensors.read(stream, file)
+            found = safetensors.read(stream, file)
     except FileNotFoundError:
         raise CorruptError(f"{file} is missing; {advice}") from None
     except OSError as error:
         raise storage_error(error, "read", file) from None
+    return Contents(
+        *(renamed_in_matrix(each, manifest.format) for each in (found.metadata, found.dtypes, found.tensors))
+    )
 
 
 def _columns(file: Path, contents: Contents, manifest: Manifest, split: SplitEntry) -> dict[str, tuple[str, ...]]:
@@ -120,7 +124,7 @@ def _expected_metadata(manifest: Manifest, split: SplitEntry) -> dict[str, str]:
     """Return what the metadata of the matrix must have, besides its columns."""
     request = manifest.request
     return {
-        "format": MARK,
+        "format": mark_of(manifest.format),
         "split": split.name,
         "regions": as_json(manifest.regions),
         "length": str(request.length),

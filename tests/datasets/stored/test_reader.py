@@ -331,10 +331,11 @@ def test_a_manifest_that_names_files_outside_of_its_folder_is_refused(folder: Pa
     [
         (b"", "damaged or not the manifest", CorruptError),
         (b"{}", "missing required field `format`", CorruptError),
-        (b'{"format": 1, "name": "x"}', "missing required field `request`", CorruptError),
+        (b'{"format": 2, "name": "x"}', "missing required field `request`", CorruptError),
         (b"\xff\xfe", "damaged or not the manifest", CorruptError),
         (b"[" * 100_000, "damaged or not the manifest", CorruptError),
-        (b'{"format": 2, "other": 1}', "of format 2, written by a later energywh; this one reads 1", StorageError),
+        (b'{"format": 1, "name": "x"}', "it lacks 'request'", CorruptError),
+        (b'{"format": 3, "other": 1}', r"newer energywh \(schema 3; this one knows 2\): upgrade", StorageError),
     ],
 )
 def test_a_damaged_or_later_manifest_is_refused(content: bytes, says: str, error: type, folder: Path) -> None:

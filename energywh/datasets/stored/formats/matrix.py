@@ -22,7 +22,11 @@ from energywh.datasets.windows.scaler import scaled_blocks
 MatrixFormat = Literal["safetensors", "npz", "hdf5"]
 SUFFIXES: Mapping[MatrixFormat, str] = {"safetensors": ".safetensors", "npz": ".npz", "hdf5": ".h5"}
 FLOATS: Mapping[str, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-MARK = f"energywh format {FORMAT}"
+
+
+def mark_of(number: int) -> str:
+    """Return what names the schema in the metadata of a matrix."""
+    return f"energywh format {number}"
 
 
 def write_matrix(content: SplitContent, file: Path, form: MatrixFormat) -> str:
@@ -46,7 +50,7 @@ def metadata(content: SplitContent) -> dict[str, str]:
     """Return the metadata of the matrix: columns and regions in their order, shape of windows, scaler."""
     frame, shape = content.frame, content.shape
     return {
-        "format": MARK,
+        "format": mark_of(FORMAT),
         "split": content.name,
         "features": as_json(frame.features.columns),
         "targets": as_json(frame.targets.columns),
