@@ -31,7 +31,7 @@ COMMANDS = {
     "models": "Print the catalog of tables, columns and units.",
     "lineage": "Print where a column comes from, and what depends on it.",
     "docs": "Write the catalog as a small static site.",
-    "versions": "List, show and pin the published versions.",
+    "versions": "List, show, pin and publish again the versions.",
     "diff": "Print what differs between two versions.",
     "revisions": "Print how often, how late and by how much sources revise.",
     "status": "Print what is fresh, late or failed.",

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def versions(ctx: click.Context) -> None:
-    """List, show and pin the published versions; without a command, list them.
+    """List, show, pin and publish again the versions; without a command, list them.
 
     A build keeps the newest versions (setting build.keep_versions), the newest of each of the last days
-    (build.keep_days), and the pinned ones. Of the others only the record stays. VERSION is a name, a number, latest or
-    latest~1.
+    (build.keep_days), the published one and the pinned ones. Of the others only the record stays. VERSION is a name, a
+    number, latest (the published one) or latest~1.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_versions)
@@ -81,6 +81,26 @@ def unpin(session: Session, version: tuple[str, ...]) -> None:
         click.echo(f"{unpin_version(session.home, wanted)} is no longer pinned: the next build may prune it")
 
 
+@versions.command()
+@click.argument("version")
+@click.pass_obj
+def publish(session: Session, version: str) -> None:
+    """Go back: publish VERSION again in place of what is published now.
+
+    All its rows are compared with what was built first. It stays published until the next build, which goes on from it
+    and brings it up to date: mend the model or the data that made you go back before that. Versions that are newer
+    than it are then called withdrawn, and are pruned like others.
+    """
+    from energywh.models.versions.rollback import publish_again
+
+    chosen, before = publish_again(session.home, version)
+    if before is not None and before.stem == chosen.name:
+        click.echo(f"{chosen.name} is published already")
+        return
+    instead = f" in place of {before.stem}" if before else ""
+    click.echo(f"published {chosen.name} again{instead}; the next build goes on from it")
+
+
 def _print(found: list[Listed]) -> None:
     rows = []
     for each in found:
@@ -90,7 +110,7 @@ def _print(found: list[Listed]) -> None:
             (
                 each.version,
                 f"{record.built_at_utc:%Y-%m-%d %H:%M}" if record else "",
-                each.state + (", pinned" if each.pinned else ""),
+                _state(each),
                 "" if each.size is None else f"{each.size / 1e6:,.1f} MB",
                 f"{len(record.tables):,}" if record else "",
                 f"{record.rows:,}" if record else "",
@@ -101,6 +121,13 @@ def _print(found: list[Listed]) -> None:
     numbers = ("size", "tables", "rows")
     columns = ("version", "built (UTC)", "state", *numbers, "changed since the one before", "newest landing (UTC)")
     print_table(columns, rows, right=numbers, wrap=columns[1:])
+
+
+def _state(each: Listed) -> str:
+    again = ""
+    if each.state == "published" and each.published_again_utc is not None:
+        again = f", again since {each.published_again_utc:%Y-%m-%d %H:%M}"
+    return f"{each.state}{again}{', pinned' if each.pinned else ''}"
 
 
 def _changes(record: Record | None) -> str:
@@ -116,7 +143,7 @@ def _print_one(each: Listed, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(each), indent=2, ensure_ascii=False))
         return
     record = each.record
-    click.echo(f"{each.version}: {each.state}{', pinned' if each.pinned else ''}")
+    click.echo(f"{each.version}: {_state(each)}")
     if record is None:
         click.echo("it has no record, and cannot be read")
         return

@@ -87,7 +87,7 @@ def wait_while_locked(
 def file_lock(
     file: Path,
     holder: str,
-    wait_seconds: float,
+    wait_seconds: float | None,
     on_wait: OnWait | None = None,
     give_up: GiveUp | None = None,
 ) -> Iterator[None]:

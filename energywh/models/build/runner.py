@@ -30,6 +30,7 @@ from energywh.models.build.version_file import VersionFile
 from energywh.models.project.project import load_project
 from energywh.models.versions import publish
 from energywh.models.versions.records import Record, count_changes, differing_months, encode, is_changed, read_record
+from energywh.models.versions.rollback import finish_publishing
 from energywh.models.versions.seal import seal_of
 from energywh.sync.schema import bring_up_to_date
 
@@ -99,7 +100,7 @@ def _build(
         home.versions.mkdir(exist_ok=True)
         bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
         publish.sweep(home)
-        publish.finish_publishing(home)
+        finish_publishing(home)
         current = publish.current_version(home)
         if current is not None and not full:
             left_out = left_out_if_up_to_date(home, current, project, wanted, options, emit)
@@ -167,11 +168,14 @@ class _Build:
             Meta(connection).create()
 
     def _choose_base(self) -> publish.Version | None:
-        """Return the published version, or the newest before it, that no other program wrote to."""
-        for version in reversed(publish.list_versions(self._home)):
-            if not is_changed(version.path):
-                return version
-        return None
+        """Return the published version, or the newest before it, that no other program wrote to.
+
+        Newer ones were withdrawn by a person.
+        """
+        versions = publish.list_versions(self._home)
+        while versions and self._current is not None and versions[-1].path.name != self._current.name:
+            versions.pop()
+        return next((version for version in reversed(versions) if not is_changed(version.path)), None)
 
     def _goes_on_from_current(self) -> bool:
         return self._base is not None and self._current is not None and self._base.path.name == self._current.name

@@ -3,6 +3,7 @@
     versions/energy-20261105T101500Z-000042.duckdb   a complete, audited version; read-only, never written again
     versions/energy-20261105T101500Z-000042.json     its record; stays when the version is pruned
     versions/energy-20261105T101500Z-000042.keep     marks it as pinned: it is never pruned
+    versions/published-again.json                    when a person went back to an earlier version
     versions/.building-…                             a build under way, or what a killed one left
     energy.duckdb -> versions/energy-…               the published one
 
@@ -30,6 +31,7 @@ from energywh.models.versions.seal import log_of
 BUILDING = ".building-"
 RECORD = ".json"
 KEEP = ".keep"
+PUBLISHED_AGAIN = "published-again.json"
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 KEPT_RECORDS = 1000  # of pruned versions: some three megabytes
 _VERSION = re.compile(r"energy-(\d{8}T\d{6}Z)-(\d+)")
@@ -56,6 +58,33 @@ class Version:
     def pinned(self) -> bool:
         """True if the version is pinned."""
         return self.path.with_suffix(KEEP).exists()
+
+
+@dataclass(frozen=True)
+class PublishedAgain:
+    """One return to an earlier version; ``newest`` is the number of the newest version at that time."""
+
+    version: str
+    in_place_of: str | None
+    newest: int
+    at_utc: datetime
+
+
+def publications(home: Home) -> list[PublishedAgain]:
+    """Return all returns to earlier versions, oldest first.
+
+    Raises:
+        StorageError: the file that lists them is damaged.
+    """
+    import msgspec
+
+    file = home.versions / PUBLISHED_AGAIN
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[PublishedAgain])
+    except FileNotFoundError:
+        return []
+    except msgspec.DecodeError as error:
+        raise StorageError(f"{file} is damaged: {error}; move it away, and the newest version is published") from None
 
 
 def list_versions(home: Home, suffix: str = ".duckdb") -> list[Version]:
@@ -98,14 +127,6 @@ def check_link(home: Home) -> None:
         raise StorageError(f"{home.energy} should be a link to a published version and is not; move it away")
 
 
-def finish_publishing(home: Home) -> None:
-    """Publish the newest complete version if a build died between naming it and moving the link."""
-    versions = list_versions(home)
-    current = current_version(home)
-    if versions and (current is None or current.name != versions[-1].path.name):
-        move_link(home, versions[-1].path)
-
-
 def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
     """Rename the complete file ``building`` to its version, write its ``record``, and point the link to it.
 
@@ -116,9 +137,13 @@ def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
     """
     check_link(home)
     write_file(version.with_suffix(RECORD), record)
-    building.chmod(stat.S_IMODE(building.stat().st_mode) & ~_ANY_WRITE)
+    make_read_only(building)
     move_into_place(building, version)
     move_link(home, version)
+
+
+def make_read_only(path: Path) -> None:
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_ANY_WRITE)
 
 
 def move_link(home: Home, version: Path) -> None:
@@ -145,13 +170,15 @@ def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = N
     """Remove old versions and return their names. The newest 1,000 records stay.
 
     Kept are the newest ``keep``, and two at least; of each of the last ``keep_days`` days (UTC, today included) the
-    newest; and what a person pinned. Readers that have one open keep it until they close it.
+    newest; the published one; and what a person pinned. Readers that have one open keep it until they close it.
     """
     versions = list_versions(home)
     kept = set(versions[-max(keep, 2) :])
     today = now or utc_now()
     days = {f"{today - timedelta(days=back):%Y%m%d}" for back in range(keep_days)}
     kept.update({version.day: version for version in versions if version.day in days}.values())
+    published = current_version(home)
+    kept.update(version for version in versions if published is not None and version.path.name == published.name)
     old = [version for version in versions if version not in kept and not version.pinned]
     for version in old:
         version.path.unlink(missing_ok=True)

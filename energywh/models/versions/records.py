@@ -18,7 +18,7 @@ from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
 from energywh.models.build.staging import Watermark
 from energywh.models.build.state import check_schema
-from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions
+from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions, publications
 from energywh.models.versions.seal import Seal, holds
 
 if TYPE_CHECKING:
@@ -86,9 +86,10 @@ class Listed:
     """A version that exists, or was pruned.
 
     Attributes:
-        state: `published`, `kept`, `pruned`, or `damaged`.
+        state: `published`, `kept`, `withdrawn` (an earlier one was published in its place), `pruned`, or `damaged`.
         size: bytes; None if the version was pruned.
         record: None if there is no record and the file cannot be read.
+        published_again_utc: when a person last went back to it, if ever.
     """
 
     version: str
@@ -97,6 +98,7 @@ class Listed:
     pinned: bool
     size: int | None
     record: Record | None
+    published_again_utc: datetime | None = None
 
 
 def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None) -> Record:
@@ -168,6 +170,7 @@ def versions_of(home: Home) -> list[Listed]:
     current = current_version(home)
     kept = {version.name: version for version in list_versions(home)}
     records = {version.name: version for version in list_versions(home, RECORD)}
+    again = {each.version: each.at_utc for each in publications(home)}
     found = []
     for name in kept.keys() | records.keys():
         version = kept.get(name)
@@ -175,18 +178,21 @@ def versions_of(home: Home) -> list[Listed]:
         measured = _measure(version.path) if version is not None else None
         if version is None or measured is None:
             if name in records:
-                found.append(Listed(name, records[name].number, "pruned", False, None, record))
+                found.append(Listed(name, records[name].number, "pruned", False, None, record, again.get(name)))
             continue
         size, sound = measured
         if record is None and sound:
             record = _ask(version.path)
-        state = "damaged" if not sound else "published" if _same(version.path, current) else "kept"
-        found.append(Listed(name, version.number, state, version.pinned, size, record))
+        state = "damaged" if not sound else _state(version, current, kept)
+        found.append(Listed(name, version.number, state, version.pinned, size, record, again.get(name)))
     return sorted(found, key=lambda each: (each.number, each.version), reverse=True)
 
 
-def _same(path: Path, current: Path | None) -> bool:
-    return current is not None and path.name == current.name
+def _state(version: Version, current: Path | None, kept: dict[str, Version]) -> str:
+    published = kept.get(current.stem) if current is not None else None
+    if published is None or version < published:
+        return "kept"
+    return "published" if version == published else "withdrawn"
 
 
 def _read_file(path: Path) -> Record | None:
@@ -226,8 +232,8 @@ def find_version(home: Home, wanted: str | Path) -> Path:
     """Return the file of the version that a person called ``wanted``.
 
     Args:
-        wanted: a version's name, its number, `latest`, `latest~1` for the one before (and so on), or the path of a
-            warehouse file, as `energywh build --as-of` makes them.
+        wanted: a version's name, its number, `latest` for the published one, `latest~1` for the one before (and so
+            on), or the path of a warehouse file, as `energywh build --as-of` makes them.
 
     Raises:
         UnknownNameError: there is no such version; the message names the nearest, or all.
@@ -272,12 +278,19 @@ def _named(home: Home, versions: list[Version], text: str) -> Version | None:
             raise StorageError(
                 f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
             )
-        steps = int(back or 0)
-        return versions[-1 - steps] if steps < len(versions) else None
+        place = _place_of_published(home, versions) - int(back or 0)
+        return versions[place] if place >= 0 else None
     for version in versions:
         if text in (version.name, version.path.name) or (text.isdigit() and int(text) == version.number):
             return version
     return None
+
+
+def _place_of_published(home: Home, versions: list[Version]) -> int:
+    """Return where in ``versions`` the published one is; the newest if none is."""
+    current = current_version(home)
+    names = [version.path.name for version in versions]
+    return names.index(current.name) if current is not None and current.name in names else len(names) - 1
 
 
 def _unknown(home: Home, versions: list[Version], text: str) -> str:
@@ -301,7 +314,7 @@ def pin(home: Home, wanted: str) -> str:
     Raises:
         UnknownNameError: there is no such version in ``home``.
     """
-    version = _own(home, wanted)
+    version = find_own(home, wanted)
     version.path.with_suffix(KEEP).touch()
     if not version.path.exists():  # a build pruned it meanwhile
         version.path.with_suffix(KEEP).unlink(missing_ok=True)
@@ -315,12 +328,17 @@ def unpin(home: Home, wanted: str) -> str:
     Raises:
         UnknownNameError: there is no such version in ``home``.
     """
-    version = _own(home, wanted)
+    version = find_own(home, wanted)
     version.path.with_suffix(KEEP).unlink(missing_ok=True)
     return version.name
 
 
-def _own(home: Home, wanted: str) -> Version:
+def find_own(home: Home, wanted: str) -> Version:
+    """Return the version of ``home`` that a person called ``wanted``: a name, a number, `latest` or `latest~1`.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
     versions = list_versions(home)
     version = _named(home, versions, wanted.strip())
     if version is None:

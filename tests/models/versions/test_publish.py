@@ -9,6 +9,7 @@ import pytest
 from energywh.core.paths import Home
 from energywh.errors import StorageError
 from energywh.models.versions import publish
+from energywh.models.versions.rollback import finish_publishing
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_leftovers_of_dead_builds_are_swept(home: Home) -> None:
 def test_a_complete_version_that_was_not_linked_is_published_by_the_next_build(home: Home) -> None:
     publish.move_link(home, add(home, 1))
     second = add(home, 2)
-    publish.finish_publishing(home)
+    finish_publishing(home)
     assert publish.current_version(home) == second.resolve()
 
 
