@@ -37,6 +37,7 @@ from energywh.integrations.openlineage.job_runs import (
     now,
     schema,
 )
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import (
     BuildEnded,
     BuildEvent,
@@ -47,7 +48,6 @@ from energywh.models.build.events import (
     ModelsLinked,
     ModelStarted,
 )
-from energywh.models.build.state import Meta
 from energywh.models.catalog.read_lineage import lineage_of_version
 from energywh.models.project.graph import STAGING, Graph
 from energywh.models.tracing.traces import ROWS
@@ -216,8 +216,8 @@ class _Version:
         self._place = place
         self._origins = origins
         with connect(path) as connection:
-            meta = Meta(connection)
-            self._digests = {model: meta.digests(model) for model in meta.models()}
+            state = BuildState(connection)
+            self._digests = {model: state.digests(model) for model in state.models}
             self._columns: dict[str, list[tuple[str, str, str]]] = {}
             query = 'SELECT model, name, type, description FROM energywh."column" ORDER BY model, position'
             for model, name, kind, words in connection.execute(query).fetchall():

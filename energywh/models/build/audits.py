@@ -12,8 +12,9 @@ from energywh.core.sql_text import literal, quoted, run, within
 from energywh.core.storage_errors import is_about_sql
 from energywh.core.wording import count
 from energywh.errors import AuditError, ModelError
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.months import spans
-from energywh.models.build.state import AuditResult, Meta
+from energywh.models.build.state import AuditResult
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Audit, Model
 
@@ -127,15 +128,16 @@ class AuditRunner:
     """Runs each audit as soon as all it reads is built, so that a broken promise ends a build early.
 
     Args:
-        file_hashes: hash of the file of each model in the version built on, by name.
+        state: takes the results.
 
     Attributes:
         warnings: audits of severity `warn` that found rows.
     """
 
-    def __init__(self, graph: Graph, file_hashes: Mapping[str, str]) -> None:
+    def __init__(self, graph: Graph, state: BuildState) -> None:
         self._graph = graph
-        self._file_hashes = file_hashes
+        self._state = state
+        self._file_hashes = {name: each.file_hash for name, each in state.models.items()}  # of the version built on
         self._done: set[AuditKey] = set()
         self._forgotten: set[str] = set()
         self.warnings: list[AuditResult] = []
@@ -164,11 +166,11 @@ class AuditRunner:
             ModelError: the audit's SQL fails.
         """
         name, audit = key
-        model, meta = self._graph.models[name], Meta(connection)
+        model = self._graph.models[name]
         rewritten = self._is_rewritten(name)
         if rewritten and name not in self._forgotten:
             self._forgotten.add(name)
-            meta.forget_audits(name)
+            self._state.forget_audits(name)
         months = None if rewritten or not proven_before(model, audit) else results[name].rebuilt_months
         try:
             outcome = run_audit(connection, model, audit, months)
@@ -176,7 +178,7 @@ class AuditRunner:
             if name in self._graph.own:
                 raise
             raise AuditError(f"{error}\nNothing was published; the warehouse is as it was before.") from None
-        meta.save_audit(outcome)
+        self._state.save_audit(outcome)
         if outcome.failures:
             self.warnings.append(outcome)
 

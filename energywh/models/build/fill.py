@@ -7,6 +7,7 @@ from datetime import datetime
 
 from energywh.core.time import RunClock
 from energywh.models.build.audits import AuditRunner
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelsLinked, ModelStarted
 from energywh.models.build.materialize import Materializer, ModelResult
 from energywh.models.build.options import BuildOptions
@@ -93,21 +94,25 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     """
     graph, emit = request.graph, request.emit
     warn_if_empty(version.staging, emit)
-    meta = Meta(version.connection)
+    state, left_out_before = BuildState(version.connection), Meta(version.connection).left_out()
     landing, watermarks = version.staging.landing, version.staging.watermarks()
-    known, left_out_before = meta.models(), meta.left_out()
-    works = Materializer(version.connection, graph, version.staging, request.clock, full=request.full)
-    changed = _drop_gone(works, request, {*known, *meta.seeds()})
+    known = set(state.models)
+    audits = AuditRunner(graph, state)
+
+    def materializer() -> Materializer:
+        return Materializer(version.connection, graph, state, version.staging, request.clock, full=request.full)
+
+    works = materializer()
+    changed = _drop_gone(works, request, {*known, *state.seeds})
     for name, seed in graph.seeds.items():
         if name not in graph.own:
             changed |= works.load_seed(seed)
 
-    names = _selected(graph, request.wanted, set(known))
+    names = _selected(graph, request.wanted, known)
     own_names = [name for name in names if name in graph.own]
     names = [name for name in names if name not in graph.own]
     total = len(names) + len(own_names)
     readers = [name for name in names if graph.staging(name)]
-    audits = AuditRunner(graph, {name: model.file_hash for name, model in known.items()})
     results: dict[str, ModelResult] = {}
     if not readers:
         detach(version.connection)
@@ -122,23 +127,23 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     for audit in audits.due(results, at_end=True):
         audits.run(version.connection, audit, results)
 
-    own = OwnModels(version, graph, emit, request.clock, audits, results, full=request.full)
+    own = OwnModels(version, graph, emit, materializer, audits, results)
     own_seeds = [name for name in graph.seeds if name in graph.own]
     changed |= own.build(own_seeds, own_names)
     detach(version.connection)
-    meta = Meta(version.connection)
+    state.write(version.connection)
     may_be_empty = {name for name, model in graph.models.items() if model.may_be_empty} | set(graph.steps)
     if empty := [name for name, result in results.items() if not result.rows and name not in may_be_empty]:
         emit.say(f"warning: no rows in {', '.join(empty)}")
 
-    tried = attempt_digest(request.project, request.options, meta, watermarks)
+    tried = attempt_digest(request.project, request.options, state, watermarks)
     left_out = {name: LeftOut(reason, tried) for name, reason in request.unusable.items()}
     left_out |= {
         name: LeftOut(reason, None if name in own.may_pass else tried) for name, reason in own.failures.items()
     }
     if request.wanted:  # the others were not tried
         left_out = {name: each for name, each in left_out_before.items() if name not in results} | left_out
-    meta.save_left_out(left_out)
+    Meta(version.connection).save_left_out(left_out)
     changed |= any(result.built for result in results.values())
     changed |= {(name, each.tried) for name, each in left_out_before.items()} != {
         (name, each.tried) for name, each in left_out.items()

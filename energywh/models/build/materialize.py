@@ -17,12 +17,13 @@ from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import RunClock
 from energywh.core.wording import count
 from energywh.errors import ModelError
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.digests import Digests, month_digests, types_of
 from energywh.models.build.months import Span, short_spans, spans
 from energywh.models.build.months import widen as widen_months
 from energywh.models.build.promises import check_dataset, model_error, promised_types
 from energywh.models.build.staging import Staging
-from energywh.models.build.state import Meta, ModelState
+from energywh.models.build.state import ModelState
 from energywh.models.build.view_sql import without_if
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
@@ -66,6 +67,7 @@ class Materializer:
         self,
         connection: duckdb.DuckDBPyConnection,
         graph: Graph,
+        state: BuildState,
         staging: Staging,
         clock: RunClock,
         *,
@@ -76,9 +78,7 @@ class Materializer:
         self._staging = staging
         self._clock = clock
         self._full = full
-        self._meta = Meta(connection)
-        self._known = self._meta.models()
-        self._known_seeds = self._meta.seeds()
+        self._state = state
 
     def load_seed(self, seed: Seed) -> bool:
         """Load a seed's CSV as a table unless it is up to date; return True if it was loaded. Empty cells are NULL.
@@ -88,7 +88,7 @@ class Materializer:
         """
         import duckdb
 
-        if self._known_seeds.get(seed.name) == seed.file_hash and not self._full:
+        if self._state.seeds.get(seed.name) == seed.file_hash and not self._full:
             return False
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS seeds")
         try:
@@ -102,7 +102,7 @@ class Materializer:
         digest = month_digests(
             self._connection, quoted(seed.name), types_of(self._connection, quoted(seed.name)), None
         )[None]
-        self._meta.save_seed(seed, digest)
+        self._state.save_seed(seed, digest)
         return True
 
     def build(self, model: Model) -> ModelResult:
@@ -114,7 +114,7 @@ class Materializer:
         import duckdb
 
         began = time.monotonic()
-        known = self._known.get(model.name)
+        known = self._state.models.get(model.name)
         try:
             if model.materialized == "inline":
                 return self._check_step(model, known, began)
@@ -132,12 +132,12 @@ class Materializer:
         for table in self._graph.staging(model.name):
             check_dataset(self._staging, self._graph, model, table)
         if known is not None and (known.sql_hash, known.file_hash) == (model.sql_hash, model.file_hash):
-            self._meta.touch_model(model.name, self._staging.landing)
+            self._state.touch_model(model.name, self._staging.landing)
             return ModelResult(model.name, model.materialized, 0, 0, 0, 0.0, built=False)
         types = promised_types(self._connection, self._graph, model)
         self.drop(model.name)  # it may have been a table
         seconds = time.monotonic() - began
-        self._save(model, types, {}, seconds)
+        self._save(model, types, seconds)
         return ModelResult(model.name, model.materialized, 0, None, 0, seconds, built=True)
 
     def drop(self, name: str) -> bool:
@@ -149,20 +149,20 @@ class Materializer:
         ).fetchall()
         for (kind,) in found:
             self._connection.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted(name)}")
-        self._meta.forget(name)
+        self._state.forget(name)
         return bool(found)
 
     def _keep(self, model: Model, known: ModelState | None) -> ModelResult:
         """Keep the rows; save the descriptions if the file changed."""
-        digests = self._meta.digests(model.name)
+        digests = self._state.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
-        said = self._meta.descriptions(model.name)
+        said = self._state.descriptions(model.name)
         if known is not None and (known.file_hash != model.file_hash or said != dict(model.columns)):
             types = types_of(self._connection, quoted(model.name))
             self._comment(model, types)
-            self._save(model, types, digests, 0.0)
+            self._save(model, types, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
-        self._meta.touch_model(model.name, self._staging.landing)
+        self._state.touch_model(model.name, self._staging.landing)
         return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=False)
 
     def _stale(self, model: Model, known: ModelState | None) -> set[date] | None:
@@ -174,7 +174,7 @@ class Materializer:
             return None
         if tables and not self._staging.holds(known.landing):
             return None
-        changed: set[date | None] = set(self._meta.changed_inputs(model.name, self._graph.upstream(model.name)))
+        changed: set[date | None] = set(self._state.changed_inputs(model.name, self._graph.upstream(model.name)))
         if tables:
             changed |= self._staging.changed_months(tables, known.landing)
         if not changed:
@@ -186,7 +186,7 @@ class Materializer:
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything if None, and write the months that changed."""
         types = promised_types(self._connection, self._graph, model)
-        before = self._meta.digests(model.name)
+        before = self._state.digests(model.name)
         if known is not None and known.materialized not in (model.materialized, "inline"):
             self._connection.execute(f"DROP {known.materialized} {quoted(model.name)}")
             known = None
@@ -218,11 +218,11 @@ class Materializer:
                 "every row needs its time"
             )
 
-        self._meta.save_digests(model.name, after)
+        self._state.save_digests(model.name, after)
         rows = sum(digest.rows for digest in after.values())
         seconds = time.monotonic() - began
         self._comment(model, types)
-        self._save(model, types, after, seconds)
+        self._save(model, types, seconds)
         changed = {month for month in before.keys() | after.keys() if before.get(month) != after.get(month)}
         return ModelResult(
             model.name,
@@ -236,21 +236,9 @@ class Materializer:
             changed_months=frozenset(changed),
         )
 
-    def _save(self, model: Model, types: Mapping[str, str], digests: Digests, seconds: float) -> None:
-        reads = self._graph.reads(model.name)
-        rows = sum(digest.rows for digest in digests.values())
-        held = [sum(counts) for counts in zip(*(digest.held for digest in digests.values()), strict=True)]
-        held = held or [0] * len(types)
-        self._meta.save_model(
-            model,
-            types,
-            dict(zip(types, held, strict=True)),
-            sorted(reads),
-            rows,
-            self._staging.landing,
-            self._clock.now(),
-            seconds,
-        )
+    def _save(self, model: Model, types: Mapping[str, str], seconds: float) -> None:
+        reads = sorted(self._graph.reads(model.name))
+        self._state.save_model(model, types, reads, self._staging.landing, self._clock.now(), seconds)
 
     def _refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
         """Compute all of a model that cannot be built by month, and write only the months that changed."""

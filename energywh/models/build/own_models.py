@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from energywh.core.storage_errors import cause_of
-from energywh.core.time import RunClock
 from energywh.errors import LockedError, ModelError, StorageError
 from energywh.models.build.audits import AuditRunner
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelStarted
 from energywh.models.build.materialize import Materializer, ModelResult
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.promises import model_error
 from energywh.models.build.staging import Watermark, detach
-from energywh.models.build.state import Meta
 from energywh.models.build.version_file import VersionFile
 from energywh.models.project.graph import Graph
 from energywh.models.project.project import Project
@@ -36,6 +35,7 @@ class OwnModels:
     """The pass of a build over the user's own models.
 
     Args:
+        works: returns what builds models into the version as it is open now.
         results: results of our models by name; those of the user's own are added.
 
     Attributes:
@@ -48,19 +48,16 @@ class OwnModels:
         version: VersionFile,
         graph: Graph,
         emit: Emitter,
-        clock: RunClock,
+        works: Callable[[], Materializer],
         audits: AuditRunner,
         results: dict[str, ModelResult],
-        *,
-        full: bool,
     ) -> None:
         self._version = version
         self._graph = graph
         self._emit = emit
-        self._clock = clock
+        self._works = works
         self._audits = audits
         self._results = results
-        self._full = full
         self._seed_changed = False
         self.failures: dict[str, str] = {}
         self.may_pass: set[str] = set()
@@ -83,9 +80,7 @@ class OwnModels:
         try:
             if readers - self.failures.keys():
                 self._attach_staging(readers)
-            works = Materializer(
-                self._version.connection, self._graph, self._version.staging, self._clock, full=self._full
-            )
+            works = self._works()
             for name in self.failures:
                 works.drop(name)
             while pending:
@@ -154,7 +149,7 @@ class OwnModels:
                 self.may_pass.add(each)
 
 
-def attempt_digest(project: Project, options: BuildOptions, meta: Meta, watermarks: list[Watermark]) -> str:
+def attempt_digest(project: Project, options: BuildOptions, state: BuildState, watermarks: list[Watermark]) -> str:
     """Return a digest of all that the user's own models can fail by: files, options, our tables and staging.
 
     While it stays the same, a model that failed is not tried again.
@@ -162,5 +157,5 @@ def attempt_digest(project: Project, options: BuildOptions, meta: Meta, watermar
     files = {name: model.file_hash for name, model in project.models.items()}
     files |= {name: seed.file_hash for name, seed in project.seeds.items()}
     landings = [(mark.dataset, mark.landing_id, mark.landed_at_utc) for mark in watermarks]
-    held = (sorted(files.items()), sorted(project.left_out.items()), options.config, meta.tables_digest(), landings)
+    held = (sorted(files.items()), sorted(project.left_out.items()), options.config, state.tables_digest(), landings)
     return hashlib.sha256(repr(held).encode()).hexdigest()[:16]

@@ -11,9 +11,9 @@ State is kept per model and not per version, because `energywh build MODEL` leav
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,11 @@ from energywh.core.database import one_row
 from energywh.core.schema_number import check_known
 from energywh.core.version import VERSION
 from energywh.errors import StorageError
-from energywh.models.build.digests import Digest, Digests
 from energywh.models.build.schema import FORMAT, OLDEST_READ, SCHEMA
 from energywh.models.build.staging import Landing, Watermark
-from energywh.models.project.units import unit_of
 
 if TYPE_CHECKING:
     import duckdb
-
-    from energywh.models.project.model import Model
-    from energywh.models.project.seed import Seed
 
 
 @dataclass(frozen=True)
@@ -143,178 +138,6 @@ class Meta:
     def create(self) -> None:
         self._connection.execute(SCHEMA)
 
-    def seeds(self) -> dict[str, str]:
-        """Return the file hash of each seed."""
-        rows = self._connection.execute(f"SELECT name, file_hash FROM {self._schema}.seed").fetchall()
-        return dict(rows)
-
-    def models(self) -> dict[str, ModelState]:
-        """Return the state of each model by name."""
-        rows = self._connection.execute(
-            f"SELECT name, sql_hash, file_hash, materialized, landing_id, landed_at_utc, staging_id "
-            f"FROM {self._schema}.model"
-        ).fetchall()
-        return {row[0]: ModelState(row[1], row[2], row[3], Landing(*row[4:])) for row in rows}
-
-    def dependencies(self) -> dict[str, list[str]]:
-        """Return what each model reads."""
-        rows = self._connection.execute(
-            f"SELECT model, list(upstream ORDER BY upstream) FROM {self._schema}.dependency GROUP BY model"
-        ).fetchall()
-        return dict(rows)
-
-    def descriptions(self, model: str) -> dict[str, str]:
-        """Return what is recorded of the meaning of each column, which may be inherited from another model."""
-        rows = self._connection.execute(
-            f'SELECT name, description FROM {self._schema}."column" WHERE model = ?', [model]
-        ).fetchall()
-        return dict(rows)
-
-    def digests(self, model: str) -> Digests:
-        rows = self._connection.execute(
-            f"SELECT month, rows, digest, held FROM {self._schema}.month WHERE model = ?", [model]
-        ).fetchall()
-        return {month: Digest(count, digest, tuple(held)) for month, count, digest, held in rows}
-
-    def changed_inputs(self, model: str, upstream: Iterable[str]) -> set[date | None]:
-        """Return the upstream months that are not as they were when ``model`` was built; None means a whole table."""
-        rows = self._connection.execute(
-            f"""
-            WITH now AS (
-                SELECT model AS upstream, month, digest FROM {self._schema}.month WHERE model IN (SELECT unnest($2))
-                UNION ALL
-                SELECT name, NULL, digest FROM {self._schema}.seed WHERE name IN (SELECT unnest($2))
-            ), taken AS (SELECT upstream, month, digest FROM {self._schema}.input WHERE model = $1)
-            SELECT DISTINCT month FROM (
-                (FROM now EXCEPT FROM taken) UNION ALL (FROM taken EXCEPT FROM now)
-            )
-            """,
-            [model, list(upstream)],
-        ).fetchall()
-        return {row[0] for row in rows}
-
-    def save_seed(self, seed: Seed, digest: Digest) -> None:
-        self._connection.execute(f"DELETE FROM {self._schema}.seed WHERE name = ?", [seed.name])
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.seed VALUES (?, ?, ?, ?)",
-            [seed.name, seed.file_hash, digest.rows, digest.digest],
-        )
-
-    def save_digests(self, model: str, digests: Digests) -> None:
-        """Replace all digests of ``model``."""
-        self._connection.execute(f"DELETE FROM {self._schema}.month WHERE model = ?", [model])
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.month SELECT ?, unnest(?::DATE[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[]), "
-            "unnest(?::BIGINT[][])",
-            [
-                model,
-                list(digests),
-                [digest.rows for digest in digests.values()],
-                [digest.digest for digest in digests.values()],
-                [list(digest.held) for digest in digests.values()],
-            ],
-        )
-
-    def save_model(
-        self,
-        model: Model,
-        types: Mapping[str, str],
-        rows_with_value: Mapping[str, int],
-        reads: Iterable[str],
-        rows: int,
-        landing: Landing,
-        built_at_utc: datetime,
-        seconds: float,
-    ) -> None:
-        """Record that ``model`` is up to date with ``landing`` and with its upstream as it is now."""
-        self._connection.execute("BEGIN")  # for speed: one write to disk instead of many
-        for table in ("input", "dependency", '"column"'):
-            self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE model = ?", [model.name])
-        self._connection.execute(f"DELETE FROM {self._schema}.model WHERE name = ?", [model.name])
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.model VALUES ({', '.join('?' * 17)})",
-            [
-                model.name,
-                model.materialized,
-                model.description,
-                list(model.grain),
-                model.time_column,
-                int(model.lookback.total_seconds() // 3600),
-                int(model.lookahead.total_seconds() // 3600),
-                model.refresh,
-                model.sql_hash,
-                model.file_hash,
-                model.sql,
-                rows,
-                landing.number,
-                landing.landed_at_utc,
-                landing.staging_id,
-                built_at_utc,
-                seconds,
-            ],
-        )
-        self._connection.execute(
-            f'INSERT INTO {self._schema}."column" SELECT ?, unnest(?::VARCHAR[]), unnest(?::INTEGER[]), '
-            "unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BIGINT[])",
-            [
-                model.name,
-                list(types),
-                list(range(1, len(types) + 1)),
-                list(types.values()),
-                [model.columns[name] for name in types],
-                [unit_of(name) for name in types],
-                [rows_with_value[name] for name in types],
-            ],
-        )
-        reads = list(reads)
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.dependency SELECT ?, unnest(?::VARCHAR[])", [model.name, reads]
-        )
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.input "
-            f"SELECT $1, model, month, digest FROM {self._schema}.month WHERE model IN (SELECT unnest($2::VARCHAR[])) "
-            f"UNION ALL SELECT $1, name, NULL, digest FROM {self._schema}.seed "
-            "WHERE name IN (SELECT unnest($2::VARCHAR[]))",
-            [model.name, reads],
-        )
-        self._connection.execute("COMMIT")
-
-    def touch_model(self, model: str, landing: Landing) -> None:
-        """Record that ``model`` is up to date with ``landing`` without having been built."""
-        self._connection.execute(
-            f"UPDATE {self._schema}.model SET landing_id = ?, landed_at_utc = ?, staging_id = ? WHERE name = ?",
-            [landing.number, landing.landed_at_utc, landing.staging_id, model],
-        )
-
-    def forget(self, name: str) -> None:
-        """Delete all records of a model or seed."""
-        for table in ("month", "input", "dependency", '"column"', "audit"):
-            self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE model = ?", [name])
-        for table in ("model", "seed"):
-            self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE name = ?", [name])
-
-    def save_audit(self, result: AuditResult) -> None:
-        """Replace the result of one audit."""
-        self._connection.execute(
-            f"DELETE FROM {self._schema}.audit WHERE model = ? AND audit = ?", [result.model, result.audit]
-        )
-        self._connection.execute(
-            f"INSERT INTO {self._schema}.audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                result.model,
-                result.audit,
-                result.severity,
-                result.failures,
-                result.sample,
-                result.description,
-                result.run_by,
-                result.source_sql,
-            ],
-        )
-
-    def forget_audits(self, model: str) -> None:
-        self._connection.execute(f"DELETE FROM {self._schema}.audit WHERE model = ?", [model])
-
     def left_out(self) -> dict[str, LeftOut]:
         """Return the models and seeds of the user's own that were left out, by name."""
         rows = self._connection.execute(f"SELECT model, reason, tried FROM {self._schema}.left_out").fetchall()
@@ -328,10 +151,6 @@ class Meta:
             "SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
             [list(left_out), [each.reason for each in left_out.values()], [each.tried for each in left_out.values()]],
         )
-
-    def tables_digest(self) -> str:
-        """Return one digest of all rows of all tables."""
-        return str(self._connection.execute(f"SELECT name, digest FROM {self._schema}.digest ORDER BY ALL").fetchall())
 
     def save_version(self, facts: VersionFacts) -> None:
         """Record what this version is and what it was built from."""

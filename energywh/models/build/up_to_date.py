@@ -7,6 +7,7 @@ from pathlib import Path
 from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home
 from energywh.errors import CorruptError
+from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelLeftOut
 from energywh.models.build.fill import warn_if_empty
 from energywh.models.build.options import BuildOptions
@@ -42,19 +43,19 @@ def left_out_if_up_to_date(
         check_schema(connection, current, "published.", oldest=1)
         if is_changed(current) or not compatible(connection, "published."):
             return None
-        meta = Meta(connection, "published.")
-        known, reads = meta.models(), meta.dependencies()
-        left_out = {} if wanted else meta.left_out()
+        state = BuildState(connection, "published.")
+        known = state.models
+        left_out = {} if wanted else Meta(connection, "published.").left_out()
         if not wanted and known.keys() != project.models.keys() - left_out.keys():
             return None
         if not wanted and not project.left_out.keys() <= left_out.keys():
             return None
-        if {name: seed.file_hash for name, seed in project.seeds.items() if name not in left_out} != meta.seeds():
+        if {name: seed.file_hash for name, seed in project.seeds.items() if name not in left_out} != state.seeds:
             return None
         attach_read_only(connection, home.staging, "staging", wait_seconds=options.wait_seconds, on_wait=emit.say)
         staging = Staging(connection, home.staging)
         if left_out:
-            tried = attempt_digest(project, options, meta, staging.watermarks())
+            tried = attempt_digest(project, options, state, staging.watermarks())
             if any(each.tried != tried for each in left_out.values()):
                 return None
         waiting, seen = list(wanted or known), set()
@@ -65,13 +66,13 @@ def left_out_if_up_to_date(
             seen.add(name)
             if name not in known or known[name].file_hash != project.models[name].file_hash:
                 return None
-            upstream = reads.get(name, [])
+            upstream = state.reads.get(name, [])
             tables = [table for table in upstream if table.startswith(STAGING)]
             since = known[name].landing
             if tables and not (staging.holds(since) and not staging.changed_months(tables, since)):
                 return None
             # A step has no rows: what it reads changes those of its readers, which record it as their own input.
-            if known[name].materialized != "inline" and meta.changed_inputs(name, upstream):
+            if known[name].materialized != "inline" and state.changed_inputs(name, upstream):
                 return None
             waiting += upstream
         warn_if_empty(staging, emit)

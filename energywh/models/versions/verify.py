@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from energywh.core.sql_text import identifier, quoted, within
 from energywh.errors import StorageError
-from energywh.models.build.digests import Digest, Digests, month_digests, types_of
+from energywh.models.build.build_state import BuildState
+from energywh.models.build.digests import Digests, month_digests, types_of
 from energywh.models.build.months import short_spans
-from energywh.models.build.state import Meta, compatible
+from energywh.models.build.state import compatible
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,7 +51,7 @@ def changed_tables(connection: duckdb.DuckDBPyConnection, names: Collection[str]
             "digests cannot be compared: they were recorded by another version of DuckDB or of energywh; "
             "'energywh build' makes a version with new ones"
         )
-    meta = Meta(connection)
+    state = BuildState(connection)
     tables = connection.execute(
         "SELECT name, materialized, time_column FROM energywh.model WHERE materialized <> 'inline' "
         "UNION ALL SELECT name, 'seed', NULL FROM energywh.seed ORDER BY name"
@@ -59,7 +60,7 @@ def changed_tables(connection: duckdb.DuckDBPyConnection, names: Collection[str]
     for name, kind, time_column in tables:
         if names and name not in names:
             continue
-        built = _of_seed(connection, name) if kind == "seed" else meta.digests(name)
+        built = state.digests(name)
         try:
             changed = _compare(connection, name, kind, time_column, built)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
@@ -67,11 +68,6 @@ def changed_tables(connection: duckdb.DuckDBPyConnection, names: Collection[str]
         if changed is not None:
             found.append(changed)
     return found
-
-
-def _of_seed(connection: duckdb.DuckDBPyConnection, name: str) -> Digests:
-    ((rows, digest),) = connection.execute("SELECT rows, digest FROM energywh.seed WHERE name = ?", [name]).fetchall()
-    return {None: Digest(rows, digest)}
 
 
 def _compare(
