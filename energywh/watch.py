@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from energywh.config.settings import Settings
-from energywh.core.time import RunClock, utc_now
+from energywh.core.time import RunClock, hour_number, utc_now
 from energywh.core.wording import count
 from energywh.errors import EnergywhError
 
@@ -98,6 +98,20 @@ def watch(
         except KeyboardInterrupt:
             say("stopped; what was published stays as it is")
     return failed
+
+
+def first_round(settings: Settings, selection: Selection) -> tuple[int, float]:
+    """Return how many requests the first round will make, and how many seconds they take at the limits of the sources.
+
+    Raises:
+        EnergywhError: as a sync of the selection.
+    """
+    from energywh.sync.planner import dry_run
+    from energywh.sync.selection import resolve
+
+    now = utc_now()
+    _, total = dry_run(settings, resolve(selection, settings, hour_number(now)), now=now)
+    return total.chunks, total.seconds_at_limit
 
 
 def _round(

@@ -138,6 +138,18 @@ def test_a_version_of_a_newer_energywh_is_refused_unless_all_is_built_anew(
     assert version.exists()
 
 
+@pytest.mark.parametrize("old", OLD_HOMES[-1:], ids=["gaps"])
+def test_a_link_that_leads_to_itself_is_reported_and_a_build_mends_it(desk: Desk, home: Home, tmp_path: Path) -> None:
+    home.energy.unlink()
+    home.energy.symlink_to("energy.duckdb")
+    for words in (("sql", "select 1"), ("export", "--all"), ("check",)):
+        done = desk.run(*words)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), done
+    assert "energy.duckdb leads to no file (it is a link to energy.duckdb): 'energywh build'" in done.stderr
+    build(home, sql=one_model(tmp_path / "sql"))
+    assert desk.run("sql", "select 1").returncode == 0
+
+
 WITH_A_DATASET = [home for home in OLD_HOMES if home.dataset is not None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from energywh.core.time import parse_span_seconds
 from energywh.errors import UsageError
-from tests.support.desk import Desk, desk_with_simulator
+from tests.support.desk import Desk, desk_with_simulator, typed
 from tests.support.staging import query
 
 ROUND = ("watch", "--every", "1s", "--no-export")
@@ -59,6 +60,28 @@ def test_a_signal_in_a_sync_finishes_the_landing_and_leaves_what_is_done(tmp_pat
         assert "round 1 interrupted" in out
         assert query(desk.staging, "select count(*) > 0 from sync.chunk where status = 'done'") == [(True,)]
         assert query(desk.staging, "select count(*) from sync.chunk where status = 'in progress'") == [(0,)]
+
+
+@pytest.mark.parametrize(("answer", "words", "begun"), [("n\n", (), False), ("", ("--yes",), True)])
+def test_a_long_first_round_is_announced_and_begins_on_a_terminal_only_when_agreed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, words: tuple[str, ...], begun: bool
+) -> None:
+    slow = Desk(tmp_path, "http://127.0.0.1:9/v2").having(EIA_REQUESTS_PER_SECOND="1", SYNC_RETRIES="0")
+    monkeypatch.setattr("energywh.watch.watch", lambda *_, **__: 0)
+    monkeypatch.setattr("energywh.cli.watch.on_terminal", lambda: True)
+    done = typed("watch", "--every", "10s", "--region", "CISO", *words, env=slow.environment, stdin=answer)
+    assert re.search(r"first round makes [\d,]+ requests, which take \d+ (min|h) \d+ ", done.stderr), done
+    assert (done.returncode, "nothing was done" in done.stderr) == ((0, False) if begun else (1, True))
+    assert not slow.home.path.exists(), "it plans without writing"
+
+
+def test_without_a_terminal_a_long_first_round_is_announced_and_begins(tmp_path: Path) -> None:
+    gone = Desk(tmp_path, "http://127.0.0.1:9/v2").having(EIA_REQUESTS_PER_SECOND="1", SYNC_RETRIES="0")
+    done = gone.run(
+        "watch", "--every", "10s", "--since", "2025-01-01", "--region", "CISO", "--rounds", "1", "--no-export"
+    )
+    assert "the next one follows at once, not after 10s" in done.stderr
+    assert "round 1 incomplete" in done.stdout
 
 
 @pytest.mark.parametrize("text", ["0h", "soon", "1", "-1h", "1w"])

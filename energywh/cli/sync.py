@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from energywh.cli import Session
 from energywh.cli.output import print_table
 from energywh.core.wording import count
+from energywh.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,8 @@ class Count(click.IntRange):
 @click.option("--until", metavar="TIME", help="Last UTC day or hour (its start), inclusive.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
 @click.option("--aggregates", is_flag=True, help="Fetch the aggregates (US48, CAL, ...) too, besides the authorities.")
-@click.option("--files", "way", flag_value="files", help="Fetch EIA's half-year files, which need no key.")
-@click.option("--api", "way", flag_value="api", help="Fetch from EIA's API alone, its whole history too.")
+@click.option("--files", is_flag=True, help="Fetch EIA's half-year files, which need no key.")
+@click.option("--api", is_flag=True, help="Fetch from EIA's API alone, its whole history too.")
 @click.option(
     "--refresh",
     metavar="DURATION",
@@ -55,7 +56,8 @@ def sync(
     until: str | None,
     regions: tuple[str, ...],
     aggregates: bool,
-    way: Literal["files", "api"] | None,
+    files: bool,
+    api: bool,
     refresh: str | None,
     jobs: int | None,
     dry_run: bool,
@@ -65,6 +67,8 @@ def sync(
     Settled chunks are skipped; chunks that the source may still revise, and those that failed, are fetched again.
     It can be interrupted at any time: what has landed is kept, and the next sync continues from there.
     """
+    if files and api:
+        raise UsageError("give --files or --api, not both; without either, the newest weeks come from the API")
     from energywh.core.time import hour_number, utc_now
     from energywh.integrations.openlineage import sync_listeners
     from energywh.sync.planner import dry_run as plan_only
@@ -79,7 +83,7 @@ def sync(
         regions=regions,
         refresh=refresh,
         aggregates=aggregates,
-        way=way or "best",
+        way="files" if files else "api" if api else "best",
     )
     settings = session.load({"sync.jobs": jobs})
     now = utc_now()

@@ -127,6 +127,7 @@ def test_a_wrong_key_stops_at_once_and_is_not_shown(desk: Desk, sim: Simulator) 
         (("sync", "--refresh", "soon"), "--refresh must be a number and h, d or w"),
         (("sync", "--jobs", "0"), "'--jobs': must be a whole number from 1 to 64, not '0'"),
         (("sync", "--jobs", "x"), "'--jobs': must be a whole number from 1 to 64, not 'x'"),
+        (("sync", "--files", "--api"), "give --files or --api, not both"),
         (("sync", "--regoin", "CISO"), "no such option.*--region"),
         (("snyc",), "no command is named 'snyc'; did you mean sync"),
     ],

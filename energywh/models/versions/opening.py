@@ -37,6 +37,11 @@ def open_current(home: Home) -> tuple[Path, duckdb.DuckDBPyConnection | None]:
         check_schema(connection, path, oldest=1)
         _prepare(connection)
         return path, connection
+    if home.energy.is_symlink():
+        raise StorageError(
+            f"{home.energy} leads to no file (it is a link to {home.energy.readlink()}): 'energywh build' points it to "
+            "the newest version"
+        )
     raise StorageError(
         f"nothing is built yet in {home.path}: run 'energywh build' after 'energywh sync', or 'energywh demo'"
     )

@@ -105,7 +105,7 @@ def current_version(home: Home) -> Path | None:
     """
     try:
         target = home.energy.resolve(strict=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
         return None
     return target if target.is_file() else None
 
