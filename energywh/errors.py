@@ -17,6 +17,7 @@
     │       └── UnavailableError  the source failed, could not be reached, or asks to slow down
     ├── ModelError                a model file is wrong, or fails to build
     │   └── AuditError            a model built, and its data broke a promise
+    ├── LossError                 a build would lose much of what is published
     └── WindowError               a training window cannot be cut as asked
         └── NoTrainValueError     a column cannot be scaled: train has no value of it
 
@@ -112,6 +113,10 @@ class ModelError(EnergywhError):
 
 class AuditError(ModelError):
     """A model built, and its data broke a promise made in its front matter."""
+
+
+class LossError(EnergywhError):
+    """A new version would lose much of what the published one holds, so it was not published."""
 
 
 class WindowError(EnergywhError):

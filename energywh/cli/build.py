@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -36,16 +36,17 @@ if TYPE_CHECKING:
     help="What counts as known by --as-of: values fetched by then [landed], or published by then.",
 )
 @click.option("--force", is_flag=True, help="Let --to replace an existing warehouse file.")
+@click.option("--allow-loss", is_flag=True, help="Publish also a version that loses many rows of the published one.")
 @click.pass_obj
 def build(
     session: Session,
+    /,
     models: tuple[str, ...],
     full: bool,
-    as_of: str | None,
-    to: Path | None,
-    knowledge: Literal["landed", "published-lag"] | None,
-    force: bool,
     folders: tuple[str, ...],
+    allow_loss: bool,
+    as_of: str | None,
+    **of_file: Any,
 ) -> int:
     """Build the models from staging, audit them, and publish the warehouse in one step.
 
@@ -55,16 +56,21 @@ def build(
     If one of your own models fails, it and the models that read it are left out, the rest is published, and the exit
     status is 1. Models whose folder is no longer given are dropped: name the folder in the setting build.models.
 
+    A version is not published if a table would lose more than build.max_loss_percent of its rows, or all rows of a
+    month or region: the staging file may have been moved away or be an old copy. --allow-loss publishes it.
+
     --as-of TIME (a day means its start) runs today's models on the values that were known at TIME, before later
     revisions, and writes a warehouse file to query with 'energywh sql --version FILE'. Nothing is published.
     --knowledge published-lag counts the first fetched value of each hour as known from the time at which the source
     usually publishes it.
     """
     if as_of is not None:
-        return _build_as_of(session, models, full, as_of, to, knowledge or "landed", force, folders)
-    for given, option in ((to, "--to"), (knowledge, "--knowledge"), (force, "--force")):
+        if allow_loss:
+            raise UsageError("--allow-loss does not go with --as-of, which publishes nothing")
+        return _build_as_of(session, models, full, as_of, folders=folders, **of_file)
+    for option, given in of_file.items():
         if given:
-            raise UsageError(f"{option} belongs to --as-of TIME --to FILE, which writes a file and publishes nothing")
+            raise UsageError(f"--{option} belongs to --as-of TIME --to FILE, which writes a file and publishes nothing")
     from energywh.integrations.openlineage import build_listeners
     from energywh.models.build.options import BuildOptions
     from energywh.models.build.runner import build as build_warehouse
@@ -75,7 +81,7 @@ def build(
         settings.home,
         models,
         full=full,
-        options=BuildOptions.of(settings),
+        options=BuildOptions.of(settings, allow_loss=allow_loss),
         listeners=[*build_listeners(settings, progress.say), progress],
     )
     print_report(report)
@@ -87,10 +93,11 @@ def _build_as_of(
     models: tuple[str, ...],
     full: bool,
     as_of: str,
-    to: Path | None,
-    knowledge: Literal["landed", "published-lag"],
-    force: bool,
+    *,
     folders: tuple[str, ...],
+    to: Path | None,
+    knowledge: Literal["landed", "published-lag"] | None,
+    force: bool,
 ) -> int:
     """Build as of a time into a file."""
     from energywh.core.time import parse_moment
@@ -102,6 +109,7 @@ def _build_as_of(
         raise UsageError("--as-of builds into a file and publishes nothing: name it with --to FILE")
     if full:
         raise UsageError("--full does not go with --as-of, which computes everything anyway")
+    knowledge = knowledge or "landed"
     report = build_as_of(
         session.home,
         moment,

@@ -46,6 +46,9 @@ class BuildSettings(Section):
     threads: Annotated[int, Meta(ge=0), "Threads a build may use; 0 uses every core."] = 0
     memory_limit: Annotated[MemoryLimit, "DuckDB memory limit of a build, such as '8GB'; empty for DuckDB's own."] = ""
     models: Annotated[Folders, "Folders of your own models, built beside the others; empty for none."] = ()
+    max_loss_percent: Annotated[
+        float, Meta(ge=0, le=100), "Rows that a build may take from a published table, in percent; 100 for all."
+    ] = 5.0
     corrections: Annotated[bool, "Correct clocks and signs known to have been wrong, and mark the rows."] = False
 
 

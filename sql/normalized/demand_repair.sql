@@ -6,6 +6,7 @@ days around the gap, the neighbors' demand and the day-ahead forecast, and joine
 docs/data-quality.md describes the method and its measured error. It uses later hours, so features do not use it.
 """
 materialized = "table"
+may_be_empty = true
 grain = ["region", "hour_utc"]
 lookback = "1008h"
 lookahead = "1008h"

@@ -5,6 +5,7 @@ of the fuel, or with that of all fuels of the region for a fuel that is idle mos
 or a day of charging is not an error. Hours that the source does not have are left out.
 """
 materialized = "table"
+may_be_empty = true
 grain = ["region", "hour_utc", "fuel"]
 lookback = "840h"   # usual repeats: 27 days before, and a week
 lookahead = "72h"   # steady fuels that run again

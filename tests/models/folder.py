@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 
@@ -248,9 +249,13 @@ class Desk:
             changes={"eia.region_data": [month]},
         )
 
-    def build(self, *names: str, full: bool = False, keep: int = 3) -> BuildReport:
+    def build(self, *names: str, full: bool = False, keep: int = 3, **options: Any) -> BuildReport:
         return build(
-            self.home, names, full=full, sql=self.sql, options=BuildOptions(keep_versions=keep, wait_seconds=30)
+            self.home,
+            names,
+            full=full,
+            sql=self.sql,
+            options=BuildOptions(keep_versions=keep, wait_seconds=30, **options),
         )
 
     def query(self, sql: str) -> list[tuple[object, ...]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from energywh.core.paths import Home
+    from energywh.models.build.losses import TableLoss
     from energywh.models.build.materialize import ModelResult
     from energywh.models.build.report import BuildReport
     from energywh.models.project.graph import Graph
@@ -59,6 +60,13 @@ class ModelLeftOut:
 
 
 @dataclass(frozen=True)
+class BuildRefused:
+    """The version is complete, and is not published because it would lose these rows; `BuildFailed` follows."""
+
+    losses: list[TableLoss]
+
+
+@dataclass(frozen=True)
 class BuildEnded:
     """The build succeeded: what it built is published."""
 
@@ -73,7 +81,15 @@ class BuildFailed:
 
 
 BuildEvent = (
-    BuildMessage | BuildStarted | ModelsLinked | ModelStarted | ModelEnded | ModelLeftOut | BuildEnded | BuildFailed
+    BuildMessage
+    | BuildStarted
+    | ModelsLinked
+    | ModelStarted
+    | ModelEnded
+    | ModelLeftOut
+    | BuildRefused
+    | BuildEnded
+    | BuildFailed
 )
 BuildListener = Callable[[BuildEvent], None]
 

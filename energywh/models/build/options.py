@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from energywh.config.settings import Settings
 
 DEFAULT_KEEP_VERSIONS = 3
+DEFAULT_MAX_LOSS_PERCENT = 5.0
 # Of the files that are published: DuckDB 1.5 and 2.x open it. DuckDB keeps the one that a file was made with.
 STORAGE_VERSION = "v1.5.0"
 
@@ -24,6 +25,8 @@ class BuildOptions:
     Attributes:
         models: folders of the user's own models and seeds, beside those that ship with energywh.
         corrections: whether to apply the dated corrections of clocks and signs.
+        max_loss_percent: share of a table's rows that a new version may lose; `energywh.models.build.losses` has more.
+        allow_loss: publish also what would lose more.
     """
 
     keep_versions: int = DEFAULT_KEEP_VERSIONS
@@ -33,9 +36,11 @@ class BuildOptions:
     wait_seconds: float = DEFAULT_WAIT_SECONDS
     models: tuple[Path, ...] = ()
     corrections: bool = False
+    max_loss_percent: float = DEFAULT_MAX_LOSS_PERCENT
+    allow_loss: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> BuildOptions:
+    def of(cls, settings: Settings, *, allow_loss: bool = False) -> BuildOptions:
         """Return the options that the settings ask for."""
         return cls(
             keep_versions=settings.get("build.keep_versions"),
@@ -45,6 +50,8 @@ class BuildOptions:
             wait_seconds=settings.get("lock.wait_seconds"),
             models=settings.get("build.models"),
             corrections=settings.get("build.corrections"),
+            max_loss_percent=settings.get("build.max_loss_percent"),
+            allow_loss=allow_loss,
         )
 
     @property

@@ -21,6 +21,7 @@ from energywh.errors import CorruptError, StorageError
 from energywh.models.build import as_of_cache
 from energywh.models.build.events import BuildEnded, BuildFailed, BuildListener, BuildStarted, Emitter
 from energywh.models.build.fill import BuildRequest, VersionContents, fill
+from energywh.models.build.losses import check_losses
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.staging import Staging, attach_read_only
@@ -66,6 +67,7 @@ def build(
         UsageError: a folder of the user's own models does not exist or is empty, or a setting is wrong.
         ModelError: a model file is wrong, or fails, or two have one name.
         AuditError: data broke a promise of severity `error`.
+        LossError: a table would lose much of what the published version holds, and the options do not allow it.
         StorageError: nothing was synced yet, the disk is full, a file cannot be used, `energy.duckdb` is not a link,
             or DuckDB fails.
         LockedError: another build or a sync held a file for too long.
@@ -135,6 +137,8 @@ class _Build:
                 contents = fill(version, self._request)
                 stays = not contents.changed and self._goes_on_from_current()
                 if not stays:
+                    if self._current is not None:
+                        check_losses(version.connection, self._current, self._request)
                     record = self._record(version.connection, contents)
             if stays:
                 publish.sweep(self._home)

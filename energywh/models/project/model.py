@@ -62,7 +62,7 @@ class Model(Declared, frozen=True, kw_only=True):
         refresh: `incremental` if a month can be built from its months, the lookback and the lookahead alone.
         columns: description by name. Of a model that is not linked yet, only those that its file describes.
         unlisted: keys of the front matter that name a column which the file does not describe, the column and the line.
-        may_be_empty: True if a table without rows needs no warning.
+        may_be_empty: True if a table without rows needs no warning, and one with fewer rows than before is no loss.
         sql_hash: changes when the model's rows could change.
         file_hash: changes when anything in the file does.
     """

@@ -139,7 +139,7 @@ def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] |
 
 def is_changed(path: Path) -> bool | None:
     """Return whether another program wrote to a version since it was published; None if no record says how it was."""
-    record = _read_file(path.with_suffix(RECORD))
+    record = record_of(path)
     if record is None or record.seal is None:
         return None
     return not holds(path, record.seal)
@@ -174,7 +174,7 @@ def versions_of(home: Home) -> list[Listed]:
     found = []
     for name in kept.keys() | records.keys():
         version = kept.get(name)
-        record = _read_file(records[name].path) if name in records else None
+        record = record_of(records[name].path) if name in records else None
         measured = _measure(version.path) if version is not None else None
         if version is None or measured is None:
             if name in records:
@@ -195,12 +195,12 @@ def _state(version: Version, current: Path | None, kept: dict[str, Version]) -> 
     return "published" if version == published else "withdrawn"
 
 
-def _read_file(path: Path) -> Record | None:
-    """Return a record; None if it cannot be read."""
+def record_of(version: Path) -> Record | None:
+    """Return the record beside a version's file, which may be pruned; None if it cannot be read."""
     import msgspec
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(version.with_suffix(RECORD).read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):
         return None
 
