@@ -38,6 +38,7 @@ COMMANDS = {
     "check": "Find what is wrong with the published data.",
     "watch": "Sync, build and export in a loop.",
     "config": "Print the settings in effect and where they come from.",
+    "doctor": "Find what is wrong with the home, and mend it.",
     "replay": "Rebuild staging from the kept payloads, without a network.",
     "simulate": "Serve simulated stand-ins of the sources on this machine.",
 }
@@ -66,6 +67,12 @@ class Session:
     @property
     def home(self) -> Home:
         return self.settings.home
+
+    def find_home(self) -> Home:
+        """Return the home also where the settings cannot be loaded."""
+        from energywh.config.settings import resolve_home
+
+        return resolve_home(self._home_option)[0]
 
     def load(self, overrides: dict[str, Any] | None = None) -> Settings:
         """Load the settings, overridden by command-line options."""

@@ -147,3 +147,20 @@ def _process(file: Path) -> str:
     with suppress(OSError):
         return f" (process {file.read_text().strip()})"
     return ""
+
+
+def holder_of(file: Path) -> str | None:
+    """Return who holds a lock file, such as "process 12"; None where nobody does.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _process(_process_file(file)).strip(" ()") or "a process"
+    lock.release()
+    return None

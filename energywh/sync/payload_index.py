@@ -59,14 +59,18 @@ class PayloadIndex:
     def add_folder(self, folder: Path) -> None:
         """Add what is kept in the folder of payloads."""
         for day in days(folder):
-            for pack in sorted(day.glob(f"*{PACK}")):
-                self.add_pack(pack)
-            for file in sorted(day.glob("*/*.zst")):
-                self.add(f"{file.parent.name}/{file.name}", alone(file))
+            self.add_day(day)
         for file in folder.glob("*/[0-9a-f][0-9a-f]/*.zst"):
             self.add(f"{file.parent.parent.name}/{file.name}", alone(file))
         for file in sorted((folder / JOURNALS).glob("*.json")):
             self.add(f"{JOURNALS}/{file.name}", alone(file))
+
+    def add_day(self, day: Path) -> None:
+        """Add what is kept in the folder of a day."""
+        for pack in sorted(day.glob(f"*{PACK}")):
+            self.add_pack(pack)
+        for file in sorted(day.glob("*/*.zst")):
+            self.add(f"{file.parent.name}/{file.name}", alone(file))
 
     def add(self, name: str, member: Member) -> None:
         """Add a copy of a payload, or a journal."""

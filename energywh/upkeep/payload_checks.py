@@ -1,0 +1,137 @@
+"""Checks of the kept payloads: packs, journals and checksums."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from energywh.core.schema_number import FILE, folder_number
+from energywh.core.wording import count
+from energywh.errors import EnergywhError
+from energywh.sync.journals import JOURNALS
+from energywh.sync.packs import PACK, held, scan
+from energywh.sync.payload_index import SCHEMA, PayloadIndex, days, payload_name
+from energywh.sync.payloads import FileVersion
+from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+
+QUICK_DAYS = 2  # the newest, which a replay needs most
+QUICK_PAYLOADS = 40
+_WHY = "replay cannot give its rows again; it takes them from staging where that is whole"
+_TODO = "energywh sync --refresh 30d, which keeps new payloads"
+
+
+def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
+    """Packs are whole, journals can be read, and payloads match their checksums (with ``full`` all of them)."""
+    folder = examined.home.payloads
+    if not folder.is_dir():
+        return
+    try:
+        folder_number(folder, SCHEMA)
+    except EnergywhError as error:
+        yield Diagnosis("payloads", "problem", reason(error), examined.name(folder / FILE), "sync and replay fail")
+        return
+    index = PayloadIndex()
+    if examined.full:
+        index.add_folder(folder)
+    else:
+        for day in days(folder)[-QUICK_DAYS:]:
+            index.add_day(day)
+    journals = index.journals()
+    names = [name for name in index.members if not name.startswith(f"{JOURNALS}/")]
+    looked = names if examined.full else names[:: max(1, len(names) // QUICK_PAYLOADS)]
+    damages = [*index.damages, *(damage for damage in map(index.verify, sorted(looked)) if damage is not None)]
+    for damage in damages:
+        place = damage.where.removeprefix(f"{examined.home.path}{os.sep}")
+        yield Diagnosis("payloads", "problem", damage.what, place, _WHY, _TODO)
+    missing = [
+        f"{entry.dataset} {entry.slice}"
+        for journal in journals.values()
+        for entry in journal.entries
+        for payload in entry.payloads
+        if payload_name(entry.dataset, payload) not in index.members
+    ]
+    if missing and examined.full:
+        yield Diagnosis(
+            "payloads",
+            "note",
+            f"{count(len(missing), 'payload')} of journals are not there, such as one of {missing[0]}",
+            examined.name(folder),
+            _WHY,
+        )
+    yield from _cut_ends(examined, folder)
+    yield from _other_files(examined, folder)
+    if not damages:
+        part = "" if len(looked) == len(names) else f" of {len(names):,} in the newest days"
+        yield Diagnosis(
+            "payloads",
+            "ok",
+            f"{count(len(looked), 'payload')}{part} and {count(len(journals), 'journal')} are whole",
+            examined.name(folder),
+        )
+
+
+def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
+    """Find packs that end in what a kill cut off; they are read and not appended to."""
+    for day in days(folder) if examined.full else days(folder)[-QUICK_DAYS:]:
+        for pack in sorted(day.glob(f"*{PACK}")):
+            with suppress(OSError):
+                found = scan(pack)
+                with held(pack) as free:
+                    if found.whole or not free:
+                        continue
+
+                def cut(pack: Path = pack) -> str:
+                    with held(pack) as free:
+                        found = scan(pack)
+                        if not free:
+                            return f"{examined.name(pack)} is in use"
+                        os.truncate(pack, found.end)
+                    return f"cut {found.size - found.end:,} bytes off {examined.name(pack)}"
+
+                yield Diagnosis(
+                    "payloads",
+                    "note",
+                    f"its last {found.size - found.end:,} bytes are no whole payload: a sync was killed, or they are "
+                    "damaged",
+                    examined.name(pack),
+                    "what stands before is read; what was cut off is fetched again unless it had landed",
+                    "energywh doctor --fix cuts it off",
+                    cut,
+                )
+
+
+def _other_files(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
+    """Find notes on half-year files that cannot be read, and days of the future."""
+    import msgspec
+
+    for file in sorted(folder.glob("*/*.seen.json")):
+        try:
+            msgspec.json.decode(file.read_bytes(), type=FileVersion)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+
+            def forget(file: Path = file) -> str:
+                file.unlink(missing_ok=True)
+                return f"removed {examined.name(file)}: the next sync downloads that file again"
+
+            yield Diagnosis(
+                "payloads",
+                "note",
+                f"it cannot be read ({reason(error)})",
+                examined.name(file),
+                "the next sync downloads that file again",
+                f"rm {file}",
+                forget,
+            )
+    for day in days(folder):
+        with suppress(ValueError):
+            if datetime.strptime(day.name, "%Y-%m-%d") > examined.now:
+                yield Diagnosis(
+                    "payloads",
+                    "note",
+                    "a day of the future: the clock was ahead",
+                    examined.name(day),
+                    "it is kept longer than others",
+                )

@@ -1,0 +1,210 @@
+"""Checks of the published versions: the link, the files, their records and pins."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from energywh.core.database import connect, one_row
+from energywh.core.locks import file_lock
+from energywh.core.paths import Home
+from energywh.core.wording import abbreviate
+from energywh.errors import EnergywhError
+from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions, move_link
+from energywh.models.versions.records import is_changed, read_record, versions_of
+from energywh.models.versions.verify import changed_tables
+from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+
+WAIT_SECONDS = 2.0
+_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+def check_versions(examined: Examined) -> Iterator[Diagnosis]:
+    """The link leads to the newest version, and each version is as it was published."""
+    home = examined.home
+    versions = list_versions(home)
+    trouble = {version.path: _trouble(version, examined.full) for version in reversed(versions)}
+    good = [version for version in versions if not trouble[version.path]]
+    yield from _check_link(examined, versions, good)
+    current = current_version(home)
+    for path, what in trouble.items():
+        published = current is not None and path.name == current.name
+        if what:
+            yield Diagnosis(
+                "versions",
+                "problem",
+                what,
+                examined.name(path),
+                "readers get wrong values or an error" if published else "nobody reads it but by its name",
+                "energywh build --full" if published else f"rm {path}",
+            )
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & _WRITE:
+
+            def close(path: Path = path, mode: int = mode) -> str:
+                path.chmod(mode & ~_WRITE)
+                return f"made {examined.name(path)} read-only"
+
+            yield Diagnosis(
+                "versions",
+                "note",
+                "it can be written to",
+                examined.name(path),
+                "another program that opens it may change it",
+                f"chmod a-w {path}",
+                close,
+            )
+    yield from _check_records(examined, versions)
+    if versions and not any(trouble.values()):
+        yield Diagnosis(
+            "versions",
+            "ok",
+            f"{len(versions):,} kept, {sum(version.pinned for version in versions):,} pinned, none was changed",
+            examined.name(home.versions),
+        )
+
+
+def _trouble(version: Version, full: bool) -> str:
+    """Return what is wrong with a version file; empty if nothing is."""
+    import duckdb
+
+    if is_changed(version.path):
+        return "another program wrote to it, or it is damaged: its head or size is not as published"
+    try:
+        with connect(version.path, wait_seconds=WAIT_SECONDS) as connection:
+            one_row(connection, "select version from energywh.version")
+            if full:
+                changed = changed_tables(connection)
+                if changed:
+                    return f"other rows than were built: {abbreviate([table.name for table in changed])}"
+    except (EnergywhError, duckdb.Error) as error:
+        return reason(error)
+    return ""
+
+
+def _check_link(examined: Examined, versions: list[Version], good: list[Version]) -> Iterator[Diagnosis]:
+    home, link = examined.home, examined.home.energy
+    where = examined.name(link)
+    target = current_version(home)
+    if not versions and not link.is_symlink() and not link.exists():
+        if home.staging.exists():
+            yield Diagnosis("versions", "note", "nothing is built yet", where, "", "energywh build")
+        return
+    if link.exists() and not link.is_symlink():
+        yield Diagnosis(
+            "versions",
+            "problem",
+            "it is not a link to a version",
+            where,
+            "builds cannot be published",
+            f"move {link} away, and run energywh build",
+        )
+    elif target is None:
+        what = "it leads nowhere" if link.is_symlink() else "it is missing"
+        if good:
+            yield Diagnosis(
+                "versions",
+                "problem",
+                what,
+                where,
+                "nobody can query the warehouse",
+                f"energywh doctor --fix, which publishes {good[-1].name}",
+                lambda: _publish(home, good[-1]),
+            )
+        else:
+            yield Diagnosis("versions", "problem", what, where, "nobody can query the warehouse", "energywh build")
+    elif target.parent.resolve() != home.versions.resolve():
+        yield Diagnosis(
+            "versions",
+            "note",
+            f"it leads to {target}, which is not in {home.versions}",
+            where,
+            "builds start from the newest version of this home",
+            "energywh build",
+        )
+    elif good and target.name != good[-1].path.name:
+        yield Diagnosis(
+            "versions",
+            "note",
+            f"it leads to {target.stem}, and the newest is {good[-1].name}",
+            where,
+            "readers get the older one",
+            "energywh build publishes the newest",
+        )
+
+
+def _publish(home: Home, version: Version) -> str:
+    with file_lock(home.locks / "build.lock", "a build", WAIT_SECONDS):
+        move_link(home, version.path)
+    return f"published {version.name}"
+
+
+def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diagnosis]:
+    """Find records that cannot be read or belong to no version, and pins of none."""
+    from energywh.models.versions.records import encode
+
+    kept = {version.name for version in versions}
+    for listed in versions_of(examined.home):
+        record = examined.home.versions / f"{listed.version}{RECORD}"
+        if listed.version in kept and listed.state != "damaged" and _unreadable(record):
+
+            def write(record: Path = record) -> str:
+                from energywh.core.files import write_file
+
+                with connect(record.with_suffix(".duckdb"), wait_seconds=WAIT_SECONDS) as connection:
+                    write_file(record, encode(read_record(connection)))
+                return f"wrote {examined.name(record)} anew from its version"
+
+            yield Diagnosis(
+                "versions",
+                "problem",
+                "the record cannot be read" if record.exists() else "the record is missing",
+                examined.name(record),
+                "nothing says whether another program changed the version",
+                "energywh doctor --fix, or energywh build",
+                write,
+            )
+        elif listed.version not in kept and listed.record is None:
+
+            def remove(record: Path = record) -> str:
+                record.unlink(missing_ok=True)
+                return f"removed {examined.name(record)}"
+
+            yield Diagnosis(
+                "versions",
+                "note",
+                "the record of a pruned version cannot be read",
+                examined.name(record),
+                "",
+                f"rm {record}",
+                remove,
+            )
+    for pin in list_versions(examined.home, KEEP):
+        if pin.name not in kept:
+
+            def unpin(file: Path = pin.path) -> str:
+                file.unlink(missing_ok=True)
+                return f"removed {examined.name(file)}"
+
+            yield Diagnosis(
+                "versions",
+                "note",
+                "it pins a version that is gone",
+                examined.name(pin.path),
+                "",
+                f"rm {pin.path}",
+                unpin,
+            )
+
+
+def _unreadable(record: Path) -> bool:
+    import msgspec
+
+    from energywh.models.versions.records import Record
+
+    try:
+        msgspec.json.decode(record.read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+    return False
