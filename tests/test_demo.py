@@ -132,3 +132,32 @@ def test_every_recipe_answers_on_the_demo_and_prints_there_what_the_page_shows(d
     if not demo.short:
         wrong = [each.title for each in found if printed_by(demo.folder / "warehouse", each.sql) != each.printed]
         assert not wrong, "write the page anew: python -m tests.support.recipes HOME"
+
+
+READ_ALL = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1], read_only=True)
+names = connection.execute(
+    "SELECT schema_name || '.' || name FROM (SELECT schema_name, table_name AS name FROM duckdb_tables() "
+    "UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal)"
+).fetchall()
+for (name,) in names:
+    connection.execute(f"FROM {name} LIMIT 10".replace("energywh.column", 'energywh."column"')).fetchall()
+rows = connection.execute("SELECT count(demand_mwh), count(DISTINCT region) FROM features.hourly").fetchall()
+print(duckdb.__version__, len(names), *rows[0])
+"""
+
+
+def test_duckdb_1_5_reads_every_table_and_view_that_is_published(demo: Demo) -> None:
+    python = os.environ.get("DUCKDB_15_PYTHON")
+    if not python:
+        pytest.skip("DUCKDB_15_PYTHON names no interpreter that has DuckDB 1.5; .ci/run makes one")
+    file = demo.folder / "warehouse" / "energy.duckdb"
+    done = subprocess.run([python, "-c", READ_ALL, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    version, relations, hours, regions = done.stdout.split()
+    assert version.startswith("1.5")
+    with energywh_open(demo.folder / "warehouse") as warehouse:
+        counted = warehouse.sql("SELECT count(demand_mwh), count(DISTINCT region) FROM features.hourly").fetchall()
+    assert counted == [(int(hours), int(regions))]
+    assert int(relations) > 50
