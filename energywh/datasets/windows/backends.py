@@ -88,6 +88,9 @@ class Arrays(Protocol):
     def numpy(self, array: Any) -> NDArray[Any]:
         """Return the array as NumPy, C-contiguous; bfloat16 as float32."""
 
+    def begin(self, array: Any) -> Any:
+        """Begin to compute an array that would be computed when it is used, and return it without waiting."""
+
     def compute(self, arrays: Sequence[Any]) -> None:
         """Compute arrays now that would be computed when they are used."""
 
@@ -187,6 +190,9 @@ class NumpyArrays:
     def numpy(self, array: Any) -> NDArray[Any]:
         return np.ascontiguousarray(array)
 
+    def begin(self, array: Any) -> Any:
+        return array
+
     def compute(self, arrays: Sequence[Any]) -> None:
         pass
 
@@ -278,6 +284,11 @@ class MlxArrays:
 
     def numpy(self, array: Any) -> NDArray[Any]:
         return np.ascontiguousarray(array.astype(self._mx.float32) if array.dtype == self._mx.bfloat16 else array)
+
+    def begin(self, array: Any) -> Any:
+        # What is not computed yet belongs to a stream of its thread, and no other thread could use it.
+        self._mx.async_eval(array)
+        return array
 
     def compute(self, arrays: Sequence[Any]) -> None:
         self._mx.eval(arrays)

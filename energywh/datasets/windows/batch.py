@@ -46,7 +46,8 @@ class _Sample:
         """What is known before of the hours of the targets; columns are `Windows.future_covariates`."""
         ahead = self._view.ahead
         values = self._values(ahead.matrix, self._view.shape.target_offset, self._target_pieces)
-        return values if ahead.picks is None else self._view.library.columns(values, ahead.picks)
+        library = self._view.library
+        return values if ahead.picks is None else library.begin(library.columns(values, ahead.picks))
 
     @cached_property
     def future_covariates_mask(self) -> Any:
@@ -58,8 +59,11 @@ class _Sample:
     def region_encoding(self) -> Any:
         """Which region of `Windows.regions` each window is of, by number or one-hot."""
         numbers = self._view.region_of(self._rows)
-        return self._view.library.classes(
-            numbers if self._batched else numbers[0], len(self._view.regions), one_hot=self._view.one_hot
+        library = self._view.library
+        return library.begin(
+            library.classes(
+                numbers if self._batched else numbers[0], len(self._view.regions), one_hot=self._view.one_hot
+            )
         )
 
     @property
@@ -83,7 +87,7 @@ class _Sample:
             values = library.stack(matrix.values, (self._rows + (offset + first.start)).tolist(), first.count)
         else:
             values = library.pieces(matrix.values, (self._rows + offset).tolist(), pieces)
-        return values[..., 0] if self._view.squeezes(matrix) else values
+        return library.begin(values[..., 0] if self._view.squeezes(matrix) else values)
 
     def _present(self, matrix: Matrix, offset: int, pieces: Sequence[Piece], picks: list[int] | None = None) -> Any:
         library, rows = self._view.library, self._rows + offset
@@ -108,7 +112,7 @@ class _Sample:
                     EVERY if picks is None else picks,
                 )
         mask = mask[..., 0] if self._view.squeezes(matrix) else mask
-        return mask if self._batched else mask[0]
+        return library.begin(mask if self._batched else mask[0])
 
 
 class Batch(_Sample):

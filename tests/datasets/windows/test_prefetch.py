@@ -8,10 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
+import mlx.core
 import numpy as np
 import pytest
 
@@ -107,6 +110,17 @@ def test_the_wait_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     batches.close()
 
 
+NAMES = (
+    "inputs",
+    "targets",
+    "mask",
+    "target_mask",
+    "future_covariates",
+    "future_covariates_mask",
+    "region_encoding",
+)
+
+
 @pytest.mark.parametrize("kind", ["numpy", "mlx"])
 def test_prefetched_batches_are_the_same(kind: Any) -> None:
     rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i % 7 == 0 else 1.0 * i, float(i)) for i in range(200)}
@@ -119,15 +133,7 @@ def test_prefetched_batches_are_the_same(kind: Any) -> None:
     ahead = windows.batches(8, prefetch=2, **arguments)
     assert len(ahead) == len(list(ahead)) > 5
     for found, wanted in zip(ahead, windows.batches(8, **arguments), strict=True):
-        for name in (
-            "inputs",
-            "targets",
-            "mask",
-            "target_mask",
-            "future_covariates",
-            "future_covariates_mask",
-            "region_encoding",
-        ):
+        for name in NAMES:
             np.testing.assert_array_equal(np.asarray(getattr(found, name)), np.asarray(getattr(wanted, name)))
     shards = windows.shard(1, 2).batches(8, prefetch=1)
     assert [len(batch) for batch in shards] == [len(batch) for batch in windows.batches(8)]
@@ -137,3 +143,27 @@ def test_prefetched_batches_are_the_same(kind: Any) -> None:
 def test_a_depth_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="depth must be a whole number of batches made ahead, 1 or more, not 0"):
         Prefetch([], 0)
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+@pytest.mark.parametrize("asked", [{"future_covariates": "x"}, {"future_covariates": "x", "dtype": "bfloat16"}, {}])
+def test_what_one_thread_made_another_uses(memmap: bool, asked: dict[str, Any]) -> None:
+    """MLX computes what is lazy on a stream of the thread that asked for it, which no other thread has."""
+    rows: Rows = {("CISO", EPOCH_HOUR + i): (None if i % 7 == 0 else 1.0 * i, float(i)) for i in range(60)}
+    with table_of(rows) as connection:
+        windows = cut_windows(connection, "main.series", target="y", length=6, stride=1, memmap=memmap, **asked)
+    names = [name for name in NAMES if asked or not name.startswith("future")]
+
+    def numbers_of(sample: Any) -> list[float]:
+        return [float(getattr(sample, name).astype(mlx.core.float32).sum()) for name in names]
+
+    def make() -> list[Any]:
+        samples: list[Any] = [*islice(windows.batches(4), 1), *islice(windows.shard(1, 2).batches(4), 1), windows[3]]
+        for sample in samples[:2]:
+            assert sample.mask is not None  # kept from now on
+        return samples
+
+    with ThreadPoolExecutor(1) as other:
+        made_here, made_there = make(), other.submit(make).result()
+        used_there = other.submit(lambda: [numbers_of(sample) for sample in made_here]).result()
+    assert used_there == [numbers_of(sample) for sample in made_there] == [numbers_of(sample) for sample in make()]
