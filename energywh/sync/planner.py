@@ -47,14 +47,11 @@ class FetchPlan:
         sound: list[Chunk] = []
         tried: list[tuple[list[Chunk], list[Chunk]]] = []
         for plan in self.slices:
-            rest: list[Chunk] = []
-            failed: list[Chunk] = []
-            for chunk in plan.chunks:
-                (failed if plan.failed_before(chunk) else rest).append(chunk)
+            failed = [chunk for chunk in plan.chunks if plan.failed_before(chunk)]
             if failed:  # the rest of such a slice may well fail too
-                tried.append((rest, failed))
+                tried.append(([chunk for chunk in plan.chunks if chunk not in set(failed)], failed))
             else:
-                sound += rest
+                sound += plan.chunks
         return [*sound, *(c for rest, _ in tried for c in rest), *(c for _, failed in tried for c in failed)]
 
     @property

@@ -204,7 +204,7 @@ class RequestLimit:
     def _cannot_keep(self, error: Exception) -> StorageError:
         return StorageError(
             f"cannot keep the request limit of {self._source} in {self._folder}: {error}; "
-            "make it writable, or set ENERGYWH_STATE_FOLDER"
+            "make room or make it writable, or set ENERGYWH_STATE_FOLDER"
         )
 
     def close(self) -> None:

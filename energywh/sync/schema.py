@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect, one_row
+from energywh.core.files import flush
 from energywh.core.locks import OnWait
 from energywh.core.schema_number import check_known
 from energywh.core.sql_text import identifier
@@ -272,6 +273,7 @@ def _make(path: Path) -> None:
                 _create(connection, new)
             try:
                 os.link(new, path)  # unlike a rename, not over the file of a process that was quicker
+                flush(path.parent)
             except FileExistsError:
                 pass
             except OSError as error:

@@ -1,0 +1,14 @@
+"""All parts, in the order in which they run."""
+
+from __future__ import annotations
+
+from tests.torture import flushed, full_disk, kill_operations, kill_random
+from tests.torture.trial import Part
+
+PARTS: tuple[Part, ...] = (
+    kill_operations.PART,
+    kill_random.PART,
+    full_disk.PART,
+    flushed.PART,
+)
+BY_NAME = {part.name: part for part in PARTS}
