@@ -127,7 +127,8 @@ def _state(each: Listed) -> str:
     again = ""
     if each.state == "published" and each.published_again_utc is not None:
         again = f", again since {each.published_again_utc:%Y-%m-%d %H:%M}"
-    return f"{each.state}{again}{', pinned' if each.pinned else ''}"
+    changed = ", changed by another program" if each.changed and each.state != "damaged" else ""
+    return f"{each.state}{again}{', pinned' if each.pinned else ''}{changed}"
 
 
 def _changes(record: Record | None) -> str:

@@ -90,6 +90,7 @@ class Listed:
         size: bytes; None if the version was pruned.
         record: None if there is no record and the file cannot be read.
         published_again_utc: when a person last went back to it, if ever.
+        changed: whether another program wrote to it; None if no record says how it was.
     """
 
     version: str
@@ -99,6 +100,7 @@ class Listed:
     size: int | None
     record: Record | None
     published_again_utc: datetime | None = None
+    changed: bool | None = None
 
 
 def read_record(connection: duckdb.DuckDBPyConnection, changed: dict[str, int] | None = None) -> Record:
@@ -142,7 +144,10 @@ def is_changed(path: Path) -> bool | None:
     record = record_of(path)
     if record is None or record.seal is None:
         return None
-    return not holds(path, record.seal)
+    try:
+        return not holds(path, record.seal)
+    except FileNotFoundError:  # a build pruned it just now
+        return None
 
 
 def require_unchanged(path: Path) -> None:
@@ -184,7 +189,8 @@ def versions_of(home: Home) -> list[Listed]:
         if record is None and sound:
             record = _ask(version.path)
         state = "damaged" if not sound else _state(version, current, kept)
-        found.append(Listed(name, version.number, state, version.pinned, size, record, again.get(name)))
+        changed = is_changed(version.path)
+        found.append(Listed(name, version.number, state, version.pinned, size, record, again.get(name), changed))
     return sorted(found, key=lambda each: (each.number, each.version), reverse=True)
 
 

@@ -18,6 +18,7 @@ from energywh.models.versions.records import is_changed
 from energywh.models.versions.verify import changed_tables
 from energywh.warehouse import Warehouse
 from tests.models.folder import Desk
+from tests.support.desk import typed
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
@@ -61,6 +62,7 @@ def test_what_another_program_changed_is_named_refused_and_healed(desk: Desk) ->
         "DROP TABLE features.total",
     )
     assert is_changed(path) is True
+    assert "published, changed by another program" in typed("--home", str(desk.home.path), "versions").stdout
     with Warehouse(desk.home) as warehouse:
         with pytest.raises(StorageError, match=r"another program wrote to energy-.*'energywh build'"):
             warehouse.require_unchanged()
