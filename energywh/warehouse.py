@@ -14,10 +14,9 @@ from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait, Patience, patient
 from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.core.sandbox import everything_but, restrict
-from energywh.core.warnings import warn
 from energywh.errors import StorageError, UsageError
 from energywh.models.build.state import check_schema
-from energywh.models.versions.opening import open_current, open_version
+from energywh.models.versions.opening import open_current, open_version, patience_of
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import require_unchanged
 
@@ -62,15 +61,7 @@ def open(
     if isinstance(version, int):
         version = str(version)
 
-    def patience() -> Patience:
-        from energywh.sources import load_settings
-
-        return Patience(load_settings(home.path).get("lock.wait_seconds"), warn)
-
-    with patient(patience):
-        warehouse = Warehouse(home, version if version is None or isinstance(version, str) else Path(version))
-    warehouse.patience = patience
-    return warehouse
+    return Warehouse(home, version if version is None or isinstance(version, str) else Path(version), patience_of(home))
 
 
 class Warehouse:
@@ -79,12 +70,15 @@ class Warehouse:
     A context manager: ``with energywh.open() as warehouse: ...``. One thread at a time.
     """
 
-    def __init__(self, home: Home, version: str | Path | None = None) -> None:
+    def __init__(
+        self, home: Home, version: str | Path | None = None, patience: Callable[[], Patience] | None = None
+    ) -> None:
         self.home = home
-        self.patience: Callable[[], Patience] | None = None  # None: that of the caller
+        self._patience = patience  # None: that of the caller
         self._pinned = version is not None
         self._connection: duckdb.DuckDBPyConnection | None
-        self._path, self._connection = open_current(home) if version is None else open_version(home, version)
+        with self._patient():
+            self._path, self._connection = open_current(home) if version is None else open_version(home, version)
 
     @property
     def version(self) -> str:
@@ -137,14 +131,6 @@ class Warehouse:
         self.close()
         self._path, self._connection = path, connection
         return True
-
-    def require_unchanged(self) -> None:
-        """Refuse to hand on what another program changed, before an export.
-
-        Raises:
-            StorageError: another program wrote to the file since it was published.
-        """
-        require_unchanged(self._path)
 
     def restrict(self, *, files: bool = False, scratch: Sequence[Path] = ()) -> None:
         """Keep SQL from files, the network and DuckDB's settings until `close`; staging must be attached before.
@@ -204,7 +190,7 @@ class Warehouse:
             attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
 
     def _patient(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.patience is None else patient(self.patience)
+        return nullcontext() if self._patience is None else patient(self._patience)
 
     def windows(
         self,
@@ -321,7 +307,7 @@ class Warehouse:
         from energywh.datasets.stored.spec import dataset_spec_of
         from energywh.datasets.stored.writer import MakeOptions, make_dataset
 
-        self.require_unchanged()
+        require_unchanged(self._path)
         options = MakeOptions(full, memory_limit, wait_seconds, on_wait, on_step)
         return make_dataset(
             self.catalog_connection, self.home, name, dataset_spec_of(given), version=self.version, options=options

@@ -44,13 +44,14 @@ def export(
         raise UsageError("name the models to export, or give --all")
     from energywh.core.interrupt import interruptible
     from energywh.datasets.parquet_export import export_models
+    from energywh.models.versions.records import require_unchanged
     from energywh.warehouse import Warehouse
 
     progress = Progress()
     written = rows = size = 0
     seconds = 0.0
     with Warehouse(session.home) as warehouse, interruptible(warehouse.connection):
-        warehouse.require_unchanged()
+        require_unchanged(warehouse.path)
         for result in export_models(
             warehouse.catalog_connection,
             session.home,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.core.database import connect
+from energywh.core.locks import Patience
 from energywh.core.paths import Home
 from energywh.core.sandbox import no_extensions
 from energywh.core.sql_text import identifier, text
+from energywh.core.warnings import warn
 from energywh.errors import StorageError
 from energywh.models.build.state import check_schema, is_warehouse
 from energywh.models.project.project import SEEDS, shipped_schemas
@@ -64,6 +67,17 @@ def open_version(home: Home, version: str | Path) -> tuple[Path, duckdb.DuckDBPy
     check_schema(connection, path, oldest=1)
     _prepare(connection)
     return path, connection
+
+
+def patience_of(home: Home) -> Callable[[], Patience]:
+    """Return how long a reader in Python waits for a file of ``home``: as set, with a warning that names the holder."""
+
+    def find() -> Patience:
+        from energywh.sources import load_settings
+
+        return Patience(load_settings(home.path).get("lock.wait_seconds"), warn)
+
+    return find
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection) -> None:

@@ -14,7 +14,7 @@ from energywh.errors import StorageError
 from energywh.models.build.view_sql import without_if
 from energywh.models.catalog.check import check_digests, digest_rules
 from energywh.models.versions.publish import current_version, list_versions
-from energywh.models.versions.records import is_changed
+from energywh.models.versions.records import is_changed, require_unchanged
 from energywh.models.versions.verify import changed_tables
 from energywh.warehouse import Warehouse
 from tests.models.folder import Desk
@@ -65,7 +65,7 @@ def test_what_another_program_changed_is_named_refused_and_healed(desk: Desk) ->
     assert "published, changed by another program" in typed("--home", str(desk.home.path), "versions").stdout
     with Warehouse(desk.home) as warehouse:
         with pytest.raises(StorageError, match=r"another program wrote to energy-.*'energywh build'"):
-            warehouse.require_unchanged()
+            require_unchanged(warehouse.path)
         rules = digest_rules(warehouse.connection)
         found = {each.rule.model: each for each in check_digests(warehouse.connection, path, rules)}
         assert found.keys() == {"normalized.demand", "seeds.fuel", "features.total"}
