@@ -39,6 +39,8 @@ COMMANDS = {
     "watch": "Sync, build and export in a loop.",
     "config": "Print the settings in effect and where they come from.",
     "doctor": "Find what is wrong with the home, and mend it.",
+    "du": "Print what is how large in the home, and what can go.",
+    "prune": "Remove what is old or left over, and compact staging.",
     "replay": "Rebuild staging from the kept payloads, without a network.",
     "simulate": "Serve simulated stand-ins of the sources on this machine.",
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 2  # of the folder of payloads
+DAY = "%Y-%m-%d"  # names the folder of a UTC day
 _ANY_DAY = "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]"
 
 
@@ -164,6 +166,16 @@ class PayloadIndex:
 def days(folder: Path) -> list[Path]:
     """Return the folders of days, oldest first."""
     return sorted(day for day in folder.glob(_ANY_DAY) if day.is_dir())
+
+
+def days_before(folder: Path, moment: datetime) -> list[Path]:
+    """Return the folders of days that ended by ``moment`` (naive UTC), oldest first; all of them by `datetime.max`."""
+    found = []
+    for day in days(folder):
+        with contextlib.suppress(ValueError):  # a name such as 2026-99-99
+            if moment == datetime.max or datetime.strptime(day.name, DAY) + timedelta(days=1) <= moment:
+                found.append(day)
+    return found
 
 
 def payload_name(dataset: str, payload_id: str) -> str:

@@ -32,11 +32,10 @@ from energywh.core.storage_errors import storage_errors
 from energywh.core.time import EPOCH, utc_now
 from energywh.sync.journals import JOURNALS, Journal
 from energywh.sync.packs import PACK, PackWriter
-from energywh.sync.payload_index import SCHEMA, PayloadIndex, days, fault_of, payload_name
+from energywh.sync.payload_index import DAY, SCHEMA, PayloadIndex, days_before, fault_of, payload_name
 
 PART = ".part-"  # begins the name of a file that is being written, or read before it gets its name
 PART_KEPT = timedelta(days=1)  # no download takes longer
-_DAY = "%Y-%m-%d"
 
 
 class FileVersion(msgspec.Struct, frozen=True):
@@ -94,7 +93,7 @@ class PayloadStore:
     def _open_today(self) -> PackWriter:
         """Return the pack of today that this process appends to."""
         now = self._now()
-        day = f"{now:{_DAY}}"
+        day = f"{now:{DAY}}"
         if self._writer is not None and self._today == day:
             return self._writer
         self._close()
@@ -179,7 +178,7 @@ class PayloadStore:
         Raises:
             StorageError: it cannot be moved to its place.
         """
-        file = self.folder / f"{self._now():{_DAY}}" / payload_name(dataset, payload_id)
+        file = self.folder / f"{self._now():{DAY}}" / payload_name(dataset, payload_id)
         with _write_errors(file):
             make_folder(file.parent)
             move_into_place(incoming, file)
@@ -219,11 +218,9 @@ class PayloadStore:
         A day goes as a whole, once all of it is older; `datetime.max` deletes all.
         """
         gone = 0
-        for day in days(self.folder):
-            with contextlib.suppress(ValueError):  # a name such as 2026-99-99
-                if before == datetime.max or datetime.strptime(day.name, _DAY) + timedelta(days=1) <= before:
-                    gone += sum(path.is_file() for path in day.rglob("*"))
-                    shutil.rmtree(day, ignore_errors=True)  # another process prunes too
+        for day in days_before(self.folder, before):
+            gone += sum(path.is_file() for path in day.rglob("*"))
+            shutil.rmtree(day, ignore_errors=True)  # another process prunes too
         limit = (before - EPOCH).total_seconds()
         # Another process may be at work on a part, whatever the retention.
         part_limit = min(limit, time.time() - PART_KEPT.total_seconds())

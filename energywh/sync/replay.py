@@ -93,7 +93,7 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None, *
         raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'{damaged}")
     home.create()
     new_file = home.path / "staging.replay.duckdb"
-    with _exclude_syncs(home):
+    with exclude_syncs(home):
         _sweep(new_file)
         unreadable: dict[tuple[str, str], str] = {}
         try:
@@ -121,9 +121,13 @@ def _sweep(new_file: Path) -> None:
 
 
 @contextmanager
-def _exclude_syncs(home: Home) -> Iterator[None]:
-    """Hold off syncs and other replays."""
-    with file_lock(home.locks / REPLAY_LOCK, "another 'energywh replay'", wait_seconds=0):
+def exclude_syncs(home: Home) -> Iterator[None]:
+    """Hold off syncs, replays and compactions.
+
+    Raises:
+        LockedError: one is running.
+    """
+    with file_lock(home.locks / REPLAY_LOCK, "another 'energywh replay' or 'prune'", wait_seconds=0):
         running = living_owners(home.locks)
         if running:
             pids = ", ".join(sorted(name.split("-")[0] for name in running))

@@ -172,6 +172,17 @@ def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = N
     Kept are the newest ``keep``, and two at least; of each of the last ``keep_days`` days (UTC, today included) the
     newest; the published one; and what a person pinned. Readers that have one open keep it until they close it.
     """
+    old = old_versions(home, keep, keep_days, now=now)
+    for version in old:
+        version.path.unlink(missing_ok=True)
+        log_of(version.path).unlink(missing_ok=True)
+    for record in old_records(home, KEPT_RECORDS):
+        record.unlink(missing_ok=True)
+    return [version.path for version in old]
+
+
+def old_versions(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = None) -> list[Version]:
+    """Return the versions that `prune` removes."""
     versions = list_versions(home)
     kept = set(versions[-max(keep, 2) :])
     today = now or utc_now()
@@ -179,14 +190,14 @@ def prune(home: Home, keep: int, keep_days: int = 0, *, now: datetime | None = N
     kept.update({version.day: version for version in versions if version.day in days}.values())
     published = current_version(home)
     kept.update(version for version in versions if published is not None and version.path.name == published.name)
-    old = [version for version in versions if version not in kept and not version.pinned]
-    for version in old:
-        version.path.unlink(missing_ok=True)
-        log_of(version.path).unlink(missing_ok=True)
+    return [version for version in versions if version not in kept and not version.pinned]
+
+
+def old_records(home: Home, keep: int) -> list[Path]:
+    """Return the records of pruned versions but the newest ``keep``, oldest first."""
     left = {version.number for version in list_versions(home)}
-    for record in [each for each in list_versions(home, RECORD) if each.number not in left][:-KEPT_RECORDS]:
-        record.path.unlink(missing_ok=True)
-    return [version.path for version in old]
+    pruned = [record.path for record in list_versions(home, RECORD) if record.number not in left]
+    return pruned[: max(len(pruned) - keep, 0)]
 
 
 def take_base(home: Home, base: Version, building: Path) -> str:
