@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from energywh.models.build.materialize import ModelResult
 
 SAMPLE_ROWS = 3
+_OF_SINGLE_ROWS = ("not_null", "accepted_values", "range")
 
 
 def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = None) -> str:
@@ -34,40 +35,72 @@ def failing_rows(model: Model, audit: Audit, months: Iterable[date] | None = Non
     """
     if audit.kind == "sql":
         return audit.sql
-    rows = f"FROM {quoted(model.name)}"
-    where = "true"
-    if months is not None and model.time_column is not None:
-        where = " OR ".join(within(model.time_column, span.start, span.end) for span in spans(months)) or "false"
-    columns = [quoted(column) for column in audit.columns]
+    rows, where = f"FROM {quoted(model.name)}", _within(model, months)
     if audit.kind == "unique":
-        keys = ", ".join(columns)
+        keys = ", ".join(map(quoted, audit.columns))
         return f"SELECT {keys}, count(*) AS times {rows} WHERE {where} GROUP BY {keys} HAVING count(*) > 1"
+    return f"SELECT * {rows} WHERE ({where}) AND ({_broken(audit)})"
+
+
+def _within(model: Model, months: Iterable[date] | None) -> str:
+    """Return the condition on rows of ``months``; None for all."""
+    if months is None or model.time_column is None:
+        return "true"
+    return " OR ".join(within(model.time_column, span.start, span.end) for span in spans(months)) or "false"
+
+
+def _broken(audit: Audit) -> str:
+    """Return the condition that a row breaks an audit of single rows."""
+    columns = [quoted(column) for column in audit.columns]
     if audit.kind == "not_null":
-        broken = " OR ".join(f"{column} IS NULL" for column in columns)
-    elif audit.kind == "accepted_values":
-        broken = f"{columns[0]} NOT IN ({', '.join(literal(value) for value in audit.values)})"
-    else:
-        bounds = (("<", audit.minimum), (">", audit.maximum))
-        broken = " OR ".join(f"{columns[0]} {sign} {literal(bound)}" for sign, bound in bounds if bound is not None)
-    return f"SELECT * {rows} WHERE ({where}) AND ({broken})"
+        return " OR ".join(f"{column} IS NULL" for column in columns)
+    if audit.kind == "accepted_values":
+        return f"{columns[0]} NOT IN ({', '.join(literal(value) for value in audit.values)})"
+    bounds = (("<", audit.minimum), (">", audit.maximum))
+    return " OR ".join(f"{columns[0]} {sign} {literal(bound)}" for sign, bound in bounds if bound is not None)
+
+
+def _kept_by_all_rows(
+    connection: duckdb.DuckDBPyConnection, model: Model, audits: Iterable[Audit], months: Iterable[date] | None
+) -> set[Audit]:
+    """Return which of ``audits`` of single rows no row breaks, found in one scan; none of them if its SQL fails."""
+    import duckdb
+
+    listed = [audit for audit in audits if audit.kind in _OF_SINGLE_ROWS and audit.when == "build"]
+    if not listed:
+        return set()
+    counts = ", ".join(f"count(*) FILTER ({_broken(audit)})" for audit in listed)
+    try:
+        ((*failures,),) = run(connection, f"SELECT {counts} FROM {quoted(model.name)} WHERE {_within(model, months)}")
+    except duckdb.Error as error:
+        if not is_about_sql(error):
+            raise
+        return set()
+    return {audit for audit, count in zip(listed, failures, strict=True) if not count}
 
 
 def proven_before(model: Model, audit: Audit) -> bool:
-    """Return whether months that were not rebuilt need no check, because they passed in the version built on.
+    """Return whether months without a change need no check, because they passed in the version built on.
 
     Warnings are always counted over all months, because the version built on may have some.
     """
     if audit.severity == "warn" or model.time_column is None:
         return False
-    return audit.kind in ("not_null", "accepted_values", "range") or (
-        audit.kind == "unique" and model.time_column in audit.columns
-    )
+    return audit.kind in _OF_SINGLE_ROWS or (audit.kind == "unique" and model.time_column in audit.columns)
 
 
 def run_audit(
-    connection: duckdb.DuckDBPyConnection, model: Model, audit: Audit, months: Iterable[date] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    model: Model,
+    audit: Audit,
+    months: Iterable[date] | None = None,
+    *,
+    is_kept: bool = False,
 ) -> AuditResult:
     """Run one audit; one that only `energywh check` runs is checked for valid SQL only.
+
+    Args:
+        is_kept: it is known already that no row breaks it.
 
     Raises:
         AuditError: rows break an audit of severity `error`; the message shows a few of them.
@@ -84,6 +117,8 @@ def run_audit(
         run_by=audit.when,
         source_sql=failing_rows(model, audit),
     )
+    if is_kept:
+        return replace(result, failures=0)
     sql = failing_rows(model, audit, months)
     try:
         if audit.when == "check":  # finds an error in its SQL now, not at the first check
@@ -121,66 +156,82 @@ def _shown(value: object) -> str:
     return "NULL" if value is None else str(value)
 
 
-AuditKey = tuple[str, Audit]  # name of the model, and its audit
-
-
 class AuditRunner:
     """Runs each audit as soon as all it reads is built, so that a broken promise ends a build early.
 
     Args:
         state: takes the results.
+        full: run all audits, also those of tables that are as they were.
 
     Attributes:
         warnings: audits of severity `warn` that found rows.
     """
 
-    def __init__(self, graph: Graph, state: BuildState) -> None:
+    def __init__(self, graph: Graph, state: BuildState, *, full: bool) -> None:
         self._graph = graph
         self._state = state
-        self._file_hashes = {name: each.file_hash for name, each in state.models.items()}  # of the version built on
-        self._done: set[AuditKey] = set()
+        # Of the version built on, whose audits hold for what did not change since.
+        self._file_hashes = {} if full else {name: each.file_hash for name, each in state.models.items()}
+        self._done: set[tuple[str, Audit]] = set()
         self._forgotten: set[str] = set()
         self.warnings: list[AuditResult] = []
 
-    def due(self, results: Mapping[str, ModelResult], *, at_end: bool = False) -> Iterator[AuditKey]:
-        """Yield the audits that can run now and can have other results than before.
+    def due(self, results: Mapping[str, ModelResult], *, at_end: bool = False) -> dict[str, list[Audit]]:
+        """Return, by model, the audits that can run now and can have other results than before.
 
         Args:
-            at_end: yield also those that read models which are not among ``results``.
+            at_end: return also those that read models which are not among ``results``.
         """
+        found: dict[str, list[Audit]] = {}
         for key, reads in self._graph.audits.items():
-            name = key[0]
+            name, audit = key
             if name not in results or key in self._done:
                 continue
             if not at_end and not all(table in results or table in self._graph.seeds for table in reads):
                 continue
             self._done.add(key)
-            if self._is_rewritten(name) or any(table in results and results[table].built for table in reads):
-                yield key
+            if self._is_rewritten(name) or any(self._is_changed(table, results) for table in reads):
+                found.setdefault(name, []).append(audit)
+        return found
 
-    def run(self, connection: duckdb.DuckDBPyConnection, key: AuditKey, results: Mapping[str, ModelResult]) -> None:
-        """Run an audit and record its result.
+    def run(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        audits: Iterable[Audit],
+        results: Mapping[str, ModelResult],
+    ) -> None:
+        """Run audits of one model and record their results.
 
         Raises:
             AuditError: rows break an audit of severity `error`.
-            ModelError: the audit's SQL fails.
+            ModelError: the SQL of an audit fails.
         """
-        name, audit = key
-        model = self._graph.models[name]
+        model, audits = self._graph.models[name], list(audits)
         rewritten = self._is_rewritten(name)
         if rewritten and name not in self._forgotten:
             self._forgotten.add(name)
             self._state.forget_audits(name)
-        months = None if rewritten or not proven_before(model, audit) else results[name].rebuilt_months
-        try:
-            outcome = run_audit(connection, model, audit, months)
-        except AuditError as error:
-            if name in self._graph.own:
-                raise
-            raise AuditError(f"{error}\nNothing was published; the warehouse is as it was before.") from None
-        self._state.save_audit(outcome)
-        if outcome.failures:
-            self.warnings.append(outcome)
+        months = {month for month in results[name].changed_months if month is not None}
+        proven = set() if rewritten else {audit for audit in audits if proven_before(model, audit)}
+        kept = _kept_by_all_rows(connection, model, proven, months)
+        kept |= _kept_by_all_rows(connection, model, set(audits) - proven, None)
+        for audit in audits:
+            try:
+                outcome = run_audit(
+                    connection, model, audit, months if audit in proven else None, is_kept=audit in kept
+                )
+            except AuditError as error:
+                if name in self._graph.own:
+                    raise
+                raise AuditError(f"{error}\nNothing was published; the warehouse is as it was before.") from None
+            self._state.save_audit(outcome)
+            if outcome.failures:
+                self.warnings.append(outcome)
 
     def _is_rewritten(self, name: str) -> bool:
         return self._file_hashes.get(name) != self._graph.models[name].file_hash
+
+    def _is_changed(self, table: str, results: Mapping[str, ModelResult]) -> bool:
+        """Return whether a table that audits read has other rows or columns than in the version built on."""
+        return table in self._state.loaded or (table in results and bool(results[table].changed_months))

@@ -7,7 +7,7 @@ a small build. A build that is killed before leaves a file that nobody uses, so 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ class BuildState:
         models: state of each model by name.
         seeds: hash of the file of each seed.
         reads: what each model reads: models, steps, seeds and staging tables.
-        retyped: tables that got other columns, or other types, since the records were read.
+        loaded: seeds that got other rows since the records were read.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, prefix: str = "") -> None:
@@ -79,7 +79,7 @@ class BuildState:
         self._columns: dict[str, dict[str, tuple[str, str]]] = {}
         for name, column, kind, words in rows("model, name, type, description", "column"):
             self._columns.setdefault(name, {})[column] = kind, words
-        self.retyped: set[str] = set()
+        self.loaded: set[str] = set()
         self._replaced: dict[str, set[str]] = {table: set() for table in _TYPES}  # whose rows are deleted, by table
         self._added: dict[str, dict[Any, _Rows]] = {table: {} for table in _TYPES}
         self._touched: dict[Landing, set[str]] = {}
@@ -107,6 +107,14 @@ class BuildState:
         changed = self._inputs_now(upstream).items() ^ self._inputs.get(model, {}).items()
         return {month for (_, month), _ in changed}
 
+    def reads_same_columns(self, model: str, upstream: Collection[str]) -> bool:
+        """Return whether each table of ``upstream`` has the columns and types it had when ``model`` was built.
+
+        A digest depends on them, so one month with the digest that it had shows it. False where there is none.
+        """
+        now, then = self._inputs_now(upstream).items(), self._inputs.get(model, {}).items()
+        return {name for (name, _), _ in now & then} == {*upstream}
+
     def _inputs_now(self, upstream: Iterable[str]) -> _Inputs:
         return {
             (name, month): digest.digest for name in upstream for month, digest in self._digests.get(name, {}).items()
@@ -115,7 +123,7 @@ class BuildState:
     def save_seed(self, seed: Seed, digest: Digest) -> None:
         self.seeds[seed.name] = seed.file_hash
         self._digests[seed.name] = {None: digest}
-        self.retyped.add(seed.name)
+        self.loaded.add(seed.name)
         self._put("seed", seed.name, [(seed.name, seed.file_hash, digest.rows, digest.digest)])
 
     def save_digests(self, model: str, digests: Digests) -> None:
@@ -135,8 +143,6 @@ class BuildState:
     ) -> None:
         """Record that ``model`` is up to date with ``landing`` and with its upstream as it is now."""
         name, reads, digests = model.name, list(reads), self._digests.get(model.name, {})
-        if self.types(name) != dict(types):
-            self.retyped.add(name)
         held = [sum(counts) for counts in zip(*(each.held for each in digests.values()), strict=True)]
         self.models[name] = ModelState(model.sql_hash, model.file_hash, model.materialized, landing)
         self._columns[name] = {column: (kind, model.columns[column]) for column, kind in types.items()}

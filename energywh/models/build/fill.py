@@ -97,7 +97,7 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     state, left_out_before = BuildState(version.connection), Meta(version.connection).left_out()
     landing, watermarks = version.staging.landing, version.staging.watermarks()
     known = set(state.models)
-    audits = AuditRunner(graph, state)
+    audits = AuditRunner(graph, state, full=request.full)
 
     def materializer() -> Materializer:
         return Materializer(version.connection, graph, state, version.staging, request.clock, full=request.full)
@@ -121,11 +121,11 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
         results[name] = works.build(graph.models[name])
         if readers and name == readers[-1]:
             detach(version.connection)  # so that a sync can land while the rest is built
-        for audit in audits.due(results):
-            audits.run(version.connection, audit, results)
+        for audited, due in audits.due(results).items():
+            audits.run(version.connection, audited, due, results)
         emit(ModelEnded(results[name]))
-    for audit in audits.due(results, at_end=True):
-        audits.run(version.connection, audit, results)
+    for audited, due in audits.due(results, at_end=True).items():
+        audits.run(version.connection, audited, due, results)
 
     own = OwnModels(version, graph, emit, materializer, audits, results)
     own_seeds = [name for name in graph.seeds if name in graph.own]

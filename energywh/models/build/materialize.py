@@ -56,7 +56,6 @@ class ModelResult:
     changed: int
     seconds: float
     built: bool
-    rebuilt_months: frozenset[date] | None = None
     changed_months: frozenset[date | None] = frozenset()
 
 
@@ -156,9 +155,8 @@ class Materializer:
         """Keep the rows; save the descriptions if the file changed."""
         digests = self._state.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
-        said = self._state.descriptions(model.name)
-        if known is not None and (known.file_hash != model.file_hash or said != dict(model.columns)):
-            types = types_of(self._connection, quoted(model.name))
+        if self._is_reworded(model, known):
+            types = promised_types(self._connection, self._graph, model)
             self._comment(model, types)
             self._save(model, types, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
@@ -185,7 +183,8 @@ class Materializer:
 
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything if None, and write the months that changed."""
-        types = promised_types(self._connection, self._graph, model)
+        known_types = self._known_types(model, known)
+        types = known_types or promised_types(self._connection, self._graph, model)
         before = self._state.digests(model.name)
         if known is not None and known.materialized not in (model.materialized, "inline"):
             self._connection.execute(f"DROP {known.materialized} {quoted(model.name)}")
@@ -198,14 +197,18 @@ class Materializer:
         if months is not None and (not same or len(months) > WHOLE_ABOVE * len(months | before.keys())):
             months = None
 
-        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(model.schema)}")
+        created = known_types is None if model.materialized == "view" else not same
+        if created:
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(model.schema)}")
         if model.materialized == "view":
-            sql = without_if(self._graph.sql(model.name))
-            self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {sql}")
+            if created:
+                sql = without_if(self._graph.sql(model.name))
+                self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {sql}")
             after = self._digest_view(model, types, months, before)
         elif months is None and same and not self._full and not model.by_month:
             after = self._refresh(model, types, before)
         elif months is None:
+            created = True
             ordered = f"SELECT * FROM ({self._graph.sql(model.name)}\n) {self._by_month(model)}"
             run(self._connection, f"CREATE OR REPLACE TABLE {quoted(model.name)} AS {ordered}")
             after = month_digests(self._connection, quoted(model.name), types, model.time_column)
@@ -221,7 +224,8 @@ class Materializer:
         self._state.save_digests(model.name, after)
         rows = sum(digest.rows for digest in after.values())
         seconds = time.monotonic() - began
-        self._comment(model, types)
+        if created or self._is_reworded(model, known):
+            self._comment(model, types)
         self._save(model, types, seconds)
         changed = {month for month in before.keys() | after.keys() if before.get(month) != after.get(month)}
         return ModelResult(
@@ -232,9 +236,27 @@ class Materializer:
             len(changed),
             seconds,
             built=True,
-            rebuilt_months=None if months is None else frozenset(months),
             changed_months=frozenset(changed),
         )
+
+    def _known_types(self, model: Model, known: ModelState | None) -> dict[str, str] | None:
+        """Return the columns that the SELECT returned before, or None if it may return others now."""
+        upstream = set(self._graph.upstream(model.name)) - self._graph.steps
+        if (
+            known is None
+            or self._full
+            or (known.sql_hash, known.materialized) != (model.sql_hash, model.materialized)
+            or self._graph.staging(model.name)  # whose tables may have got columns
+            or not self._state.reads_same_columns(model.name, upstream)
+        ):
+            return None
+        types = self._state.types(model.name)
+        return types if types.keys() == model.columns.keys() else None
+
+    def _is_reworded(self, model: Model, known: ModelState | None) -> bool:
+        """Return whether a description changed, of which some are inherited."""
+        said = self._state.descriptions(model.name)
+        return known is not None and (known.file_hash != model.file_hash or said != dict(model.columns))
 
     def _save(self, model: Model, types: Mapping[str, str], seconds: float) -> None:
         reads = sorted(self._graph.reads(model.name))

@@ -112,9 +112,9 @@ class OwnModels:
             raise OwnModelError from None
 
     def _audit(self, *, at_end: bool = False) -> None:
-        for audit in self._audits.due(self._results, at_end=at_end):
-            with self._may_fail(audit[0]):
-                self._audits.run(self._version.connection, audit, self._results)
+        for name, audits in self._audits.due(self._results, at_end=at_end).items():
+            with self._may_fail(name):
+                self._audits.run(self._version.connection, name, audits, self._results)
 
     @contextmanager
     def _may_fail(self, name: str) -> Iterator[None]:

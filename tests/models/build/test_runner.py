@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,9 +13,12 @@ from filelock import FileLock
 
 from energywh.core.paths import Home
 from energywh.errors import AuditError, LockedError, ModelError, StorageError, UnknownNameError
+from energywh.models.build import audits
 from energywh.models.build.events import BuildEvent, ModelStarted, messages_to
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.runner import build
+from energywh.models.build.state import AuditResult
+from energywh.models.project.model import Model
 from energywh.models.versions.publish import current_version
 from tests.models.folder import DEMAND, Desk, model
 
@@ -187,6 +191,60 @@ def test_an_audit_runs_again_when_another_table_that_it_reads_changes(tmp_path: 
     desk.write("n/y.sql", model("select 2 as a"))
     with pytest.raises(AuditError, match="audit sql 1"):
         desk.build()
+
+
+def test_audits_that_share_a_scan_are_told_apart(tmp_path: Path) -> None:
+    def listed(severity: str) -> str:
+        kinds = (
+            'not_null = ["b"]',
+            'range = { column = "a", min = 2, max = 3 }',
+            'accepted_values = { column = "b", values = ["x"] }',
+        )
+        return "\n".join(f'[[audits]]\n{kind}\nseverity = "{severity}"' for kind in kinds)
+
+    bad = "select a, b from (values (1, 'x'), (2, NULL), (4, NULL)) t(a, b)"
+    desk = small(tmp_path, x=model(bad, "a b", audits=listed("warn")))
+    report = desk.build()
+    assert {warning.audit: warning.failures for warning in report.warnings} == {"not_null(b)": 2, "range(a)": 2}
+    assert desk.query("SELECT audit, failures FROM energywh.audit ORDER BY ALL") == [
+        ("accepted_values(b)", 0),
+        ("not_null(b)", 2),
+        ("range(a)", 2),
+    ]
+    desk.write("n/x.sql", model(bad.replace("1, 'x'", "2, 'x'"), "a b", audits=listed("error")))
+    with pytest.raises(AuditError, match=r"n/x\.sql:9: 2 rows of n\.x break the audit not_null\(b\)"):
+        desk.build()
+
+
+def test_an_audit_of_rows_that_are_as_they_were_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warn = '[[audits]]\nrange = { column = "a", min = 2 }\nseverity = "warn"'
+    desk = small(tmp_path, x=model("select a from n.y", audits=warn), y=model("select 1 as a, 2 as b", "a b"))
+    desk.build()
+    run_audit, ran = audits.run_audit, []
+
+    def counted(connection: duckdb.DuckDBPyConnection, model_: Model, *words: Any, **named: Any) -> AuditResult:
+        ran.append(model_.name)
+        return run_audit(connection, model_, *words, **named)
+
+    monkeypatch.setattr(audits, "run_audit", counted)
+    desk.write("n/y.sql", model("select 1 as a, 3 as b", "a b"))  # n.x is computed, and is as it was
+    assert [result.name for result in desk.build().models if result.built] == ["n.y", "n.x"]
+    assert ran == []
+    assert desk.query("SELECT model, failures FROM energywh.audit") == [("n.x", 1)]
+    desk.build("n.x", full=True)
+    assert ran == ["n.x"]
+
+
+def test_comments_stay_where_only_rows_change(desk: Desk) -> None:
+    query = "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE schema_name <> 'energywh' ORDER BY ALL"
+    desk.build()
+    before = desk.query(query)
+    desk.land_demand(date(2024, 2, 1), 20)
+    report = desk.build()
+    assert {result.name for result in report.models if result.changed} >= {"normalized.grid", "features.shifted"}
+    assert desk.query(query) == before
 
 
 def test_duplicates_are_found_when_only_their_month_is_built(desk: Desk) -> None:
