@@ -100,14 +100,3 @@ def flush_tree(folder: Path) -> None:
 
 def _hidden(file: Path, folder: Path) -> Path:
     return folder / f".{file.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
-
-
-def is_alive(process: int) -> bool:
-    """Return whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -68,21 +68,37 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
             old = _swap(new, folder)
     finally:
         if old is not None:
-            _remove(old)
+            remove_unused(old)
 
 
 def heal_folder(folder: Path) -> None:
     """Remove what killed processes left beside ``folder``, and bring it back where it has no name any more."""
     folder = _place(folder)
-    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-    leftovers = {each.name: each for each in beside if _is_hidden(each.name, re.escape(folder.name))}
+    leftovers = {each.name: each for each in _hidden_of(folder)}
     whole = [each for each in leftovers.values() if each.suffix != TEMPORARY_SUFFIX]
     if whole and not os.path.lexists(folder):
         replace_link(folder, Path(max(whole, key=lambda each: each.stat().st_mtime_ns).name))
     linked = str(folder.readlink()) if folder.is_symlink() else None
     for name, leftover in leftovers.items():
         if name != linked:
-            _remove(leftover)
+            remove_unused(leftover)
+
+
+@contextmanager
+def working_folder(file: Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside ``file`` to make it in; the folder is removed, with what is left in it.
+
+    What killed processes left that made the same file is removed first.
+    """
+    for leftover in _hidden_of(file):
+        remove_unused(leftover)
+    folder = _hidden(file, TEMPORARY_SUFFIX)
+    folder.mkdir()
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        remove_unused(folder)
 
 
 class HeldFolder:
@@ -192,7 +208,7 @@ def _can_exchange(new: Path, folder: Path) -> bool:
         other.rmdir()
 
 
-def _remove(old: Path) -> None:
+def remove_unused(old: Path) -> None:
     """Remove a hidden folder unless it is in use, or a hidden link to one."""
     if old.is_symlink():
         old.unlink()
@@ -253,6 +269,12 @@ def _place(folder: Path) -> Path:
 
 def _hidden(folder: Path, suffix: str = "") -> Path:
     return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{suffix}")
+
+
+def _hidden_of(folder: Path) -> list[Path]:
+    """Return what has a hidden name of ``folder``."""
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    return [each for each in beside if _is_hidden(each.name, re.escape(folder.name))]
 
 
 def _is_hidden(name: str, folder: str = r"[^/]+") -> bool:

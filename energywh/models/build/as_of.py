@@ -15,8 +15,6 @@ as known from its landing in both cases.
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -24,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from energywh.core.database import connect, one_row
-from energywh.core.files import flush, is_alive
+from energywh.core.files import flush
+from energywh.core.folders import working_folder
 from energywh.core.paths import Home, sql_dir
 from energywh.core.sql_text import identifier, text, timestamp
 from energywh.core.time import RunClock, utc_now
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     import duckdb
 
 Knowledge = Literal["landed", "published-lag"]
-
-_BUILDING = ".as-of-"
 
 
 def build_as_of(
@@ -93,27 +90,21 @@ def build_as_of(
     _check_target(home, to, force)
     if not home.staging.is_file():
         raise StorageError(f"nothing has been synced into {home.path} yet; run 'energywh sync' first")
-    _sweep(to)
-    building = _building(to)
-    try:
-        bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
-        request = BuildRequest(project, wanted, options, emit, clock, full=True)
-        with build_errors("write", to):
-            _remove(building)
-            with VersionFile(*_openers(home, building, moment, knowledge, request)) as version:
-                if version.staging.why_empty() is not None:
-                    raise UsageError(_nothing_known(version.connection, home, moment, knowledge))
-                Meta(version.connection).create()
-                contents = fill(version, request)
-                facts = contents.facts(request, to.stem, clock.now(), as_of=(moment, knowledge))
-                Meta(version.connection).save_version(facts)
-                version.connection.execute("CHECKPOINT")
-            flush(building)
-            _put(building, to, force)
-            flush(to.parent)
-    except BaseException:
-        _remove(building)
-        raise
+    bring_up_to_date(home.staging, wait_seconds=options.wait_seconds, on_wait=emit.say)
+    request = BuildRequest(project, wanted, options, emit, clock, full=True)
+    with build_errors("write", to), working_folder(to) as folder:
+        building = folder / to.name
+        with VersionFile(*_openers(home, building, moment, knowledge, request)) as version:
+            if version.staging.why_empty() is not None:
+                raise UsageError(_nothing_known(version.connection, home, moment, knowledge))
+            Meta(version.connection).create()
+            contents = fill(version, request)
+            facts = contents.facts(request, to.stem, clock.now(), as_of=(moment, knowledge))
+            Meta(version.connection).save_version(facts)
+            version.connection.execute("CHECKPOINT")
+        flush(building)
+        _put(building, to, force)
+        flush(to.parent)
     return BuildReport(
         to.stem,
         to,
@@ -274,27 +265,5 @@ def _put(building: Path, to: Path, force: bool) -> None:
             if to.exists():
                 raise _taken(to) from None
         else:
-            building.unlink()
             return
     building.replace(to)
-
-
-def _building(to: Path) -> Path:
-    return to.with_name(f"{_BUILDING}{os.getpid()}-{to.name}")
-
-
-def _sweep(to: Path) -> None:
-    """Remove leftovers of killed builds of the same file."""
-    for path in to.parent.glob(f"{_BUILDING}*"):
-        found = re.fullmatch(rf"(\d+)-{re.escape(to.name)}(\.wal|\.tmp)?", path.name.removeprefix(_BUILDING))
-        if found and not is_alive(int(found[1])):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file and the files that DuckDB puts beside it."""
-    for each in (path, path.with_name(f"{path.name}.wal"), path.with_name(f"{path.name}.tmp")):
-        if each.is_dir():
-            shutil.rmtree(each, ignore_errors=True)
-        else:
-            each.unlink(missing_ok=True)

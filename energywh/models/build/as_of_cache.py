@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from energywh.core.files import is_alive
+from energywh.core.folders import remove_unused
 from energywh.core.paths import Home
 from energywh.models.versions.publish import list_versions
 
 LONGEST_NAME = 100  # of models in a file name; systems allow 255 bytes in all
-_FILE = re.compile(r"(\.as-of-(?P<process>\d+)-)?(?P<version>energy-[^.]+)\..+")  # the first: a build under way
+_FILE = re.compile(r"(?P<hidden>\.?)(?P<version>energy-[^.]+)\..+")  # hidden: the folder of a build under way
 
 
 def file_as_of(home: Home, version: str, moment: datetime, knowledge: str, models: Sequence[str]) -> Path:
@@ -36,9 +35,9 @@ def sweep(home: Home) -> None:
     versions = {version.name for version in list_versions(home)}
     for path in home.as_of.iterdir() if home.as_of.is_dir() else ():
         found = _FILE.fullmatch(path.name)
-        if found is None or found["version"] in versions or (found["process"] and is_alive(int(found["process"]))):
+        if found is None or found["version"] in versions:
             continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+        if found["hidden"]:
+            remove_unused(path)
         else:
             path.unlink(missing_ok=True)

@@ -102,9 +102,9 @@ def test_files_go_with_their_version_and_what_a_killed_build_left_is_not_read(
     folds_of(desk, origins=ORIGINS[:1])
     (file,) = desk.home.as_of.glob("*.duckdb")
     assert file.name == f"{desk.versions()[0].removesuffix('.duckdb')}.20250120T00.landed.{SOURCE}.duckdb"
-    killed = file.with_name(f".as-of-999999999-{file.name}")  # no process has that number
-    file.replace(killed)
-    killed.write_bytes(b"half a file")
+    killed = file.with_name(f".{file.name}.0123abcd.writing")
+    killed.mkdir()
+    file.replace(killed / file.name)
     folds_of(desk, origins=ORIGINS[:1])
     assert file.exists()
     assert not killed.exists()
