@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 # What a query may still set. Neither changes a stored value: times are naive UTC.
 SETTINGS = ("TimeZone", "Calendar")
-_PROCESSES = Path("/proc")  # holds the environment of each process, and so keys
+# /proc holds the environment of each process, and so keys. DuckDB takes ".." away before it follows links, so a link
+# into /proc would lead there: /dev/fd/../environ.
+_OF_THE_SYSTEM = (Path("/proc"), Path("/dev"), Path("/sys"))
 
 
 def no_extensions(connection: duckdb.DuckDBPyConnection) -> None:
@@ -38,8 +40,8 @@ def restrict(connection: duckdb.DuckDBPyConnection, places: Sequence[Path] = ())
 
 
 def everything_but(hidden: Iterable[Path]) -> list[Path]:
-    """Return folders and files that together hold all of this machine's but ``hidden`` and what processes are told."""
-    left_out = {_PROCESSES, *(path.resolve() for path in hidden if path.exists())}
+    """Return folders and files that together hold all of this machine's but ``hidden`` and those of the system."""
+    left_out = {*_OF_THE_SYSTEM, *(path.resolve() for path in hidden if path.exists())}
     found: list[Path] = []
     waiting = [Path(Path.cwd().anchor)]
     while waiting:

@@ -125,6 +125,7 @@ def test_files_are_read_only_when_allowed(
     [
         "/proc/self/environ",
         "/dev/../proc/self/environ",
+        "/dev/fd/../environ",
         "{0}/energywh.toml",
         "{0}/link.toml",
         "{0}/../{1}/energywh.toml",

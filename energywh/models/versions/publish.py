@@ -143,7 +143,9 @@ def publish(home: Home, building: Path, version: Path, record: bytes) -> None:
 
 
 def make_read_only(path: Path) -> None:
-    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_ANY_WRITE)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & _ANY_WRITE:
+        path.chmod(mode & ~_ANY_WRITE)
 
 
 def move_link(home: Home, version: Path) -> None:
