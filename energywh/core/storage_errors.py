@@ -41,8 +41,8 @@ _NAMES: Mapping[Cause, str] = {
 _ADVICE: Mapping[Cause, str] = {
     "full": "free some and run this again",
     "memory": "free some and run this again",
-    "damaged": "move it away: a staging file is rebuilt by 'energywh replay' or 'energywh sync', "
-    "a warehouse by 'energywh build --full'",
+    "damaged": "a staging file is put aside and rebuilt by 'energywh replay', a warehouse by 'energywh build --full'; "
+    "'energywh doctor' names all that is damaged",
     "locked": "wait for it to end, or end it, and run this again",
 }
 

@@ -235,6 +235,9 @@ class PayloadStore:
                     if file.stat().st_mtime < oldest:
                         file.unlink()
                         gone += 1
+        for folder in (*self.folder.glob("*/[0-9a-f][0-9a-f]"), self.folder / JOURNALS):
+            with contextlib.suppress(OSError):  # not empty yet
+                folder.rmdir()
         return gone
 
 

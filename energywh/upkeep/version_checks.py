@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from energywh.core.database import connect, one_row
@@ -11,7 +12,16 @@ from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.wording import abbreviate
 from energywh.errors import EnergywhError
-from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions, move_link
+from energywh.models.versions.publish import (
+    KEEP,
+    PUBLISHED_AGAIN,
+    RECORD,
+    Version,
+    current_version,
+    list_versions,
+    move_link,
+    publications,
+)
 from energywh.models.versions.records import is_changed, read_record, versions_of
 from energywh.models.versions.verify import changed_tables
 from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
@@ -103,14 +113,16 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
     elif target is None:
         what = "it leads nowhere" if link.is_symlink() else "it is missing"
         if good:
+            gone_back_to = _gone_back_to(examined, versions)
+            chosen = next((version for version in good if version.path.name == gone_back_to), good[-1])
             yield Diagnosis(
                 "versions",
                 "problem",
                 what,
                 where,
                 "nobody can query the warehouse",
-                f"energywh doctor --fix, which publishes {good[-1].name}",
-                lambda: _publish(home, good[-1]),
+                f"energywh doctor --fix, which publishes {chosen.name}",
+                lambda: _publish(home, chosen),
             )
         else:
             yield Diagnosis("versions", "problem", what, where, "nobody can query the warehouse", "energywh build")
@@ -123,7 +135,7 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
             "builds start from the newest version of this home",
             "energywh build",
         )
-    elif good and target.name != good[-1].path.name:
+    elif good and target.name not in (good[-1].path.name, _gone_back_to(examined, versions)):
         yield Diagnosis(
             "versions",
             "note",
@@ -132,6 +144,15 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
             "readers get the older one",
             "energywh build publishes the newest",
         )
+
+
+def _gone_back_to(examined: Examined, versions: list[Version]) -> str:
+    """Return the file of the version that a person published again since the newest was built; else nothing."""
+    with suppress(EnergywhError):  # `_check_records` says why
+        last = publications(examined.home)[-1:]
+        if last and last[0].newest == versions[-1].number:
+            return f"{last[0].version}.duckdb"
+    return ""
 
 
 def _publish(home: Home, version: Version) -> str:
@@ -145,6 +166,12 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
     from energywh.models.versions.records import encode
 
     kept = {version.name for version in versions}
+    again = examined.home.versions / PUBLISHED_AGAIN
+    try:
+        publications(examined.home)
+    except EnergywhError as error:
+        why = "the next build cannot tell whether a person went back to an earlier version"
+        yield Diagnosis("versions", "problem", reason(error), examined.name(again), why, f"mv {again} {again}.damaged")
     for listed in versions_of(examined.home):
         record = examined.home.versions / f"{listed.version}{RECORD}"
         if listed.version in kept and listed.state != "damaged" and _unreadable(record):

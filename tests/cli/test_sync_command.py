@@ -208,7 +208,11 @@ def test_a_staging_file_that_is_not_a_database_is_named_and_kept(desk: Desk) -> 
     desk.home.path.mkdir(parents=True)
     desk.staging.write_bytes(b"not a database" * 1000)
     for words in (CISO, ("status",), (*CISO, "--dry-run")):
-        refused(desk.run(*words), 1, r"staging\.duckdb: .*is not a DuckDB database.*move it away.*energywh replay")
+        refused(
+            desk.run(*words),
+            1,
+            r"staging\.duckdb: .*is not a DuckDB database.*put aside and rebuilt by .energywh replay",
+        )
     assert desk.staging.read_bytes() == b"not a database" * 1000
 
 

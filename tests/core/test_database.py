@@ -123,5 +123,5 @@ def test_a_damaged_file_is_named_as_such(tmp_path: Path, size: int | None, at: i
         connection.execute("CREATE TABLE numbers AS SELECT range AS n FROM range(100000)")
     whole = path.read_bytes()
     path.write_bytes(b"x" * size if size is not None else whole[:at] + b"nonsense" * 1200 + whole[at + 9600 :])
-    with pytest.raises(CorruptError, match="move it away"):
+    with pytest.raises(CorruptError, match="put aside and rebuilt by 'energywh replay'"):
         connect(path)

@@ -185,4 +185,5 @@ def test_payloads_of_the_first_versions_in_files_of_their_own_are_read_until_the
     for each in (file, old):
         os.utime(each, (NOON.timestamp(),) * 2)
     assert store_at(tmp_path).prune(NOON + timedelta(days=1)) == 2
+    assert not file.parent.exists()
     assert readable(tmp_path) == BODIES[1:2]

@@ -16,7 +16,8 @@ import pytest
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
-from energywh.models.versions.publish import list_versions
+from energywh.models.versions.publish import PUBLISHED_AGAIN, list_versions
+from energywh.models.versions.rollback import publish_again
 from energywh.sources import load_settings
 from energywh.upkeep.diagnosis import Diagnosis
 from energywh.upkeep.doctor import CHECKS, examine, is_well
@@ -177,6 +178,17 @@ def test_fix_leaves_alone_what_a_running_command_holds(home: Home) -> None:
         found = look(home, fix=True)
     assert building.exists()
     assert any(f"a build (process {os.getpid()})" in each.what for each in found if each.check == "locks")
+
+
+def test_going_back_to_an_earlier_version_is_no_finding_and_a_lost_link_leads_there_again(home: Home) -> None:
+    _, earlier, _ = list_versions(home)
+    publish_again(home, earlier.name)
+    assert told(look(home)) == {}
+    home.energy.unlink()
+    assert told(look(home, fix=True)) == {"energy.duckdb": "problem"}
+    assert home.energy.resolve() == earlier.path
+    garble(home.versions / PUBLISHED_AGAIN)
+    assert told(look(home))[f"versions/{PUBLISHED_AGAIN}"] == "problem"
 
 
 def test_a_clock_that_was_set_back_is_told(home: Home) -> None:
