@@ -433,7 +433,7 @@ class Eia(Source):
                 raise msgspec.ValidationError(f"{key} is empty, or has blanks around it")
         except msgspec.ValidationError:
             body = _read_leniently(dataset, chunk.slice, response, warnings)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_eia(error, response) from None
 
         rows = body.response.data
@@ -533,7 +533,7 @@ def _read_leniently(dataset: EiaDataset, slice_: str, response: Response, warnin
     """
     try:
         body = _LENIENT_DECODER.decode(response.body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _not_eia(error, response) from None
     rows, unreadable = [], 0
     for row in body.response.data:
@@ -575,7 +575,7 @@ def _refusal(response: Response) -> Exception:
         status = body.code or response.status
         if status == 200:
             status = 403 if code.startswith("API_KEY") else 429 if code == "OVER_RATE_LIMIT" else 500
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         is_eia, code, text, status = False, "", f"begins: {response.opening()}", response.status
     said = f"{f' ({printable(code, 60)})' if code else ''}: {printable(text)}"
     what = f"HTTP {response.status}{said} [{response.request}]"

@@ -302,7 +302,7 @@ class OpenMeteo(Source):
             raise _refusal(response)
         try:
             answer = _DECODER.decode(response.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_weather(error, response) from None
         try:
             located = _match(chunk, answer if isinstance(answer, list) else [answer])
@@ -443,7 +443,7 @@ def _refusal(response: Response) -> Exception:
     """Return the error that a response without weather stands for."""
     try:
         reason = _ERROR_DECODER.decode(response.body).reason
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reason = f"begins: {response.opening()}"
     what = f"HTTP {response.status}: {printable(reason)} [{response.request}]"
     if response.status == 429 or "limit exceeded" in reason or "concurrent requests" in reason:

@@ -58,7 +58,7 @@ class Ground:
 def prepare(folder: Path) -> Ground:
     """Return the ground, made below ``folder``."""
     folder = folder.resolve()
-    simulator, link = commands.background(_simulate)
+    simulator, link = commands.background(simulate)
     assert link.poll(60), "the simulator does not start"
     ground = Ground(folder, link.recv(), simulator, link)
     models = write_models(folder / "sql", MODELS)
@@ -81,7 +81,8 @@ def _must(ground: Ground, home: Path, *words: str) -> None:
     assert done.status == 0, f"{' '.join(words)}: {done}"
 
 
-def _simulate(link: Connection) -> None:
+def simulate(link: Connection) -> None:
+    """Serve all sources until the other end of the link is closed, after sending their addresses."""
     from energywh.simulate.server import Simulator
     from tests.support.few import few_regions
 
