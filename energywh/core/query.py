@@ -85,7 +85,7 @@ def _check(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -
         allowed = _PRAGMAS if kind == "PRAGMA" else _CALLS
         words = _words(statement.query)
         if len(words) < 2 or words[0] != kind.lower() or words[1] not in allowed or words[2:3] == ["."]:
-            raise UsageError(f"of {kind}, only these are allowed: {', '.join(sorted(allowed))}")
+            raise UsageError(f"of {kind}, only what shows something is allowed: {', '.join(sorted(allowed))}")
     else:
         raise UsageError(
             f"the warehouse is read-only: {kind} is not allowed. To change a model, edit sql/ and run 'energywh "

@@ -193,7 +193,7 @@ def test_the_month_that_another_program_changed_is_named(desk: Desk) -> None:
     done = check(desk, *TODAY, "digest")
     assert done.returncode == 1
     assert re.search(
-        r"error +normalized.demand +rows are not those that the build wrote: .*'energywh build' heals it +"
+        r"error +normalized.demand +another program changed these rows; 'energywh build' heals it +"
         r"2024-01-01T00 +2024-01-31T23 +48 +months = 2024-01, rows = 48, rows_built = 48",
         done.stdout,
     )

@@ -122,7 +122,7 @@ def payload_rules(connection: duckdb.DuckDBPyConnection, names: Collection[str])
 
 DIGEST = "digest"
 _FILE = "energywh.version"
-_OF_DIGEST = "rows are not those that the build wrote: another program changed them; 'energywh build' heals it"
+_OF_DIGEST = "another program changed these rows; 'energywh build' heals it"
 _SHOWN_MONTHS = 6
 
 
