@@ -10,7 +10,6 @@ import click
 
 from energywh.cli import Session
 from energywh.cli.output import print_table, print_text
-from energywh.core.wording import count
 
 if TYPE_CHECKING:
     from energywh.upkeep.diagnosis import Diagnosis
@@ -47,20 +46,26 @@ def _print(found: list[Diagnosis]) -> None:
         )
         worst = mine[0].severity
         told = [each for each in mine if each.severity != "ok"]
-        what = "; ".join(each.what for each in mine) if worst == "ok" else count(len(told), "finding")
+        what = "; ".join(each.what for each in mine) if worst == "ok" else _places(told)
         state = worst if not told or any(not each.mended for each in told) else "mended"
         rows.append((check, state, what))
     print_table(("check", "state", "what"), rows, wrap=("what",))
     told = _sorted(each for each in found if each.severity != "ok")
     for each in told:
         click.echo()
-        print_text(f"{each.severity}: {each.where + ': ' if each.where else ''}{each.what}")
+        print_text(f"{each.severity}: {each.where + ': ' if each.where else ''}{each.what}", "  ")
         if each.why:
-            print_text(f"  why: {each.why}")
+            print_text(f"  why: {each.why}", "    ")
         if each.mended:
-            print_text(f"  mended: {each.mended}")
+            print_text(f"  mended: {each.mended}", "    ")
         elif each.todo:
-            print_text(f"  do: {each.todo}")
+            print_text(f"  do: {each.todo}", "    ")
+
+
+def _places(told: list[Diagnosis]) -> str:
+    """Return where the worst finding is, and how many others there are."""
+    more = len(told) - 1
+    return (told[0].where or told[0].what) + (f", and {more:,} more" if more else "")
 
 
 def _sorted(found: Iterable[Diagnosis]) -> list[Diagnosis]:

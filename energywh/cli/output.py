@@ -55,12 +55,17 @@ def print_table(
     console.print(table)
 
 
-def print_text(text: str) -> None:
-    """Print a paragraph, filled to the width of the terminal; as one line where the output is not a terminal."""
+def print_text(text: str, indent: str = "") -> None:
+    """Print a paragraph, filled to the width of the terminal; as one line where the output is not a terminal.
+
+    Args:
+        indent: begins the second line and those after it.
+    """
     import textwrap
 
     if sys.stdout.isatty():
-        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     print(text)
 
 

@@ -30,9 +30,8 @@ def replay(ctx: click.Context, force: bool) -> None:
             f"carried over {count(result.carried_rows, 'row')} whose payloads are pruned from the old staging file"
         )
     if result.lost_chunks:
-        click.echo(
-            f"the payloads of {count(result.lost_chunks, 'chunk')} are missing; 'energywh sync' fetches them again"
-        )
+        chunks = count(result.lost_chunks, "chunk")
+        click.echo(f"the payloads of {chunks} are missing or damaged; 'energywh sync' fetches them again")
     if result.set_aside is not None:
         click.echo(f"the old staging file is kept as {result.set_aside}: delete it once nothing is missing")
     if not result.ok:

@@ -55,7 +55,8 @@ def check_staging(examined: Examined) -> Iterator[Diagnosis]:
         return
     except CorruptError as error:
         lost = "rows older than the kept payloads are lost, unless a copy of the file exists"
-        yield Diagnosis("staging", "problem", reason(error), where, lost, _REPLAY)
+        what = reason(error).split("; a staging file is")[0]  # `todo` says it
+        yield Diagnosis("staging", "problem", what, where, lost, _REPLAY)
         return
     except EnergywhError as error:
         yield Diagnosis("staging", "problem", reason(error), where, "sync and build fail")

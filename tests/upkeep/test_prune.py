@@ -160,15 +160,18 @@ def test_prune_leaves_alone_what_running_commands_hold_and_says_so(home: Home) -
 @pytest.mark.soak
 def test_a_prune_killed_at_any_time_loses_no_row(home: Home) -> None:
     fill(home, 2_000_000)
-    before = content(home)
+    before, killed = content(home), 0
     command = [sys.executable, "-m", "energywh", "--home", str(home.path), "prune", "--compact", "--versions-keep", "2"]
     for attempt in range(40):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.1 + 0.03 * attempt)
+        while process.poll() is None and not (home.path / "staging.compact.duckdb").exists():
+            time.sleep(0.002)
+        time.sleep(0.01 * attempt)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        killed += process.wait() == -signal.SIGKILL
         assert content(home) == before
+    assert killed > 10
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     assert content(home) == before
     assert list(home.path.glob("*compact*")) == []
@@ -192,10 +195,12 @@ def test_a_process_killed_while_it_keeps_payloads_loses_none_that_was_journalled
         process = subprocess.Popen(
             [sys.executable, "-c", victim, str(tmp_path), str(attempt)], stdout=subprocess.PIPE, text=True
         )
-        time.sleep(0.3 + 0.005 * attempt)
+        assert process.stdout is not None
+        first = process.stdout.readline().strip()
+        time.sleep(0.003 * attempt)
         process.kill()
         output, _ = process.communicate()
-        told |= {line for line in output.split("\n") if len(line) == 64}
+        told |= {line for line in (first, *output.split("\n")) if len(line) == 64}
     from energywh.sync.payload_index import PayloadIndex
 
     index = PayloadIndex.of(tmp_path)
