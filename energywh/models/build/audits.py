@@ -214,8 +214,12 @@ class AuditRunner:
             self._state.forget_audits(name)
         months = {month for month in results[name].changed_months if month is not None}
         proven = set() if rewritten else {audit for audit in audits if proven_before(model, audit)}
-        kept = _kept_by_all_rows(connection, model, proven, months)
-        kept |= _kept_by_all_rows(connection, model, set(audits) - proven, None)
+        # The digests counted the values of each column.
+        full = self._state.columns_without_null(name)
+        counted = {audit for audit in audits if audit.kind == "not_null" and audit.when == "build"}
+        kept = {audit for audit in counted if full.issuperset(audit.columns)}
+        kept |= _kept_by_all_rows(connection, model, proven - kept, months)
+        kept |= _kept_by_all_rows(connection, model, set(audits) - proven - kept, None)
         for audit in audits:
             try:
                 outcome = run_audit(

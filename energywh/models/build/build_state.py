@@ -92,6 +92,12 @@ class BuildState:
         """Return the columns of a model and their types, in order."""
         return {column: kind for column, (kind, _) in self._columns.get(model, {}).items()}
 
+    def columns_without_null(self, model: str) -> set[str]:
+        """Return the columns of a model that have a value in every row."""
+        digests = self._digests.get(model, {}).values()
+        held = [all(each.held[place] == each.rows for each in digests) for place in range(len(self.types(model)))]
+        return {column for column, full in zip(self.types(model), held, strict=True) if full}
+
     def descriptions(self, model: str) -> dict[str, str]:
         """Return what is recorded of the meaning of each column, which may be inherited from another model."""
         return {column: words for column, (_, words) in self._columns.get(model, {}).items()}
