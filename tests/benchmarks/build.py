@@ -17,12 +17,14 @@ from energywh.core.time import hour_number, parse_hour
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build
+from energywh.models.versions.verify import changed_tables
 from energywh.regions import regions
 from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid
 from energywh.simulate.reporting import Reporting
 from energywh.sources import sources
 from energywh.sync.schema import open_staging
+from energywh.warehouse import Warehouse
 
 LAST_MONTH = "2026-01-01"
 
@@ -84,6 +86,10 @@ def main() -> None:
             one = build(home, options=BuildOptions())
             report(f"one-{name} build", one)
             ratios.append(f"{name} {full.seconds / one.seconds:.1f}x")
+        began = time.perf_counter()
+        with Warehouse(home) as warehouse:
+            assert changed_tables(warehouse.connection) == []
+        print(f"\nall rows compared with what was built (check --digests): {time.perf_counter() - began:.1f} s")
         nothing = build(home)
         print(f"\nnothing new: {nothing.seconds:.2f} s")
         print(f"full against one {', one '.join(ratios)}")
