@@ -7,15 +7,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-from hypothesis import settings
-
-# The same examples in every run: nobody's change fails by an example that it did not bring about, nor by the speed of
-# the machine. `--hypothesis-profile=search` draws others.
-settings.register_profile("search", deadline=None)
-settings.register_profile("same", settings.get_profile("search"), derandomize=True)
-settings.load_profile("same")
-
 # Where the environment forbids bytecode, each of the hundreds of commands that tests start would compile energywh anew,
 # and each run all tests. With pytest's own cache folder as its place, none of it lands beside the sources.
 if sys.dont_write_bytecode:
@@ -23,6 +14,15 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# The same examples in every run: nobody's change fails by an example that it did not bring about, nor by the speed of
+# the machine. `--hypothesis-profile=search` draws others.
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
 
 LONGEST = tuple(
     f"tests/{name}.py"
