@@ -15,13 +15,14 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import pytest
+from hypothesis import settings
 
 # The same examples in every run: nobody's change fails by an example that it did not bring about, nor by the speed of
-# the machine. `--hypothesis-profile=search` draws others.
-settings.register_profile("search", deadline=None)
-settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+# the machine. `--hypothesis-profile=long` draws more of them (`tests.support.examples`), `search` as many others.
+settings.register_profile("search", deadline=None, max_examples=200)
+settings.register_profile("long", settings.get_profile("search"), derandomize=True)
+settings.register_profile("same", settings.get_profile("long"), max_examples=50)
 settings.load_profile("same")
 
 LONGEST = tuple(

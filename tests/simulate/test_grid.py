@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from energywh.simulate.atlas import FUELS, Atlas
 from energywh.simulate.grid import NEW_FUELS_FROM, Grid
 from energywh.simulate.hours import Calendar, local_hours, parse_period, period_text
+from tests.support.examples import examples
 
 GRID = Grid(seed=0)
 YEAR = Calendar(np.arange(parse_period("2024-01-01T01"), parse_period("2025-01-01T00") + 1))
 AT = {fuel: i for i, fuel in enumerate(FUELS)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     code=st.sampled_from(["CISO", "PACW", "TVA", "CHPD", "AVRN", "ERCO", "HST"]),
     first=st.integers(0, 8000),

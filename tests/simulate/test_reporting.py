@@ -15,6 +15,7 @@ from energywh.simulate.backend import SimulatedBackend
 from energywh.simulate.grid import Grid
 from energywh.simulate.hours import parse_period
 from energywh.simulate.reporting import Reporting
+from tests.support.examples import examples
 
 NOW = parse_period("2025-03-01T00")
 GRID = Grid(seed=5)
@@ -116,7 +117,7 @@ def test_impossible_rates_are_refused(wrong: dict[str, float]) -> None:
         Reporting(**wrong)  # type: ignore[arg-type]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     first=st.integers(0, 2000),
     length=st.integers(1, 400),

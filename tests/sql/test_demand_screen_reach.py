@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.sql.invented_demand import Series, hour, screened_warehouse, usual
 from tests.sql.model_files import MODELS, build
+from tests.support.examples import examples
 
 MODEL = MODELS["normalized.demand_screen"]
 DAYS = 150
@@ -20,7 +21,7 @@ MONTH, NEXT = datetime(2021, 3, 1), datetime(2021, 4, 1)
 IN_MONTH = f"hour_utc >= '{MONTH}' and hour_utc < '{NEXT}'"
 SEED = st.integers(0, 10_000)
 FEW = settings(
-    max_examples=5, deadline=None, phases=(Phase.explicit, Phase.generate)
+    max_examples=examples(5), deadline=None, phases=(Phase.explicit, Phase.generate)
 )  # shrinking would say nothing more
 
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from energywh.simulate.california import AREAS, California
+from energywh.simulate.california import AREAS, NODES, California
 from energywh.simulate.faults import KINDS, Faults
 from energywh.simulate.reporting import Reporting
 from energywh.simulate.server import Simulator
@@ -251,7 +251,10 @@ def test_an_unreadable_body_changes_no_row_and_is_named(tmp_path: Path, body: by
 # The simulated OASIS
 
 
-@pytest.mark.parametrize("change", ["2024-03-10", "2024-11-03", "2025-03-09", "2025-11-02"])
+@pytest.mark.parametrize(
+    "change",
+    ["2024-03-10", "2025-11-02", *(pytest.param(day, marks=pytest.mark.soak) for day in ("2024-11-03", "2025-03-09"))],
+)
 def test_on_the_days_that_the_clock_changes_every_hour_comes_once_and_at_its_place(tmp_path: Path, change: str) -> None:
     """Three Pacific days about the change, from midnight to midnight."""
     day = datetime.fromisoformat(change)
@@ -310,7 +313,9 @@ def test_months_take_a_request_for_thirty_days_and_slice(tmp_path: Path, until: 
     assert not has_twins(desk.staging)
 
 
-def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodes", [200, pytest.param(1700, marks=pytest.mark.soak)])
+def test_all_nodes_come_day_by_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int) -> None:
+    monkeypatch.setattr("energywh.simulate.caiso.NODES", NODES[:nodes])
     with Simulator(seed=5, now="2026-01-01T00") as sim:
         desk = at_simulator(tmp_path, sim, CAISO_NODES="ALL")
         result = desk.sync("caiso.price_dam", since="2025-11-02T07", until="2025-11-04T07")
@@ -321,7 +326,7 @@ def test_all_nodes_come_day_by_day(tmp_path: Path) -> None:
         f"202511{day}-0000" for day in ("02T07:00", "03T08:00", "04T08:00")[:2]
     ]
     hours = "select count(distinct interval_start), count(distinct node), count(*) from caiso.price_dam"
-    assert query(desk.staging, hours) == [(49, 1700, 49 * 1700 * 5)]
+    assert query(desk.staging, hours) == [(49, nodes, 49 * nodes * 5)]
     with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
         served = {
             (moment(row["INTERVALSTARTTIME_GMT"]), row["NODE"], row["LMP_TYPE"]): float(row["MW"])

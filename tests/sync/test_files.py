@@ -26,43 +26,65 @@ from tests.support.scripted import Answer, scripted
 from tests.support.staging import Rows, everything, has_twins, query, statuses, values
 from tests.sync.conftest import MovableClock
 
-# Over New Year and midsummer, when the clock changes, and when the codes of fuels were split.
-DAYS = {"since": "2023-12-28", "until": "2024-07-12"}
-HOURS = "hour_utc between timestamp '2023-12-28' and timestamp '2024-07-12 23:00'"
 MODELS = tuple(
     f"normalized.{name}" for name in ("demand", "generation", "interchange", "subregion_demand", "source_conflict")
 )
 MEASURES = ("demand", "demand_forecast", "net_generation", "total_interchange")
 
 
-def simulated(**words: object) -> Simulator:
-    """Return a simulator of which two of the three files are short: it reports since two weeks before the days."""
-    usual = {"seed": 5, "now": "2024-07-20T00", "api_key": KEY, "atlas": few_regions(), "reporting": reporting()}
-    return Simulator(**{**usual, **words})  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Span:
+    """Days in several halves, and since when the simulator reports: files begin then, and are short."""
+
+    reported: datetime
+    since: str
+    until: str
+    halves: int
+
+    @property
+    def days(self) -> dict[str, str]:
+        return {"since": self.since, "until": self.until}
 
 
-def reporting(**rates: float) -> Reporting:
-    return Reporting(first_period=hour_number(datetime(2023, 12, 14)), **rates)
+# Over midsummer, when the codes of fuels were split; and over New Year and the change of the clock too.
+SPANS = (
+    Span(datetime(2024, 6, 10), "2024-06-17", "2024-07-12", 2),
+    pytest.param(Span(datetime(2023, 12, 14), "2023-12-28", "2024-07-12", 3), marks=pytest.mark.soak),
+)
+
+
+def simulated(
+    reported: datetime, *, now: str | datetime = "2024-07-20T00", faults: Faults | None = None, revised: float = 0.0
+) -> Simulator:
+    reporting = Reporting(first_period=hour_number(reported), revision_rate=revised)
+    return Simulator(seed=5, now=now, api_key=KEY, atlas=few_regions(), reporting=reporting, faults=faults)
+
+
+@pytest.fixture(scope="module", params=SPANS, ids=lambda span: f"{span.halves}_halves")
+def span(request: pytest.FixtureRequest) -> Span:
+    found: Span = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
-def by_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A warehouse of the three halves that hold the days, from the files, without a key; built."""
-    with simulated() as sim:
+def by_files(span: Span, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A warehouse of the halves that hold the days, from the files, without a key; built."""
+    with simulated(span.reported) as sim:
         desk = Desk(tmp_path_factory.mktemp("files"), sim.url, key="").facing(sim, "eia_files")
-        result = desk.sync(**DAYS)
+        result = desk.sync(**span.days)
         assert result.ok, result.errors
-        assert [tally.done for tally in result.tallies] == [3, 3, 3]
+        assert [tally.done for tally in result.tallies] == [span.halves] * 3
         build(desk.home, MODELS)
         yield desk
 
 
-def facts(desk: Desk) -> dict[str, Rows]:
+def facts(desk: Desk, span: Span) -> dict[str, Rows]:
     """Return the reported values of the days by model."""
+    hours = f"hour_utc between timestamp '{span.since}' and timestamp '{span.until} 23:00'"
     found = {
         measure: query(
             desk.home.energy.resolve(),
-            f"select region, hour_utc, {measure}_mwh from normalized.demand where {HOURS} "
+            f"select region, hour_utc, {measure}_mwh from normalized.demand where {hours} "
             f"and {measure}_mwh is not null order by all",
         )
         for measure in MEASURES
@@ -74,21 +96,21 @@ def facts(desk: Desk) -> dict[str, Rows]:
     ):
         found[model] = query(
             desk.home.energy.resolve(),
-            f"select region, {key}, hour_utc, {value} from normalized.{model} where {HOURS} and {value} is not null "
+            f"select region, {key}, hour_utc, {value} from normalized.{model} where {hours} and {value} is not null "
             "order by all",
         )
     return found
 
 
-def test_the_files_and_the_api_give_the_same_facts(by_files: Desk, tmp_path: Path) -> None:
-    with simulated() as sim:
+def test_the_files_and_the_api_give_the_same_facts(by_files: Desk, span: Span, tmp_path: Path) -> None:
+    with simulated(span.reported) as sim:
         desk = Desk(tmp_path, sim.url)
-        assert desk.sync(regions=FEW, **DAYS).ok
+        assert desk.sync(regions=FEW, **span.days).ok
     build(desk.home, MODELS)
-    one, other = facts(by_files), facts(desk)
+    one, other = facts(by_files, span), facts(desk, span)
     assert one.keys() == other.keys()
     for model, rows in one.items():
-        assert len(rows) > 10_000
+        assert len(rows) > 1_000 * span.halves
         assert rows == other[model], model
     for home, source in ((by_files, "eia_files"), (desk, "eia")):
         for model in ("demand", "generation", "interchange", "subregion_demand"):
@@ -103,10 +125,10 @@ def test_an_hour_of_both_sources_is_one_fact_and_differences_are_reported(tmp_pa
     """The API's values of a week are fetched when the week is new, the file long after: some were revised meanwhile."""
     week = {"since": "2024-03-04", "until": "2024-03-10"}
     inside = "hour_utc >= timestamp '2024-03-04' and hour_utc < timestamp '2024-03-11'"
-    with simulated(now="2024-03-11T02", reporting=reporting(revision_rate=0.2)) as sim:
+    with simulated(datetime(2024, 2, 26), now="2024-03-11T02", revised=0.2) as sim:
         desk = Desk(tmp_path, sim.url).facing(sim, "eia", "eia_files")
         assert desk.sync("eia", regions=FEW, **week).ok
-        sim.clock.advance(hours=24 * 60)
+        sim.clock.advance(hours=24 * 14)
         assert desk.sync("eia_files", **week).ok
     build(desk.home, MODELS)
     energy = desk.home.energy.resolve()
@@ -149,11 +171,11 @@ def test_a_replay_gives_the_same_tables(by_files: Desk) -> None:
 
 
 @pytest.mark.soak
-def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path) -> None:
-    kinds = tuple(kind for kind in ALL_KINDS if kind != "wrong-total")
-    with simulated(faults=Faults(rate=0.5, kinds=kinds, hang_seconds=1.0)) as sim:
+def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, span: Span, tmp_path: Path) -> None:
+    faults = Faults(0.5, kinds=tuple(kind for kind in ALL_KINDS if kind != "wrong-total"), hang_seconds=1.0)
+    with simulated(span.reported, faults=faults) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
-        result = desk.having(SYNC_RETRIES="20").sync(**DAYS)
+        result = desk.having(SYNC_RETRIES="20").sync(**span.days)
     assert result.ok, result.errors
     assert sum(sim.counters.faults.values()) > 4
     assert values(desk.staging) == values(by_files.staging)
@@ -162,7 +184,7 @@ def test_a_storm_of_faults_leaves_the_same_tables(by_files: Desk, tmp_path: Path
 
 def test_the_running_half_is_downloaded_again_only_when_it_has_changed(tmp_path: Path, clock: MovableClock) -> None:
     days = {"since": f"{clock.now():%Y-%m-%d}"}
-    with simulated(now=clock.now()) as sim:
+    with simulated(datetime(2025, 6, 1), now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         first = desk.sync("eia_files.balance", **days)
         assert first.ok, first.errors
@@ -194,7 +216,7 @@ def test_staging_that_was_lost_is_filled_again_though_the_server_says_unchanged(
     tmp_path: Path, clock: MovableClock
 ) -> None:
     days = {"since": f"{clock.now():%Y-%m-%d}"}
-    with simulated(now=clock.now()) as sim:
+    with simulated(datetime(2025, 6, 1), now=clock.now()) as sim:
         desk = Desk(tmp_path, sim.url, key="").facing(sim, "eia_files")
         desk.sync("eia_files.balance", **days)
         before = values(desk.staging)

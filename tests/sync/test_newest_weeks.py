@@ -30,7 +30,7 @@ def desk(clock: MovableClock, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A warehouse after one plain sync and build, at the present; the source reports without gaps or nulls."""
     began = hour_number(clock.now() - timedelta(days=70))
     reporting = Reporting(first_period=began, gap_rate=0.0, null_rate=0.0, interchange_lag_hours=0)
-    with Simulator(now=clock.now(), api_key=KEY, atlas=few_regions(), reporting=reporting) as sim:
+    with Simulator(now=clock.now(), api_key=KEY, atlas=few_regions("BPAT", "CISO"), reporting=reporting) as sim:
         desk = Desk(tmp_path_factory.mktemp("newest"), sim.url).facing(sim, "eia", "eia_files")
         done = desk.run("sync", "--since", f"{clock.now() - timedelta(days=60):%Y-%m-%d}")
         assert done.returncode == 0, done.stderr

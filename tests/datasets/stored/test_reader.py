@@ -30,6 +30,7 @@ from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.storing import store
 from tests.datasets.windows.test_windows import QUICK
+from tests.support.examples import examples
 
 NAMES = ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask", "region_encoding")
 HeldAs = tuple[Any, Any, Any]  # backend, memmap, dtype
@@ -57,7 +58,7 @@ def drawn(seed: int) -> Rows:
     return rows
 
 
-@settings(QUICK, max_examples=20)
+@settings(QUICK, max_examples=examples(20))
 @given(
     seed=st.integers(0, 10_000),
     length=st.integers(1, 4),

@@ -39,6 +39,7 @@ from tests.datasets.cutting import cut_windows
 from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import Rows, table_of
 from tests.datasets.windows.test_windows import QUICK, histories
+from tests.support.examples import examples
 
 NAMES = ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask", "region_encoding")
 CUTS = ("2023-02-10", "2023-03-01")
@@ -91,7 +92,7 @@ def inodes(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(QUICK, max_examples=30)
+@settings(QUICK, max_examples=examples(30))
 @given(rows=histories(), later=histories(), asked=arguments)
 def test_a_dataset_brought_up_to_date_equals_one_made_from_scratch(
     rows: Rows, later: Rows, asked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -18,6 +18,7 @@ from tests.datasets.cutting import cut_windows
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
 from tests.datasets.windows.test_windows import QUICK, histories
+from tests.support.examples import examples
 
 MARKS = (
     "COMMENT ON COLUMN features.hourly.demand_mwh IS '[target] Demand, MWh.'",
@@ -50,7 +51,7 @@ def cut(warehouse: energywh.Warehouse, source: str = "features.hourly", **change
     return windows
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=examples(25))
 @given(rows=histories(), length=st.integers(1, 8), stride=st.integers(1, 9), horizon=st.integers(0, 4))
 def test_with_split_each_stretch_has_its_own_windows(rows: Rows, length: int, stride: int, horizon: int) -> None:
     span = length + max(horizon, 1)

@@ -21,8 +21,9 @@ from energywh.errors import UnknownNameError, UsageError, WindowError
 from tests.datasets.cutting import cut_folds
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
+from tests.support.examples import examples
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def folds_of(rows: Rows, **changes: Any) -> Folds:

@@ -14,9 +14,10 @@ from energywh.datasets.windows.windows import Windows
 from energywh.errors import WindowError
 from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
+from tests.support.examples import examples
 
 QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 REGIONS = ("BPAT", "CISO")
 

@@ -23,6 +23,7 @@ from tests.datasets.cutting import cut_windows
 from tests.datasets.published import publish_demo
 from tests.datasets.reference import Rows, table_of
 from tests.datasets.windows.test_windows import QUICK, histories
+from tests.support.examples import examples
 
 NAMES = ("inputs", "targets", "mask", "target_mask", "future_covariates", "future_covariates_mask", "region_encoding")
 
@@ -48,7 +49,7 @@ def few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_rows_at_a_time")
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=examples(25))
 @given(
     rows=histories(),
     shuffled=st.booleans(),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from energywh.datasets.windows.sampler import Batched, Batches, permutation
 from energywh.errors import UsageError
+from tests.support.examples import examples
 
 FIRST_SHUFFLE = [0, 7, 2, 5, 4, 6, 3, 1]
 
@@ -35,7 +36,7 @@ def batches(count: int, size: Any, **options: Any) -> Batches[list[int]]:
 
 
 counts, sizes, worlds = st.integers(0, 200), st.integers(1, 40), st.integers(1, 9)
-several = settings(max_examples=100, deadline=None)
+several = settings(max_examples=examples(100), deadline=None)
 
 
 @several

@@ -18,8 +18,9 @@ from energywh.datasets.windows.windows import Windows
 from energywh.errors import StorageError, UnknownNameError, UsageError, WindowError
 from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
+from tests.support.examples import examples
 
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Data = dict[tuple[str, int], tuple[float | None, float | None]]
 
 

@@ -14,8 +14,9 @@ from energywh.datasets.windows.windows import Windows
 from energywh.errors import UsageError
 from tests.datasets.cutting import cut_windows
 from tests.datasets.reference import EPOCH_HOUR, Rows, table_of
+from tests.support.examples import examples
 
-QUICK = settings(max_examples=100, deadline=None)
+QUICK = settings(max_examples=examples(100), deadline=None)
 lengths = st.integers(1, 70)
 worlds = st.integers(1, 16)
 layouts = st.sampled_from(LAYOUTS)
@@ -114,7 +115,7 @@ def placed(whole: Any, positions: np.ndarray[Any, Any], fill: Any) -> np.ndarray
     return np.asarray(padded[:, positions])
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=examples(25))
 @given(
     length=st.integers(1, 30), horizon=st.integers(0, 4), world=st.integers(1, 6), layout=layouts,
     overlap=st.integers(0, 3), features=st.sampled_from(["y", ["y", "x"]]),

@@ -25,8 +25,9 @@ from energywh.errors import UnknownNameError, UsageError, WindowError
 from tests.datasets.cutting import cut_windows
 from tests.datasets.published import META, publish_demo
 from tests.datasets.reference import EPOCH_HOUR, Rows, Sample, expected, table_of
+from tests.support.examples import examples
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 value = st.one_of(st.none(), st.integers(-1000, 1000).map(float))
 

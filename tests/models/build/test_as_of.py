@@ -30,6 +30,7 @@ from energywh.sync.merge import Arrival, merge
 from energywh.sync.schema import open_staging
 from tests.models.folder import Desk as SmallDesk
 from tests.support.desk import KEY, Desk
+from tests.support.examples import examples
 from tests.support.few import FEW, few_regions
 from tests.support.staging import query
 from tests.sync.conftest import MovableClock, clock
@@ -133,7 +134,7 @@ def seen(connection: duckdb.DuckDBPyConnection, at: datetime, lags: tuple[Public
     return [{row[:2]: row[2] for row in rows}, {row[:2]: row[2] for row in revised}]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), ANSWERS), min_size=1, max_size=5))
 def test_what_was_known_at_any_time_is_what_had_landed_by_then(
     held: duckdb.DuckDBPyConnection, landings: list[tuple[int, State]]
@@ -170,7 +171,7 @@ def test_a_row_that_comes_back_after_the_clock_was_set_back_is_known_again_when_
     assert [seen(held, noon + timedelta(hours=hours))[0].get((0, "D")) for hours in (0, 1.5, 2)] == [1.0, 1.0, 3.0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), ANSWERS), min_size=1, max_size=6))
 def test_whatever_the_clock_does_no_two_values_are_known_at_once(
     held: duckdb.DuckDBPyConnection, landings: list[tuple[int, State]]
