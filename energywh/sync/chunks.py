@@ -8,8 +8,10 @@ one request answers it either way, and the ledger does not splinter.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from energywh.sources.base import Chunk
 
@@ -38,7 +40,13 @@ class SlicePlan:
 
     def failed_before(self, chunk: Chunk) -> bool:
         """Return whether hours of ``chunk`` failed when they were last asked for."""
-        return any(row.failed and row.first <= chunk.last and row.last >= chunk.first for row in self.replaced)
+        place = bisect_right(self._failed, chunk.last, key=lambda row: row.first)
+        return place > 0 and self._failed[place - 1].last >= chunk.first
+
+    @cached_property
+    def _failed(self) -> list[LedgerSpan]:
+        """Rows that failed, in the order of time; rows are disjoint."""
+        return sorted((row for row in self.replaced if row.failed), key=lambda row: row.first)
 
 
 def settled(last: int, fetched_hour: int | None, settling_hours: int) -> bool:

@@ -47,11 +47,14 @@ class FetchPlan:
         sound: list[Chunk] = []
         tried: list[tuple[list[Chunk], list[Chunk]]] = []
         for plan in self.slices:
-            failed = [chunk for chunk in plan.chunks if plan.failed_before(chunk)]
+            rest: list[Chunk] = []
+            failed: list[Chunk] = []
+            for chunk in plan.chunks:
+                (failed if plan.failed_before(chunk) else rest).append(chunk)
             if failed:  # the rest of such a slice may well fail too
-                tried.append(([chunk for chunk in plan.chunks if chunk not in set(failed)], failed))
+                tried.append((rest, failed))
             else:
-                sound += plan.chunks
+                sound += rest
         return [*sound, *(c for rest, _ in tried for c in rest), *(c for _, failed in tried for c in failed)]
 
     @property
