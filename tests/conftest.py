@@ -15,6 +15,9 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# All processes, of this run and of later ones, share what they parse: it is kept by content and by the parsing code.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "user")
+
 import pytest
 from hypothesis import settings
 
@@ -67,15 +70,8 @@ def interrupts_arrive() -> None:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Isolate the tests from the settings, the key, the request limits and the cache of the user who runs them."""
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Isolate the tests from the settings, the key and the request limits of the user who runs them."""
     for name in ("ENERGYWH_HOME", "ENERGYWH_EIA_URL", "ENERGYWH_EIA_API_KEY", "EIA_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ENERGYWH_STATE_FOLDER", str(tmp_path / "state"))
-    # All processes of one run share what they parse: the parent of the folder of each.
-    shared = (
-        tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.getbasetemp()
-    )
-    monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))

@@ -7,10 +7,11 @@ them to. No value is missing, so that each feature has one.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import count
 
 import duckdb
 
-from tests.sql.model_files import MODELS, NAMES, build, column_types, graph, load_seeds, warehouse
+from tests.sql.model_files import MODELS, NAMES, SETTINGS, build, column_types, graph, load_seeds, warehouse
 
 GRID = "normalized.grid"
 REGIONS = ("CISO", "BPAT")  # neighbors
@@ -64,3 +65,15 @@ def filled_grid() -> duckdb.DuckDBPyConnection:
             select unnest(generate_series(timestamp '{FIRST}', timestamp '{LAST}', interval 1 hour)) as hour_utc)
     """)
     return con
+
+
+_numbers = count()
+
+
+def copied(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A copy of a warehouse, in a tenth of the time that filling another takes."""
+    name = f"copy_{next(_numbers)}"
+    con.execute(f"attach ':memory:' as {name}; copy from database memory to {name}")
+    other = con.cursor()
+    other.execute(f"use {name}; {SETTINGS}")
+    return other

@@ -25,6 +25,8 @@ MODELS = load_project(sql_dir()).models
 NAMES = list(MODELS)
 
 Types = dict[str, str]  # SQL type by column
+# Of a connection: the time zone, and the present for what asks for it.
+SETTINGS = "set TimeZone = 'UTC'; set variable now_utc = timestamp '2024-02-12 06:30'"
 
 
 @cache
@@ -36,8 +38,7 @@ def graph() -> Graph:
 def warehouse() -> duckdb.DuckDBPyConnection:
     """A warehouse in memory without models, with a staging database attached that has every dataset, empty."""
     con = duckdb.connect(":memory:")
-    con.execute("set TimeZone = 'UTC'; set threads = 2")
-    con.execute("set variable now_utc = timestamp '2024-02-12 06:30'")  # the present, for what asks for it
+    con.execute(f"set threads = 2; {SETTINGS}")
     con.execute("attach ':memory:' as staging")
     create_tables(con, "staging.")
     for schema in sorted({"seeds", *(model.schema for model in MODELS.values())}):

@@ -17,7 +17,7 @@ from energywh.models.catalog.read_lineage import read_lineage
 from energywh.models.tracing.traces import ROWS
 from tests.sql.model_files import MODELS, NAMES, built_fixture, column_types, graph
 
-SAMPLE = 10  # groups of columns of a model, each of which costs a query of the whole model
+SAMPLE = 4  # groups of columns of a model, each of which costs a query of the whole model
 EXPECTED: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("lineage.toml").read_text("utf-8"))
 
 

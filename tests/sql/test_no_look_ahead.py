@@ -21,7 +21,7 @@ import pytest
 
 from energywh.sources import publication_lag_rows
 from energywh.sources.base import Dataset
-from tests.sql.filled_grid import FEATURES, GRID, build_features, filled_grid, measured
+from tests.sql.filled_grid import FEATURES, GRID, build_features, copied, filled_grid, measured
 from tests.sql.filled_staging import LAST, fill_staging, key_rows, read_datasets
 from tests.sql.model_files import MODELS, build, column_types, graph, load_seeds, rows, warehouse
 
@@ -396,9 +396,11 @@ def holds_target(calm: duckdb.DuckDBPyConnection) -> list[str]:
     return sorted(name for name in measured(GRID) if before[name] != after[name])
 
 
-def world(names: Iterable[str] = (), where: str = "", sign: str = "+") -> duckdb.DuckDBPyConnection:
-    """The features of a grid in which columns are changed, each otherwise."""
-    con = filled_grid()
+def world(
+    grid: duckdb.DuckDBPyConnection, names: Iterable[str] = (), where: str = "", sign: str = "+"
+) -> duckdb.DuckDBPyConnection:
+    """The features of a copy of the grid in which columns are changed, each otherwise."""
+    con = copied(grid)
     if changes := [
         f"{name} = {sign}({number}.5 * abs({name}) + {number} * (1 + hour(hour_utc)))"
         for number, name in enumerate(names, 2)
@@ -411,16 +413,17 @@ def world(names: Iterable[str] = (), where: str = "", sign: str = "+") -> duckdb
 @pytest.fixture(scope="module")
 def worlds(calm: duckdb.DuckDBPyConnection) -> Worlds:
     """The grid as it is, and as it is when it changes before, at or after NOW."""
-    every, at_now = measured(GRID), f"hour_utc = '{NOW}'"
+    every, grid = measured(GRID), filled_grid()
+    at_now, earlier = f"hour_utc = '{NOW}'", f"hour_utc < '{NOW}'"
     target = holds_target(calm)
     assert {"demand_mwh", "demand_screened_mwh", "net_load_mwh", "balance_residual_mwh"} <= {*target}
     lately = f"hour_utc between '{NOW - 3 * HOUR}' and '{NOW - HOUR}'"  # a peak
     return {
-        "calm": [world()],
-        "after": [world(every, f"hour_utc > '{NOW}'", sign) for sign in UP_AND_DOWN],
-        "target": [world(target, at_now, sign) for sign in UP_AND_DOWN],
-        "at": [world(every, at_now, sign) for sign in UP_AND_DOWN],
-        "before": [*(world(every, f"hour_utc < '{NOW}'", sign) for sign in UP_AND_DOWN), world(every, lately)],
+        "calm": [world(grid)],
+        "after": [world(grid, every, f"hour_utc > '{NOW}'", sign) for sign in UP_AND_DOWN],
+        "target": [world(grid, target, at_now, sign) for sign in UP_AND_DOWN],
+        "at": [world(grid, every, at_now, sign) for sign in UP_AND_DOWN],
+        "before": [*(world(grid, every, earlier, sign) for sign in UP_AND_DOWN), world(grid, every, lately)],
     }
 
 

@@ -15,12 +15,16 @@ from tests.support.holidays_seed import holiday_csv
 ONE_DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def con() -> duckdb.DuckDBPyConnection:
+def seeded() -> duckdb.DuckDBPyConnection:
     con = warehouse()
     load_seeds(con)
     build(con, "normalized.region", "normalized.fuel")
     return con
+
+
+@pytest.fixture(scope="module")
+def con() -> duckdb.DuckDBPyConnection:
+    return seeded()
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +190,8 @@ def test_each_correction_names_what_is_known_and_says_where_it_is_from(con: duck
         assert twice == [], "two spans of one series overlap"
 
 
-def test_no_correction_reaches_further_than_the_models_that_apply_it_look(con: duckdb.DuckDBPyConnection) -> None:
+def test_no_correction_reaches_further_than_the_models_that_apply_it_look() -> None:
+    con = seeded()
     con.execute("update seeds.option set enabled = true where name = 'corrections'")
     build(con, "normalized.correction")
     found = con.execute("""

@@ -24,7 +24,7 @@ from energywh.core.files import write_file
 from energywh.core.version import VERSION
 from energywh.errors import StorageError
 
-MAX_FILES = 48  # of all trees together; the files not used for the longest time go first
+MAX_FILES = 500  # of all trees together; the files not used for the longest time go first
 MAX_BYTES = 64 * 2**20
 MAX_IN_MEMORY = 4096
 _CHECKSUM_BYTES = 32
