@@ -63,10 +63,11 @@ if TYPE_CHECKING:
     from energywh.datasets.stored.reader import load_dataset
     from energywh.datasets.windows.scaler import Scaler
     from energywh.datasets.windows.spec import WindowSpec
-    from energywh.warehouse import Warehouse, open
+    from energywh.opening import open
+    from energywh.warehouse import Warehouse
 
 _LAZY = {
-    "open": "energywh.warehouse",
+    "open": "energywh.opening",
     "Warehouse": "energywh.warehouse",
     "load_dataset": "energywh.datasets.stored.reader",
     "verify_export": "energywh.datasets.export_verify",

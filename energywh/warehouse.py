@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energywh.config.settings import resolve_home
 from energywh.core.locks import DEFAULT_WAIT_SECONDS, OnWait, Patience, patient
 from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.core.sandbox import everything_but, restrict
 from energywh.errors import StorageError, UsageError
 from energywh.models.build.state import check_schema
-from energywh.models.versions.opening import open_current, open_version, patience_of
+from energywh.models.versions.opening import open_current, open_version
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import require_unchanged
 
@@ -33,35 +31,6 @@ if TYPE_CHECKING:
     from energywh.datasets.windows.splits import Splits
     from energywh.datasets.windows.windows import Windows
     from energywh.models.build.as_of import Knowledge
-
-
-def open(
-    path: str | os.PathLike[str] | None = None, *, version: str | os.PathLike[str] | int | None = None
-) -> Warehouse:
-    """Open the newest published version of the warehouse in folder ``path``, read-only, or another one.
-
-    Args:
-        path: home folder; by default `ENERGYWH_HOME`, else `./warehouse`.
-        version: a kept version by its name or number, `latest~1` for the one before the newest (and so on), or the
-            path of a warehouse file, as `energywh build --as-of` makes them.
-
-    While another program holds the file for writing, this waits, with a warning that names it.
-
-    Raises:
-        StorageError: nothing is published there yet, or the file cannot be read.
-        LockedError: another program still held it after the seconds of the setting `lock.wait_seconds`.
-        UnknownNameError: there is no such version, or it was pruned.
-        UsageError: ``path`` is not the path of a folder.
-    """
-    if path is not None and not isinstance(path, str | os.PathLike):
-        raise UsageError(f"open() takes the path of the warehouse's folder, as text or Path, not {path!r}")
-    if isinstance(version, bool) or not isinstance(version, str | os.PathLike | int | None):
-        raise UsageError(f"open() takes a version by name, number or path, not {version!r}")
-    home, _ = resolve_home(None if path is None else Path(path))
-    if isinstance(version, int):
-        version = str(version)
-
-    return Warehouse(home, version if version is None or isinstance(version, str) else Path(version), patience_of(home))
 
 
 class Warehouse:
@@ -135,15 +104,14 @@ class Warehouse:
     def restrict(self, *, files: bool = False, scratch: Sequence[Path] = ()) -> None:
         """Keep SQL from files, the network and DuckDB's settings until `close`; staging must be attached before.
 
-        It holds for all that this process has open of the same version, exports of the connection included.
+        It holds for all that this process has open of the same version.
 
         Args:
             files: let SQL read the files of this machine, but the settings of the warehouse and the environment of
                 processes, where keys are. `sql` still writes none.
             scratch: folders in which the caller writes itself.
         """
-        places = everything_but([self.home.settings_file]) if files else []
-        restrict(self.connection, [*places, *scratch])
+        restrict(self.connection, [*(everything_but([self.home.settings_file]) if files else ()), *scratch])
 
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """Ask in SQL; time zone UTC.
@@ -190,7 +158,7 @@ class Warehouse:
             attach_read_only(self.connection, file, "staging", wait_seconds=wait_seconds, on_wait=on_wait)
 
     def _patient(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._patience is None else patient(self._patience)
+        return patient(self._patience) if self._patience else nullcontext()
 
     def windows(
         self,

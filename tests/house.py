@@ -44,6 +44,7 @@ REASONS: dict[str, dict[str, str]] = {
     PARAMETERS: {
         "energywh.cli.check.check": COMMAND,
         "energywh.cli.simulate.simulate": COMMAND,
+        "energywh.cli.sql.sql": COMMAND,
         "energywh.cli.sync.sync": COMMAND,
         "energywh.datasets.windows.sampler.Batched.batches": PUBLIC,
         "energywh.simulate.server.Simulator.__init__": TEST_DOUBLE,
