@@ -97,7 +97,8 @@ def carry_over(
     In hours that it has asked for, its rows stand alone: what a file before it held of them (see `earlier_journals`)
     is older.
 
-    A journal whose landing did not commit is left out: the old file never held it.
+    A journal whose landing did not commit, or was lost with a damaged log, is left out: the old file does not hold it,
+    and its ledger has its chunks fetched again.
 
     Args:
         complete: whether all payloads of a journal can be read.

@@ -61,13 +61,15 @@ class Scan:
 
     Attributes:
         holes: first byte and length of each part that is no member, with members behind it.
-        end: length up to the end of the last whole member; behind it is what a kill cut off.
+        end: length up to the end of the last whole member.
+        torn: behind it is an unfinished member, which a kill or a power cut left, and not a damaged one.
     """
 
     members: list[tuple[str, Member]] = field(default_factory=list)
     holes: list[tuple[int, int]] = field(default_factory=list)
     end: int = 0
     size: int = 0
+    torn: bool = False
 
     @property
     def whole(self) -> bool:
@@ -91,6 +93,8 @@ def scan(pack: Path, start: int = 0) -> Scan:
             if member is None or member[1].offset + _padded(member[1].size) > found.size:
                 behind = _next_member(stream.fileno(), at + _BLOCK, found.size)
                 if behind is None:
+                    # Zeros are what a power cut leaves of content that did not reach the disk.
+                    found.torn = member is not None or len(header) < _BLOCK or not any(header)
                     break
                 found.holes.append((at, behind - at))
                 at = behind

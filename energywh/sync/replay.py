@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from energywh.config.settings import Settings
-from energywh.core.files import flush
+from energywh.core.files import move_into_place
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, hour_time, utc_now
@@ -95,6 +95,7 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None, *
     new_file = home.path / "staging.replay.duckdb"
     with exclude_syncs(home):
         _sweep(new_file)
+        lost_log = _put_damaged_log_aside(settings, on_say)
         unreadable: dict[tuple[str, str], str] = {}
         try:
             while (result := _rebuild(settings, new_file, journals, _Reader(index, unreadable), on_say)) is None:
@@ -105,11 +106,12 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None, *
                     "replaced. 'energywh replay --force' replaces it"
                 )
             result.set_aside = _make_replaceable(settings, result.damaged or bool(result.fewer), on_say)
-            new_file.replace(home.staging)
-            flush(home.path)
+            move_into_place(new_file, home.staging)
         finally:
             _sweep(new_file)
     result.skipped += [str(damage) for damage in index.damages]
+    if lost_log is not None:
+        result.skipped.append(f"{lost_log}: what landed last is in it, damaged; 'energywh sync' fetches it again")
     result.seconds = time.monotonic() - started
     return result
 
@@ -182,6 +184,21 @@ def _can_be_read(settings: Settings, on_say: Callable[[str], None]) -> bool:
     except CorruptError:
         return False
     return True
+
+
+def _put_damaged_log_aside(settings: Settings, on_say: Callable[[str], None]) -> Path | None:
+    """Put the log of a killed process aside where staging can be opened without it alone; return where it is."""
+    staging = settings.home.staging
+    log = staging.with_name(f"{staging.name}.wal")
+    if not staging.exists() or not log.exists() or _can_be_read(settings, on_say):
+        return None
+    aside = log.with_name(f"staging.damaged-{utc_now():%Y%m%dT%H%M%S}.wal")
+    log.rename(aside)
+    if _can_be_read(settings, on_say):
+        on_say(f"the damaged log of the staging file was moved to {aside}")
+        return aside
+    aside.rename(log)
+    return None
 
 
 class _Reader:

@@ -86,21 +86,21 @@ def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
                 def cut(pack: Path = pack) -> str:
                     with held(pack) as free:
                         found = scan(pack)
-                        if not free:
+                        if not free or not found.torn:
                             return f"{examined.name(pack)} is in use"
                         os.truncate(pack, found.end)
                     return f"cut {found.size - found.end:,} bytes off {examined.name(pack)}"
 
-                yield Diagnosis(
-                    "payloads",
-                    "note",
-                    f"its last {found.size - found.end:,} bytes are no whole payload: a sync was killed, or they are "
-                    "damaged",
-                    examined.name(pack),
-                    "what stands before is read; what was cut off is fetched again unless it had landed",
-                    "energywh doctor --fix cuts it off",
-                    cut,
-                )
+                rest = f"its last {found.size - found.end:,} bytes are"
+                if found.torn:
+                    what, why = (
+                        f"{rest} of a sync that was killed",
+                        "they only take room: the next sync fetched it again",
+                    )
+                    todo = "energywh doctor --fix cuts them off"
+                    yield Diagnosis("payloads", "note", what, examined.name(pack), why, todo, cut)
+                else:
+                    yield Diagnosis("payloads", "problem", f"{rest} damaged", examined.name(pack), _WHY, _TODO)
 
 
 def _other_files(examined: Examined, folder: Path) -> Iterator[Diagnosis]:

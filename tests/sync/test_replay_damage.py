@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -132,6 +134,32 @@ def test_of_a_damaged_staging_file_every_month_that_can_be_read_is_carried_over(
     told = re.search(r"rows of up to (\d+) months of eia.region_data cannot be read: 2001-03, ", lost)
     assert told is not None
     assert int(told[1]) >= len(gone)
+
+
+def test_a_damaged_log_costs_what_is_in_it_and_not_the_staging_file(desk: Desk) -> None:
+    """The log of a process that was killed, beside rows that no payload gives again."""
+    with open_staging(desk.staging) as connection:
+        connection.execute(
+            "insert into eia.region_data select * replace (period - interval 20 year as period) from eia.region_data"
+        )
+    expected = everything(desk.staging)
+    drop(desk.home.payloads, {journals(desk.home.payloads)[0][0]})
+    die = (
+        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]);"
+        "c.execute('insert into eia.region_data from eia.region_data');"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", die, str(desk.staging)], check=False)
+    log = desk.staging.with_name("staging.duckdb.wal")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 8] = b"xxxxxxxx"
+    log.write_bytes(content)
+    assert desk.run("status").returncode == 1
+    result = replay(desk.settings())
+    (aside,) = desk.home.path.glob("staging.damaged-*.wal")
+    assert aside.read_bytes() == content
+    assert [str(aside) in text for text in result.skipped] == [True]
+    assert everything(desk.staging) == expected
 
 
 def test_a_damaged_ledger_costs_the_ledger_and_no_row(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

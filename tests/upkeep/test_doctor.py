@@ -19,6 +19,7 @@ from energywh.core.time import utc_now
 from energywh.models.versions.publish import PUBLISHED_AGAIN, list_versions
 from energywh.models.versions.rollback import publish_again
 from energywh.sources import load_settings
+from energywh.sync.packs import scan
 from energywh.upkeep.diagnosis import Diagnosis
 from energywh.upkeep.doctor import CHECKS, examine, is_well
 from tests.support.packs import packs
@@ -152,8 +153,9 @@ def test_fix_mends_what_it_can_and_says_so(home: Home) -> None:
     sync_lock.touch()
     (pack,) = packs(home.payloads)
     size = pack.stat().st_size
+    begun = pack.read_bytes()[:600]
     with pack.open("ab") as stream:
-        stream.write(b"torn" * 300)
+        stream.write(begun)
     found = look(home, fix=True)
     assert is_well(found)
     assert {each.where for each in found if each.mended} == {
@@ -169,6 +171,17 @@ def test_fix_mends_what_it_can_and_says_so(home: Home) -> None:
     assert pack.stat().st_size == size
     assert home.energy.resolve() == newest.path
     assert told(look(home, full=True)) == {}
+
+
+def test_a_damaged_end_of_a_pack_is_a_problem_and_is_not_cut_off(home: Home) -> None:
+    (pack,) = packs(home.payloads)
+    content = pack.read_bytes()
+    with pack.open("r+b") as stream:
+        stream.seek(scan(pack).members[-1][1].offset - 300)
+        stream.write(b"?" * 50)
+    damaged = pack.read_bytes()
+    assert told(look(home, fix=True)) == {str(pack.relative_to(home.path)): "problem"}
+    assert pack.read_bytes() == damaged != content
 
 
 def test_fix_leaves_alone_what_a_running_command_holds(home: Home) -> None:
