@@ -193,7 +193,16 @@ def _swap(new: Path, folder: Path) -> Path | None:
         # A folder that came from another file system. This is the one case of two steps: a process killed between them
         # leaves the folder without its name until the next one.
         old = _hidden(folder)
-        folder.rename(old)
+        try:
+            folder.rename(old)
+        except OSError as error:
+            target.rename(new)
+            if error.errno != errno.EXDEV:
+                raise
+            raise StorageError(
+                f"{folder} belongs to a layer of a container image and cannot be replaced in one step: move it away, "
+                "and run this again"
+            ) from None
     replace_link(folder, Path(target.name))
     return old
 

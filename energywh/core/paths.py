@@ -89,9 +89,12 @@ class Home:
 
     def mark_simulated(self) -> None:
         """Mark the folder as holding simulated data."""
+        from energywh.core.files import write_file
+
         self.create()
-        self.simulated_mark.write_text(
-            "The data in this folder are simulated by energywh. Delete the folder to remove them.\n", "utf-8"
+        write_file(
+            self.simulated_mark,
+            b"The data in this folder are simulated by energywh. Delete the folder to remove them.\n",
         )
 
     def mixing(self, real: str) -> str:

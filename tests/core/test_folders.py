@@ -152,6 +152,25 @@ def test_a_folder_of_another_file_system_becomes_a_link_where_names_cannot_be_ex
     assert (content(site), seen(site)) == ("new", [])
 
 
+def test_a_folder_in_a_layer_of_a_container_image_stays_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    fill(site, "old")
+    rename = Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if self == site:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    monkeypatch.setattr(folders, "exchange", lambda one, other: False)
+    with pytest.raises(StorageError, match=f"{site} belongs to a layer of a container image.*move it away"):
+        fill(site, "new")
+    assert (content(site), seen(site)) == ("old", [])
+
+
 def test_the_folder_that_a_link_of_someone_else_points_to_is_replaced_where_it_is(tmp_path: Path, site: Path) -> None:
     disk = tmp_path / "other disk"
     disk.mkdir()

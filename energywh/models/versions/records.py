@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect
+from energywh.core.files import write_file
 from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
 from energywh.models.build.staging import Watermark
@@ -321,7 +322,7 @@ def pin(home: Home, wanted: str) -> str:
         UnknownNameError: there is no such version in ``home``.
     """
     version = find_own(home, wanted)
-    version.path.with_suffix(KEEP).touch()
+    write_file(version.path.with_suffix(KEEP), b"")
     if not version.path.exists():  # a build pruned it meanwhile
         version.path.with_suffix(KEEP).unlink(missing_ok=True)
         raise UnknownNameError(f"version {version.name} was pruned just now")
