@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from copy import copy
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -218,6 +220,13 @@ class Desk:
             (self.sql / "seeds" / "fuel.csv").write_text(FUEL_CSV)
         self.landings = 0
         self.home.staging.write_bytes(_empty_staging())
+
+    def copied(self, folder: Path) -> Desk:
+        """Return a copy of this desk in ``folder``; copying costs less than building again."""
+        shutil.copytree(self.home.path.parent, folder, symlinks=True, dirs_exist_ok=True)
+        other = copy(self)
+        other.home, other.sql = Home(folder / "home"), folder / "sql"
+        return other
 
     def write(self, name: str, text: str) -> None:
         """Write a model file or seed."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from energywh.core.paths import Home
 from energywh.errors import LossError
 from energywh.models.build.events import BuildEvent, BuildFailed, BuildRefused, messages_to
 from energywh.models.build.options import BuildOptions
@@ -45,10 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture
 def desk(built: Desk, tmp_path: Path) -> Desk:
     """A copy of it to change."""
-    desk = copy.copy(built)
-    folder = shutil.copytree(built.home.path.parent, tmp_path / "desk", symlinks=True)
-    desk.home, desk.sql = Home(folder / "home"), folder / "sql"
-    return desk
+    return built.copied(tmp_path / "desk")
 
 
 def lose(desk: Desk, condition: str) -> None:

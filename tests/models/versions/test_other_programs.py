@@ -29,13 +29,18 @@ def current(home: Home) -> Path:
     return path
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = Desk(tmp_path_factory.mktemp("built"))
     desk.land_demand(JANUARY, 48)
     desk.land_demand(FEBRUARY, 48)
     desk.build()
     return desk
+
+
+@pytest.fixture
+def desk(built: Desk, tmp_path: Path) -> Desk:
+    return built.copied(tmp_path)
 
 
 def test_published_files_are_read_only_and_of_the_storage_version_of_duckdb_15(desk: Desk) -> None:
