@@ -374,6 +374,9 @@ def _rows(chunk: Chunk, place: Place, location: Location) -> pa.Table:
     offset = HOURLY.stamp_offset_hours
     low = max(0, chunk.first + offset - int(stamps[0]))
     high = min(len(stamps), max(low, chunk.last + offset + 1 - int(stamps[0])))
+    if high <= low:
+        came = f"{location.hourly.time[0]} to {location.hourly.time[-1]}"
+        raise PayloadError(f"hours from {came} came, and none of those that were asked for")
     arrays: list[Any] = [columns.stamp_array(stamps[low:high])]
     arrays += [columns.one_label(label, high - low) for label in (chunk.slice, place.place)]
     for name, unit in UNITS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,13 @@ def test_an_authority_that_ended_is_asked_for_until_shortly_after() -> None:
     assert last is not None
     assert hour_time(last).date() == date(2019, 1, 1)
     assert SOURCE.span(HOURLY, "CISO") == (None, None)
+
+
+@pytest.mark.parametrize("days", [-400, -3, 3, 400])
+def test_weather_of_other_days_is_refused(days: int) -> None:
+    other = [made(place, DAY + timedelta(days=days), 3) for place in (EL_PASO, LAS_CRUCES)]
+    with pytest.raises(PayloadError, match="none of those that were asked for"):
+        answer(other)
 
 
 def test_rows_are_the_hours_of_the_chunk_under_the_stamps_of_the_source() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import flushed, full_disk, kill_operations, kill_random, mutations
+from tests.torture import flushed, full_disk, kill_operations, kill_random, mutations, readers, storms
 from tests.torture.trial import Part
 
 PARTS: tuple[Part, ...] = (
@@ -10,6 +10,8 @@ PARTS: tuple[Part, ...] = (
     kill_random.PART,
     full_disk.PART,
     flushed.PART,
+    storms.PART,
     mutations.PART,
+    readers.PART,
 )
 BY_NAME = {part.name: part for part in PARTS}
