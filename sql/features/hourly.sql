@@ -15,7 +15,7 @@ Windows count hours, not values: a missing value stays NULL and is left out of a
 At the start of a region's history windows are shorter; demand_count_168h gives the number of values.
 features.hourly_asof has the values that are published by the start of hour t.
 """
-materialized = "view"
+materialized = "table"
 grain = ["region", "hour_utc"]
 lookback = "0h"
 

@@ -10,7 +10,7 @@ build --as-of uses the values known at a time. Weather is from the archive: fore
 target is not included: join features.hourly or normalized.demand at the hours to be forecast, and features.calendar, whose columns
 are known ahead.
 """
-materialized = "view"
+materialized = "table"
 grain = ["region", "hour_utc"]
 lookback = "144h"  # the longest publication lag, of weather
 
@@ -87,8 +87,8 @@ unique = ["region", "hour_utc"]
 [[audits]]
 not_null = ["region", "hour_utc"]
 ---*/
--- The row of hour h in a past_* model is computed from hours before h. The row that counts as published at t is that of t minus
--- the publication lag: its newest hour ended when the lag began. Without a lag in the seed nothing counts as published.
+-- The [past] columns of hour h in features.hourly are computed from hours before h. The row that counts as published at t is that of
+-- t minus the publication lag: its newest hour ended when the lag began. Without a lag in the seed nothing counts as published.
 with lag as (
     select
         max(lag_hours) filter (where dataset = 'eia.region_data' and measure = 'D') as demand,
@@ -104,53 +104,40 @@ with lag as (
     from seeds.publication_lag
 ),
 
--- Each model shifted by its lag: hour_utc is the origin at which the row is the newest published one. A query of one month then
--- reads only that month of a model; a join on a shifted hour would read all of it.
+-- The rows moved by each lag: hour_utc is the origin at which the row is the newest published one.
 demand as (
-    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
-    from features.past_demand as f
-    cross join lag
-),
-
-year as (
-    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
-    from features.past_year as f
-    cross join lag
-),
-
-around as (
-    select f.* replace (f.hour_utc + to_hours(lag.demand) as hour_utc)
-    from features.past_exchange as f
+    select h.* replace (h.hour_utc + to_hours(lag.demand) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
 error as (
-    select f.* replace (f.hour_utc + to_hours(lag.forecast) as hour_utc)
-    from features.past_demand as f
+    select h.* replace (h.hour_utc + to_hours(lag.forecast) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
 supply as (
-    select f.* replace (f.hour_utc + to_hours(lag.supply) as hour_utc)
-    from features.past_supply as f
+    select h.* replace (h.hour_utc + to_hours(lag.supply) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
 interchange as (
-    select f.* replace (f.hour_utc + to_hours(lag.interchange) as hour_utc)
-    from features.past_exchange as f
+    select h.* replace (h.hour_utc + to_hours(lag.interchange) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
 weather as (
-    select f.* replace (f.hour_utc + to_hours(lag.weather) as hour_utc)
-    from features.past_weather as f
+    select h.* replace (h.hour_utc + to_hours(lag.weather) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
 market as (
-    select f.* replace (f.hour_utc + to_hours(lag.market) as hour_utc)
-    from features.past_market as f
+    select h.* replace (h.hour_utc + to_hours(lag.market) as hour_utc)
+    from features.hourly as h
     cross join lag
 ),
 
@@ -169,26 +156,26 @@ select
     o.hour_utc - to_hours(lag.interchange + 1) as interchange_until_utc,
     o.hour_utc - to_hours(lag.pairs + 1) as pairs_until_utc,
     o.hour_utc - to_hours(lag.weather + 1) as weather_until_utc,
-    c.hour_of_day,
-    c.day_of_week,
-    c.is_holiday,
-    c.is_working_hour,
-    c.hour_sin,
-    c.hour_cos,
-    c.week_sin,
-    c.week_cos,
-    c.year_sin,
-    c.year_cos,
+    o.hour_of_day,
+    o.day_of_week,
+    o.is_holiday,
+    o.is_working_hour,
+    o.hour_sin,
+    o.hour_cos,
+    o.week_sin,
+    o.week_cos,
+    o.year_sin,
+    o.year_cos,
     d.demand_lag_1h_mwh as demand_newest_mwh,
-    case when lag.demand < 24 then a.demand_lag_24h_mwh end as demand_lag_24h_mwh,
-    case when lag.demand < 48 then a.demand_lag_48h_mwh end as demand_lag_48h_mwh,
-    case when lag.demand < 72 then a.demand_lag_72h_mwh end as demand_lag_72h_mwh,
-    case when lag.demand < 96 then a.demand_lag_96h_mwh end as demand_lag_96h_mwh,
-    case when lag.demand < 120 then a.demand_lag_120h_mwh end as demand_lag_120h_mwh,
-    case when lag.demand < 144 then a.demand_lag_144h_mwh end as demand_lag_144h_mwh,
-    case when lag.demand < 168 then a.demand_lag_168h_mwh end as demand_lag_168h_mwh,
-    case when lag.demand < 336 then a.demand_lag_336h_mwh end as demand_lag_336h_mwh,
-    case when lag.demand < 24 then a.demand_same_hour_mean_7d_mwh end as demand_same_hour_mean_7d_mwh,
+    case when lag.demand < 24 then o.demand_lag_24h_mwh end as demand_lag_24h_mwh,
+    case when lag.demand < 48 then o.demand_lag_48h_mwh end as demand_lag_48h_mwh,
+    case when lag.demand < 72 then o.demand_lag_72h_mwh end as demand_lag_72h_mwh,
+    case when lag.demand < 96 then o.demand_lag_96h_mwh end as demand_lag_96h_mwh,
+    case when lag.demand < 120 then o.demand_lag_120h_mwh end as demand_lag_120h_mwh,
+    case when lag.demand < 144 then o.demand_lag_144h_mwh end as demand_lag_144h_mwh,
+    case when lag.demand < 168 then o.demand_lag_168h_mwh end as demand_lag_168h_mwh,
+    case when lag.demand < 336 then o.demand_lag_336h_mwh end as demand_lag_336h_mwh,
+    case when lag.demand < 24 then o.demand_same_hour_mean_7d_mwh end as demand_same_hour_mean_7d_mwh,
     d.demand_ramp_1h_mwh,
     d.demand_ramp_3h_mwh,
     d.demand_ramp_6h_mwh,
@@ -204,9 +191,9 @@ select
     d.demand_max_168h_mwh,
     d.demand_growth_24h_ratio,
     d.demand_growth_168h_ratio,
-    y.demand_growth_8760h_ratio,
+    d.demand_growth_8760h_ratio,
     d.demand_zscore_168h,
-    y.demand_of_max_365d_ratio,
+    d.demand_of_max_365d_ratio,
     d.load_factor_24h_ratio,
     e.forecast_error_mean_24h_mwh,
     e.forecast_error_abs_mean_24h_mwh,
@@ -223,9 +210,9 @@ select
     x.interchange_ramp_3h_mwh,
     p.import_mwh as import_newest_mwh,
     p.export_mwh as export_newest_mwh,
-    n.neighbor_count_lag_1h as neighbor_count_newest,
-    n.neighbor_demand_lag_1h_mwh as neighbor_demand_newest_mwh,
-    n.neighbor_demand_growth_24h_ratio,
+    d.neighbor_count_lag_1h as neighbor_count_newest,
+    d.neighbor_demand_lag_1h_mwh as neighbor_demand_newest_mwh,
+    d.neighbor_demand_growth_24h_ratio,
     w.temperature_lag_1h_c as temperature_newest_c,
     w.temperature_mean_24h_c,
     w.temperature_mean_72h_c,
@@ -238,17 +225,12 @@ select
     end as caiso_net_load_forecast_mwh,
     case when lag.price < 0 then o.price_sp15_usd_per_mwh end as price_sp15_usd_per_mwh,
     case when lag.price < 0 then o.price_sp15_usd_per_mwh - o.price_np15_usd_per_mwh end as price_spread_usd_per_mwh,
-    case when lag.price <= 0 then b.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
+    case when lag.price <= 0 then o.price_sp15_mean_24h_usd_per_mwh end as price_sp15_mean_24h_usd_per_mwh,
     m.price_rtm_sp15_lag_1h_usd_per_mwh as price_rtm_sp15_newest_usd_per_mwh,
     m.price_rtm_dam_sp15_lag_1h_usd_per_mwh as price_rtm_dam_sp15_newest_usd_per_mwh
-from normalized.grid_screened as o
+from features.hourly as o
 cross join lag
-left join features.calendar as c on c.region = o.region and c.hour_utc = o.hour_utc
-left join features.past_demand as a on a.region = o.region and a.hour_utc = o.hour_utc
-left join features.past_market as b on b.region = o.region and b.hour_utc = o.hour_utc
 left join demand as d on d.region = o.region and d.hour_utc = o.hour_utc
-left join year as y on y.region = o.region and y.hour_utc = o.hour_utc
-left join around as n on n.region = o.region and n.hour_utc = o.hour_utc
 left join error as e on e.region = o.region and e.hour_utc = o.hour_utc
 left join supply as s on s.region = o.region and s.hour_utc = o.hour_utc
 left join interchange as x on x.region = o.region and x.hour_utc = o.hour_utc

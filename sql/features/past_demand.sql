@@ -6,7 +6,7 @@ used, because its screening and repair use later hours.
 Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
 At the start of a region's history windows are shorter; demand_count_168h gives the number of values.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "336h"
 
@@ -73,11 +73,6 @@ forecast_error_abs_mean_24h_mwh = "[past] Mean of the absolute difference betwee
 forecast_error_mean_168h_mwh = "[past] Mean of demand minus its day-ahead forecast over t-168..t-1, MWh."
 forecast_error_abs_mean_168h_mwh = "[past] Mean of the absolute difference between demand and its day-ahead forecast over t-168..t-1, MWh."
 forecast_bias_same_hour_7d_mwh = "[past] Mean of demand minus its day-ahead forecast at the same hour of the past seven days, t-24, t-48, .. t-168, MWh."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Sums use decimals with four decimal places, the finest reported (by LGEE). They are exact: a row does not depend on the length
 -- of the history before its window. Values of 1e12 MWh and more, which no grid has, do not fit and are left out. The casts below

@@ -6,7 +6,7 @@ systems do not report their demand. A neighbor's demand is its demand_screened_m
 is lower if one of them has no value: neighbor_count_lag_1h counts those with a value, and the growth uses the same neighbors at
 both times.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "168h"
 
@@ -23,11 +23,6 @@ neighbor_count_lag_1h = "[past] Count of neighbors with a demand at t-1."
 neighbor_demand_lag_1h_mwh = "[past] Sum of the demand at t-1 of the neighbors with a value, MWh."
 neighbor_demand_lag_24h_mwh = "[past] Sum of the demand at t-24 of the neighbors with a value, MWh."
 neighbor_demand_growth_24h_ratio = "[past] Sum of the demand at t-1 over that at t-25, for the neighbors with both, minus 1."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Sums use decimals, as in features.past_demand.
 with units as (

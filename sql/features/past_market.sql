@@ -3,7 +3,7 @@ description = """
 Prices and forecast errors of CAISO in the hours before t: one row for every hour t of CISO; other regions have no rows. All
 columns are [past]: computed from hours before t only. Windows count hours, not values.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "168h"
 
@@ -17,11 +17,6 @@ price_rtm_sp15_lag_1h_usd_per_mwh = "[past] CISO only: mean real-time price at S
 price_rtm_sp15_lag_24h_usd_per_mwh = "[past] CISO only: mean real-time price at SP15 in the hour at t-24, USD/MWh."
 price_rtm_dam_sp15_lag_1h_usd_per_mwh = "[past] CISO only: real-time minus day-ahead price at SP15 at t-1, USD/MWh."
 price_rtm_dam_sp15_lag_24h_usd_per_mwh = "[past] CISO only: real-time minus day-ahead price at SP15 at t-24, USD/MWh."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Means use decimals with five decimal places, the finest published. Prices of 1e9 USD/MWh and more do not fit and are left out.
 with units as (

@@ -5,7 +5,7 @@ computed from hours before t only. Net load is demand_screened_mwh minus solar a
 count as 0 only as in normalized.grid. Intermittency is the variation of solar and wind from one hour to the next.
 Windows count hours, not values: a missing value stays NULL and is left out of a mean; it is never filled.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "169h"  # the change in hour t-168 uses t-169
 
@@ -33,11 +33,6 @@ solar_wind_ramp_std_168h_mwh = "[past] Intermittency: sample standard deviation 
 intermittency_24h_ratio = "[past] Intermittency: solar_wind_ramp_std_24h_mwh over solar_wind_mean_24h_mwh."
 net_generation_lag_1h_mwh = "[past] Net generation at t-1, MWh."
 net_generation_lag_24h_mwh = "[past] Net generation at t-24, MWh."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Sums use decimals, as in features.past_demand.
 with changed as (

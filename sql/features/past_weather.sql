@@ -4,7 +4,7 @@ Lags and statistics of weather in the hours before t: one row for every hour t o
 from hours before t only. Past weather is the archive's present reanalysis, and the newest days are forecasts (see
 normalized.weather). Degree hours are relative to 18.3 °C (65 °F). Windows count hours, not values: a missing value is left out of a mean.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "168h"
 
@@ -22,11 +22,6 @@ wind_100m_lag_24h_m_per_s = "[past] Wind speed at 100 m at t-24, m/s."
 wind_100m_mean_24h_m_per_s = "[past] Mean wind speed at 100 m of t-24..t-1, m/s."
 shortwave_lag_24h_w_per_m2 = "[past] Shortwave radiation over the hour at t-24, W/m²."
 precipitation_sum_24h_mm = "[past] Sum of precipitation over the hours of t-24..t-1 that have a value, mm."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Sums use decimals, as in features.past_demand.
 with units as (
@@ -38,6 +33,8 @@ with units as (
         try_cast(wind_100m_m_per_s as decimal(16, 4)) as wind_exact,
         try_cast(precipitation_mm as decimal(16, 4)) as precipitation_exact
     from normalized.grid_screened
+    -- Without any weather there is nothing to compute.
+    where exists (from normalized.grid where coalesce(temperature_c, wind_100m_m_per_s, shortwave_w_per_m2, precipitation_mm) is not null)
 ),
 
 windowed as (

@@ -6,7 +6,7 @@ Form EIA-930 does not report capacities: the maximum generation of the past 365 
 consecutive hours, so that a single wrong hour does not lower a capacity factor for a year. At the start of a region's history
 windows are shorter, and lags are NULL.
 """
-materialized = "table"
+materialized = "inline"
 grain = ["region", "hour_utc"]
 lookback = "8784h"  # 365 whole days before the day of t, and the hour before them
 
@@ -26,11 +26,6 @@ hydro_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: hydro
 gas_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: gas at t-1 over the maximum gas held for two hours in the past 365 days; NULL if that is not above 0."
 coal_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: coal at t-1 over the maximum coal held for two hours in the past 365 days; NULL if that is not above 0."
 nuclear_capacity_factor_lag_1h_ratio = "[past] Demonstrated capacity factor: nuclear at t-1 over the maximum nuclear held for two hours in the past 365 days; NULL if that is not above 0."
-
-[[audits]]
-unique = ["region", "hour_utc"]
-[[audits]]
-not_null = ["region", "hour_utc"]
 ---*/
 -- Maxima and sums are taken over days, because a window of 8,760 hours costs four times as much. Sums use decimals, as in
 -- features.past_demand.

@@ -59,20 +59,19 @@ with factor as (
     from seeds.emission_factor
 ),
 
--- Sums of decimals are exact and do not depend on the order.
-family as (
+fuel as (
     select
         g.region,
         g.hour_utc,
         coalesce(f.family, 'unknown') as family,
-        sum(cast(greatest(g.generation_mwh, 0) as decimal(18, 4))) as mwh,
-        bool_or(g.generation_flag is not null) as is_suspect
+        cast(greatest(g.generation_mwh, 0) as decimal(18, 4)) as mwh,
+        g.generation_flag is not null as is_suspect
     from normalized.generation as g
     left join normalized.fuel as f on f.fuel = g.fuel
     where g.generation_mwh is not null and not coalesce(f.storage, false)
-    group by g.region, g.hour_utc, coalesce(f.family, 'unknown')
 ),
 
+-- Sums of decimals are exact and do not depend on the order.
 generated as (
     select
         m.region,
@@ -83,7 +82,7 @@ generated as (
         cast(sum(m.mwh * cast(l.kg_per_mwh as decimal(9, 1))) as double)
         / nullif(cast(sum(m.mwh) filter (where l.kg_per_mwh is not null) as double), 0) as co2e,
         bool_or(m.is_suspect) as is_suspect
-    from family as m
+    from fuel as m
     left join factor as c
         on c.kind = 'combustion' and c.family = m.family and m.hour_utc >= c.from_utc and m.hour_utc < c.until_utc
     left join factor as l
@@ -106,9 +105,11 @@ imported as (
 flow as (
     select i.region, i.neighbor, i.hour_utc, i.mwh
     from imported as i
-    inner join known as k on k.region = i.region and k.hour_utc = i.hour_utc
-    inner join known as n on n.region = i.neighbor and n.hour_utc = i.hour_utc
-    where i.mwh > 0
+    -- Not inner joins: DuckDB may join the regions of an hour first, each with each.
+    where
+        i.mwh > 0
+        and (i.region, i.hour_utc) in (select (region, hour_utc) from known)
+        and (i.neighbor, i.hour_utc) in (select (region, hour_utc) from known)
 ),
 
 -- Generation and imports of a region in hours in which both are known. Each step uses the neighbors' intensities of the step

@@ -1,21 +1,27 @@
-"""A full build, and builds of one more day and one more month, of ten simulated years of sixty authorities.
+"""A full build against bare SQL, builds of one more day, hour and month, and twelve questions, on simulated rows.
 
-Run it with `python -m tests.benchmarks.build [--years 10] [--authorities 60]`; it wants some 8 GB of disk.
+Run it with `python -m tests.benchmarks.build [--years 10] [--authorities 60]`; it wants some 12 GB of disk. Each
+measurement runs in a process of its own, so that its peak memory is its own. `--years 1 3 10 --authorities 20 60` shows
+how the cost grows: one table for each size.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
-import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from energywh.core.paths import Home
 from energywh.core.time import hour_number, parse_hour
+from energywh.models.build.events import BuildEvent, ModelEnded, ModelStarted
 from energywh.models.build.options import BuildOptions
-from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build
 from energywh.models.versions.verify import changed_tables
 from energywh.regions import regions
@@ -25,8 +31,35 @@ from energywh.simulate.reporting import Reporting
 from energywh.sources import sources
 from energywh.sync.schema import open_staging
 from energywh.warehouse import Warehouse
+from tests.benchmarks.floor import write_floor
+from tests.benchmarks.processor import Usage, measured
 
 LAST_MONTH = "2026-01-01"
+MEMORY = "4GB"
+
+LANDINGS = {"day": 24, "day, again": 24, "hour": 1, "month": 744}
+
+QUESTIONS = {
+    "five rows": "from features.hourly limit 5",
+    "count of rows": "select count(*) from features.hourly",
+    "mean of a column by region and year": "select region, year(hour_utc), avg(demand_mwh) "
+    "from features.hourly group by all",
+    "one region, all columns": "from features.hourly where region = 'CISO'",
+    "one region, a year, ten columns": "select columns('demand_(lag|mean)_.*') from features.hourly "
+    "where region = 'CISO' and hour_utc >= '2025-01-01'",
+    "a month of all regions, all columns": "from features.hourly "
+    "where hour_utc >= '2025-06-01' and hour_utc < '2025-07-01'",
+    "newest hour of each region": "select region, max(hour_utc) from features.hourly group by all",
+    "ten greatest demands": "select region, hour_utc, demand_mwh from normalized.grid "
+    "order by 3 desc nulls last limit 10",
+    "error of the day-ahead forecast by region": "select region, avg(abs(demand_mwh - demand_forecast_mwh)) "
+    "from normalized.demand group by all",
+    "share of solar by month": "select date_trunc('month', hour_utc), sum(solar_mwh) / sum(fuel_sum_mwh) "
+    "from normalized.grid group by all",
+    "flagged hours by flag": "select demand_flag, count(*) from normalized.demand group by all",
+    "generation by fuel and year": "select fuel, year(hour_utc), sum(generation_mwh) "
+    "from normalized.generation group by all",
+}
 
 
 def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> int:
@@ -55,47 +88,108 @@ def fill(home: Home, codes: list[str], first: int, last: int, landing: int) -> i
     return rows
 
 
-def report(name: str, result: BuildReport) -> None:
-    print(f"\n{name}: {result.seconds:.1f} s ({result.base})")
-    for model in result.models:
-        if model.built:
-            print(f"  {model.name:<24} {model.rows:>12,} rows {model.seconds:>7.1f} s")
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``work`` returns in a new process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def run_floor(staging: Path, folder: Path) -> tuple[Usage, Usage]:
+    file = folder / "floor.duckdb"
+    try:
+        return write_floor(staging, file)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def run_build(home: Home) -> tuple[Usage, dict[str, float]]:
+    """Build; return what all of it took, and the CPU seconds of each model that was built."""
+    models: dict[str, float] = {}
+    begun = Usage()
+
+    def listener(event: BuildEvent) -> None:
+        nonlocal begun
+        if isinstance(event, ModelStarted):
+            begun = Usage.now()
+        elif isinstance(event, ModelEnded) and event.result.built:
+            models[event.result.name] = Usage.now().cpu_seconds - begun.cpu_seconds
+
+    with measured() as usage:
+        build(home, options=BuildOptions(memory_limit=MEMORY), listeners=[listener])
+    return usage, models
+
+
+def copy_version(home: Home, folder: Path) -> Usage:
+    """Copy the newest version as a build does where the file system cannot clone."""
+    with measured() as usage:
+        shutil.copyfile(home.energy.resolve(), folder / "copy.duckdb")
+    (folder / "copy.duckdb").unlink()
+    return usage
+
+
+def ask(home: Home, sql: str) -> Usage:
+    """Answer one question: open the file, run the query, hand over the rows as Arrow."""
+    with measured() as usage, duckdb.connect(str(home.energy.resolve()), read_only=True) as connection:
+        connection.sql(sql).to_arrow_table()
+    return usage
+
+
+def compare_rows(home: Home) -> Usage:
+    """Compare all rows with what was built, as `energywh check --digests` does."""
+    with measured() as usage, Warehouse(home) as warehouse:
+        assert changed_tables(warehouse.connection) == []
+    return usage
+
+
+def row(name: str, usage: Usage, floor: Usage) -> str:
+    ratio = usage.cpu_seconds / floor.cpu_seconds
+    return f"| {name} | {usage.cpu_seconds:.2f} | {ratio:.3f} | {usage.seconds:.1f} | {usage.peak_gb:.1f} |"
+
+
+def measure(years: int, authorities: int) -> None:
+    codes = [r.code for r in regions().values() if r.kind == "authority" and r.last_date is None][:authorities]
+    end = hour_number(parse_hour(LAST_MONTH)) + 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        home = Home(folder / "home").create()
+        rows = fill(home, codes, end - years * 8766, end - 1, 1)
+        print(f"\n{years} years, {len(codes)} authorities, {rows:,} staging rows; DuckDB {duckdb.__version__}\n")
+        grid, floor = apart(run_floor, home.staging, folder)
+        full, models = apart(run_build, home)
+        print("| what | CPU-s | ratio to the floor | s | peak GB |\n|---|---|---|---|---|")
+        print(row("floor: the grid alone", grid, floor))
+        print(row("floor: bare SQL", floor, floor))
+        print(row("full build", full, floor))
+        print(row("copy of the version", apart(copy_version, home, folder), floor))
+        for landing, (hours, what) in enumerate(
+            [(24, "day"), (24, "day, again"), (1, "hour"), (744, "month")], start=2
+        ):
+            fill(home, codes, end, end + hours - 1, landing)
+            end += hours
+            usage, newest = apart(run_build, home)
+            print(row(f"one more {what}", usage, floor))
+            if what == "day, again":
+                of_day = newest
+        print(row("nothing new", apart(run_build, home)[0], floor))
+        print(row("check --digests", apart(compare_rows, home), floor))
+        for question, sql in QUESTIONS.items():
+            print(row(question, apart(ask, home, sql), floor))
+        for what, taken in (("the full build", models), ("one more day", of_day)):
+            most = sorted(taken.items(), key=lambda item: -item[1])[:12]
+            print(f"\nCPU-s of {what}: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in most))
+        print(
+            f"\nstaging {home.staging.stat().st_size / 1e9:.2f} GB, a version {home.energy.stat().st_size / 1e9:.2f} GB"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--years", type=int, default=10)
-    parser.add_argument("--authorities", type=int, default=60)
+    parser.add_argument("--years", type=int, nargs="+", default=[10])
+    parser.add_argument("--authorities", type=int, nargs="+", default=[60])
     arguments = parser.parse_args()
-    codes = [r.code for r in regions().values() if r.kind == "authority" and r.last_date is None]
-    codes = codes[: arguments.authorities]
-    end = hour_number(parse_hour(LAST_MONTH)) + 1
-    first = end - arguments.years * 8766
-    with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder) / "home").create()
-        started = time.perf_counter()
-        rows = fill(home, codes, first, end - 1, 1)
-        print(f"staging: {len(codes)} authorities, {rows:,} rows, written in {time.perf_counter() - started:.0f} s")
-        full = build(home, options=BuildOptions())
-        report("full build", full)
-        ratios = []
-        start = end
-        for landing, (hours, name) in enumerate([(24, "day"), (24, "day"), (744, "month")], start=2):
-            fill(home, codes, start, start + hours - 1, landing)
-            start += hours
-            one = build(home, options=BuildOptions())
-            report(f"one-{name} build", one)
-            ratios.append(f"{name} {full.seconds / one.seconds:.1f}x")
-        began = time.perf_counter()
-        with Warehouse(home) as warehouse:
-            assert changed_tables(warehouse.connection) == []
-        print(f"\nall rows compared with what was built (check --digests): {time.perf_counter() - began:.1f} s")
-        nothing = build(home)
-        print(f"\nnothing new: {nothing.seconds:.2f} s")
-        print(f"full against one {', one '.join(ratios)}")
-        size = sum(file.stat().st_size for file in home.versions.glob("*.duckdb"))
-        staging_size = home.staging.stat().st_size
-        print(f"staging {staging_size / 1e9:.2f} GB, versions {size / 1e9:.2f} GB; DuckDB {duckdb.__version__}")
+    for years in arguments.years:
+        for authorities in arguments.authorities:
+            measure(years, authorities)
 
 
 if __name__ == "__main__":

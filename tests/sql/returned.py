@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from tests.sql.model_files import NAMES, columns, fixture_warehouse, graph
+from tests.sql.model_files import NAMES, columns, fixture_sql, fixture_warehouse, graph
 
 
 def returned(name: str, wanted: Sequence[str] = ()) -> list[list[str]]:
     """Return the header and the rows, sorted by the grain."""
-    model, con, sql = graph().models[name], fixture_warehouse(name), graph().sql(name)
+    model, con, sql = graph().models[name], fixture_warehouse(name), fixture_sql(name)
     names = [*model.grain, *(w for w in wanted if w not in model.grain)] if wanted else columns(con, sql)
     rows = con.execute(f"select {', '.join(names)} from ({sql}) order by {', '.join(model.grain)}").fetchall()
     return [names, *([_field(value) for value in row] for row in rows)]

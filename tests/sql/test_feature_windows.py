@@ -79,14 +79,14 @@ def test_rows_built_from_their_lookback_equal_those_of_a_whole_build(
     whole: duckdb.DuckDBPyConnection, name: str
 ) -> None:
     assert whole.execute(f"select count(*) from {name} where {ROWS}").fetchall()[0][0] > 24 * 8
-    assert differing(whole, rebuilt(whole, name, MODELS[name].lookback), name, ROWS) == 0
+    assert differing(whole, rebuilt(whole, name, graph().models[name].lookback), name, ROWS) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in FEATURES if MODELS[name].lookback])
 def test_the_lookback_of_a_feature_model_is_not_longer_than_it_needs(
     whole: duckdb.DuckDBPyConnection, name: str
 ) -> None:
-    short = MODELS[name].lookback - timedelta(hours=1)
+    short = graph().models[name].lookback - timedelta(hours=1)
     assert differing(whole, rebuilt(whole, name, short), name, ROWS) > 0
 
 
@@ -154,7 +154,7 @@ def test_no_lag_of_publication_is_longer_than_hourly_asof_reads_back(whole: duck
     """If the seed gets a longer correction, the lookback must grow with it."""
     read = "'eia.region_data', 'eia.fuel_type_data', 'eia.interchange_data', 'open_meteo.hourly', 'caiso.price_rtm'"
     (longest,) = whole.execute(f"select max(lag_hours) from seeds.publication_lag where dataset in ({read})").fetchall()
-    assert timedelta(hours=longest[0]) <= MODELS["features.hourly_asof"].lookback
+    assert timedelta(hours=longest[0]) <= graph().models["features.hourly_asof"].lookback
 
 
 @pytest.mark.parametrize(("mwh", "counted"), [(999_999_999_999.0, 168), (2_147_480_000.0, 168), (1e12, 0), (1e300, 0)])

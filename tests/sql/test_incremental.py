@@ -126,7 +126,7 @@ def in_month(name: str) -> str:
 def test_a_month_rebuilt_from_what_it_may_read_equals_the_month_of_a_whole_build(
     whole: duckdb.DuckDBPyConnection, name: str
 ) -> None:
-    part = rebuilt(whole, name, MONTH - MODELS[name].lookback, NEXT + MODELS[name].lookahead)
+    part = rebuilt(whole, name, MONTH - graph().models[name].lookback, NEXT + graph().models[name].lookahead)
     assert part.execute(f"select count(*) from {name} where {in_month(name)}").fetchall()[0][0] > 0
     assert differing(whole, part, name, in_month(name)) == 0
 
@@ -135,7 +135,7 @@ def test_a_month_rebuilt_from_what_it_may_read_equals_the_month_of_a_whole_build
 def test_a_month_rebuilt_with_corrections_equals_the_month_of_a_whole_build(
     corrected: duckdb.DuckDBPyConnection, name: str
 ) -> None:
-    model = MODELS[name]
+    model = graph().models[name]
     part = rebuilt(corrected, name, MONTH - model.lookback, NEXT + model.lookahead, seeds=load_wrong_clocks)
     (moved,) = part.execute(f"select count(correction) from {name} where {in_month(name)}").fetchall()[0]
     assert moved > 0

@@ -5,7 +5,18 @@ import math
 import pytest
 
 from energywh.models.build.audits import run_audit
-from tests.sql.model_files import FIXTURES, MODELS, NAMES, built_fixture, columns, graph, inputs, load_csv, rows
+from tests.sql.model_files import (
+    FIXTURES,
+    MODELS,
+    NAMES,
+    built_fixture,
+    columns,
+    fixture_sql,
+    graph,
+    inputs,
+    load_csv,
+    rows,
+)
 from tests.sql.returned import returned
 
 
@@ -33,8 +44,8 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
     """expected.csv may leave columns out, never rows."""
     model = graph().models[name]
     con = built_fixture(name)
-    actual = rows(con, graph().sql(name), model.grain)
-    types = {row[0]: row[1] for row in con.execute(f"describe {graph().sql(name)}").fetchall()}
+    actual = rows(con, fixture_sql(name), model.grain)
+    types = {row[0]: row[1] for row in con.execute(f"describe {fixture_sql(name)}").fetchall()}
     load_csv(con, "memory.main.expected", FIXTURES / name / "expected.csv", types)
     names = (FIXTURES / name / "expected.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     expected = rows(con, "from expected", model.grain)
@@ -47,7 +58,7 @@ def test_a_model_turns_its_input_into_what_is_expected(name: str) -> None:
         if not same(row[n], actual[key][n])
     ]
     assert not wrong, "\n".join(wrong)
-    assert columns(con, graph().sql(name)) == list(model.columns), "promised columns are not those returned"
+    assert columns(con, fixture_sql(name)) == list(model.columns), "promised columns are not those returned"
 
 
 def test_what_a_model_returns_is_printed_in_the_form_of_a_fixture() -> None:

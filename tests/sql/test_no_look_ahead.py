@@ -278,7 +278,7 @@ def test_what_is_known_ahead_moves_with_nothing_measured_and_only_a_day_ahead_wi
          {"price_zp26_usd_per_mwh"}),
         ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.net_generation_mwh as hour_sin,\n", {"hour_sin"}),
         ("features.hourly", "c.hour_sin,\n", "c.hour_sin + g.price_sp15_usd_per_mwh as hour_sin,\n", {"hour_sin"}),
-        ("features.hourly_asof", "c.week_cos,\n", "c.week_cos + d.demand_lag_1h_mwh as week_cos,\n", {"week_cos"}),
+        ("features.hourly_asof", "o.week_cos,\n", "o.week_cos + d.demand_lag_1h_mwh as week_cos,\n", {"week_cos"}),
     ],
 )  # fmt: skip
 def test_a_column_that_is_not_known_so_long_before_would_be_found(
@@ -320,7 +320,7 @@ def test_what_is_published_does_not_move_with_what_is_not(
         ("lag.pairs + 1)", "55)", {"import_newest_mwh", "export_newest_mwh"}),
         ("lag.weather)", "142)", {"temperature_newest_c", "heating_degrees_mean_24h_c"}),
         ("lag.market)", "0)", {"price_rtm_sp15_newest_usd_per_mwh"}),
-        ("a.demand_lag_24h_mwh", "d.demand_lag_1h_mwh - a.demand_lag_1h_mwh", {"demand_lag_24h_mwh"}),
+        ("o.demand_lag_24h_mwh", "d.demand_lag_1h_mwh - o.demand_lag_1h_mwh", {"demand_lag_24h_mwh"}),
         ("o.price_sp15_usd_per_mwh",
          "lead(o.price_sp15_usd_per_mwh, 12) over (partition by o.region order by o.hour_utc)",
          {"price_sp15_usd_per_mwh"}),

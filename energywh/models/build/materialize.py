@@ -19,13 +19,13 @@ from energywh.core.wording import count
 from energywh.errors import ModelError
 from energywh.models.build.build_state import BuildState
 from energywh.models.build.digests import Digests, month_digests, types_of
-from energywh.models.build.months import Span, short_spans, spans
+from energywh.models.build.months import SPAN_MONTHS, Span, short_spans, spans
 from energywh.models.build.months import widen as widen_months
 from energywh.models.build.promises import check_dataset, model_error, promised_types
 from energywh.models.build.staging import Staging
 from energywh.models.build.state import ModelState
 from energywh.models.build.view_sql import without_if
-from energywh.models.project.graph import Graph
+from energywh.models.project.graph import Graph, Reach
 from energywh.models.project.model import Model
 from energywh.models.project.seed import Seed
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Above this share of a model's months, building all of it costs less than month after month.
 WHOLE_ABOVE = 0.5
+# Values (rows times columns) computed at once when all of a model is built, at most; some 8 bytes each.
+BATCH_VALUES = 150e6
 
 _SCRATCH = "temp.main.energywh_scratch"
 
@@ -179,7 +181,19 @@ class Materializer:
             return set()
         if None in changed or not model.by_month:
             return None
-        return widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
+        months = widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
+        if not tables:  # the months of staging are not counted
+            months &= self._months_read(model).keys() | self._state.digests(model.name).keys() | changed
+        return months
+
+    def _months_read(self, model: Model) -> dict[date, int]:
+        """Return the months in which a model or seed that ``model`` reads has rows, and the rows of the longest."""
+        found: dict[date, int] = {}
+        for name in self._graph.upstream(model.name):
+            for month, digest in self._state.digests(name).items():
+                if month is not None:
+                    found[month] = max(found.get(month, 0), digest.rows)
+        return found
 
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything if None, and write the months that changed."""
@@ -207,6 +221,9 @@ class Materializer:
             after = self._digest_view(model, types, months, before)
         elif months is None and same and not self._full and not model.by_month:
             after = self._refresh(model, types, before)
+        elif months is None and (batches := self._batches(model, types)):
+            created = True
+            after = self._build_batches(model, types, batches)
         elif months is None:
             created = True
             ordered = f"SELECT * FROM ({self._graph.sql(model.name)}\n) {self._by_month(model)}"
@@ -275,6 +292,36 @@ class Materializer:
         self._connection.execute(f"DROP TABLE {_SCRATCH}")
         return after
 
+    def _batches(self, model: Model, types: Mapping[str, str]) -> list[Span]:
+        """Return the spans in which to compute all of ``model``, so that each fits in memory.
+
+        Windows and joins hold what they compute until they are done with it. A model that reads staging, whose
+        months are not counted, is one batch.
+        """
+        if not model.by_month or self._graph.staging(model.name):
+            return []
+        found = self._months_read(model)
+        if not found:
+            return []
+        months = sorted(widen_months(found, model.lookback, model.lookahead))
+        at_once = min(SPAN_MONTHS, max(1, int(BATCH_VALUES / (max(found.values()) * len(types)))))
+        return list(short_spans(months, at_once))
+
+    def _build_batches(self, model: Model, types: Mapping[str, str], batches: Iterable[Span]) -> Digests:
+        """Compute all of ``model``, one of ``batches`` after another."""
+        assert model.time_column is not None
+        name = quoted(model.name)
+        columns = ", ".join(f"{quoted(column)} {kind}" for column, kind in types.items())
+        run(self._connection, f"CREATE OR REPLACE TABLE {name} ({columns})")
+        for batch in batches:
+            condition = within(model.time_column, batch.start, batch.end)
+            run(
+                self._connection,
+                f"INSERT INTO {name} SELECT * FROM ({self._restricted(model, batch)}\n) WHERE {condition} "
+                f"{self._by_grain(model)}",
+            )
+        return month_digests(self._connection, name, types, model.time_column)
+
     def _build_months(self, model: Model, types: Mapping[str, str], months: set[date], before: Digests) -> Digests:
         """Compute ``months`` from their part of the upstream tables, and write those that changed."""
         assert model.time_column is not None
@@ -326,14 +373,16 @@ class Materializer:
 
     def _restricted(self, model: Model, span: Span) -> str:
         """Return the model's SQL, reading only what the hours of ``span`` can depend on."""
-        start, end = span.read_start(model.lookback), span.end + model.lookahead
-        conditions: dict[str, str] = {}
-        for table in self._graph.parsed[model.name].tables:
+
+        def condition(table: str, reach: Reach) -> str | None:
+            start, end = span.read_start(reach[0]), span.end + reach[1]
             if (stamp := self._staging.stamp(table)) is not None:
-                conditions[table] = within(stamp.column, start + stamp.offset, end + stamp.offset)
-            elif (upstream := self._graph.models.get(table)) is not None and upstream.time_column is not None:
-                conditions[table] = within(upstream.time_column, start, end)
-        return self._graph.placed(model.name, self._graph.parsed[model.name].restricted(conditions))
+                return within(stamp.column, start + stamp.offset, end + stamp.offset)
+            if (upstream := self._graph.models.get(table)) is not None and upstream.time_column is not None:
+                return within(upstream.time_column, start, end)
+            return None
+
+        return self._graph.restricted(model.name, condition)
 
     @staticmethod
     def _by_month(model: Model) -> str:

@@ -67,8 +67,8 @@ def spans(months: Iterable[date]) -> list[Span]:
     return [Span(tuple(run)) for run in joined]
 
 
-def short_spans(months: Iterable[date]) -> Iterator[Span]:
-    """Yield the spans of `spans`, cut so that none is longer than `SPAN_MONTHS`."""
+def short_spans(months: Iterable[date], longest: int = SPAN_MONTHS) -> Iterator[Span]:
+    """Yield the spans of `spans`, cut so that none has more than ``longest`` months."""
     for span in spans(months):
-        for first in range(0, len(span.months), SPAN_MONTHS):
-            yield Span(span.months[first : first + SPAN_MONTHS])
+        for first in range(0, len(span.months), longest):
+            yield Span(span.months[first : first + longest])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import msgspec
 
@@ -20,12 +21,15 @@ from energywh.models.project.seed import Seed
 
 STAGING = "staging."
 
+Reach = tuple[timedelta, timedelta]  # back and ahead of an hour
+
 
 @dataclass(frozen=True)
 class Graph:
     """Models and what they read. The user's own models that cannot be linked are only in `left_out`.
 
     Attributes:
+        reach: how far before and after the hours of each model its SELECT, and each step in it, reads.
         order: model names, each after everything it reads; readers of staging as early as possible, to keep staging
             open for a short time.
         written: SELECT of each model, as in its file.
@@ -37,6 +41,7 @@ class Graph:
     written: Mapping[str, Parsed]
     parsed: Mapping[str, Parsed]
     audits: Mapping[tuple[str, Audit], frozenset[str]]
+    reach: Mapping[str, Mapping[str, Reach]]
     order: tuple[str, ...]
 
     @property
@@ -77,6 +82,19 @@ class Graph:
     def sql(self, name: str) -> str:
         """Return the SELECT of model ``name`` that runs."""
         return self.placed(name, self.parsed[name].sql)
+
+    def restricted(self, name: str, condition: Callable[[str, Reach], str | None]) -> str:
+        """Return the SELECT of model ``name``, reading only the rows of each table and step that meet a condition.
+
+        Args:
+            condition: returns the condition for a table and how far the SELECT around its name reads; None for none.
+        """
+        parts: dict[str, Parsed] = {}
+        for part, reach in self.reach[name].items():
+            found = {table: condition(table, reach) for table in self.written[part].tables}
+            parts[part] = self.written[part].restricted({table: text for table, text in found.items() if text})
+        own = parts.pop(name)
+        return self.placed(name, own.with_steps({step: parts[step] for step in self.order if step in parts}).sql)
 
     def placed(self, name: str, sql: str) -> str:
         """Return ``sql``, derived from model ``name``, after empty lines that make DuckDB's line numbers the file's."""
@@ -183,17 +201,22 @@ def _link(project: Project, cache: ParseCache) -> Graph:
 
     def finish(model: Model) -> None:
         models[model.name] = complete(model, parsed[model.name], models, columns, cache)
-        if read := _steps_read(model.name, parsed, [step for step in order if step in steps]):
+        read = _steps_read(model.name, parsed, [step for step in order if step in steps])
+        reach[model.name] = _reach(model.name, read, parsed, project.models)
+        if read:
             expanded[model.name] = parsed[model.name].with_steps({step: parsed[step] for step in read})
             _check_view(model, expanded[model.name])
             facts = (model.sql_hash, [models[step].sql_hash for step in read])
             digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-            models[model.name] = msgspec.structs.replace(models[model.name], sql_hash=digest)
+            lookback, lookahead = (max(furthest) for furthest in zip(*reach[model.name].values(), strict=True))
+            models[model.name] = msgspec.structs.replace(
+                models[model.name], sql_hash=digest, lookback=lookback, lookahead=lookahead
+            )
 
     for model in project.models.values():
         attempt(model, parse)
     order: tuple[str, ...] = ()
-    models, expanded = dict[str, Model](), dict[str, Parsed]()
+    models, expanded, reach = dict[str, Model](), dict[str, Parsed](), dict[str, dict[str, Reach]]()
     columns = Tables(models, project.seeds)
     before = -1
     while len(left_out) > before:  # repeat for readers of the models left out in the last pass
@@ -210,6 +233,7 @@ def _link(project: Project, cache: ParseCache) -> Graph:
         {name: parsed[name] for name in models},
         {name: expanded.get(name, parsed[name]) for name in models},
         {key: tables for key, tables in audits.items() if key[0] in models},
+        {name: reach[name] for name in models},
         order,
     )
 
@@ -221,6 +245,20 @@ def _steps_read(name: str, parsed: Mapping[str, Parsed], steps: Iterable[str]) -
         if any(step in parsed[each].tables for each in reached):
             reached.add(step)
     return [step for step in steps if step in reached and step != name]
+
+
+def _reach(
+    name: str, steps: Sequence[str], parsed: Mapping[str, Parsed], models: Mapping[str, Model]
+) -> dict[str, Reach]:
+    """Return how far model ``name`` and each of ``steps`` (in build order) reads: a step, from where its readers do."""
+    found: dict[str, Reach] = {name: (models[name].lookback, models[name].lookahead)}
+    for step in reversed(steps):
+        readers = [reach for reader, reach in found.items() if step in parsed[reader].tables]
+        found[step] = (
+            models[step].lookback + max(back for back, _ in readers),
+            models[step].lookahead + max(ahead for _, ahead in readers),
+        )
+    return found
 
 
 def _check_view(model: Model, expanded: Parsed) -> None:

@@ -57,7 +57,7 @@ class Model(Declared, frozen=True, kw_only=True):
         sql: the SELECT, without front matter and without a closing semicolon.
         sql_line: line of the file on which `sql` begins, counted from 1.
         time_column: column that holds the hour; None for a dimension.
-        lookback: how far before its own hour a row reads.
+        lookback: how far before its own hour a row reads; of a model that is linked, through steps too.
         lookahead: how far after its own hour a row reads; for cleaning, never for features.
         refresh: `incremental` if a month can be built from its months, the lookback and the lookahead alone.
         columns: description by name. Of a model that is not linked yet, only those that its file describes.
@@ -142,8 +142,7 @@ def _parse_model(file: ModelFile) -> Model:
 
 def _check_step(file: ModelFile, head: FrontMatter) -> None:
     """Reject what only stored rows can promise."""
-    given = {"lookback": head.lookback != "0h", "lookahead": head.lookahead != "0h", "audits": bool(head.audits)}
-    for key in [key for key, is_given in given.items() if is_given] + ["refresh"] * (head.refresh == "full"):
+    for key in ["audits"] * bool(head.audits) + ["refresh"] * (head.refresh == "full"):
         raise file.error(
             f"'{key}' does not go with materialized = \"inline\": the step has no rows of its own; "
             "state it in the models that read the step",

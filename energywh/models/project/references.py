@@ -98,26 +98,32 @@ class Parsed:
         def moved(place: int) -> int:
             return place + sum(len(text) - (end - start) for start, end, text in ordered if end <= place)
 
+        def moved_end(place: int) -> int:  # text inserted right behind a name is not part of it
+            return place + sum(len(text) - (end - start) for start, end, text in ordered if start < place)
+
         for start, end, text in reversed(ordered):
             sql = sql[:start] + text + sql[end:]
         references = [
-            replace(each, start=moved(each.start), end=moved(each.end))
+            replace(each, start=moved(each.start), end=moved_end(each.end))
             for each in self.references
             if (each.start, each.end) not in replaced
         ]
         qualifiers = [
             (name, moved(start), moved(end)) for name, start, end in self.qualifiers if (start, end) not in replaced
         ]
-        return Parsed(sql, tuple(references), tuple(qualifiers))
+        return replace(self, sql=sql, references=tuple(references), qualifiers=tuple(qualifiers))
 
-    def restricted(self, conditions: Mapping[str, str]) -> str:
-        """Return the SQL with each table of ``conditions`` replaced by its rows that meet the condition."""
+    def restricted(self, conditions: Mapping[str, str]) -> Parsed:
+        """Return the SELECT with each table of ``conditions`` replaced by its rows that meet the condition."""
         edits: list[_Edit] = []
         for reference in self.references:
             if reference.name in conditions:
-                written = self.sql[reference.start : reference.end]
                 alias = f" AS {reference.alias}" if reference.alias else ""
-                text = f"(SELECT * FROM {written} WHERE {conditions[reference.name]}){alias}"
-                edits.append((reference.start, reference.end, text))
+                edits.append((reference.start, reference.start, "(SELECT * FROM "))
+                edits.append((reference.end, reference.end, f" WHERE {conditions[reference.name]}){alias}"))
         edits += [(start, end, "") for name, start, end in self.qualifiers if name in conditions]
-        return self._edited(edits).sql
+        edited = self._edited(edits)
+        references = (
+            replace(each, alias=None if each.name in conditions else each.alias) for each in edited.references
+        )
+        return replace(edited, references=tuple(references))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -54,7 +56,7 @@ def test_a_reader_runs_without_the_step_being_a_table(tmp_path: Path, con: duckd
     assert made.staging("a.reader") == ["staging.x.y"]
     assert made.order.index("a.one") < made.order.index("a.reader")
     assert sorted(con.execute(made.sql("a.reader")).fetchall()) == [(n,) for n in range(5)]
-    restricted = made.parsed["a.reader"].restricted({"staging.x.y": "n > 2"})
+    restricted = made.restricted("a.reader", lambda table, _: "n > 2" if table == "staging.x.y" else None)
     assert sorted(con.execute(restricted).fetchall()) == [(3,), (4,)]
 
 
@@ -74,10 +76,20 @@ def test_a_reader_changes_with_the_sql_of_its_step_and_not_with_its_words(tmp_pa
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-@pytest.mark.parametrize("line", ['lookback = "1h"', 'refresh = "full"', 'audits = [{ unique = ["n"] }]'])
+@pytest.mark.parametrize("line", ['refresh = "full"', 'audits = [{ unique = ["n"] }]'])
 def test_a_step_promises_nothing_that_only_stored_rows_can_keep(tmp_path: Path, line: str) -> None:
     with pytest.raises(ModelError, match="does not go with materialized"):
         graph(tmp_path, one=model("select 1 as n", f'materialized = "inline"\n{line}'))
+
+
+def test_a_reader_reads_as_far_as_its_steps_do_and_each_step_only_as_far_as_it_must(tmp_path: Path) -> None:
+    day, week = (model(f"select n from a.{of}", f'materialized = "inline"\nlookback = "{back}"')
+                 for of, back in (("one", "1d"), ("day", "7d")))  # fmt: skip
+    reader = model("select n from a.week as w join a.one as o using (n)", f'{TABLE}\nlookback = "1h"')
+    made = graph(tmp_path, one=ONE, day=day, week=week, reader=reader)
+    assert made.models["a.reader"].lookback == timedelta(days=8, hours=1)
+    sql = made.restricted("a.reader", lambda table, reach: f"n > {reach[0] // timedelta(hours=1)}")
+    assert [int(n) for n in re.findall(r"WHERE n > (\d+)", sql)] == [193, 193, 169, 1, 1]
 
 
 def test_a_view_cannot_read_staging_through_a_step(tmp_path: Path) -> None:
