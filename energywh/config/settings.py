@@ -26,6 +26,9 @@ from energywh.core.printable import mask_keys
 from energywh.core.time import parse_duration_hours
 from energywh.errors import SettingsError, did_you_mean
 
+SCHEMA = (
+    1  # of energywh.toml, where it may stand above all sections: raised when a setting gets another name or meaning
+)
 HOME_VARIABLE = "ENERGYWH_HOME"
 
 
@@ -219,6 +222,13 @@ def _read_file(file: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {file}: {error}") from None
 
+    number = document.pop("schema", SCHEMA)
+    if type(number) is not int or number < 1:
+        raise SettingsError(f"{file}: schema must be a number of a schema, such as {SCHEMA}")
+    if number > SCHEMA:
+        raise SettingsError(
+            f"{file} was written for a newer energywh (schema {number}; this one knows {SCHEMA}): upgrade energywh"
+        )
     sections = {name.split(".")[0] for name in options}
     flat: dict[str, Any] = {}
     for section, entries in document.items():

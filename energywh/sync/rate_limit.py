@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from energywh.core.schema_number import check_known
 from energywh.core.wording import count
 from energywh.errors import LimitSpentError, SourceError, StorageError
 from energywh.sources.base import RateLimits
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # margin is how much longer one may take than another without the source seeing more than its limit in a second.
 MARGIN_MS = 200
 CLOCK_TOLERANCE_MS = 1000  # a stamp so little ahead is of another process's reading of the same clock
+SCHEMA = 1  # of the files, in SQLite's user_version; 0 in those of before there was a number, which are alike
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
@@ -86,6 +88,8 @@ class RequestLimit:
                     raise
                 self._replace(name)
                 bucket = self._opened(name, rates)
+        except StorageError:
+            raise
         except Exception as error:
             raise self._cannot_keep(error) from None
         return bucket
@@ -97,6 +101,11 @@ class RequestLimit:
         try:
             if bucket.conn.execute("pragma quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged")
+            (number,) = bucket.conn.execute("pragma user_version").fetchone()
+            check_known(self._folder / name, number, SCHEMA)
+            if number < SCHEMA:
+                with bucket.lock:
+                    bucket.conn.execute(f"pragma user_version = {SCHEMA}")
             bucket.leak(int(bucket.now()))  # type: ignore[no-untyped-call]
             self._drop_future(bucket)
         except BaseException:

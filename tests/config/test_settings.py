@@ -87,6 +87,17 @@ def test_what_is_wrong_in_the_file_is_named_with_the_file(tmp_path: Path, text: 
     assert "energywh.toml" in str(caught.value)
 
 
+def test_a_file_for_a_newer_energywh_is_refused_and_one_for_this_is_read(tmp_path: Path) -> None:
+    home = write(tmp_path, "schema = 1\n[sync]\njobs = 3\n")
+    assert load_settings(home, environment={}).get("sync.jobs") == 3
+    write(home, "schema = 2\n[sync]\nworkers = 3\n")
+    with pytest.raises(SettingsError, match=r"newer energywh \(schema 2; this one knows 1\): upgrade energywh"):
+        load_settings(home, environment={})
+    write(home, 'schema = "1"\n')
+    with pytest.raises(SettingsError, match="schema must be a number"):
+        load_settings(home, environment={})
+
+
 KEY = "Zx81kT0pSecretKey0123456789abcdefghijklm"
 
 

@@ -43,3 +43,11 @@ def test_a_waiting_process_learns_which_process_holds_the_lock_and_a_dead_holder
         assert not remove_if_free(file)
     assert remove_if_free(file)
     assert list(file.parent.iterdir()) == []
+
+
+def test_a_lock_file_that_is_a_link_leaves_the_file_that_it_leads_to_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "build.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"), file_lock(tmp_path / "build.lock", "another build", 0):
+        pass
+    assert (tmp_path / "precious").read_text() == "content"

@@ -13,7 +13,7 @@ import pytest
 
 from energywh.errors import LimitSpentError, SourceError, StorageError
 from energywh.sources.base import RateLimits
-from energywh.sync.rate_limit import RequestLimit, Stopped, duration_seconds, state_folder
+from energywh.sync.rate_limit import SCHEMA, RequestLimit, Stopped, duration_seconds, state_folder
 
 
 def limit(folder: Path, per_second: float = 0, per_hour: int = 0, identity: str = "url\nkey") -> RequestLimit:
@@ -248,6 +248,20 @@ def test_a_count_of_another_shape_begins_anew(tmp_path: Path) -> None:
     messages: list[str] = []
     spend(tmp_path, messages)
     assert any("was damaged" in line for line in messages)
+
+
+def test_a_count_of_a_newer_energywh_is_refused_and_one_without_a_number_goes_on(tmp_path: Path) -> None:
+    limit(tmp_path, per_hour=5).close()
+    (file,) = tmp_path.glob("*-budget.sqlite")
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        assert connection.execute("pragma user_version").fetchone() == (SCHEMA,)
+        connection.execute("pragma user_version = 0")
+        limit(tmp_path, per_hour=5).close()
+        assert connection.execute("pragma user_version").fetchone() == (SCHEMA,)
+        connection.execute(f"pragma user_version = {SCHEMA + 1}")
+    with pytest.raises(StorageError, match=r"-budget.sqlite was written by a newer energywh .*: upgrade energywh"):
+        limit(tmp_path, per_hour=5)
+    assert file.exists()
 
 
 def test_a_pause_beyond_a_day_is_an_error_and_not_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

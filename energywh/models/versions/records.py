@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 LATEST = "latest"
+RECORD_SCHEMA = 1  # of the records' JSON; those of before there was a number are alike
 _MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
 
 
@@ -58,6 +59,7 @@ class Record:
         as_of_utc, knowledge: set by a build as of a time, else None.
         changed: for each table that differs from the previous version, in how many months; None if there is no previous
             version, or none that can be compared.
+        schema: number of the layout of this record.
         seal: tells whether another program wrote to the file since; None for what is not published yet.
     """
 
@@ -75,6 +77,7 @@ class Record:
     warnings: list[Warned] = field(default_factory=list)
     changed: dict[str, int] | None = None
     seal: Seal | None = None
+    schema: int = RECORD_SCHEMA
 
     @property
     def rows(self) -> int:
@@ -207,9 +210,10 @@ def record_of(version: Path) -> Record | None:
     import msgspec
 
     try:
-        return msgspec.json.decode(version.with_suffix(RECORD).read_bytes(), type=Record)
+        record = msgspec.json.decode(version.with_suffix(RECORD).read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):
         return None
+    return record if record.schema <= RECORD_SCHEMA else None
 
 
 def _ask(path: Path) -> Record | None:
