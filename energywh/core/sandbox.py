@@ -45,7 +45,12 @@ def everything_but(hidden: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     waiting = [Path(Path.cwd().anchor)]
     while waiting:
-        for path in waiting.pop().iterdir():
+        folder = waiting.pop()
+        try:
+            inside = list(folder.iterdir())
+        except PermissionError:  # what is in it can be opened by who knows its name, so the way down is known at least
+            inside = [path for each in left_out for path in each.parents if path.parent == folder != path]
+        for path in inside:
             # What a link points to is in the list by its own path, which DuckDB finds, or is hidden.
             if path in left_out or path.is_symlink():
                 continue

@@ -139,3 +139,23 @@ def test_keys_are_never_read(reading: duckdb.DuckDBPyConnection, folder: Path, f
 def test_no_extension_is_fetched(closed: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(UsageError, match="spatial extension"):
         ask(closed, "FROM st_read('x')")
+
+
+def test_a_folder_that_cannot_be_listed_hides_its_own_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "others" / "mine"
+    home.mkdir(parents=True)
+    for name in ("energywh.toml", "a.csv"):
+        (home / name).touch()
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder == tmp_path / "others":
+            raise PermissionError
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    found = everything_but([home / "energywh.toml"])
+    assert home / "a.csv" in found
+    assert not {home, home / "energywh.toml", tmp_path / "others", Path("/proc")} & {*found}
