@@ -153,7 +153,7 @@ class PackWriter:
         """
         pack = folder / f"{now:%H%M%S}-{uuid.uuid4().hex[:8]}{PACK}"
         descriptor = os.open(pack, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor)
         flush(folder)
         return cls(pack, descriptor, 0)
 
@@ -165,12 +165,8 @@ class PackWriter:
             OSError: it cannot be written.
         """
         descriptor = os.open(pack, os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_size == end:
-                return cls(pack, descriptor, end)
-        except BlockingIOError:
-            pass
+        if _lock(descriptor) and os.fstat(descriptor).st_size == end:
+            return cls(pack, descriptor, end)
         os.close(descriptor)
         return None
 
@@ -215,18 +211,22 @@ class PackWriter:
 
 @contextlib.contextmanager
 def held(pack: Path) -> Iterator[bool]:
-    """Hold a pack; yield False where another process appends to it.
+    """Hold a pack; yield False where another process appends to it, or the file system has no locks.
 
     Raises:
         OSError: it cannot be opened.
     """
     descriptor = os.open(pack, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = True
-    except BlockingIOError:
-        mine = False
-    try:
-        yield mine
+        yield _lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open pack until it is closed; return whether that was possible."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process holds it, or the file system has no locks: each process has packs of its own then
+        return False
+    return True

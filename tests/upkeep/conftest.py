@@ -15,14 +15,14 @@ from energywh.core.time import utc_now
 from energywh.sync.journals import Journal, JournalEntry
 from energywh.sync.payloads import FileVersion, PayloadStore
 from tests.datasets.published import publish_demo
-from tests.models.folder import Desk
+from tests.models.folder import DEMAND, Desk
 
 ASKED = ("--length", "48", "--stride", "24", "--horizon", "24", "--splits", "2023-02-10,2023-03-01")
 
 
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    desk = Desk(tmp_path_factory.mktemp("upkeep"))
+    desk = Desk(tmp_path_factory.mktemp("upkeep"), {"normalized/demand.sql": DEMAND})
     for day in (1, 2, 3):
         desk.land_demand(date(2024, day, 1), 10)
         desk.build()
