@@ -187,15 +187,18 @@ def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: T
         keys = "".join(f"{key} varchar not null, " for key in dataset.keys)
         values = "".join(f"{value} double, " for value in dataset.values)
         body = f"{dataset.time_column} timestamp not null, {keys}{values}known_from_utc timestamp not null"
-        connection.execute("delete from sync.dataset where name = ?", [dataset.name])
-        connection.execute(
-            "insert into sync.dataset values (?, ?, ?)", [dataset.name, dataset.time_column, dataset.stamp_offset_hours]
-        )
         connection.execute(f"create schema if not exists {dataset.source}")
         connection.execute(f"create table if not exists {dataset.name} ({body})")
         connection.execute(
             f"create table if not exists {dataset.name}_revision ({body}, known_until_utc timestamp not null)"
         )
+    held = [(dataset.name, dataset.time_column, dataset.stamp_offset_hours) for dataset in all_datasets().values()]
+    names, time_columns, offsets = map(list, zip(*held, strict=True))
+    # One statement each: creating a file took half as long again with two for each dataset.
+    connection.execute("delete from sync.dataset where name in (select unnest(?))", [names])
+    connection.execute(
+        "insert into sync.dataset select unnest(?), unnest(?), unnest(?)", [names, time_columns, offsets]
+    )
 
 
 def _number(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:

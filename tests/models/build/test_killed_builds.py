@@ -63,7 +63,7 @@ while not stop.exists():
     polls, last = polls + 1, number
     with duckdb.connect(home.energy, read_only=True) as connection:
         connection.execute("SELECT count(*) FROM features.rolling").fetchall()
-    time.sleep(0.02)  # leaves the processor to the builds
+    time.sleep(0.1)  # leaves the processor to the builds
 print(polls)
 """
 
