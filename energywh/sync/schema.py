@@ -193,12 +193,10 @@ def _create_missing(connection: duckdb.DuckDBPyConnection, path: Path, tables: T
             f"create table if not exists {dataset.name}_revision ({body}, known_until_utc timestamp not null)"
         )
     held = [(dataset.name, dataset.time_column, dataset.stamp_offset_hours) for dataset in all_datasets().values()]
-    names, time_columns, offsets = map(list, zip(*held, strict=True))
+    names, times, offsets = map(list, zip(*held, strict=True))
     # One statement each: creating a file took half as long again with two for each dataset.
     connection.execute("delete from sync.dataset where name in (select unnest(?))", [names])
-    connection.execute(
-        "insert into sync.dataset select unnest(?), unnest(?), unnest(?)", [names, time_columns, offsets]
-    )
+    connection.execute("insert into sync.dataset select unnest(?), unnest(?), unnest(?)", [names, times, offsets])
 
 
 def _number(connection: duckdb.DuckDBPyConnection, path: Path, tables: Tables) -> int:

@@ -1,10 +1,7 @@
 """The commands `energywh build` and `energywh models`."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from click.testing import CliRunner, Result
 from energywh.cli import cli
 from energywh.errors import StorageError, UnknownNameError
 from tests.models.folder import Desk, model
+from tests.support.desk import typed
 
 
 @pytest.fixture
@@ -128,13 +126,7 @@ def test_models_says_which_columns_are_empty(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("arguments", "status"), [(["build", "nonsense"], 2), (["build"], 1), (["models", "x"], 2)])
 def test_exit_status(tmp_path: Path, arguments: list[str], status: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "energywh", "--home", str(tmp_path / "none"), *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        check=False,
-    )
+    done = typed("--home", str(tmp_path / "none"), *arguments)
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("energywh: ")
     assert "Traceback" not in done.stderr
