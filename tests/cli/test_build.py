@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from energywh.cli import cli
-from energywh.errors import StorageError, UnknownNameError
+from energywh.errors import LossError, StorageError, UnknownNameError
 from tests.models.folder import Desk, model
 from tests.support.desk import typed
 
@@ -92,6 +92,23 @@ def test_build_of_an_unknown_model_and_of_nothing_synced_are_refused(desk: Desk)
     assert isinstance(run(desk, "build", "demnad").exception, UnknownNameError)
     desk.home.staging.unlink()
     assert isinstance(run(desk, "build").exception, StorageError)
+
+
+def test_a_build_that_loses_rows_is_refused_until_an_option_or_a_setting_allows_it(desk: Desk) -> None:
+    run(desk, "build")
+    desk.land("DELETE FROM eia.region_data", changes={"eia.region_data": [date(2024, 1, 1)]})
+    refused = run(desk, "build")
+    assert isinstance(refused.exception, LossError)
+    assert str(refused.exception).splitlines()[1] == "  normalized.demand: all 48 rows"
+    as_of = run(desk, "build", "--allow-loss", "--as-of", "2024-01-01", "--to", "x.duckdb")
+    assert "--allow-loss does not go with --as-of" in str(as_of.exception)
+    allowed = run(desk, "build", "--allow-loss")
+    assert (allowed.exit_code, allowed.stderr.count("warning: as allowed, rows are lost")) == (0, 3)
+    desk.land_demand(date(2024, 1, 1), 10)
+    run(desk, "build")
+    desk.land("DELETE FROM eia.region_data", changes={"eia.region_data": [date(2024, 1, 1)]})
+    desk.home.settings_file.write_text("[build]\nmax_loss_percent = 100\n")
+    assert run(desk, "build").exit_code == 0
 
 
 def test_models_lists_the_catalog(desk: Desk) -> None:
