@@ -16,6 +16,7 @@ from energywh.models.build.staging import Landing, Staging, Watermark, detach
 from energywh.models.build.state import AuditResult, LeftOut, Meta, VersionFacts
 from energywh.models.build.version_file import VersionFile
 from energywh.models.project.graph import Graph, link
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.project import Project
 
 
@@ -24,6 +25,7 @@ class BuildRequest:
 
     Attributes:
         wanted: models asked for by name, built with all they read; empty for all models.
+        cache: what is known of the columns that SELECTs return.
 
     Raises:
         ModelError: a model is wrong, or one of the user's own that was asked for cannot be used.
@@ -34,6 +36,7 @@ class BuildRequest:
     ) -> None:
         self.project = project
         self.graph = link(project)
+        self.cache = ParseCache("columns", *map(str, project.folders))
         self.graph.project.pick(wanted)  # raises for a model that linking found to be unusable
         self.wanted = wanted
         self.options = options
@@ -100,7 +103,9 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     audits = AuditRunner(graph, state, full=request.full)
 
     def materializer() -> Materializer:
-        return Materializer(version.connection, graph, state, version.staging, request.clock, full=request.full)
+        return Materializer(
+            version.connection, graph, state, version.staging, request.clock, request.cache, full=request.full
+        )
 
     works = materializer()
     changed = _drop_gone(works, request, {*known, *state.seeds})
@@ -132,6 +137,7 @@ def fill(version: VersionFile, request: BuildRequest) -> VersionContents:
     changed |= own.build(own_seeds, own_names)
     detach(version.connection)
     state.write(version.connection)
+    request.cache.save()
     may_be_empty = {name for name, model in graph.models.items() if model.may_be_empty} | set(graph.steps)
     if empty := [name for name, result in results.items() if not result.rows and name not in may_be_empty]:
         emit.say(f"warning: no rows in {', '.join(empty)}")

@@ -18,6 +18,7 @@ from energywh.core.time import RunClock
 from energywh.core.wording import count
 from energywh.errors import ModelError
 from energywh.models.build.build_state import BuildState
+from energywh.models.build.column_types import ColumnTypes
 from energywh.models.build.digests import Digests, month_digests, types_of
 from energywh.models.build.months import SPAN_MONTHS, Span, short_spans, spans
 from energywh.models.build.months import widen as widen_months
@@ -27,6 +28,7 @@ from energywh.models.build.state import ModelState
 from energywh.models.build.view_sql import without_if
 from energywh.models.project.graph import Graph, Reach
 from energywh.models.project.model import Model
+from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.seed import Seed
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Materializer:
         state: BuildState,
         staging: Staging,
         clock: RunClock,
+        cache: ParseCache,
         *,
         full: bool = False,
     ) -> None:
@@ -80,6 +83,7 @@ class Materializer:
         self._clock = clock
         self._full = full
         self._state = state
+        self._types = ColumnTypes(connection, graph, state, staging, cache)
 
     def load_seed(self, seed: Seed) -> bool:
         """Load a seed's CSV as a table unless it is up to date; return True if it was loaded. Empty cells are NULL.
@@ -135,7 +139,7 @@ class Materializer:
         if known is not None and (known.sql_hash, known.file_hash) == (model.sql_hash, model.file_hash):
             self._state.touch_model(model.name, self._staging.landing)
             return ModelResult(model.name, model.materialized, 0, 0, 0, 0.0, built=False)
-        types = promised_types(self._connection, self._graph, model)
+        types = promised_types(self._types, model)
         self.drop(model.name)  # it may have been a table
         seconds = time.monotonic() - began
         self._save(model, types, seconds)
@@ -158,7 +162,7 @@ class Materializer:
         digests = self._state.digests(model.name)
         rows = sum(digest.rows for digest in digests.values())
         if self._is_reworded(model, known):
-            types = promised_types(self._connection, self._graph, model)
+            types = promised_types(self._types, model)
             self._comment(model, types)
             self._save(model, types, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
@@ -198,7 +202,7 @@ class Materializer:
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything if None, and write the months that changed."""
         known_types = self._known_types(model, known)
-        types = known_types or promised_types(self._connection, self._graph, model)
+        types = known_types or promised_types(self._types, model)
         before = self._state.digests(model.name)
         if known is not None and known.materialized not in (model.materialized, "inline"):
             self._connection.execute(f"DROP {known.materialized} {quoted(model.name)}")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from energywh.errors import ModelError, did_you_mean
+from energywh.models.build.column_types import ColumnTypes
 from energywh.models.build.staging import Staging
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
 
-if TYPE_CHECKING:
-    import duckdb
-
 
 def check_dataset(staging: Staging, graph: Graph, model: Model, table: str) -> None:
     """Raise an error if a staging table does not exist, or has no column that holds the hour."""
-    in_staging = table in staging.tables
+    in_staging = table in staging.columns
     if in_staging and staging.stamp(table) is not None:
         return
     line = next(each.line for each in graph.parsed[model.name].references if each.name == table)
@@ -26,16 +23,16 @@ def check_dataset(staging: Staging, graph: Graph, model: Model, table: str) -> N
             f"{where}: '{table}' is in the staging database, but its table sync.dataset does not say which column "
             "of it holds the hour; read a dataset that 'energywh sync' fetches"
         )
-    near = did_you_mean(table, (name for name in staging.tables if not name.startswith("staging.sync.")))
+    near = did_you_mean(table, (name for name in staging.columns if not name.startswith("staging.sync.")))
     raise ModelError(
         f"{where}: '{table}' is not in the staging database{near or '; '}"
         f"{' ' if near else ''}if it is a dataset, run 'energywh sync {table.removeprefix('staging.')}' first"
     )
 
 
-def promised_types(connection: duckdb.DuckDBPyConnection, graph: Graph, model: Model) -> dict[str, str]:
+def promised_types(types: ColumnTypes, model: Model) -> dict[str, str]:
     """Return names and types of the columns that the SELECT returns, after checking them against [columns]."""
-    rows = connection.execute(f"DESCRIBE {graph.sql(model.name)}").fetchall()
+    rows = types.returned(model.name)
     names = [row[0] for row in rows]
     missing = [name for name in model.columns if name not in names]
     surplus = [name for name in names if name not in model.columns]
@@ -59,7 +56,7 @@ def promised_types(connection: duckdb.DuckDBPyConnection, graph: Graph, model: M
             raise ModelError(
                 f"{model.path}:{model.sql_line}: '{model.time_column}' is {kind}; it must be TIMESTAMP, naive UTC"
             )
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
 def model_error(model: Model, error: Exception) -> ModelError:

@@ -75,6 +75,9 @@ def detach(connection: duckdb.DuckDBPyConnection) -> None:
 class Staging:
     """An attached staging database: its tables, its newest landing, and which months changed since an older one.
 
+    Attributes:
+        columns: columns of each table and their types, in order.
+
     Raises:
         StorageError: the file is not one that sync wrote.
     """
@@ -84,12 +87,12 @@ class Staging:
 
         self._connection = connection
         self._path = path
-        self.tables = {
-            f"staging.{schema}.{table}"
-            for schema, table in connection.execute(
-                "SELECT DISTINCT schema_name, table_name FROM duckdb_columns() WHERE database_name = 'staging'"
-            ).fetchall()
-        }
+        self.columns: dict[str, dict[str, str]] = {}
+        for table, column, kind in connection.execute(
+            "SELECT concat_ws('.', database_name, schema_name, table_name), column_name, data_type "
+            "FROM duckdb_columns() WHERE database_name = 'staging' ORDER BY table_oid, column_index"
+        ).fetchall():
+            self.columns.setdefault(table, {})[column] = kind
         try:
             self.landing = self._newest_landing()
             self._stamps = {
@@ -128,10 +131,10 @@ class Staging:
         """Return a sentence if no dataset has a row, else None."""
         for name in self._stamps:
             table = f"staging.{name}"
-            if table in self.tables and self._connection.execute(f"FROM {table} LIMIT 1").fetchall():
+            if table in self.columns and self._connection.execute(f"FROM {table} LIMIT 1").fetchall():
                 return None
         failed = 0
-        if "staging.sync.chunk" in self.tables:
+        if "staging.sync.chunk" in self.columns:
             ((failed,),) = self._connection.execute(
                 "SELECT count(*) FILTER (status = 'failed') FROM staging.sync.chunk"
             ).fetchall()
@@ -149,7 +152,7 @@ class Staging:
         }
         found = []
         for name, stamp in sorted(self._stamps.items()):
-            if f"staging.{name}" in self.tables:
+            if f"staging.{name}" in self.columns:
                 ((newest,),) = self._connection.execute(f"SELECT max({stamp.column}) FROM staging.{name}").fetchall()
                 if newest is not None:
                     found.append(Watermark(name, *landings.get(name, (None, None)), newest - stamp.offset))

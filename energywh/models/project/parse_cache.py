@@ -27,6 +27,7 @@ from energywh.errors import StorageError
 MAX_FILES = 500  # of all trees together; the files not used for the longest time go first
 MAX_BYTES = 64 * 2**20
 MAX_IN_MEMORY = 4096
+MAX_FINDINGS = 300  # in one file, those of the tree as it is now not counted; each costs the reader time
 _CHECKSUM_BYTES = 32
 _ROOMS = ("project", "tracing", "catalog")  # of the code that parses
 _ENDING = ".msgpack"
@@ -70,8 +71,8 @@ class ParseCache:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._added:
-            self._save()
+        if kind is None:
+            self.save()
 
     def get(self, kind: type[T], key: object, make: Callable[[], T]) -> T:
         """Return the finding of type ``kind`` for ``key``, made by ``make`` unless it is known.
@@ -101,9 +102,14 @@ class ParseCache:
                 return msgspec.msgpack.decode(raw, type=kind, dec_hook=_decode_path)
         return None
 
-    def _save(self) -> None:
-        """Write what the tree's findings are now; not at all where the folder or the disk does not allow it."""
-        content = msgspec.msgpack.encode(self._used, enc_hook=_encode_path)
+    def save(self) -> None:
+        """Keep the findings used so far, if there are new ones; not where the folder or the disk does not allow it."""
+        if not self._added:
+            return
+        self._added = False
+        unused = [(checksum, raw) for checksum, raw in (self._stored or {}).items() if checksum not in self._used]
+        kept = self._used | dict(unused[: max(0, MAX_FINDINGS - len(self._used))])
+        content = msgspec.msgpack.encode(kept, enc_hook=_encode_path)
         with suppress(OSError, StorageError):
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_file(self._file, hashlib.sha256(content).digest() + content)
