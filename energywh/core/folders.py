@@ -68,7 +68,7 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
             old = _swap(new, folder)
     finally:
         if old is not None:
-            remove_unused(old)
+            remove_unused(old, own=True)
 
 
 def heal_folder(folder: Path) -> None:
@@ -98,7 +98,7 @@ def working_folder(file: Path) -> Iterator[Path]:
         with _locked(folder):
             yield folder
     finally:
-        remove_unused(folder)
+        remove_unused(folder, own=True)
 
 
 class HeldFolder:
@@ -217,8 +217,12 @@ def _can_exchange(new: Path, folder: Path) -> bool:
         other.rmdir()
 
 
-def remove_unused(old: Path) -> None:
-    """Remove a hidden folder unless it is in use, or a hidden link to one."""
+def remove_unused(old: Path, *, own: bool = False) -> None:
+    """Remove a hidden folder unless it is in use, or a hidden link to one.
+
+    Args:
+        own: no other process fills it, so it is also removed where folders cannot be locked.
+    """
     if old.is_symlink():
         old.unlink()
         return
@@ -227,7 +231,7 @@ def remove_unused(old: Path) -> None:
         try:
             free = _lock(descriptor, fcntl.LOCK_EX)
             if free is None:
-                free = time.time() - old.stat().st_mtime > _UNLOCKED_SECONDS
+                free = own or time.time() - old.stat().st_mtime > _UNLOCKED_SECONDS
             if not free:
                 return
             if old.suffix != TEMPORARY_SUFFIX:  # so that nobody takes a part of it for the whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -199,6 +200,24 @@ def test_a_writer_is_left_alone_by_another_that_heals(site: Path) -> None:
     with replacing_folder(site, ".mark") as new:
         heal_folder(site)
         assert (new / ".mark").exists()
+
+
+def test_where_folders_cannot_be_locked_the_old_one_goes_at_once_and_leftovers_after_a_day(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    fill(site, "old")
+    leftovers = [site.with_name(f".site.{number:08x}.writing") for number in range(2)]
+    for folder in leftovers:
+        folder.mkdir()
+    os.utime(leftovers[0], (0, 0))
+    fill(site, "new")
+    assert (content(site), seen(site)) == ("new", [leftovers[1].name])
+    with holding_folder(site) as held:
+        assert ".mark" in held.names()
 
 
 READER = """
