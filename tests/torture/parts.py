@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import flushed, full_disk, kill_operations, kill_random, mutations, readers, storms
+from tests.torture import damage, flushed, full_disk, kill_operations, kill_random, mutations, readers, storms
 from tests.torture.trial import Part
 
 PARTS: tuple[Part, ...] = (
@@ -10,6 +10,7 @@ PARTS: tuple[Part, ...] = (
     kill_random.PART,
     full_disk.PART,
     flushed.PART,
+    damage.PART,
     storms.PART,
     mutations.PART,
     readers.PART,
