@@ -57,7 +57,7 @@ def reading(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         "CALL pragma_version()",
         "SELECT a AS \"query\", 'query(' FROM t",
         "SET TimeZone = 'Asia/Tokyo'; SELECT 1",
-        "SET SESSION TIME ZONE 'UTC'; RESET TimeZone; SELECT 1",
+        "SET SESSION TimeZone = 'UTC'; SET TIME ZONE 'UTC'; RESET TimeZone; SELECT 1",
     ],
 )
 def test_what_reads_is_answered(closed: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -110,7 +110,9 @@ def test_what_writes_or_changes_settings_is_refused(
     assert not (folder / "new").exists()
 
 
-@pytest.mark.parametrize("sql", ["FROM '{0}/a.csv'", "FROM read_text('{0}/a.csv')", "FROM glob('{0}/*')"])
+@pytest.mark.parametrize(
+    "sql", ["FROM '{0}/a.csv'", "SELECT content FROM read_text('{0}/a.csv')", "FROM glob('{0}/*')"]
+)
 def test_files_are_read_only_when_allowed(
     closed: duckdb.DuckDBPyConnection, reading: duckdb.DuckDBPyConnection, folder: Path, sql: str
 ) -> None:
