@@ -227,6 +227,7 @@ class PayloadStore:
         for pattern, oldest in (
             ("*/[0-9a-f][0-9a-f]/*", limit),
             (f"*/{PART}*", part_limit),
+            (f".*{TEMPORARY_SUFFIX}", part_limit),
             (f"*/.*{TEMPORARY_SUFFIX}", part_limit),
             (f"{JOURNALS}/*", limit),
         ):

@@ -53,12 +53,9 @@ def main() -> int:
             run_apart(part, number, seed=options.seed, jobs=options.jobs, case=options.case, folder=options.folder)
         )
         print(table(results[-1:], head=len(results) == 1), flush=True)
-    for result in results:
-        for case, error in result.failures:
-            print(
-                f"\n{result.part} {case}: {error}\n    python -m tests.torture {result.part} --case {case} "
-                f"--seed {options.seed}"
-            )
+        for case, error in results[-1].failures:
+            again = f"python -m tests.torture {part.name} --case {case} --seed {options.seed}"
+            print(f"    {case}: {error}\n        {again}", flush=True)
     failed = any(result.failures for result in results)
     if options.write and not failed:
         write_document(options.write, PARTS, results, options.seed)
@@ -93,7 +90,8 @@ def run_apart(
             return PartResult(part.name, 0, [("-", f"the part ended with exit status {process.returncode}")], 0.0, {})
         found = json.loads(file.read_text())
         found["failures"] = [tuple(failure) for failure in found["failures"]]
-        return PartResult(**{**found, "peak_bytes": usage.ru_maxrss * 1024})
+        found |= {"peak_bytes": usage.ru_maxrss * 1024, "cpu_seconds": usage.ru_utime + usage.ru_stime}
+        return PartResult(**found)
 
 
 if __name__ == "__main__":

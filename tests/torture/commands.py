@@ -47,6 +47,11 @@ class Ended:
         return f"{how}: {self.printed.strip()[-600:]}"
 
 
+def needs_linux() -> str:
+    """Return why commands cannot be run here; empty if they can."""
+    return "" if hasattr(os, "pidfd_open") and hasattr(os, "memfd_create") else "needs Linux"
+
+
 def preload() -> None:
     """Import what commands need, so that forked processes have it."""
     for library in ("duckdb", "pyarrow.compute", "sqlglot", "energywh"):

@@ -156,4 +156,5 @@ PART = Part(
     standard=200,
     small=20,
     run=_run,
+    needs=commands.needs_linux,
 )

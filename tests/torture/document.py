@@ -32,10 +32,10 @@ def text_of(parts: Sequence[Part], results: Sequence[PartResult], seed: int) -> 
     lines = [
         HEAD,
         f"Seed {seed}.\n\n",
-        "| part | tried | failures | seconds | peak memory, MB |\n",
-        "|---|--:|--:|--:|--:|\n",
+        "| part | tried | failures | seconds | processor seconds | peak memory, MB |\n",
+        "|---|--:|--:|--:|--:|--:|\n",
     ]
-    lines += [f"| [{part.name}](#{part.name}) | {' | '.join(cells(by_name[part.name])[1:5])} |\n" for part in parts]
+    lines += [f"| [{part.name}](#{part.name}) | {' | '.join(cells(by_name[part.name])[1:6])} |\n" for part in parts]
     for part in parts:
         result = by_name[part.name]
         *_, figures = cells(result)

@@ -48,7 +48,7 @@ PART = Part(
     promise="A disk that is full from any file operation on ends the command with a message that says so; readers see "
     "the old or the new whole, and the next run with room ends in the same data.",
     unit="full disks",
-    standard=400,
+    standard=300,
     small=21,
     run=_run,
     needs=needs_watching,

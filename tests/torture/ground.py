@@ -16,7 +16,7 @@ from tests.torture import commands
 
 KEY = "Zx81kT0pSecretKeyOfTheTorture0123456789ab"
 DATASETS = ("eia.region_data", "caiso.load", "open_meteo.hourly")
-REGIONS = ("--region", "AVRN,CISO", "--since", "2024-03-01")
+REGIONS = ("--region", "CISO", "--since", "2024-03-01")
 DATASET = ("dataset", "make", "set")
 DATASET_OPTIONS = ("--source", "normalized.grid", "--target", "demand_mwh", "--length", "6", "--stride", "3")
 KEPT = (".export", ".lock")  # hidden, and part of a home

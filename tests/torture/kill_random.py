@@ -43,8 +43,8 @@ PART = Part(
     promise="A command that is killed at a random instant, up to four times in a row, loses nothing and "
     "doubles nothing.",
     unit="runs",
-    standard=140,
+    standard=105,
     small=7,
     run=_run,
-    needs=lambda: "" if hasattr(signal, "pidfd_send_signal") else "needs Linux",
+    needs=commands.needs_linux,
 )

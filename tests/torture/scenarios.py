@@ -45,7 +45,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("sync", "nothing", ("sync", *DATASETS, *REGIONS, "--until", "2024-03-02"), staging_of, partly=True),
-    Scenario("files", "nothing", ("sync", "eia_files.subregion", "--since", "2025-08-01"), staging_of, partly=True),
+    Scenario("files", "nothing", ("sync", "eia_files.subregion", "--since", "2025-11-01"), staging_of, partly=True),
     Scenario("update", "two_days", ("sync", *DATASETS, *REGIONS, "--until", "2024-03-03"), staging_of, partly=True),
     Scenario("build", "three_days", ("build",), published_of),
     Scenario("export", "published", ("export", "--all"), exported_of, partly=True),

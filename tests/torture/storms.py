@@ -188,4 +188,5 @@ PART = Part(
     standard=48,
     small=1,
     run=_run,
+    needs=commands.needs_linux,
 )

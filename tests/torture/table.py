@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.torture.trial import PartResult
 
-COLUMNS = ("part", "tried", "failures", "seconds", "peak MB", "of these")
+COLUMNS = ("part", "tried", "failures", "seconds", "CPU s", "peak MB", "of these")
 
 
 def cells(result: PartResult) -> tuple[str, ...]:
@@ -17,6 +17,7 @@ def cells(result: PartResult) -> tuple[str, ...]:
         f"{result.tried:,}",
         f"{len(result.failures):,}",
         f"{result.seconds:,.0f}",
+        f"{result.cpu_seconds:,.0f}",
         f"{result.peak_bytes / 1e6:,.0f}",
         f"not run: {result.missing}" if result.missing else figures,
     )
@@ -24,7 +25,6 @@ def cells(result: PartResult) -> tuple[str, ...]:
 
 def table(results: Sequence[PartResult], *, head: bool = True) -> str:
     """Return the lines of the table."""
-    rows = [cells(result) for result in results]
-    lines = [f"{'part':16} {'tried':>8} {'failures':>8} {'seconds':>8} {'peak MB':>8}  of these"] if head else []
-    lines += [f"{row[0]:16} {row[1]:>8} {row[2]:>8} {row[3]:>8} {row[4]:>8}  {row[5]}" for row in rows]
-    return "\n".join(lines)
+    rows = [COLUMNS] if head else []
+    rows += [cells(result) for result in results]
+    return "\n".join(f"{row[0]:16} {' '.join(f'{cell:>8}' for cell in row[1:6])}  {row[6]}" for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 Case = Callable[[Path], Any]  # gets a folder of its own worker; returns what is counted, by name; raises where it fails
-MOST_FAILURES = 50  # kept with their text
+STALL_SECONDS = 1200.0  # without the end of any case
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,25 @@ class Trial:
         if self.only is not None:
             cases = [case for case in cases if case[0] == self.only]
         jobs = max(1, min(self.jobs, len(cases)))
-        links = [self._worker(cases[job::jobs], self.folder / f"worker-{job}") for job in range(jobs)]
-        children = dict(links)
+        shares = [cases[job::jobs] for job in range(jobs)]
+        children = dict(self._worker(share, self.folder / f"worker-{job}") for job, share in enumerate(shares))
+        left = dict(zip(children, map(len, shares), strict=True))
         while children:
-            for link in wait(list(children)):
+            ready = wait(list(children), STALL_SECONDS)
+            if not ready:
+                self.fail("-", f"no case ended within {STALL_SECONDS:,.0f} s")
+                for child in children.values():
+                    os.kill(child, signal.SIGKILL)
+            for link in ready:
                 assert isinstance(link, Connection)
                 try:
                     name, error, counts = link.recv()
                 except EOFError:
                     os.waitpid(children.pop(link), 0)
+                    if left[link]:
+                        self.fail("-", f"a worker ended before {left[link]:,} of its cases")
                     continue
+                left[link] -= 1
                 self.tried += 1
                 self.counts.update(counts)
                 if error:
@@ -129,6 +139,7 @@ class PartResult:
     counts: dict[str, int]
     missing: str = ""  # why it did not run
     peak_bytes: int = 0
+    cpu_seconds: float = 0.0  # of all processes of the part, but for servers that were still running
 
 
 def run_part(part: Part, trial: Trial) -> PartResult:
