@@ -197,8 +197,9 @@ def _export(settings: Settings, stopping: Stopping, say: Say) -> str:
                 on_wait=say,
             )
         )
-    written = sum(each.written for each in done)
-    return f"{count(written, 'file')} written, {sum(each.skipped for each in done):,} unchanged"
+    written, damaged = sum(each.written for each in done), sum(len(each.damaged) for each in done)
+    mended = f" ({damaged:,} had been changed or removed)" if damaged else ""
+    return f"{count(written, 'file')} written{mended}, {sum(each.skipped for each in done):,} unchanged"
 
 
 class _Words:

@@ -56,11 +56,10 @@ def replacing_folder(folder: Path, mark: str) -> Iterator[Path]:
     if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(f"{folder} holds something else; give the name of a new folder")
     make_folder(folder.parent)
-    new = _hidden(folder, TEMPORARY_SUFFIX)
-    new.mkdir()
-    old: Path | None = new
+    old: Path | None = None
     try:
-        with _locked(new):
+        with _new_hidden(folder) as new:
+            old = new
             (new / mark).touch()
             with storage_errors("write", folder):
                 yield new
@@ -92,13 +91,13 @@ def working_folder(file: Path) -> Iterator[Path]:
     """
     for leftover in _hidden_of(file):
         remove_unused(leftover)
-    folder = _hidden(file, TEMPORARY_SUFFIX)
-    folder.mkdir()
+    folder: Path | None = None
     try:
-        with _locked(folder):
+        with _new_hidden(file) as folder:
             yield folder
     finally:
-        remove_unused(folder, own=True)
+        if folder is not None:
+            remove_unused(folder, own=True)
 
 
 class HeldFolder:
@@ -242,13 +241,23 @@ def remove_unused(old: Path, *, own: bool = False) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _lock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
+def _new_hidden(file: Path) -> Iterator[Path]:
+    """Make a hidden folder for ``file`` and hold a lock on it."""
+    while True:
+        folder = _hidden(file, TEMPORARY_SUFFIX)
+        folder.mkdir()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        try:
+            # Until it is locked, another process may take it for a leftover.
+            if _lock(descriptor, fcntl.LOCK_SH) is False or not _has_name(descriptor, folder):
+                continue
+            yield folder
+            return
+        finally:
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, kind: int) -> bool | None:
