@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 # Where the environment forbids bytecode, each of the hundreds of commands that tests start would compile energywh anew,
@@ -28,6 +29,7 @@ settings.register_profile("long", settings.get_profile("search"), derandomize=Tr
 settings.register_profile("same", settings.get_profile("long"), max_examples=50)
 settings.load_profile("same")
 
+NUMBERS = count()
 LONGEST = tuple(
     f"tests/{name}.py"
     for name in (
@@ -70,8 +72,9 @@ def interrupts_arrive() -> None:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolate the tests from the settings, the key and the request limits of the user who runs them."""
     for name in ("ENERGYWH_HOME", "ENERGYWH_EIA_URL", "ENERGYWH_EIA_API_KEY", "EIA_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ENERGYWH_STATE_FOLDER", str(tmp_path / "state"))
+    # Not in `tmp_path`: to make one for each of thousands of tests that need none takes seconds.
+    monkeypatch.setenv("ENERGYWH_STATE_FOLDER", str(tmp_path_factory.getbasetemp() / f"state-{next(NUMBERS)}"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from energywh.core.time import parse_span_seconds
+from energywh.core.time import parse_span_seconds, utc_now
 from energywh.errors import UsageError
 from tests.support.desk import Desk, desk_with_simulator, typed
 from tests.support.staging import query
@@ -22,7 +23,7 @@ def test_rounds_sync_build_and_export_until_their_number_is_reached(tmp_path: Pa
         assert desk.run("sync", "--region", "CISO", "--since", "2024-03-01", "--until", "2024-03-02").returncode == 0
         # From then on all that a plain sync asks for fails: the source is gone.
         gone = desk.having(EIA_URL="http://127.0.0.1:9/v2", SYNC_RETRIES="0")
-        done = gone.run("watch", "--every", "1s", "--rounds", "2")
+        done = gone.run("watch", "--every", "1s", "--rounds", "2", "--since", "2025-12-20")
     assert done.returncode == 1
     assert "round 1 incomplete" in done.stdout
     assert "round 2 incomplete" in done.stdout
@@ -39,7 +40,7 @@ def test_rounds_sync_build_and_export_until_their_number_is_reached(tmp_path: Pa
 )
 def test_a_signal_between_rounds_stops_it_at_once(tmp_path: Path, number: signal.Signals, status: int) -> None:
     desk = Desk(tmp_path, "http://127.0.0.1:9/v2").having(SYNC_RETRIES="0")
-    process = desk.start("watch", "--every", "1h")
+    process = desk.start("watch", "--every", "1h", "--since", f"{utc_now() - timedelta(days=2):%Y-%m-%d}")
     assert process.stdout is not None
     while "round 1" not in (line := process.stdout.readline()):
         assert line, process.communicate()

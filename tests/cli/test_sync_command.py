@@ -248,7 +248,9 @@ def test_a_read_only_home_is_refused(desk: Desk, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("size", "until"), [("200k", "2024-01-02"), ("1600k", "2024-02-29")])
+@pytest.mark.parametrize(
+    ("size", "until"), [("200k", "2024-01-02"), pytest.param("1600k", "2024-02-29", marks=pytest.mark.soak)]
+)
 def test_a_full_disk_is_reported_and_completed_work_is_kept(desk: Desk, tmp_path: Path, size: str, until: str) -> None:
     """No room for a new staging file, and no room for payloads or a landing."""
     words = ("sync", "--region", "CISO,BPAT,PACW", "--since", "2024-01-01", "--until", until)

@@ -52,6 +52,7 @@ def simulated(tmp_path: Path) -> Path:
     return tmp_path / "demand.parquet"
 
 
+@pytest.mark.soak
 def test_the_repair_of_simulated_demand_is_better_than_its_rivals_at_every_length(simulated: Path) -> None:
     con = repair.load(simulated)
     repair.hide(con, AUTHORITIES, seed=0)

@@ -71,9 +71,9 @@ def test_replay_gives_the_same_tables(
     assert (result.landings, result.carried_rows, result.lost_chunks) == (len(expected["sync.landing"]), 0, 0)
     assert len(live[1].requests) == asked
     assert any("moved to" in text for text in said) == (state == "damaged")
-    # and once more, from the staging that the replay made
-    replay(desk.settings())
-    assert everything(desk.staging) == expected
+    if state == "whole":  # once more, from the staging that the replay made
+        replay(desk.settings())
+        assert everything(desk.staging) == expected
 
 
 def test_the_ledger_stays_as_it_was_with_its_failures_and_what_is_due(
