@@ -16,7 +16,6 @@ from energywh.core.paths import Home
 from energywh.core.sql_text import text
 from energywh.core.storage_errors import storage_errors
 from energywh.errors import StorageError
-from energywh.sync.replay import exclude_syncs
 from energywh.sync.schema import open_staging
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def compact(settings: Settings, on_say: Callable[[str], None] = lambda _: None) 
         LockedError: a sync or a replay is running.
         StorageError: there is no room for the copy, or the file cannot be read.
     """
+    from energywh.sync.replay import exclude_syncs  # here, because it loads what fetches
+
     home = settings.home
     new = home.path / "staging.compact.duckdb"
     with exclude_syncs(home):

@@ -214,30 +214,24 @@ def _values_in_gaps(
 
     Such values exist where a chunk got new bounds and its answer has not arrived yet.
     """
-    import pyarrow as pa
-
     rows = [(slice_, low, high) for slice_, spans in gaps.items() for low, high in spans]
     if not rows:
         return {}
     offset = dataset.stamp_offset_hours
-    connection.register(
-        "gap",
-        pa.table(
-            {
-                "slice": pa.array([slice_ for slice_, _, _ in rows], pa.string()),
-                "first": pa.array([hour_time(low + offset) for _, low, _ in rows], pa.timestamp("us")),
-                "end": pa.array([hour_time(high + offset + 1) for _, _, high in rows], pa.timestamp("us")),
-            }
-        ),
-    )
     codes = ", ".join(f"s.{key}" for key in _code_keys(dataset))
     found = connection.execute(
+        "with gap as (select unnest(?::varchar[]) as slice, unnest(?::timestamp[]) as first, "
+        'unnest(?::timestamp[]) as "end") '
         f"select g.slice, {codes}, count(*) from {dataset.name} s join gap g "
         f"on (g.slice = '{ALL_SLICES}' or s.{dataset.slice_key} = g.slice) "
-        f"and s.{dataset.time_column} >= g.first and s.{dataset.time_column} < g.end "
-        f"where {_reported(dataset)} group by all"
+        f'and s.{dataset.time_column} >= g.first and s.{dataset.time_column} < g."end" '
+        f"where {_reported(dataset)} group by all",
+        [
+            [slice_ for slice_, _, _ in rows],
+            [hour_time(low + offset) for _, low, _ in rows],
+            [hour_time(high + offset + 1) for _, _, high in rows],
+        ],
     ).fetchall()
-    connection.unregister("gap")
     return {tuple(key): count for *key, count in found}
 
 
