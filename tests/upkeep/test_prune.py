@@ -31,6 +31,7 @@ from energywh.sync.payloads import PayloadStore
 from energywh.sync.schema import open_staging
 from energywh.upkeep.disk_usage import measure
 from energywh.upkeep.prune import PruneOptions, prune_home
+from energywh.upkeep.shared_blocks import shared_bytes
 from tests.support.packs import packs
 
 
@@ -79,6 +80,8 @@ def test_the_parts_add_up_to_the_home_and_name_the_command_that_frees_them(home:
         "versions/.building-1-abc": "energywh prune",
         old.name: "energywh prune",
     }
+    newest = list_versions(home)[-1].path
+    assert 0 <= (shared_bytes(newest) or 0) <= newest.stat().st_size + 4096
     printed = json.loads(run(home, "du", "--json").stdout)
     assert {each["kind"] for each in printed} >= {"staging", "payloads", "versions", "exports", "datasets", "leftovers"}
     assert "energywh prune" in run(home, "du").stdout
