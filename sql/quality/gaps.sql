@@ -37,75 +37,48 @@ where is_open and measure <> 'demand_forecast'
     and gap_hours < 24 * (select value from seeds.check_limit where name = 'silent_days')
 """
 ---*/
-with hours as not materialized (
-    select
-        region,
-        hour_utc,
-        coalesce(
-            demand_mwh, net_generation_mwh, total_interchange_mwh, fuel_sum_mwh, interchange_sum_mwh
-        ) is not null as reports,
-        demand_mwh as demand,
-        demand_forecast_mwh as demand_forecast,
-        net_generation_mwh as net_generation,
-        total_interchange_mwh as total_interchange,
-        fuel_sum_mwh as generation,
-        interchange_sum_mwh as interchange,
-        coal_mwh as coal,
-        gas_mwh as gas,
-        nuclear_mwh as nuclear,
-        oil_mwh as oil,
-        hydro_mwh as hydro,
-        solar_mwh as solar,
-        wind_mwh as wind,
-        geothermal_mwh as geothermal,
-        storage_mwh as storage,
-        other_mwh as other,
-        unknown_mwh as unknown
-    from normalized.grid
-),
-
--- Only the hours without a value, which are few, are processed one by one.
-unreported as (
-    select region, hour_utc, reports, measure
-    from hours unpivot include nulls (
-        value for measure in (
-            demand, demand_forecast, net_generation, total_interchange, generation, interchange,
-            coal, gas, nuclear, oil, hydro, solar, wind, geothermal, storage, other, unknown
-        )
-    )
-    where value is null
-),
-
-ends as (
-    select
-        region,
-        unnest([
-            {measure: 'demand', first: min(hour_utc) filter (demand is not null), last: max(hour_utc) filter (demand is not null)},
-            {measure: 'demand_forecast', first: min(hour_utc) filter (demand_forecast is not null), last: max(hour_utc) filter (demand_forecast is not null)},
-            {measure: 'net_generation', first: min(hour_utc) filter (net_generation is not null), last: max(hour_utc) filter (net_generation is not null)},
-            {measure: 'total_interchange', first: min(hour_utc) filter (total_interchange is not null), last: max(hour_utc) filter (total_interchange is not null)},
-            {measure: 'generation', first: min(hour_utc) filter (generation is not null), last: max(hour_utc) filter (generation is not null)},
-            {measure: 'interchange', first: min(hour_utc) filter (interchange is not null), last: max(hour_utc) filter (interchange is not null)},
-            {measure: 'coal', first: min(hour_utc) filter (coal is not null), last: max(hour_utc) filter (coal is not null)},
-            {measure: 'gas', first: min(hour_utc) filter (gas is not null), last: max(hour_utc) filter (gas is not null)},
-            {measure: 'nuclear', first: min(hour_utc) filter (nuclear is not null), last: max(hour_utc) filter (nuclear is not null)},
-            {measure: 'oil', first: min(hour_utc) filter (oil is not null), last: max(hour_utc) filter (oil is not null)},
-            {measure: 'hydro', first: min(hour_utc) filter (hydro is not null), last: max(hour_utc) filter (hydro is not null)},
-            {measure: 'solar', first: min(hour_utc) filter (solar is not null), last: max(hour_utc) filter (solar is not null)},
-            {measure: 'wind', first: min(hour_utc) filter (wind is not null), last: max(hour_utc) filter (wind is not null)},
-            {measure: 'geothermal', first: min(hour_utc) filter (geothermal is not null), last: max(hour_utc) filter (geothermal is not null)},
-            {measure: 'storage', first: min(hour_utc) filter (storage is not null), last: max(hour_utc) filter (storage is not null)},
-            {measure: 'other', first: min(hour_utc) filter (other is not null), last: max(hour_utc) filter (other is not null)},
-            {measure: 'unknown', first: min(hour_utc) filter (unknown is not null), last: max(hour_utc) filter (unknown is not null)}
-        ]) as one
-    from hours
+with spine as (
+    select region, min(first_hour_utc) as first_hour_utc, max(last_hour_utc) as last_hour_utc
+    from normalized.span
     group by region
 ),
 
+-- Stretches that follow each other, across the end of a month or where other measures begin or stop, are one.
+parts as (
+    select
+        *,
+        sum(if(first_hour_utc = after_utc, 0, 1)) over by_hour as island
+    from (
+        select *, lag(last_hour_utc) over by_hour + interval 1 hour as after_utc
+        from quality.unreported
+        window by_hour as (partition by region, measure order by first_hour_utc)
+    )
+    window by_hour as (partition by region, measure order by first_hour_utc)
+),
+
+empty as (
+    select region, measure, island, min(first_hour_utc) as first_hour_utc, max(last_hour_utc) as last_hour_utc
+    from parts
+    group by region, measure, island
+),
+
+-- Hours before the first value and after the last one are stretches at the ends of the spine. A measure without any value has none.
 bounds as (
-    select region, one.measure, one.first as first_utc, one.last as last_utc
-    from ends
-    where one.first is not null
+    select
+        s.region,
+        m.measure,
+        coalesce(max(e.last_hour_utc) filter (where e.first_hour_utc = s.first_hour_utc) + interval 1 hour, s.first_hour_utc) as first_utc,
+        coalesce(min(e.first_hour_utc) filter (where e.last_hour_utc = s.last_hour_utc) - interval 1 hour, s.last_hour_utc) as last_utc
+    from spine as s
+    cross join (
+        select unnest([
+            'demand', 'demand_forecast', 'net_generation', 'total_interchange', 'generation', 'interchange',
+            'coal', 'gas', 'nuclear', 'oil', 'hydro', 'solar', 'wind', 'geothermal', 'storage', 'other', 'unknown'
+        ]) as measure
+    ) as m
+    left join empty as e on e.region = s.region and e.measure = m.measure
+    group by s.region, m.measure, s.first_hour_utc, s.last_hour_utc
+    having first_utc <= last_utc
 ),
 
 -- Values are expected up to the newest hour that any authority has; for a fuel, up to the newest hour of any fuel.
@@ -128,27 +101,19 @@ owed as (
     left join normalized.region as r on r.region = n.region
 ),
 
-empty as (
-    select
-        m.region,
-        m.measure,
-        m.hour_utc,
-        m.reports,
-        m.hour_utc - to_hours(row_number() over (partition by m.region, m.measure order by m.hour_utc)) as island
-    from unreported as m
-    inner join owed as o on o.region = m.region and o.measure = m.measure
-    where m.hour_utc > o.first_utc and m.hour_utc <= o.owed_utc
-),
-
 stretches as (
     select
-        region,
-        measure,
-        min(hour_utc) as first_hour_utc,
-        max(hour_utc) as last_hour_utc,
-        count(*) filter (where reports) as partial_hours
-    from empty
-    group by region, measure, island
+        p.region,
+        p.measure,
+        min(p.first_hour_utc) as first_hour_utc,
+        max(least(p.last_hour_utc, o.owed_utc)) as last_hour_utc,
+        coalesce(
+            sum(date_diff('hour', p.first_hour_utc, least(p.last_hour_utc, o.owed_utc)) + 1) filter (where p.reports), 0
+        )::bigint as partial_hours
+    from parts as p
+    inner join owed as o on o.region = p.region and o.measure = p.measure
+    where p.first_hour_utc > o.first_utc and p.first_hour_utc <= o.owed_utc
+    group by p.region, p.measure, p.island
 )
 
 select
