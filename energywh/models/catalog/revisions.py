@@ -75,39 +75,45 @@ def read_revisions(
     _check(in_datasets, names, "dataset")
     folded = {region.casefold() for _, region in known}
     _check([region.casefold() for region in regions], folded, "region", {r.casefold(): r for _, r in known})
-    rows = connection.execute(
-        f"""
-        WITH chosen AS (
-            FROM {MODEL}
-            WHERE (len($regions) = 0 OR lower(region) IN (SELECT unnest($regions)))
-                AND (len($datasets) = 0 OR dataset IN (SELECT unnest($datasets))
-                    OR split_part(dataset, '.', 1) IN (SELECT unnest($datasets)))
-                AND ($since IS NULL OR month_utc >= date_trunc('month', $since::TIMESTAMP))
-        ), weighed AS (
-            SELECT dataset, region, median_delay_hours, sum(revisions) OVER (PARTITION BY dataset, region) AS of_all,
-                sum(revisions) OVER (
-                    PARTITION BY dataset, region ORDER BY median_delay_hours ROWS UNBOUNDED PRECEDING
-                ) AS upto
-            FROM chosen WHERE median_delay_hours IS NOT NULL
-        ), typical AS (
-            SELECT dataset, region, min(median_delay_hours) FILTER (2 * upto >= of_all) AS typical_delay_hours
-            FROM weighed GROUP BY ALL
-        )
-        SELECT dataset, region, sum(rows_held)::BIGINT, sum(rows_gone)::BIGINT, sum(rows_revised)::BIGINT,
-            sum(revisions)::BIGINT, sum(filled)::BIGINT, sum(withdrawn)::BIGINT,
-            any_value(typical_delay_hours), max(max_delay_hours),
-            sum(mean_change_percent * (revisions - filled - withdrawn))
-                / nullif(sum(revisions - filled - withdrawn) FILTER (mean_change_percent IS NOT NULL), 0),
-            max(max_change), max(newest_revision_utc)
-        FROM chosen LEFT JOIN typical USING (dataset, region)
-        GROUP BY ALL ORDER BY dataset, region
-        """,
-        {
-            "regions": [region.casefold() for region in regions],
-            "datasets": list(in_datasets),
-            "since": since,
-        },
-    ).fetchall()
+    try:
+        rows = connection.execute(
+            f"""
+            WITH chosen AS (
+                FROM {MODEL}
+                WHERE (len($regions) = 0 OR lower(region) IN (SELECT unnest($regions)))
+                    AND (len($datasets) = 0 OR dataset IN (SELECT unnest($datasets))
+                        OR split_part(dataset, '.', 1) IN (SELECT unnest($datasets)))
+                    AND ($since IS NULL OR month_utc >= date_trunc('month', $since::TIMESTAMP))
+            ), weighed AS (
+                SELECT dataset, region, median_delay_hours,
+                    sum(revisions) OVER (PARTITION BY dataset, region) AS of_all,
+                    sum(revisions) OVER (
+                        PARTITION BY dataset, region ORDER BY median_delay_hours ROWS UNBOUNDED PRECEDING
+                    ) AS upto
+                FROM chosen WHERE median_delay_hours IS NOT NULL
+            ), typical AS (
+                SELECT dataset, region, min(median_delay_hours) FILTER (2 * upto >= of_all) AS typical_delay_hours
+                FROM weighed GROUP BY ALL
+            )
+            SELECT dataset, region, sum(rows_held)::BIGINT, sum(rows_gone)::BIGINT, sum(rows_revised)::BIGINT,
+                sum(revisions)::BIGINT, sum(filled)::BIGINT, sum(withdrawn)::BIGINT,
+                any_value(typical_delay_hours), max(max_delay_hours),
+                sum(mean_change_percent * (revisions - filled - withdrawn))
+                    / nullif(sum(revisions - filled - withdrawn) FILTER (mean_change_percent IS NOT NULL), 0),
+                max(max_change), max(newest_revision_utc)
+            FROM chosen LEFT JOIN typical USING (dataset, region)
+            GROUP BY ALL ORDER BY dataset, region
+            """,
+            {
+                "regions": [region.casefold() for region in regions],
+                "datasets": list(in_datasets),
+                "since": since,
+            },
+        ).fetchall()
+    except duckdb.BinderException:
+        raise StorageError(
+            f"{MODEL} of this version has other columns, as an older energywh built it: run 'energywh build'"
+        ) from None
     return [Revisions(*row) for row in rows]
 
 
