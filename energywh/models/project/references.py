@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from energywh.core.sql_text import identifier
+
 _Edit = tuple[int, int, str]  # the slice from start to end becomes the text
 
 
@@ -84,9 +86,7 @@ class Parsed:
     def _named_as_ctes(self, steps: Mapping[str, Parsed]) -> list[_Edit]:
         """Return the edits that replace the names of ``steps`` by those of their CTEs."""
         edits = [
-            (each.start, each.end, f'"{each.name}"' + (f" AS {each.alias}" if each.alias else ""))
-            for each in self.references
-            if each.name in steps
+            (each.start, each.end, f'"{each.name}"' + _alias(each)) for each in self.references if each.name in steps
         ]
         return edits + [(start, end, "") for name, start, end in self.qualifiers if name in steps]
 
@@ -118,12 +118,19 @@ class Parsed:
         edits: list[_Edit] = []
         for reference in self.references:
             if reference.name in conditions:
-                alias = f" AS {reference.alias}" if reference.alias else ""
                 edits.append((reference.start, reference.start, "(SELECT * FROM "))
-                edits.append((reference.end, reference.end, f" WHERE {conditions[reference.name]}){alias}"))
+                edits.append((reference.end, reference.end, f" WHERE {conditions[reference.name]}){_alias(reference)}"))
         edits += [(start, end, "") for name, start, end in self.qualifiers if name in conditions]
         edited = self._edited(edits)
         references = (
             replace(each, alias=None if each.name in conditions else each.alias) for each in edited.references
         )
         return replace(edited, references=tuple(references))
+
+
+def _alias(reference: Reference) -> str:
+    """Return the alias that keeps the name of a table; quoted, because a name after AS may not be a word of SQL."""
+    if not reference.alias:
+        return ""
+    quoted = reference.alias.startswith('"')
+    return f" AS {reference.alias if quoted else identifier(reference.alias)}"
