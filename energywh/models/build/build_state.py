@@ -152,7 +152,8 @@ class BuildState:
         held = [sum(counts) for counts in zip(*(each.held for each in digests.values()), strict=True)]
         self.models[name] = ModelState(model.sql_hash, model.file_hash, model.materialized, landing)
         self._columns[name] = {column: (kind, model.columns[column]) for column, kind in types.items()}
-        self._inputs[name] = self._inputs_now(reads)
+        # A step has no rows: its readers record what it reads as their own input.
+        self._inputs[name] = {} if model.materialized == "inline" else self._inputs_now(reads)
         self.reads[name] = reads
         for touched in self._touched.values():
             touched.discard(name)
