@@ -30,7 +30,7 @@ _MAGIC_AT = 257
 _STRETCH = 2**20  # bytes read at once in search of the next member, a multiple of the block
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file within a pack, or a file of its own (``offset`` 0): ``size`` bytes from ``offset`` on."""
 

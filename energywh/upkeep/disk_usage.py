@@ -173,4 +173,5 @@ def _versions(settings: Settings, now: datetime) -> Iterator[Usage]:
     records = list_versions(home, RECORD)
     goes_ = sum(map(size_of, old_records(home, KEPT_RECORDS)))
     size = sum(size_of(record.path) for record in records)
-    yield Usage("records", count(len(records), "record"), size, goes_, PRUNE if goes_ else "")
+    if records:
+        yield Usage("records", count(len(records), "record"), size, goes_, PRUNE if goes_ else "")

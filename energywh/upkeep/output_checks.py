@@ -7,7 +7,7 @@ from pathlib import Path
 
 from energywh.core.wording import count
 from energywh.errors import EnergywhError
-from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+from energywh.upkeep.diagnosis import Diagnosis, Examined, Severity, reason
 
 _EXPORT_WHY = "who reads the files gets other rows than the warehouse has"
 
@@ -30,14 +30,9 @@ def check_exports(examined: Examined) -> Iterator[Diagnosis]:
                     continue
                 wrong += 1
                 file = state / problem.file if problem.kind == "manifest" else folder / model / problem.file
-                yield Diagnosis(
-                    "exports",
-                    "problem",
-                    problem.text,
-                    examined.name(file),
-                    _EXPORT_WHY,
-                    f"energywh export {model} --full",
-                )
+                again = f"energywh export {model} --full"
+                severity: Severity = "problem" if problem.kind != "manifest" or file.exists() else "note"
+                yield Diagnosis("exports", severity, problem.text, examined.name(file), _EXPORT_WHY, again)
     else:
         for model in models:
             manifest = read_manifest(state, model)
@@ -45,8 +40,9 @@ def check_exports(examined: Examined) -> Iterator[Diagnosis]:
             if manifest is None:
                 wrong += 1
                 file = manifest_file(state, model)
-                what = "the manifest is damaged" if file.exists() else "the manifest is missing"
-                yield Diagnosis("exports", "problem", what, examined.name(file), _EXPORT_WHY, again)
+                # An earlier energywh kept none.
+                severity, what = ("problem", "damaged") if file.exists() else ("note", "missing")
+                yield Diagnosis("exports", severity, f"the manifest is {what}", examined.name(file), _EXPORT_WHY, again)
                 continue
             sizes = {name: entry.bytes for name, entry in manifest.files.items() if entry.digest is not None}
             for file, what in _wrong_sizes(folder / model, sizes):

@@ -34,7 +34,7 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
         yield Diagnosis("payloads", "problem", reason(error), examined.name(folder / FILE), "sync and replay fail")
         return
     index = PayloadIndex()
-    if examined.full:
+    if examined.full or not days(folder):  # without days: those of the first versions, in files of their own
         index.add_folder(folder)
     else:
         for day in days(folder)[-QUICK_DAYS:]:

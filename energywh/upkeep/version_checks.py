@@ -12,6 +12,7 @@ from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.wording import abbreviate
 from energywh.errors import EnergywhError
+from energywh.models.build.state import compatible
 from energywh.models.versions.publish import (
     KEEP,
     PUBLISHED_AGAIN,
@@ -24,7 +25,7 @@ from energywh.models.versions.publish import (
 )
 from energywh.models.versions.records import is_changed, read_record, versions_of
 from energywh.models.versions.verify import changed_tables
-from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+from energywh.upkeep.diagnosis import Diagnosis, Examined, Severity, reason
 
 WAIT_SECONDS = 2.0
 _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -84,7 +85,7 @@ def _trouble(version: Version, full: bool) -> str:
     try:
         with connect(version.path, wait_seconds=WAIT_SECONDS) as connection:
             one_row(connection, "select version from energywh.version")
-            if full:
+            if full and compatible(connection):
                 changed = changed_tables(connection)
                 if changed:
                     return f"other rows than were built: {abbreviate([table.name for table in changed])}"
@@ -174,7 +175,8 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
         yield Diagnosis("versions", "problem", reason(error), examined.name(again), why, f"mv {again} {again}.damaged")
     for listed in versions_of(examined.home):
         record = examined.home.versions / f"{listed.version}{RECORD}"
-        if listed.version in kept and listed.state != "damaged" and _unreadable(record):
+        severity = _severity_of(record)
+        if listed.version in kept and listed.state != "damaged" and severity != "ok":
 
             def write(record: Path = record) -> str:
                 from energywh.core.files import write_file
@@ -185,7 +187,7 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
 
             yield Diagnosis(
                 "versions",
-                "problem",
+                severity,
                 "the record cannot be read" if record.exists() else "the record is missing",
                 examined.name(record),
                 "nothing says whether another program changed the version",
@@ -225,13 +227,16 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
             )
 
 
-def _unreadable(record: Path) -> bool:
+def _severity_of(record: Path) -> Severity:
+    """Return how bad it is what is wrong with a record, if anything: an earlier energywh wrote none, or another one."""
     import msgspec
 
     from energywh.models.versions.records import Record
 
     try:
         msgspec.json.decode(record.read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.ValidationError):
+        return "note"
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return True
-    return False
+        return "problem"
+    return "ok"

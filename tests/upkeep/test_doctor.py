@@ -22,6 +22,7 @@ from energywh.sources import load_settings
 from energywh.sync.packs import scan
 from energywh.upkeep.diagnosis import Diagnosis
 from energywh.upkeep.doctor import CHECKS, examine, is_well
+from tests.support.old_homes import OLD_HOMES
 from tests.support.packs import packs
 
 
@@ -202,6 +203,13 @@ def test_going_back_to_an_earlier_version_is_no_finding_and_a_lost_link_leads_th
     assert home.energy.resolve() == earlier.path
     garble(home.versions / PUBLISHED_AGAIN)
     assert told(look(home))[f"versions/{PUBLISHED_AGAIN}"] == "problem"
+
+
+def test_a_home_that_an_earlier_energywh_wrote_has_notes_and_no_problem(tmp_path: Path) -> None:
+    old = Home(OLD_HOMES[0].unpack(tmp_path))
+    found = look(old)
+    assert set(told(found).values()) == {"note"}
+    assert ["2 payloads and 2 journals are whole" in each.what for each in found if each.check == "payloads"] == [True]
 
 
 def test_a_clock_that_was_set_back_is_told(home: Home) -> None:
