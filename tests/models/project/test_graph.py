@@ -53,7 +53,7 @@ def test_ctes_aliases_subqueries_and_quotes_are_understood() -> None:
 def test_a_restricted_select_keeps_every_other_character() -> None:
     parsed = parse("select  normalized.a.x, b.y -- é\nfrom normalized.a, n.c as b join normalized.a as z using (q)")
     assert parsed.restricted({"normalized.a": "t > 1"}).sql == (
-        "select  a.x, b.y -- é\nfrom (SELECT * FROM normalized.a WHERE t > 1) AS a, "
+        'select  a.x, b.y -- é\nfrom (SELECT * FROM normalized.a WHERE t > 1) AS "a", '
         "n.c as b join (SELECT * FROM normalized.a WHERE t > 1) as z using (q)"
     )
     assert parsed.restricted({}).sql == parsed.sql
