@@ -137,7 +137,7 @@ def test_a_dataset_of_a_later_energywh_is_a_problem_and_the_others_are_verified(
     found = run(home, "verify")
     assert found.return_value == 1
     assert "aft: dataset.json: " in found.stdout
-    assert "of format 99, written by a later energywh" in found.stdout
+    assert "written by a newer energywh (schema 99; this one knows" in found.stdout
     assert "ahead: every file is as it was made" in found.stdout
     assert "makes it again" not in found.stderr, "this energywh cannot make it again"
 
