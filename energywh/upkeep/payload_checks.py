@@ -80,6 +80,9 @@ def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
             with suppress(OSError):
                 found = scan(pack)
                 with held(pack) as free:
+                    if free and not found.size:
+                        what = "it is empty: a sync was killed as it began, or its content is lost"
+                        yield Diagnosis("payloads", "note", what, examined.name(pack), _WHY)
                     if found.whole or not free:
                         continue
 
