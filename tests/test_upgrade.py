@@ -70,15 +70,15 @@ def test_a_home_is_kept_of_every_older_schema_number() -> None:
 
 
 @each_old_home
-def test_status_reads_an_older_home_as_it_is(desk: Desk, home: Home) -> None:
+def test_status_reads_an_older_home_as_it_is_and_sync_and_build_go_on_with_it(
+    desk: Desk, sim: Simulator, old: OldHome, home: Home, tmp_path: Path
+) -> None:
     content = home.staging.read_bytes()
     done = desk.run("status")
     assert (done.returncode, "0 chunks due, 0 failed" in done.stdout) == (0, True), done
+    assert f"it opens, schema {old.staging}, " in desk.run("doctor").stdout
     assert home.staging.read_bytes() == content
 
-
-@each_old_home
-def test_sync_and_build_go_on_with_an_older_home(desk: Desk, sim: Simulator, home: Home, tmp_path: Path) -> None:
     before, sql = held(home.staging), one_model(tmp_path / "sql")
     old_version = current_version(home)
     assert old_version is not None
@@ -106,7 +106,7 @@ def test_a_replay_of_an_older_home_gives_its_rows_again(desk: Desk, home: Home) 
     assert {**after, "identity": ""} == {**before, "identity": ""}
 
 
-@each_old_home
+@pytest.mark.parametrize("old", {home.version: home for home in OLD_HOMES}.values(), ids=lambda home: home.name)
 def test_the_catalog_of_an_older_version_is_read_or_says_what_to_do(desk: Desk, old: OldHome, home: Home) -> None:
     assert desk.run("versions").returncode == 0
     for words in (("models",), ("export", "normalized.demand"), ("revisions",)):

@@ -233,6 +233,7 @@ def _read_forward(connection: duckdb.DuckDBPyConnection, path: Path, number: int
             connection.execute(f"create schema if not exists {schema}")
             connection.execute(f"create {kind} {table} as from {identifier(file)}.{table}")
         _migrate(connection, number)
+        connection.execute("update sync.meta set schema_version = ?", [number])  # as the file says
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.NotImplementedException):
         raise StorageError(
             f"{path} was written by an older energywh (schema {number}; this one writes {newest_number()}) and cannot "
