@@ -209,4 +209,11 @@ def main() -> NoReturn:
             raise
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except Exception as error:  # a file that turns out to be damaged while it is read
+        from energywh.core.storage_errors import file_error
+
+        if (failure := file_error(error)) is None:
+            raise
+        click.echo(f"energywh: {failure}", err=True)
+        sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)

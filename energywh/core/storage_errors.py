@@ -144,6 +144,13 @@ def storage_errors(
         raise storage_error(error, doing, path, advice) from None
 
 
+def file_error(error: Exception) -> StorageError | None:
+    """Return the error to show for one of DuckDB or Arrow that met a damaged, locked or missing file; else None."""
+    if not _is_foreign(error) or cause_of(error) in ("interrupted", "sql"):
+        return None
+    return storage_error(error, "go on", advice="'energywh doctor' says what is wrong")
+
+
 def query_error(error: BaseException) -> EnergywhError:
     """Return the error of a query that fails: UsageError with DuckDB's hints for wrong SQL, else StorageError."""
     text = str(error).strip()

@@ -7,11 +7,12 @@ import os
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from energywh.cli import COMMANDS
+from energywh.cli import COMMANDS, cli
 from energywh.simulate.server import Simulator
-from tests.support.desk import KEY, Desk
+from tests.support.desk import KEY, Desk, typed
 from tests.support.staging import values
 
 DAY = ("--since", "2024-03-12", "--until", "2024-03-12")
@@ -78,7 +79,6 @@ def test_status_fails_for_a_region_that_was_never_synced(desk: Desk) -> None:
 
 def test_status_fails_for_a_region_that_never_delivered_a_value(desk: Desk) -> None:
     """The region was requested and has no data yet, so it is behind without limit."""
-    import duckdb
 
     assert desk.sync("eia.region_data", regions=["CISO"], since=DAY[1], until=DAY[3]).ok
     assert desk.run("status", "--max-behind", "9999d").returncode == 0
@@ -198,3 +198,13 @@ def test_sql_gives_hints_for_what_is_easily_typed_wrong(desk: Desk, tmp_path: Pa
     assert hinted.returncode == 2
     assert "To query tables of staging, add the option --staging" in hinted.stderr
     assert desk.run("sql", question, "--staging").returncode == 0
+
+
+def test_a_file_that_turns_out_to_be_damaged_while_it_is_read_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**words: object) -> None:
+        raise duckdb.IOException("IO Error: Could not read enough bytes from file 'energy.duckdb'")
+
+    monkeypatch.setattr(cli, "main", fails)
+    done = typed("models")
+    assert done.returncode == 1
+    assert re.fullmatch(r"energywh: cannot go on: a file is damaged .*'energywh doctor' names.*\n", done.stderr)

@@ -411,3 +411,9 @@ def test_a_chunk_of_any_region_fits_one_page(dataset: EiaDataset, tmp_path: Path
         first, last = SOURCE.cell(dataset, region, 473_352)
         assert last - first >= 23
         assert SOURCE.rows_per_hour(dataset, region) * (last - first + 1) <= 5000
+
+
+def test_a_body_that_is_nested_too_deeply_is_not_of_eia() -> None:
+    deep = b'{"response":{"total":"1","data":[{"period":' + b"[" * 20_000 + b"]" * 20_000 + b"}]}}"
+    with pytest.raises(PayloadError, match="not an EIA body"):
+        answer(deep)
