@@ -13,7 +13,7 @@ from energywh.core.paths import Home
 from energywh.core.query import ask
 from energywh.core.sandbox import everything_but, restrict
 from energywh.errors import StorageError, UsageError
-from energywh.models.build.state import check_schema
+from energywh.models.contents.state import check_schema
 from energywh.models.versions.opening import open_current, open_version
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import require_unchanged
@@ -147,7 +147,7 @@ class Warehouse:
             StorageError: there is no staging database, or it cannot be read.
             LockedError: another process still held it after ``wait_seconds``.
         """
-        from energywh.models.build.staging import attach_read_only
+        from energywh.models.contents.staging import attach_read_only
 
         if self.connection.execute("FROM duckdb_databases() WHERE database_name = 'staging'").fetchall():
             return

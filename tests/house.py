@@ -1,8 +1,8 @@
 """Checks the structure of the source tree: `python -m tests.house`.
 
-Prints circles of imports, class names that are used twice, files over 400 lines, and functions with more than eight
-parameters. An entry that stays needs a reason in REASONS. The exit status is 1 if an entry has no reason, or if a
-reason belongs to no entry.
+Prints circles of imports, packages that import each other, class names that are used twice, files over 400 lines, and
+functions with more than eight parameters. An entry that stays needs a reason in REASONS. The exit status is 1 if an
+entry has no reason, or if a reason belongs to no entry.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 
 MAX_LINES = 400
 MAX_PARAMETERS = 8
-CIRCLES, CLASSES, FILES, PARAMETERS = (
+CIRCLES, PACKAGES, CLASSES, FILES, PARAMETERS = (
     "circles of imports",
+    "packages that import each other",
     "class names used twice",
     f"files over {MAX_LINES} lines",
     f"functions with more than {MAX_PARAMETERS} parameters",
@@ -34,6 +35,7 @@ COMMAND = "click passes one argument for each option of a command"
 # Reasons by the entry as it is printed.
 REASONS: dict[str, dict[str, str]] = {
     CIRCLES: {},
+    PACKAGES: {},
     CLASSES: {},
     FILES: {
         "energywh/sources/caiso.py": SOURCE,
@@ -130,6 +132,22 @@ def find_circles(trees: Mapping[str, ast.Module]) -> Iterator[str]:
         yield ", ".join(circle) + (" (closed by TYPE_CHECKING)" if only_typing else "")
 
 
+def find_packages(trees: Mapping[str, ast.Module]) -> Iterator[str]:
+    """Circles of packages, by the imports of their modules; a package and one inside of it may import each other."""
+    packages = {name.rpartition(".")[0] for name in trees}
+
+    def package(name: str) -> str:
+        return name if name in packages else name.rpartition(".")[0]
+
+    graph: dict[str, set[str]] = {name: set() for name in packages}
+    for name, tree in trees.items():
+        found, ours = imports(tree, trees), package(name)
+        for other in map(package, found.loaded | found.typing):
+            if not f"{other}.".startswith(f"{ours}.") and not f"{ours}.".startswith(f"{other}."):
+                graph[ours].add(other)
+    yield from map(", ".join, circles(graph))
+
+
 def find_classes(trees: Mapping[str, ast.Module]) -> Iterator[str]:
     """Class names, nested classes included, that are defined in two places."""
     places = defaultdict(list)
@@ -169,6 +187,7 @@ def look(root: Path) -> dict[str, list[str]]:
     trees = modules(root, "energywh")
     return {
         CIRCLES: list(find_circles(trees)),
+        PACKAGES: list(find_packages(trees)),
         CLASSES: list(find_classes(trees)),
         FILES: list(find_files(root)),
         PARAMETERS: list(find_parameters(trees)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.house import CIRCLES, CLASSES, FILES, PARAMETERS, REASONS, look, without_reason
+from tests.house import CIRCLES, CLASSES, FILES, PACKAGES, PARAMETERS, REASONS, look, without_reason
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +39,20 @@ def test_a_circle_is_found_and_one_for_type_checkers_marked(tmp_path: Path) -> N
     ]
 
 
+def test_packages_that_import_each_other_are_found_though_no_module_does(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path,
+        sync__inner__a="from energywh.sync import names",
+        sync__plan="from energywh.core.time import now\nfrom energywh.sync.inner import a",
+        core__time="",
+        core__files="from energywh.sync.names import NAMES",
+        sync__names="",
+    )
+    found = look(root)
+    assert found[CIRCLES] == []
+    assert found[PACKAGES] == ["energywh.core, energywh.sync"]
+
+
 def test_a_class_name_used_twice_a_long_file_and_many_parameters_are_found(tmp_path: Path) -> None:
     eight = "a, b, /, c, d, *e, f, g, **h"
     root = tree(
@@ -51,6 +65,7 @@ def test_a_class_name_used_twice_a_long_file_and_many_parameters_are_found(tmp_p
     (root / "sql" / "long.sql").write_text(401 * "select 1\n", "utf-8")
     assert look(root) == {
         CIRCLES: [],
+        PACKAGES: [],
         CLASSES: ["Same: energywh.a, energywh.b"],
         FILES: ["energywh/c.py", "sql/long.sql"],
         PARAMETERS: ["energywh.a.Same.bad", "energywh.c.f.g"],

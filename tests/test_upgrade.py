@@ -17,7 +17,7 @@ from energywh.datasets.stored.verify import verify
 from energywh.errors import CorruptError, StorageError
 from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build
-from energywh.models.build.schema import FORMAT, OLDEST_READ
+from energywh.models.contents.schema import FORMAT, OLDEST_READ
 from energywh.models.versions.publish import current_version
 from energywh.simulate.server import Simulator
 from energywh.sync.migrations import newest_number

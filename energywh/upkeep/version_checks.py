@@ -12,7 +12,7 @@ from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.wording import abbreviate
 from energywh.errors import EnergywhError
-from energywh.models.build.state import compatible
+from energywh.models.contents.state import compatible
 from energywh.models.versions.publish import (
     KEEP,
     PUBLISHED_AGAIN,

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from energywh.core.paths import Home
-from energywh.models.build.schema import FORMAT
+from energywh.models.contents.schema import FORMAT
 
 META = f"""
 CREATE SCHEMA seeds; CREATE SCHEMA normalized; CREATE SCHEMA features; CREATE SCHEMA energywh;

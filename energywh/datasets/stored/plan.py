@@ -30,7 +30,7 @@ from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.splits import Split
 from energywh.datasets.windows.survey import survey_by_sql
 from energywh.errors import NoTrainValueError
-from energywh.models.build.months import next_month, start_of
+from energywh.models.contents.months import next_month, start_of
 from energywh.models.project.units import unit_of
 
 if TYPE_CHECKING:

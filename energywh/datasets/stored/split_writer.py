@@ -24,7 +24,7 @@ from energywh.datasets.windows.matrix import Frame
 from energywh.datasets.windows.source import Bound
 from energywh.datasets.windows.splits import Split
 from energywh.errors import StorageError
-from energywh.models.build.months import next_month, start_of
+from energywh.models.contents.months import next_month, start_of
 
 if TYPE_CHECKING:
     import duckdb

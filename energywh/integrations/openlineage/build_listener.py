@@ -37,7 +37,6 @@ from energywh.integrations.openlineage.job_runs import (
     now,
     schema,
 )
-from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import (
     BuildEnded,
     BuildEvent,
@@ -49,6 +48,7 @@ from energywh.models.build.events import (
     ModelStarted,
 )
 from energywh.models.catalog.read_lineage import lineage_of_version
+from energywh.models.contents.build_state import BuildState
 from energywh.models.project.graph import STAGING, Graph
 from energywh.models.tracing.traces import ROWS
 

@@ -33,9 +33,9 @@ from energywh.models.build.fill import BuildRequest, fill
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
 from energywh.models.build.runner import build_errors
-from energywh.models.build.staging import NOW, REVISION, Staging, attach_read_only
-from energywh.models.build.state import Meta, is_warehouse
 from energywh.models.build.version_file import VersionFile
+from energywh.models.contents.staging import NOW, REVISION, Staging, attach_read_only
+from energywh.models.contents.state import Meta, is_warehouse
 from energywh.models.project.project import load_project
 from energywh.sources.base import Dataset
 from energywh.sync.schema import NO_LINKS, bring_up_to_date, datasets_in

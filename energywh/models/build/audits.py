@@ -12,9 +12,9 @@ from energywh.core.sql_text import literal, quoted, run, within
 from energywh.core.storage_errors import is_about_sql
 from energywh.core.wording import count
 from energywh.errors import AuditError, ModelError
-from energywh.models.build.build_state import BuildState
-from energywh.models.build.months import spans
-from energywh.models.build.state import AuditResult
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.months import spans
+from energywh.models.contents.state import AuditResult
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Audit, Model
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from energywh.core.sql_text import quoted
-from energywh.models.build.build_state import BuildState
-from energywh.models.build.digests import types_of
-from energywh.models.build.staging import Staging
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.digests import types_of
+from energywh.models.contents.staging import Staging
 from energywh.models.project.graph import STAGING, Graph
 from energywh.models.project.parse_cache import ParseCache
 

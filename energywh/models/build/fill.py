@@ -7,14 +7,14 @@ from datetime import datetime
 
 from energywh.core.time import RunClock
 from energywh.models.build.audits import AuditRunner
-from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelsLinked, ModelStarted
 from energywh.models.build.materialize import Materializer, ModelResult
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.own_models import OwnModels, attempt_digest
-from energywh.models.build.staging import Landing, Staging, Watermark, detach
-from energywh.models.build.state import AuditResult, LeftOut, Meta, VersionFacts
 from energywh.models.build.version_file import VersionFile
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.staging import Landing, Staging, Watermark, detach
+from energywh.models.contents.state import AuditResult, LeftOut, Meta, VersionFacts
 from energywh.models.project.graph import Graph, link
 from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.project import Project

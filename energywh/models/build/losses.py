@@ -24,7 +24,7 @@ from energywh.core.wording import abbreviate, count
 from energywh.errors import LossError, StorageError
 from energywh.models.build.events import BuildRefused
 from energywh.models.build.fill import BuildRequest
-from energywh.models.build.staging import attach_read_only
+from energywh.models.contents.staging import attach_read_only
 from energywh.models.project.graph import Graph
 from energywh.models.versions.records import record_of
 

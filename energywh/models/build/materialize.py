@@ -17,15 +17,15 @@ from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import RunClock
 from energywh.core.wording import count
 from energywh.errors import ModelError
-from energywh.models.build.build_state import BuildState
 from energywh.models.build.column_types import ColumnTypes
-from energywh.models.build.digests import Digests, month_digests, types_of
-from energywh.models.build.months import SPAN_MONTHS, Span, short_spans, spans
-from energywh.models.build.months import widen as widen_months
 from energywh.models.build.promises import check_dataset, model_error, promised_types
-from energywh.models.build.staging import Staging
-from energywh.models.build.state import ModelState
 from energywh.models.build.view_sql import without_if
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.digests import Digests, month_digests, types_of
+from energywh.models.contents.months import SPAN_MONTHS, Span, short_spans, spans
+from energywh.models.contents.months import widen as widen_months
+from energywh.models.contents.staging import Staging
+from energywh.models.contents.state import ModelState
 from energywh.models.project.graph import Graph, Reach
 from energywh.models.project.model import Model
 from energywh.models.project.parse_cache import ParseCache

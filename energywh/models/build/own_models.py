@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from energywh.core.storage_errors import cause_of
 from energywh.errors import LockedError, ModelError, StorageError
 from energywh.models.build.audits import AuditRunner
-from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelEnded, ModelLeftOut, ModelStarted
 from energywh.models.build.materialize import Materializer, ModelResult
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.promises import model_error
-from energywh.models.build.staging import Watermark, detach
 from energywh.models.build.version_file import VersionFile
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.staging import Watermark, detach
 from energywh.models.project.graph import Graph
 from energywh.models.project.project import Project
 

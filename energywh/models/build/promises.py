@@ -6,7 +6,7 @@ import re
 
 from energywh.errors import ModelError, did_you_mean
 from energywh.models.build.column_types import ColumnTypes
-from energywh.models.build.staging import Staging
+from energywh.models.contents.staging import Staging
 from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from energywh.models.build.materialize import ModelResult
-from energywh.models.build.state import AuditResult
+from energywh.models.contents.state import AuditResult
 
 
 @dataclass(frozen=True)

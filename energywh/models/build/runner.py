@@ -24,10 +24,10 @@ from energywh.models.build.fill import BuildRequest, VersionContents, fill
 from energywh.models.build.losses import check_losses
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.report import BuildReport
-from energywh.models.build.staging import Staging, attach_read_only
-from energywh.models.build.state import Meta, compatible
 from energywh.models.build.up_to_date import left_out_if_up_to_date
 from energywh.models.build.version_file import VersionFile
+from energywh.models.contents.staging import Staging, attach_read_only
+from energywh.models.contents.state import Meta, compatible
 from energywh.models.project.project import load_project
 from energywh.models.versions import publish
 from energywh.models.versions.records import Record, count_changes, differing_months, encode, is_changed, read_record

@@ -7,13 +7,13 @@ from pathlib import Path
 from energywh.core.interrupt import interruptible
 from energywh.core.paths import Home
 from energywh.errors import CorruptError
-from energywh.models.build.build_state import BuildState
 from energywh.models.build.events import Emitter, ModelLeftOut
 from energywh.models.build.fill import warn_if_empty
 from energywh.models.build.options import BuildOptions
 from energywh.models.build.own_models import attempt_digest
-from energywh.models.build.staging import Staging, attach_read_only
-from energywh.models.build.state import Meta, check_schema, compatible
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.staging import Staging, attach_read_only
+from energywh.models.contents.state import Meta, check_schema, compatible
 from energywh.models.project.graph import STAGING
 from energywh.models.project.project import Project
 from energywh.models.versions.records import is_changed

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from energywh.core.interrupt import interruptible
-from energywh.models.build.staging import Staging
+from energywh.models.contents.staging import Staging
 
 if TYPE_CHECKING:
     import duckdb

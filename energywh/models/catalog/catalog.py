@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
 from energywh.errors import UnknownNameError
-from energywh.models.build.state import check_schema
+from energywh.models.contents.state import check_schema
 from energywh.models.project.project import Project, load_project, pick_name
 from energywh.models.project.units import unit_of
 from energywh.models.versions.publish import current_version

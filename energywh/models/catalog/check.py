@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from energywh.core.sql_text import text, timestamp
 from energywh.core.storage_errors import cause_of
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
-from energywh.models.build.months import next_month, start_of
+from energywh.models.contents.months import next_month, start_of
 from energywh.models.project.project import pick_name
 from energywh.models.versions.records import is_changed
 from energywh.models.versions.verify import ChangedTable, changed_tables

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from energywh.core.database import connect
 from energywh.core.paths import Home, sql_dir
-from energywh.models.build.state import check_schema
 from energywh.models.catalog.lineage import Lineage
 from energywh.models.catalog.traced_model import ModelSql
+from energywh.models.contents.state import check_schema
 from energywh.models.project.graph import link
 from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.project import SEEDS, Project, load_project

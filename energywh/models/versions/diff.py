@@ -17,9 +17,9 @@ from energywh.core.database import one_row
 from energywh.core.interrupt import interruptible
 from energywh.core.sql_text import identifier, quoted, within
 from energywh.errors import StorageError
-from energywh.models.build.months import spans
-from energywh.models.build.staging import attach_read_only
-from energywh.models.build.state import check_schema, is_warehouse
+from energywh.models.contents.months import spans
+from energywh.models.contents.staging import attach_read_only
+from energywh.models.contents.state import check_schema, is_warehouse
 from energywh.models.project.project import pick_name
 from energywh.models.versions.records import differing_months
 

@@ -13,7 +13,7 @@ from energywh.core.sandbox import no_extensions
 from energywh.core.sql_text import identifier, text
 from energywh.core.warnings import warn
 from energywh.errors import StorageError
-from energywh.models.build.state import check_schema, is_warehouse
+from energywh.models.contents.state import check_schema, is_warehouse
 from energywh.models.project.project import SEEDS, shipped_schemas
 from energywh.models.versions.publish import current_version
 from energywh.models.versions.records import find_version

@@ -17,8 +17,8 @@ from energywh.core.database import connect
 from energywh.core.files import write_file
 from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, did_you_mean
-from energywh.models.build.staging import Watermark
-from energywh.models.build.state import check_schema
+from energywh.models.contents.staging import Watermark
+from energywh.models.contents.state import check_schema
 from energywh.models.versions.publish import KEEP, RECORD, Version, current_version, list_versions, publications
 from energywh.models.versions.seal import Seal, holds
 

@@ -14,7 +14,7 @@ from energywh.core.locks import OnWait, file_lock
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
 from energywh.errors import StorageError
-from energywh.models.build.state import check_schema, compatible, is_warehouse
+from energywh.models.contents.state import check_schema, compatible, is_warehouse
 from energywh.models.versions.publish import (
     PUBLISHED_AGAIN,
     PublishedAgain,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from energywh.core.sql_text import identifier, quoted, within
 from energywh.errors import StorageError
-from energywh.models.build.build_state import BuildState
-from energywh.models.build.digests import Digests, month_digests, types_of
-from energywh.models.build.months import short_spans
-from energywh.models.build.state import compatible
+from energywh.models.contents.build_state import BuildState
+from energywh.models.contents.digests import Digests, month_digests, types_of
+from energywh.models.contents.months import short_spans
+from energywh.models.contents.state import compatible
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,7 +9,7 @@ import pytest
 
 from energywh.errors import AuditError, ModelError
 from energywh.models.build import audits
-from energywh.models.build.state import AuditResult
+from energywh.models.contents.state import AuditResult
 from energywh.models.project.model import Model
 from tests.models.folder import Desk, model
 

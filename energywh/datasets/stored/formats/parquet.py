@@ -12,7 +12,7 @@ from energywh.core.checksums import hashing
 from energywh.core.time import hour_number
 from energywh.datasets.stored.formats.content import SplitContent, hours_of
 from energywh.datasets.windows.matrix import Axis
-from energywh.models.build.months import next_month, start_of
+from energywh.models.contents.months import next_month, start_of
 
 ROW_GROUP_ROWS = 122_880
 

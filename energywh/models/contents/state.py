@@ -21,8 +21,8 @@ from energywh.core.database import one_row
 from energywh.core.schema_number import check_known
 from energywh.core.version import VERSION
 from energywh.errors import StorageError
-from energywh.models.build.schema import FORMAT, OLDEST_READ, SCHEMA
-from energywh.models.build.staging import Landing, Watermark
+from energywh.models.contents.schema import FORMAT, OLDEST_READ, SCHEMA
+from energywh.models.contents.staging import Landing, Watermark
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from energywh.models.build.digests import Digest, Digests
-from energywh.models.build.staging import Landing
-from energywh.models.build.state import AuditResult, ModelState
+from energywh.models.contents.digests import Digest, Digests
+from energywh.models.contents.staging import Landing
+from energywh.models.contents.state import AuditResult, ModelState
 from energywh.models.project.units import unit_of
 
 if TYPE_CHECKING:

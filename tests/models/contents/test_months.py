@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energywh.models.build.months import month_of, next_month, spans, start_of, widen
+from energywh.models.contents.months import month_of, next_month, spans, start_of, widen
 
 MONTHS = st.builds(date, st.integers(2015, 2026), st.integers(1, 12), st.just(1))
 LOOKBACKS = st.integers(0, 9000).map(lambda hours: timedelta(hours=hours))
