@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -132,8 +132,7 @@ class _Build:
 
     def run(self) -> BuildReport:
         try:
-            self._prepare()
-            with VersionFile(self._connect, self._attach) as version:
+            with VersionFile(self._connect, self._attach, self._prepare()) as version:
                 contents = fill(version, self._request)
                 stays = not contents.changed and self._goes_on_from_current()
                 if not stays:
@@ -154,22 +153,24 @@ class _Build:
         as_of_cache.sweep(self._home)
         return self._report(path, contents, published=True)
 
-    def _prepare(self) -> None:
-        """Make the file of the new version: a copy of an earlier one if a build can continue from it."""
+    def _prepare(self) -> duckdb.DuckDBPyConnection:
+        """Make the file of the new version, from an earlier one if a build can continue from it; return it open."""
         # Models that were not asked for stay as they are in the base.
         self._base = self._choose_base() if self._request.wanted or not self._request.full else None
         if self._base is not None:
             self._base_kind = publish.take_base(self._home, self._base, self._building)
             try:
-                with closing(self._connect()) as connection:
-                    if compatible(connection):
-                        return
+                connection = self._connect()
+                if compatible(connection):
+                    return connection
+                connection.close()
             except CorruptError:
                 self._emit.say(f"{self._base.path.name} is damaged; rebuilding everything")
             publish.sweep(self._home)
             self._base, self._base_kind = None, "fresh"
-        with closing(self._connect()) as connection:
-            Meta(connection).create()
+        connection = self._connect()
+        Meta(connection).create()
+        return connection
 
     def _choose_base(self) -> publish.Version | None:
         """Return the published version, or the newest before it, that no other program wrote to.

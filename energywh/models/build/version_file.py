@@ -20,6 +20,7 @@ class VersionFile:
     Args:
         connect: opens the file.
         attach: attaches staging to a connection.
+        opened: the file as it is open already, because opening takes time.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -29,8 +30,10 @@ class VersionFile:
         self,
         connect: Callable[[], duckdb.DuckDBPyConnection],
         attach: Callable[[duckdb.DuckDBPyConnection], Staging],
+        opened: duckdb.DuckDBPyConnection | None = None,
     ) -> None:
         self._connect = connect
+        self._opened = opened
         self._attach = attach
         self._stack = ExitStack()
 
@@ -51,7 +54,8 @@ class VersionFile:
     def reopen(self) -> None:
         """Close the file and open it again without staging, to continue from the committed state."""
         self._stack.close()
-        self.connection = self._connect()
+        self.connection = self._opened or self._connect()
+        self._opened = None
         self._stack.callback(self.connection.close)
         self._stack.enter_context(interruptible(self.connection))
 
