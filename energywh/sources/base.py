@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from energywh.core.printable import mask_keys, printable
 from energywh.core.time import utc_now
 from energywh.errors import SettingsError, UsageError, did_you_mean
+from energywh.sources.limits import AnswerLimits, RateLimits
 from energywh.sources.redact import redact_secret
 
 if TYPE_CHECKING:
@@ -35,21 +36,6 @@ class PublicationLag:
     hours: int  # negative where the source publishes ahead
     source: str  # who says so, one or more sentences
     measure: str = ""  # the value of `measure_key` that it holds for; empty: all that have no lag of their own
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerLimits:
-    """The most that the answer to one chunk may be, all its pages together; what is beyond it is a fault of the source.
-
-    Real answers stay far below. They bound what a hostile or broken server can cost.
-    """
-
-    received_bytes: int = 32 * 2**20  # as they come, heads included
-    unpacked_bytes: int = 8 * 2**20  # of one page; one of EIA is under 1 MB. Read, it takes 20 times the memory
-    rows: int = 100_000
-    pages: int = 20
-    timeouts: int = 10  # how many times the setting 'sync.timeout_seconds' the source may take to send it
-    bytes_per_second: int = 100  # least speed, measured over 'sync.timeout_seconds'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +66,7 @@ class Dataset:
     interval_minutes: int = 60  # from one stamp to the next
     whole_cells: bool = False  # a chunk is a whole cell (see `Source.cell`), however few of its hours are asked for
     is_file: bool = False  # an answer is streamed to disk (see `Source.read_file`)
-    limits: AnswerLimits = AnswerLimits()
+    limits: AnswerLimits = field(default_factory=AnswerLimits)
 
     slices_found_in: str = ""  # a table of files whose `region` column names slices that a seed may not list
 
@@ -257,15 +243,6 @@ def even_cell(hour: int, length: int) -> tuple[int, int]:
     """Return the cell of ``length`` hours that holds ``hour``, on the grid of the multiples since 1970."""
     first = hour - hour % length
     return first, first + length - 1
-
-
-@dataclass(frozen=True)
-class RateLimits:
-    """What a source allows in a second, an hour and a day; 0 for no limit. Hours and days count costs."""
-
-    requests_per_second: float = 0.0
-    requests_per_hour: int = 0
-    requests_per_day: int = 0
 
 
 class Source(ABC):

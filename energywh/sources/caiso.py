@@ -31,7 +31,6 @@ from energywh.errors import (
 )
 from energywh.sources.base import (
     ALL_SLICES,
-    AnswerLimits,
     Chunk,
     Dataset,
     Irregularity,
@@ -43,6 +42,7 @@ from energywh.sources.base import (
     Source,
 )
 from energywh.sources.csv_text import read_number
+from energywh.sources.limits import AnswerLimits
 from energywh.sources.stamps import parse_stamp
 from energywh.sources.zipped import ZipMember, read_zip
 

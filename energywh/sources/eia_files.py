@@ -23,7 +23,6 @@ from energywh.core.time import hour_number, hour_time
 from energywh.errors import NotReadyError, PayloadError, RefusedError, UnavailableError
 from energywh.regions import neighbors, regions, subregions
 from energywh.sources.base import (
-    AnswerLimits,
     Chunk,
     Dataset,
     Irregularity,
@@ -35,6 +34,7 @@ from energywh.sources.base import (
     Source,
 )
 from energywh.sources.csv_text import folded, is_unreadable_sql, number_sql, read_headers
+from energywh.sources.limits import AnswerLimits
 from energywh.sources.stamps import STAMP_FORMATS, stamp_sql
 
 if TYPE_CHECKING:

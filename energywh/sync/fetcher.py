@@ -30,7 +30,8 @@ from energywh.errors import (
     StorageError,
     UnavailableError,
 )
-from energywh.sources.base import AnswerLimits, Chunk, Page, Request, Response, Source
+from energywh.sources.base import Chunk, Page, Request, Response, Source
+from energywh.sources.limits import AnswerLimits
 from energywh.sources.printable_keys import drop_unprintable_keys
 from energywh.sync.answers import check_pages, gap_of, reading
 from energywh.sync.http import (

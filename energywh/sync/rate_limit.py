@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from energywh.core.schema_number import check_known
 from energywh.core.wording import count
 from energywh.errors import LimitSpentError, SourceError, StorageError
-from energywh.sources.base import RateLimits
+from energywh.sources.limits import RateLimits
 
 if TYPE_CHECKING:
     from pyrate_limiter import Rate, SQLiteBucket

@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from energywh.errors import PassingError, PayloadError, UnavailableError
-from energywh.sources.base import AnswerLimits
+from energywh.sources.limits import AnswerLimits
 
 
 class AnswerBudget:

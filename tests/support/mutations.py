@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from energywh.core.time import RunClock, utc_now
-from energywh.sources.base import RateLimits, Source
+from energywh.sources.base import Source
+from energywh.sources.limits import RateLimits
 from energywh.sync.fetcher import Fetcher
 from energywh.sync.rate_limit import RequestLimit
 from energywh.sync.simulation_guard import SimulationGuard

@@ -19,8 +19,9 @@ import requests
 
 from energywh.core.time import RunClock, hour_number, parse_hour, utc_now
 from energywh.sources import sources
-from energywh.sources.base import Chunk, RateLimits
+from energywh.sources.base import Chunk
 from energywh.sources.eia_files import hours_of
+from energywh.sources.limits import RateLimits
 from energywh.sync.fetcher import Fetcher
 from energywh.sync.http import retry_after_seconds, sendable_header
 from energywh.sync.ledger import Outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from energywh.errors import LimitSpentError, SourceError, StorageError
-from energywh.sources.base import RateLimits
+from energywh.sources.limits import RateLimits
 from energywh.sync.rate_limit import SCHEMA, RequestLimit, Stopped, duration_seconds, state_folder
 
 

@@ -15,8 +15,9 @@ from energywh.core.time import RunClock, utc_now
 from energywh.errors import EnergywhError, UnavailableError
 from energywh.simulate.faults import Faults
 from energywh.simulate.server import Simulator
-from energywh.sources.base import Chunk, RateLimits
+from energywh.sources.base import Chunk
 from energywh.sources.eia import SOURCE
+from energywh.sources.limits import RateLimits
 from energywh.sync.fetcher import Fetcher
 from energywh.sync.packs import scan
 from energywh.sync.rate_limit import RequestLimit

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from energywh.core.paths import Home
-    from energywh.models.build.losses import TableLoss
     from energywh.models.build.materialize import ModelResult
     from energywh.models.build.report import BuildReport
+    from energywh.models.build.table_loss import TableLoss
     from energywh.models.project.graph import Graph
 
 

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energywh.core.sql_text import quoted
-from energywh.core.wording import abbreviate, count
+from energywh.core.wording import count
 from energywh.errors import LossError, StorageError
 from energywh.models.build.events import BuildRefused
 from energywh.models.build.fill import BuildRequest
+from energywh.models.build.table_loss import TableLoss
 from energywh.models.contents.staging import attach_read_only
 from energywh.models.project.graph import Graph
 from energywh.models.versions.records import record_of
@@ -36,44 +36,6 @@ LISTED_TABLES = 5
 _PUBLISHED = "published"
 
 Rows = dict[date | None, int]  # by month, the rows of a table; all under None where the table has no time
-
-
-@dataclass(frozen=True)
-class TableLoss:
-    """What a table would lose.
-
-    Attributes:
-        rows: of the published version.
-        lost: rows missing from each month, added up; rows that other months gain do not count.
-        months: those of which no row would be left.
-        keys: by text column of the grain, the values of which no row would be left, such as regions.
-        edited: the SQL of the model is not that of the published version.
-    """
-
-    table: str
-    rows: int
-    lost: int
-    months: tuple[date, ...] = ()
-    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    edited: bool = False
-
-    @property
-    def percent(self) -> float:
-        return 100 * self.lost / self.rows
-
-    def __str__(self) -> str:
-        if self.lost == self.rows:
-            parts = [f"{self.table}: all {count(self.rows, 'row')}"]
-        else:
-            parts = [f"{self.table}: {self.lost:,} of {count(self.rows, 'row')} ({self.percent:.1f} %)"]
-            if self.months:
-                first, last = f"{self.months[0]:%Y-%m}", f"{self.months[-1]:%Y-%m}"
-                span = first if len(self.months) == 1 else f"{first} to {last}"
-                parts.append(f"all of {count(len(self.months), 'month')} ({span})")
-            parts += [f"all of {column} {abbreviate(values)}" for column, values in self.keys.items()]
-        if self.edited:
-            parts.append("its SQL was changed")
-        return ", ".join(parts)
 
 
 def check_losses(connection: duckdb.DuckDBPyConnection, published: Path, request: BuildRequest) -> None:
