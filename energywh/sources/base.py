@@ -287,22 +287,14 @@ class Source(ABC):
 
     def rate_limits(self, settings: Settings) -> RateLimits:
         """Return what the source allows, from those of its settings that are named like the fields of `RateLimits`."""
-
-        def limit(field_name: str) -> float:
-            held = field_name in self.section.__struct_fields__
-            return float(settings.get(f"{self.name}.{field_name}")) if held else 0.0
-
-        return RateLimits(limit("requests_per_second"), int(limit("requests_per_hour")), int(limit("requests_per_day")))
+        held = [name for name in RateLimits.__dataclass_fields__ if name in self.section.__struct_fields__]
+        return RateLimits(**{name: settings.get(f"{self.name}.{name}") for name in held})
 
     @abstractmethod
     def default_slices(
         self, dataset: Dataset, settings: Settings, *, aggregates: bool, present_hour: int
     ) -> Sequence[str]:
-        """Return the slices that a sync takes when no region is named.
-
-        Args:
-            present_hour: number of the hour in which the run started.
-        """
+        """Return the slices that a sync takes when no region is named; the run started in hour ``present_hour``."""
 
     def slices_of(self, dataset: Dataset, settings: Settings, region: str, *, present_hour: int) -> Sequence[str]:
         """Return the slices that hold ``region``; none where the dataset has nothing of it."""
