@@ -45,7 +45,7 @@ PART = Part(
     promise="A sync, build, export, dataset or replay that is killed before any of its file operations loses nothing "
     "and doubles nothing: readers see the old or the new whole, the next run succeeds and ends in the same data.",
     unit="kills",
-    standard=2000,
+    standard=2000,  # all: there are about 1,000
     small=35,
     run=_run,
     needs=needs_watching,
