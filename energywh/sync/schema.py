@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energywh.core.database import connect, one_row
-from energywh.core.files import flush
+from energywh.core.files import TEMPORARY_SUFFIX, flush
 from energywh.core.locks import OnWait
 from energywh.core.schema_number import check_known
 from energywh.core.sql_text import identifier
@@ -255,11 +255,12 @@ def bring_up_to_date(path: Path, *, wait_seconds: float, on_wait: OnWait | None 
 
 
 def sweep(path: Path) -> None:
-    """Delete beside ``path`` what processes left that were killed while making it."""
-    for leftover in path.parent.glob(f".{path.name}-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-                leftover.unlink()
+    """Delete beside ``path`` what processes left that were killed while making it or another file there."""
+    for pattern in (f".{path.name}-*", f".*{TEMPORARY_SUFFIX}"):
+        for leftover in path.parent.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.lstat().st_mtime > LEFTOVER_SECONDS:
+                    leftover.unlink()
 
 
 def _make(path: Path) -> None:

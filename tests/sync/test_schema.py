@@ -19,7 +19,7 @@ from energywh.sources import sources
 from energywh.sync import schema as staging
 from energywh.sync.migrations import newest_number
 from energywh.sync.replay import replay
-from energywh.sync.schema import open_staging
+from energywh.sync.schema import open_staging, sweep
 from tests.support.desk import Desk
 from tests.support.staging import query, values
 from tests.test_chain import one_model
@@ -193,3 +193,14 @@ def test_what_a_killed_process_left_while_making_the_file_is_swept_once_it_is_ol
     assert desk.sync("eia.region_data", regions=["CISO"], **DAY).ok
     assert not old.exists()
     assert new.exists(), "another process may be making it"
+
+
+def test_what_killed_processes_left_beside_staging_goes_once_it_is_old(tmp_path: Path) -> None:
+    staging = tmp_path / "staging.duckdb"
+    names = (".staging.duckdb-1f", ".staging.duckdb-1f.wal", ".SIMULATED.7-2a.writing")
+    for name in (*names, ".new.7-2a.writing", "mine.writing"):
+        (tmp_path / name).touch()
+        if name != ".new.7-2a.writing":
+            os.utime(tmp_path / name, (0, 0))
+    sweep(staging)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new.7-2a.writing", "mine.writing"]
