@@ -112,73 +112,100 @@ flow as (
         and (i.neighbor, i.hour_utc) in (select (region, hour_utc) from known)
 ),
 
+known_import as (
+    select region, hour_utc, sum(cast(mwh as decimal(18, 4))) as mwh
+    from flow
+    group by region, hour_utc
+),
+
+base as (
+    select k.*, cast(coalesce(i.mwh, 0) as double) as import_mwh
+    from known as k
+    left join known_import as i on i.region = k.region and i.hour_utc = k.hour_utc
+),
+
 -- Generation and imports of a region in hours in which both are known. Each step uses the neighbors' intensities of the step
 -- before.
 step_1 as (
     select
-        k.region,
-        k.hour_utc,
-        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
-        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
-    from known as k
-    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
-    left join known as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
-    group by k.region, k.hour_utc, k.generation_mwh
+        b.region,
+        b.hour_utc,
+        (b.generation_mwh * b.co2 + cast(coalesce(i.co2_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2,
+        (b.generation_mwh * b.co2e + cast(coalesce(i.co2e_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2e
+    from base as b
+    left join (
+        select
+            f.region,
+            f.hour_utc,
+            sum(cast(f.mwh * c.co2 as decimal(18, 4))) as co2_kg,
+            sum(cast(f.mwh * c.co2e as decimal(18, 4))) as co2e_kg
+        from flow as f
+        left join known as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+        group by f.region, f.hour_utc
+    ) as i on i.region = b.region and i.hour_utc = b.hour_utc
 ),
 
 step_2 as (
     select
-        k.region,
-        k.hour_utc,
-        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
-        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
-    from known as k
-    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
-    left join step_1 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
-    group by k.region, k.hour_utc, k.generation_mwh
+        b.region,
+        b.hour_utc,
+        (b.generation_mwh * b.co2 + cast(coalesce(i.co2_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2,
+        (b.generation_mwh * b.co2e + cast(coalesce(i.co2e_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2e
+    from base as b
+    left join (
+        select
+            f.region,
+            f.hour_utc,
+            sum(cast(f.mwh * c.co2 as decimal(18, 4))) as co2_kg,
+            sum(cast(f.mwh * c.co2e as decimal(18, 4))) as co2e_kg
+        from flow as f
+        left join step_1 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+        group by f.region, f.hour_utc
+    ) as i on i.region = b.region and i.hour_utc = b.hour_utc
 ),
 
 step_3 as (
     select
-        k.region,
-        k.hour_utc,
-        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
-        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
-    from known as k
-    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
-    left join step_2 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
-    group by k.region, k.hour_utc, k.generation_mwh
+        b.region,
+        b.hour_utc,
+        (b.generation_mwh * b.co2 + cast(coalesce(i.co2_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2,
+        (b.generation_mwh * b.co2e + cast(coalesce(i.co2e_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2e
+    from base as b
+    left join (
+        select
+            f.region,
+            f.hour_utc,
+            sum(cast(f.mwh * c.co2 as decimal(18, 4))) as co2_kg,
+            sum(cast(f.mwh * c.co2e as decimal(18, 4))) as co2e_kg
+        from flow as f
+        left join step_2 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+        group by f.region, f.hour_utc
+    ) as i on i.region = b.region and i.hour_utc = b.hour_utc
 ),
 
 step_4 as (
     select
-        k.region,
-        k.hour_utc,
-        (k.generation_mwh * any_value(k.co2) + cast(coalesce(sum(cast(f.mwh * c.co2 as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2,
-        (k.generation_mwh * any_value(k.co2e) + cast(coalesce(sum(cast(f.mwh * c.co2e as decimal(18, 4))), 0) as double))
-        / nullif(k.generation_mwh + cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double), 0) as co2e
-    from known as k
-    left join flow as f on f.region = k.region and f.hour_utc = k.hour_utc
-    left join step_3 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
-    group by k.region, k.hour_utc, k.generation_mwh
+        b.region,
+        b.hour_utc,
+        (b.generation_mwh * b.co2 + cast(coalesce(i.co2_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2,
+        (b.generation_mwh * b.co2e + cast(coalesce(i.co2e_kg, 0) as double)) / nullif(b.generation_mwh + b.import_mwh, 0) as co2e
+    from base as b
+    left join (
+        select
+            f.region,
+            f.hour_utc,
+            sum(cast(f.mwh * c.co2 as decimal(18, 4))) as co2_kg,
+            sum(cast(f.mwh * c.co2e as decimal(18, 4))) as co2e_kg
+        from flow as f
+        left join step_3 as c on c.region = f.neighbor and c.hour_utc = f.hour_utc
+        group by f.region, f.hour_utc
+    ) as i on i.region = b.region and i.hour_utc = b.hour_utc
 ),
 
 taken_in as (
-    select
-        i.region,
-        i.hour_utc,
-        cast(sum(cast(i.mwh as decimal(18, 4))) as double) as import_mwh,
-        cast(coalesce(sum(cast(f.mwh as decimal(18, 4))), 0) as double) as known_mwh
-    from imported as i
-    left join flow as f on f.region = i.region and f.neighbor = i.neighbor and f.hour_utc = i.hour_utc
-    group by i.region, i.hour_utc
+    select region, hour_utc, cast(sum(cast(mwh as decimal(18, 4))) as double) as import_mwh
+    from imported
+    group by region, hour_utc
 )
 
 select
@@ -189,7 +216,7 @@ select
     round(k.co2, 3) as generation_co2_kg_per_mwh,
     round(k.co2e, 3) as generation_co2e_kg_per_mwh,
     t.import_mwh,
-    t.known_mwh / nullif(t.import_mwh, 0) as import_known_ratio,
+    cast(coalesce(i.mwh, 0) as double) / nullif(t.import_mwh, 0) as import_known_ratio,
     if(t.import_mwh <= 2 * greatest(g.generation_mwh, d.demand_clean_mwh), round(e.co2, 3), null) as consumption_co2_kg_per_mwh,
     if(t.import_mwh <= 2 * greatest(g.generation_mwh, d.demand_clean_mwh), round(e.co2e, 3), null) as consumption_co2e_kg_per_mwh,
     if(
@@ -198,6 +225,7 @@ select
 from generated as g
 left join known as k on k.region = g.region and k.hour_utc = g.hour_utc
 left join taken_in as t on t.region = g.region and t.hour_utc = g.hour_utc
+left join known_import as i on i.region = g.region and i.hour_utc = g.hour_utc
 left join step_4 as e on e.region = g.region and e.hour_utc = g.hour_utc
 left join step_3 as b on b.region = g.region and b.hour_utc = g.hour_utc
 left join normalized.demand as d on d.region = g.region and d.hour_utc = g.hour_utc
