@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
-from energywh.cli.output import print_table
+from energywh.cli.output import Count, print_table
 from energywh.cli.spec_options import LISTS, listed
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", default="features.hourly")
-@click.option(
-    "--hours", type=click.IntRange(min=1), default=168, show_default=True, help="Hours up to the last complete."
-)
+@click.option("--hours", type=Count(min=1), default=168, show_default=True, help="Hours up to the last complete.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help=f"Only these; {LISTS}.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help=f"Only these; {LISTS}.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a region, with all columns.")

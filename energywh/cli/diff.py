@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import Count
 from energywh.core.wording import count
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 @click.argument("before")
 @click.argument("after", default="latest")
 @click.option("--model", metavar="MODEL", help="Compare only this model.")
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=10, show_default=True, help="Columns shown a table; 0 for all."
-)
+@click.option("--limit", type=Count(min=0), default=10, show_default=True, help="Columns shown a table; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, always complete.")
 @click.pass_obj
 def diff(session: Session, before: str, after: str, model: str | None, limit: int, as_json: bool) -> None:

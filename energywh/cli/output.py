@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -67,6 +68,17 @@ def print_text(text: str, indent: str = "") -> None:
         width = shutil.get_terminal_size().columns
         text = textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     print(text)
+
+
+class Count(click.IntRange):
+    """A whole number within limits, with a plain message where it is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            limits = f", {self.min} or more" if self.max is None else f" from {self.min} to {self.max}"
+            self.fail(f"must be a whole number{limits}, not '{value}'", param, ctx)
 
 
 class Progress:

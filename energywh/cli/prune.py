@@ -7,21 +7,19 @@ import json
 import click
 
 from energywh.cli import Session
-from energywh.cli.output import print_table
+from energywh.cli.output import Count, print_table
 from energywh.core.time import utc_now
 
 
 @click.command()
 @click.option(
     "--payloads-older-than",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     metavar="DAYS",
     help="Age from which payloads go [payloads.retention].",
 )
-@click.option(
-    "--versions-keep", type=click.IntRange(min=2), metavar="N", help="Newest versions kept [build.keep_versions]."
-)
-@click.option("--records-keep", type=click.IntRange(min=0), metavar="N", help="Records of pruned versions kept [1000].")
+@click.option("--versions-keep", type=Count(min=2), metavar="N", help="Newest versions kept [build.keep_versions].")
+@click.option("--records-keep", type=Count(min=0), metavar="N", help="Records of pruned versions kept [1000].")
 @click.option(
     "--compact/--no-compact", default=None, help="Write staging anew; by default where a fifth of it is free."
 )

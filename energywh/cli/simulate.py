@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from energywh.cli.output import Count
+
 
 @click.command()
-@click.option("--port", default=8930, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
+@click.option("--port", default=8930, show_default=True, type=Count(0, 65535), help="Port; 0 for a free one.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the simulated world.")
 @click.option("--now", metavar="YYYY-MM-DDTHH", help="Where the simulated clock starts, UTC [the present].")
 @click.option("--time-scale", default=1.0, show_default=True, help="Simulated seconds per second; 0 stops the clock.")

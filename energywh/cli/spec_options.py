@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import msgspec
 
+from energywh.cli.output import Count
 from energywh.datasets.windows.normalization import KINDS
 from energywh.datasets.windows.spec import DEFAULT_SOURCE, DEFAULT_TARGET, WindowSpec
 from energywh.errors import UsageError
@@ -87,7 +88,7 @@ def _option(field: msgspec.structs.FieldInfo) -> Callable[[Command], Command]:
     elif kind is bool:
         about |= {"is_flag": True}
     elif kind is int:
-        about |= {"type": click.IntRange(min=1 if field.required else 0)}
+        about |= {"type": Count(min=1 if field.required else 0)}
         about |= {} if field.required else {"default": field.default, "show_default": True}
     elif get_origin(kind) is Literal:
         about |= {"type": click.Choice(get_args(kind)), "default": field.default, "show_default": True}

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import Count
 from energywh.core.wording import count
 from energywh.errors import StorageError, UsageError
 
@@ -29,9 +30,7 @@ from energywh.errors import StorageError, UsageError
 @click.option("--staging", is_flag=True, help="Attach the staging database too, as 'staging'.")
 @click.option("--files", is_flag=True, help="Let the query read files of this machine, such as from 'mine.csv'.")
 @click.option("--timezone", metavar="ZONE", help="Show TIMESTAMP WITH TIME ZONE in this zone [UTC].")
-@click.option(
-    "--max-rows", type=click.IntRange(min=0), default=40, show_default=True, help="Rows a table shows; 0 for all."
-)
+@click.option("--max-rows", type=Count(min=0), default=40, show_default=True, help="Rows a table shows; 0 for all.")
 @click.pass_obj
 def sql(
     session: Session,

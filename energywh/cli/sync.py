@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from energywh.cli import Session
-from energywh.cli.output import print_table
+from energywh.cli.output import Count, print_table
 from energywh.core.wording import count
 from energywh.errors import UsageError
 
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from energywh.sync.result import SyncResult
 
 ERRORS_SHOWN = 5
-
-
-class Count(click.IntRange):
-    """A whole number within limits, with a plain message where it is not."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return int(super().convert(value, param, ctx))
-        except click.BadParameter:
-            self.fail(f"must be a whole number from {self.min} to {self.max}, not '{value}'", param, ctx)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
-from energywh.cli.output import print_table
+from energywh.cli.output import Count, print_table
 from energywh.core.wording import count
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def versions(ctx: click.Context) -> None:
 
 
 @versions.command("list")
-@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Versions shown; 0 for all.")
+@click.option("--limit", type=Count(min=0), default=20, show_default=True, help="Versions shown; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with tables, digests and watermarks of each.")
 @click.pass_obj
 def list_versions(session: Session, limit: int, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energywh.cli import Session
+from energywh.cli.output import Count
 from energywh.cli.sync import span
 from energywh.core.wording import count
 from energywh.errors import EnergywhError
@@ -26,7 +27,7 @@ ASKED_SECONDS = 600.0  # a first round that takes longer is begun on a terminal 
 @click.option("--since", metavar="TIME", help="First UTC day or hour to sync, inclusive.")
 @click.option("--region", "regions", multiple=True, metavar="CODE", help="Region; repeat, or separate by commas.")
 @click.option("--every", default="1h", show_default=True, metavar="DURATION", help="Time from one round to the next.")
-@click.option("--rounds", default=0, type=click.IntRange(min=0), help="Stop after N rounds [run until stopped].")
+@click.option("--rounds", default=0, type=Count(min=0), help="Stop after N rounds [run until stopped].")
 @click.option("--export/--no-export", "export", default=True, help="Write Parquet in each round, or not [export].")
 @click.option("--yes", is_flag=True, help="Begin without asking, also when the first round takes long.")
 @click.pass_obj

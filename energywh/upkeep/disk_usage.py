@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from energywh.config.settings import Settings
+from energywh.config.settings import HOME_VARIABLE, Settings
 from energywh.core.paths import Home
 from energywh.core.time import parse_duration_hours
 from energywh.core.wording import count
-from energywh.errors import EnergywhError
+from energywh.errors import EnergywhError, StorageError
 from energywh.models.versions.publish import KEPT_RECORDS, RECORD, list_versions, old_records, old_versions
 from energywh.models.versions.records import versions_of
 from energywh.sync.compact import free_room
@@ -60,9 +60,21 @@ def _bytes(file: Path) -> int:
         return 0
 
 
+def require_folder(home: Home) -> None:
+    """Raise StorageError where the home is no folder, as after a slip in its name."""
+    if not home.path.is_dir():
+        what = "is not a folder" if home.path.exists() else "does not exist"
+        raise StorageError(f"the home folder {home.path} {what}: choose another with --home or {HOME_VARIABLE}")
+
+
 def measure(settings: Settings, now: datetime) -> list[Usage]:
-    """Return the room of all parts of the home, in the order of the way of the data."""
+    """Return the room of all parts of the home, in the order of the way of the data.
+
+    Raises:
+        StorageError: there is no such home.
+    """
     home = settings.home
+    require_folder(home)
     found = [
         *_staging(home),
         *_payloads(settings, now),

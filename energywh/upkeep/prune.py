@@ -20,7 +20,7 @@ from energywh.sync.compact import compact, free_room
 from energywh.sync.ledger import REPLAY_LOCK
 from energywh.sync.payload_index import days_before
 from energywh.sync.schema import open_staging
-from energywh.upkeep.disk_usage import size_of
+from energywh.upkeep.disk_usage import require_folder, size_of
 from energywh.upkeep.leftovers import find_leftovers
 
 
@@ -74,7 +74,11 @@ def prune_home(
     Args:
         now: the present, naive UTC.
         dry_run: change nothing and say what would go.
+
+    Raises:
+        StorageError: there is no such home.
     """
+    require_folder(settings.home)
     report = PruneReport([], [])
     for step in (_leftovers, _payloads, _versions, _staging):
         try:

@@ -127,6 +127,8 @@ def test_a_wrong_key_stops_at_once_and_is_not_shown(desk: Desk, sim: Simulator) 
         (("sync", "--refresh", "soon"), "--refresh must be a number and h, d or w"),
         (("sync", "--jobs", "0"), "'--jobs': must be a whole number from 1 to 64, not '0'"),
         (("sync", "--jobs", "x"), "'--jobs': must be a whole number from 1 to 64, not 'x'"),
+        (("prune", "--payloads-older-than", "7d"), "older-than': must be a whole number, 1 or more, not '7d'"),
+        (("prune", "--versions-keep", "1"), "'--versions-keep': must be a whole number, 2 or more, not '1'"),
         (("sync", "--files", "--api"), "give --files or --api, not both"),
         (("sync", "--regoin", "CISO"), "no such option.*--region"),
         (("snyc",), "no command is named 'snyc'; did you mean sync"),

@@ -87,6 +87,13 @@ def test_the_parts_add_up_to_the_home_and_name_the_command_that_frees_them(home:
     assert "energywh prune" in run(home, "du").stdout
 
 
+@pytest.mark.parametrize("command", ["du", "prune"])
+def test_a_slip_in_the_name_of_the_home_is_told(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    for name, what in {"nowhere": "does not exist", "file": "is not a folder"}.items():
+        assert f"{name} {what}: choose another with --home" in str(run(Home(tmp_path / name), command).exception)
+
+
 def test_prune_frees_what_its_dry_run_said_and_keeps_pinned_and_published_versions(home: Home) -> None:
     old = home.payloads / f"{utc_now() - timedelta(days=10):%Y-%m-%d}"
     old.mkdir()
