@@ -44,6 +44,7 @@ from energywh.sources.base import (
     even_cell,
 )
 from energywh.sources.csv_text import read_number
+from energywh.sources.stamps import parse_stamp
 
 if TYPE_CHECKING:
     from energywh.config.settings import Settings
@@ -109,6 +110,26 @@ class Body(msgspec.Struct, Generic[Row], gc=False):
     """An answer with data. Fields that are not kept, such as warnings and the echoed request, may be anything."""
 
     response: Result[Row]
+
+
+class EchoedParams(msgspec.Struct):
+    """What a request asked for, as the answer repeats it."""
+
+    start: Any = None
+    end: Any = None
+    facets: Any = None
+
+
+class EchoedRequest(msgspec.Struct):
+    """The request that an answer belongs to."""
+
+    params: EchoedParams = msgspec.field(default_factory=EchoedParams)
+
+
+class EchoingBody(msgspec.Struct):
+    """An answer of which only the echoed request is read."""
+
+    request: EchoedRequest = msgspec.field(default_factory=EchoedRequest)
 
 
 class GatewayError(msgspec.Struct):
@@ -234,6 +255,8 @@ DATASETS = (
 
 _LENIENT_DECODER = msgspec.json.Decoder(Body[dict[str, Any]], strict=False)
 _ERROR_DECODER = msgspec.json.Decoder(EiaErrorBody, strict=False)
+_ECHO_DECODER = msgspec.json.Decoder(EchoingBody)
+_STAMP = "%Y-%m-%dT%H"
 # The key as a body echoes it: as a JSON field, or in the address of the request (gateways' error pages do that).
 _ECHO_IN_JSON = re.compile(rb'"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"')
 _ECHO_IN_URL = re.compile(rb"""=[^&\s"'<>\\]+""")
@@ -406,8 +429,8 @@ class Eia(Source):
             ("frequency", "hourly"),
             ("data[0]", "value"),
             (f"facets[{dataset.slice_key}][]", chunk.slice),
-            ("start", f"{hour_time(chunk.first + offset):%Y-%m-%dT%H}"),
-            ("end", f"{hour_time(chunk.last + offset):%Y-%m-%dT%H}"),
+            ("start", f"{hour_time(chunk.first + offset):{_STAMP}}"),
+            ("end", f"{hour_time(chunk.last + offset):{_STAMP}}"),
         ]
         # Sorted by the full key: without it, rows repeat and get lost between pages.
         for place, column in enumerate((dataset.time_column, *dataset.keys)):
@@ -438,6 +461,7 @@ class Eia(Source):
 
         rows = body.response.data
         if not rows:
+            _check_echo(dataset, chunk, response)  # rows tell by themselves what they answer
             return Page(_empty(dataset.name), body.response.total)
         try:
             hours = columns.hour_numbers([row.period for row in rows])
@@ -553,6 +577,32 @@ def _read_leniently(dataset: EiaDataset, slice_: str, response: Response, warnin
     if unreadable:
         warnings.append(PayloadWarning("unreadable_values", "value", unreadable))
     return Body(Result(rows, body.response.total))
+
+
+def _check_echo(dataset: EiaDataset, chunk: Chunk, response: Response) -> None:
+    """Check that an answer without rows repeats the request it was made for; a cache may have kept another one's.
+
+    An echo that is missing, or written in another way, says nothing.
+
+    Raises:
+        PayloadError: it repeats another slice or other hours.
+    """
+    try:
+        echo = _ECHO_DECODER.decode(response.body).request.params
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    facet = echo.facets.get(dataset.slice_key) if isinstance(echo.facets, dict) else None
+    offset = dataset.stamp_offset_hours
+    differing = [f"{dataset.slice_key} {facet}"] if isinstance(facet, list) and chunk.slice not in facet else []
+    for name, stamp, hour in (("start", echo.start, chunk.first), ("end", echo.end, chunk.last)):
+        moment = parse_stamp(stamp) if isinstance(stamp, str) else None
+        if moment is not None and moment != hour_time(hour + offset):
+            differing.append(f"{name} {stamp}")
+    if differing:
+        raise PayloadError(
+            f"an answer without rows to another request came ({printable(', '.join(differing))}): "
+            f"from {response.request}"
+        )
 
 
 def _not_eia(error: Exception, response: Response) -> Exception:

@@ -284,6 +284,17 @@ def test_pages_that_contradict_each_other_start_the_chunk_again(tmp_path: Path) 
         SOURCE.next_request(WHOLE, [answer(body_of(row(), row(type="NG"), total=1))], here, present_hour=PRESENT_HOUR)
 
 
+def test_an_answer_without_rows_counts_only_for_the_request_that_it_repeats() -> None:
+    chunk = Chunk("eia.region_data", "PACW", hour_number(datetime(2024, 1, 1)), hour_number(datetime(2024, 1, 2)))
+    own = {"facets": {"respondent": ["PACW"]}, "start": "2024-01-01T01", "end": "2024-01-02T01"}
+    for said in (own, {**own, "start": "2024-01-01T01:00:00Z"}, {**own, "start": "soon"}, {}, {"facets": []}):
+        assert answer({**body_of(), "request": {"params": said}}, chunk=chunk).rows_received == 0
+    assert answer({**body_of(), "request": "unheard of"}, chunk=chunk).rows_received == 0
+    for other in ({"start": "2023-12-01T01"}, {"end": "2024-01-03T01"}, {"facets": {"respondent": ["CISO"]}}):
+        with pytest.raises(PayloadError, match="to another request"):
+            answer({**body_of(), "request": {"params": {**own, **other}}}, chunk=chunk)
+
+
 def test_without_a_total_a_page_that_is_not_full_is_the_last(tmp_path: Path) -> None:
     page = answer({"response": {"data": [row()]}})
     assert page.total is None
