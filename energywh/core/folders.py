@@ -240,6 +240,19 @@ def remove_unused(old: Path, *, own: bool = False) -> None:
             os.close(descriptor)
 
 
+def in_use(folder: Path) -> bool:
+    """Return whether a process fills or reads a folder; False also where folders cannot be locked.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be read.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return _lock(descriptor, fcntl.LOCK_EX) is False
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _new_hidden(file: Path) -> Iterator[Path]:
     """Make a hidden folder for ``file`` and hold a lock on it."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import duckdb
 
 _ANSWERS = ("SELECT", "MULTI")  # SHOW, DESCRIBE and SUMMARIZE are SELECT, PIVOT is MULTI
-_WRITES = ("COPY", "DELETE", "INSERT", "MERGE", "UPDATE")
+# What may stand in WITH and writes, with what the parsed form calls it: DuckDB makes a DELETE of TRUNCATE.
+_WRITES = {word: f'"{word}_QUERY_NODE"' for word in ("COPY", "DELETE", "INSERT", "MERGE", "UPDATE")}
+_WRITES["TRUNCATE"] = _WRITES["DELETE"]
 _RUN_TEXT = ("JSON_EXECUTE_SERIALIZED_SQL", "QUERY")
 _SCOPES = ("session", "local", "global")
 # Of PRAGMA and CALL, those that only show something. Others write files, log, or change how DuckDB runs.
@@ -108,10 +110,10 @@ def _written_by(connection: duckdb.DuckDBPyConnection, statement: duckdb.Stateme
     suspects = [word for word in words if word in _WRITES]
     if not suspects:
         return ""
-    if statement.type.name == "MULTI":  # DuckDB does not show the parsed form of PIVOT
-        return suspects[0]
     ((parsed,),) = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [statement.query]).fetchall()
-    return next((word for word in suspects if f'"{word}_QUERY_NODE"' in parsed), "")
+    if parsed.startswith('{"error":true'):  # DuckDB shows the parsed form of SELECT alone, and not of PIVOT
+        return suspects[0]
+    return next((word for word in suspects if _WRITES[word] in parsed), "")
 
 
 def _sets_allowed(statement: duckdb.Statement) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from energywh.core.files import TEMPORARY_SUFFIX
+from energywh.core.folders import in_use, remove_unused
 from energywh.core.locks import file_lock, holder_of, remove_if_free
 from energywh.core.paths import Home
 from energywh.core.wording import count
@@ -29,7 +30,7 @@ class Leftover:
     """What a killed process left.
 
     Attributes:
-        lock: whoever makes such files holds it; None where only the time of the last change tells.
+        lock: whoever makes such files holds it; None where the time of the last change tells, and the folder's lock.
     """
 
     path: Path
@@ -38,7 +39,7 @@ class Leftover:
 
     def size(self) -> int:
         """Return its bytes."""
-        if self.path.is_symlink() or not self.path.is_dir():
+        if not _is_folder(self.path):
             return self.path.lstat().st_size
         return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
 
@@ -47,14 +48,17 @@ class Leftover:
         if self.lock is not None:
             return not self.lock.exists() or holder_of(self.lock) is None
         changed = max([self.path.lstat().st_mtime, *(each.lstat().st_mtime for each in self.path.rglob("*"))])
-        return time.time() - changed > UNTOUCHED_SECONDS
+        if time.time() - changed <= UNTOUCHED_SECONDS:
+            return False
+        # A dataset made long ago and just replaced is read on by those who opened it before.
+        return not (_is_folder(self.path) and in_use(self.path))
 
     def remove(self) -> bool:
         """Delete it while its lock is held; return whether it is gone."""
         try:
             if self.lock is None:
                 if self.is_free():
-                    _delete(self.path)
+                    remove_unused(self.path) if _is_folder(self.path) else _delete(self.path)
             else:
                 with file_lock(self.lock, "another process", wait_seconds=0):
                     _delete(self.path)
@@ -63,8 +67,12 @@ class Leftover:
         return not os.path.lexists(self.path)
 
 
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -73,6 +73,7 @@ WRITES = (
     "WITH x AS (COPY t TO '{0}/new') PIVOT t ON a USING count(*)",
     "EXPLAIN ANALYZE WITH x AS (COPY t TO '{0}/new') SELECT 1",
     "WITH x AS (INSERT INTO t VALUES (2) RETURNING *) FROM x",
+    "WITH x AS (TRUNCATE t) FROM x",
     "FROM json_execute_serialized_sql(json_serialize_sql($$WITH x AS (COPY t TO '{0}/new') SELECT 1$$))",
     "FROM \"query\"($$FROM json_execute_serialized_sql('{{}}')$$)",
     "EXPORT DATABASE '{0}/new'",

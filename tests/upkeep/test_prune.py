@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from energywh.cli import cli
 from energywh.config.settings import Settings
+from energywh.core.folders import holding_folder, replacing_folder
 from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
@@ -165,6 +166,24 @@ def test_prune_leaves_alone_what_running_commands_hold_and_says_so(home: Home) -
         "staging is not compacted",
     ]
     store.close()
+
+
+def test_a_replaced_dataset_that_is_still_read_is_no_leftover(home: Home) -> None:
+    (folder,) = [each for each in home.datasets.iterdir() if not each.name.startswith(".")]
+    long_ago = time.time() - 3 * 86_400
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (long_ago, long_ago))
+    with holding_folder(folder) as held:
+        names = sorted(held.names())
+        with replacing_folder(folder, "dataset.json") as new:
+            (new / "dataset.json").touch()
+        (old,) = home.datasets.glob(".*")
+        assert prune_home(settings_of(home), PruneOptions(), utc_now()).freed == []
+        assert run(home, "doctor", "--fix").exit_code == 0
+        assert sorted(held.names()) == names
+    freed = prune_home(settings_of(home), PruneOptions(), utc_now()).freed
+    assert [each.what for each in freed] == [f"datasets/{old.name}"]
+    assert not old.exists()
 
 
 @pytest.mark.soak
