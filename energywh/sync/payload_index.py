@@ -61,22 +61,29 @@ class PayloadIndex:
     def add_folder(self, folder: Path) -> None:
         """Add what is kept in the folder of payloads."""
         for day in days(folder):
-            self.add_day(day)
+            with contextlib.suppress(FileNotFoundError):  # a sync prunes it meanwhile
+                self.add_day(day)
         for file in folder.glob("*/[0-9a-f][0-9a-f]/*.zst"):
-            self.add(f"{file.parent.parent.name}/{file.name}", alone(file))
+            self._add_file(f"{file.parent.parent.name}/{file.name}", file)
         for file in sorted((folder / JOURNALS).glob("*.json")):
-            self.add(f"{JOURNALS}/{file.name}", alone(file))
+            self._add_file(f"{JOURNALS}/{file.name}", file)
 
     def add_day(self, day: Path) -> None:
         """Add what is kept in the folder of a day."""
         for pack in sorted(day.glob(f"*{PACK}")):
             self.add_pack(pack)
         for file in sorted(day.glob("*/*.zst")):
-            self.add(f"{file.parent.name}/{file.name}", alone(file))
+            self._add_file(f"{file.parent.name}/{file.name}", file)
 
     def add(self, name: str, member: Member) -> None:
         """Add a copy of a payload, or a journal."""
         self.members.setdefault(name, []).append(member)
+
+    def _add_file(self, name: str, file: Path) -> None:
+        """Add a file of its own."""
+        with contextlib.suppress(FileNotFoundError):  # a sync prunes it meanwhile
+            state = file.stat()
+            self.add(name, Member(file, 0, state.st_size, EPOCH + timedelta(seconds=int(state.st_mtime))))
 
     def add_pack(self, pack: Path) -> int | None:
         """Add what is in a pack; return its length where it can be appended to."""
@@ -169,11 +176,11 @@ def days(folder: Path) -> list[Path]:
 
 
 def days_before(folder: Path, moment: datetime) -> list[Path]:
-    """Return the folders of days that ended by ``moment`` (naive UTC), oldest first; all of them by `datetime.max`."""
+    """Return the folders of days that ended by ``moment`` (naive UTC), oldest first."""
     found = []
     for day in days(folder):
         with contextlib.suppress(ValueError):  # a name such as 2026-99-99
-            if moment == datetime.max or datetime.strptime(day.name, DAY) + timedelta(days=1) <= moment:
+            if datetime.strptime(day.name, DAY) <= moment - timedelta(days=1):
                 found.append(day)
     return found
 
@@ -181,12 +188,6 @@ def days_before(folder: Path, moment: datetime) -> list[Path]:
 def payload_name(dataset: str, payload_id: str) -> str:
     """Return the name of a payload in an index, and its path in the folder of a day."""
     return f"{dataset}/{payload_id}.zst"
-
-
-def alone(file: Path) -> Member:
-    """Return a file of its own as a member."""
-    state = file.stat()
-    return Member(file, 0, state.st_size, EPOCH + timedelta(seconds=int(state.st_mtime)))
 
 
 def _stream(member: Member) -> pa.CompressedInputStream:

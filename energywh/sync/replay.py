@@ -86,15 +86,17 @@ def replay(settings: Settings, on_say: Callable[[str], None] = lambda _: None, *
     """
     home = settings.home
     started = time.monotonic()
-    index = PayloadIndex.of(home.payloads)
-    journals = index.journals()
-    if not journals:
-        damaged = "".join(f"; {damage}" for damage in index.damages)
-        raise StorageError(f"there are no payloads in {home.payloads} to replay; run 'energywh sync'{damaged}")
+    nothing = f"there are no payloads in {home.payloads} to replay; run 'energywh sync'"
+    if not home.payloads.is_dir():  # so that a mistaken path is not made into a home
+        raise StorageError(nothing)
     home.create()
     new_file = home.path / "staging.replay.duckdb"
     with exclude_syncs(home):
         _sweep(new_file)
+        index = PayloadIndex.of(home.payloads)
+        journals = index.journals()
+        if not journals:
+            raise StorageError(nothing + "".join(f"; {damage}" for damage in index.damages))
         lost_log = _put_damaged_log_aside(settings, on_say)
         unreadable: dict[tuple[str, str], str] = {}
         try:

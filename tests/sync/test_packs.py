@@ -187,3 +187,19 @@ def test_payloads_of_the_first_versions_in_files_of_their_own_are_read_until_the
     assert store_at(tmp_path).prune(NOON + timedelta(days=1)) == 2
     assert not file.parent.exists()
     assert readable(tmp_path) == BODIES[1:2]
+
+
+def test_a_payload_that_is_pruned_while_an_index_is_made_is_left_out(tmp_path: Path) -> None:
+    keep(tmp_path, BODIES[:1])
+    for place in (f"2026-11-05/{NAME}", f"{NAME}/ab", "journal"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        # Listed, and gone when it is looked at.
+        (tmp_path / place / f"{sha(BODIES[1])}.{'json' if place == 'journal' else 'zst'}").symlink_to(tmp_path / "gone")
+    assert readable(tmp_path) == BODIES[:1]
+
+
+def test_a_folder_of_the_last_day_there_is_does_not_stop_pruning(tmp_path: Path) -> None:
+    keep(tmp_path, BODIES[:1])
+    (tmp_path / "9999-12-31").mkdir()
+    store_at(tmp_path).prune(NOON + timedelta(days=1, hours=12))
+    assert packs(tmp_path) == []

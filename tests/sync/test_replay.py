@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from energywh.core.paths import Home
 from energywh.core.time import utc_now
 from energywh.errors import LockedError, StorageError
 from energywh.simulate.server import Simulator
@@ -16,7 +18,7 @@ from energywh.sync.journals import Journal
 from energywh.sync.ledger import Owner
 from energywh.sync.payload_index import PayloadIndex
 from energywh.sync.payloads import PayloadStore
-from energywh.sync.replay import ReplayResult, replay
+from energywh.sync.replay import ReplayResult, exclude_syncs, replay
 from tests.support.desk import Desk
 from tests.support.packs import bodies, drop, journals, packs
 from tests.support.staging import everything, has_twins, query, statuses, values
@@ -97,6 +99,24 @@ def test_a_sync_after_a_replay_continues_as_without_one(
     assert not has_twins(desk.staging)
     landings = query(desk.staging, "select landing_id from sync.landing order by landed_at_utc")
     assert landings == [(number,) for number in range(1, len(landings) + 1)]
+
+
+def test_what_a_sync_lands_until_replay_excludes_it_is_replayed_too(
+    live: tuple[Desk, Simulator], clock: MovableClock, synced: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = sync_three_times(live, clock, synced)
+    expected = everything(desk.staging)
+    desk.staging.unlink()
+    newest = max(packs(desk.home.payloads))
+    shutil.move(newest, tmp_path / "newest")
+
+    def end_the_sync(home: Home) -> AbstractContextManager[None]:
+        shutil.move(tmp_path / "newest", newest)
+        return exclude_syncs(home)
+
+    monkeypatch.setattr("energywh.sync.replay.exclude_syncs", end_the_sync)
+    assert replay(desk.settings()).landings == len(expected["sync.landing"])
+    assert everything(desk.staging) == expected
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3])
