@@ -26,9 +26,8 @@ from energywh.core.printable import mask_keys
 from energywh.core.time import parse_duration_hours
 from energywh.errors import SettingsError, did_you_mean
 
-SCHEMA = (
-    1  # of energywh.toml, where it may stand above all sections: raised when a setting gets another name or meaning
-)
+# Of energywh.toml, where it may stand above all sections: raised when a setting gets another name or meaning.
+SCHEMA = 1
 HOME_VARIABLE = "ENERGYWH_HOME"
 
 

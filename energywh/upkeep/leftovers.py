@@ -44,14 +44,17 @@ class Leftover:
         return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def is_free(self) -> bool:
-        """Return whether nobody is at work on it."""
+        """Return whether it is there and nobody is at work on it."""
         if self.lock is not None:
             return not self.lock.exists() or holder_of(self.lock) is None
-        changed = max([self.path.lstat().st_mtime, *(each.lstat().st_mtime for each in self.path.rglob("*"))])
-        if time.time() - changed <= UNTOUCHED_SECONDS:
+        try:
+            changed = max([self.path.lstat().st_mtime, *(each.lstat().st_mtime for each in self.path.rglob("*"))])
+            if time.time() - changed <= UNTOUCHED_SECONDS:
+                return False
+            # A dataset made long ago and just replaced is read on by those who opened it before.
+            return not (_is_folder(self.path) and in_use(self.path))
+        except FileNotFoundError:  # its owner ended meanwhile, or is at work
             return False
-        # A dataset made long ago and just replaced is read on by those who opened it before.
-        return not (_is_folder(self.path) and in_use(self.path))
 
     def remove(self) -> bool:
         """Delete it while its lock is held; return whether it is gone."""

@@ -158,6 +158,8 @@ def _gone_back_to(examined: Examined, versions: list[Version]) -> str:
 
 def _publish(home: Home, version: Version) -> str:
     with file_lock(home.locks / "build.lock", "a build", WAIT_SECONDS):
+        if (current := current_version(home)) is not None:  # a build was quicker
+            return f"{current.stem} was published meanwhile"
         move_link(home, version.path)
     return f"published {version.name}"
 
@@ -210,7 +212,7 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
                 remove,
             )
     for pin in list_versions(examined.home, KEEP):
-        if pin.name not in kept:
+        if not pin.path.with_suffix(".duckdb").exists():  # not `kept`: a build may have added one that is pinned
 
             def unpin(file: Path = pin.path) -> str:
                 file.unlink(missing_ok=True)

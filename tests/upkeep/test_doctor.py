@@ -20,8 +20,9 @@ from energywh.models.versions.publish import PUBLISHED_AGAIN, list_versions
 from energywh.models.versions.rollback import publish_again
 from energywh.sources import load_settings
 from energywh.sync.packs import scan
-from energywh.upkeep.diagnosis import Diagnosis
+from energywh.upkeep.diagnosis import Diagnosis, Examined
 from energywh.upkeep.doctor import CHECKS, examine, is_well
+from energywh.upkeep.version_checks import check_versions
 from tests.support.old_homes import OLD_HOMES
 from tests.support.packs import packs
 
@@ -203,6 +204,22 @@ def test_going_back_to_an_earlier_version_is_no_finding_and_a_lost_link_leads_th
     assert home.energy.resolve() == earlier.path
     garble(home.versions / PUBLISHED_AGAIN)
     assert told(look(home))[f"versions/{PUBLISHED_AGAIN}"] == "problem"
+
+
+def test_what_a_build_publishes_while_doctor_looks_stays_published_and_pinned(home: Home) -> None:
+    *_, newest = list_versions(home)
+    linked = home.energy.readlink()
+    home.energy.unlink()
+    findings = check_versions(Examined(home, None, full=False, now=utc_now()))
+    lost = next(findings)
+    assert lost.mend is not None
+    built = newest.path.with_name(newest.path.name.replace(f"{newest.number:06d}", f"{newest.number + 1:06d}"))
+    shutil.copy(newest.path, built)
+    built.with_suffix(".keep").touch()
+    home.energy.symlink_to(linked.with_name(built.name))
+    assert [each.what for each in findings if "pins" in each.what] == []
+    assert lost.mend() == f"{built.stem} was published meanwhile"
+    assert home.energy.resolve() == built
 
 
 def test_a_home_that_an_earlier_energywh_wrote_has_notes_and_no_problem(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from energywh.sync.ledger import Owner
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.schema import open_staging
 from energywh.upkeep.disk_usage import measure
+from energywh.upkeep.leftovers import Leftover
 from energywh.upkeep.prune import PruneOptions, prune_home
 from energywh.upkeep.shared_blocks import shared_bytes
 from tests.support.packs import packs
@@ -166,6 +167,13 @@ def test_prune_leaves_alone_what_running_commands_hold_and_says_so(home: Home) -
         "staging is not compacted",
     ]
     store.close()
+
+
+def test_a_leftover_that_goes_while_it_is_measured_counts_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Leftover(home.path / ".gone.1-0123abcd.writing", "a file that was not finished")
+    monkeypatch.setattr("energywh.upkeep.disk_usage.find_leftovers", lambda home: [gone])
+    (found,) = [usage for usage in measure(settings_of(home), utc_now()) if usage.kind == "leftovers"]
+    assert (found.bytes, found.can_go) == (0, 0)
 
 
 def test_a_replaced_dataset_that_is_still_read_is_no_leftover(home: Home) -> None:
