@@ -109,8 +109,8 @@ class ParseCache:
         self._added = False
         unused = [(checksum, raw) for checksum, raw in (self._stored or {}).items() if checksum not in self._used]
         kept = self._used | dict(unused[: max(0, MAX_FINDINGS - len(self._used))])
-        content = msgspec.msgpack.encode(kept, enc_hook=_encode_path)
-        with suppress(OSError, StorageError):
+        with suppress(OSError, StorageError, UnicodeEncodeError):  # the last for a path that is not UTF-8
+            content = msgspec.msgpack.encode(kept, enc_hook=_encode_path)
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_file(self._file, hashlib.sha256(content).digest() + content)
             _sweep(self._file.parent)

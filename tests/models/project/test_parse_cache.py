@@ -171,6 +171,18 @@ def test_a_full_disk_does_no_harm(tree: Tree, monkeypatch: pytest.MonkeyPatch) -
     assert tree.files() == []
 
 
+def test_models_below_a_path_that_is_not_utf8_are_read(tree: Tree, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    try:
+        write_models(folder, MODELS)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    (folder / "seeds" / "fuel.csv").write_text(FUEL_CSV)
+    expected = tree.read().order
+    tree.folder = folder
+    assert tree.read().order == expected
+
+
 def test_the_files_used_last_are_kept(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parse_cache, "MAX_FILES", 4)
     newest = tree.files()
