@@ -7,39 +7,31 @@ and ahead it reads; the build reads at least that far, and a month's digest is t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from energywh.core.sql_text import quoted, run, text, within
+from energywh.core.sql_text import quoted
 from energywh.core.storage_errors import cause_of, is_about_sql
 from energywh.core.time import RunClock
 from energywh.core.wording import count
 from energywh.errors import ModelError
 from energywh.models.build.column_types import ColumnTypes
 from energywh.models.build.promises import check_dataset, model_error, promised_types
-from energywh.models.build.view_sql import without_if
+from energywh.models.build.stale_months import StaleMonths, is_whole_cheaper
+from energywh.models.build.table_writer import TableWriter
 from energywh.models.contents.build_state import BuildState
-from energywh.models.contents.digests import Digests, month_digests, types_of
-from energywh.models.contents.months import SPAN_MONTHS, Span, short_spans, spans
-from energywh.models.contents.months import widen as widen_months
+from energywh.models.contents.digests import month_digests, types_of
 from energywh.models.contents.staging import Staging
 from energywh.models.contents.state import ModelState
-from energywh.models.project.graph import Graph, Reach
+from energywh.models.project.graph import Graph
 from energywh.models.project.model import Model
 from energywh.models.project.parse_cache import ParseCache
 from energywh.models.project.seed import Seed
 
 if TYPE_CHECKING:
     import duckdb
-
-# Above this share of a model's months, building all of it costs less than month after month.
-WHOLE_ABOVE = 0.5
-# Values (rows times columns) computed at once when all of a model is built, at most; some 8 bytes each.
-BATCH_VALUES = 150e6
-
-_SCRATCH = "temp.main.energywh_scratch"
 
 
 @dataclass(frozen=True)
@@ -84,6 +76,8 @@ class Materializer:
         self._full = full
         self._state = state
         self._types = ColumnTypes(connection, graph, state, staging, cache)
+        self._stale = StaleMonths(graph, state, staging, full=full)
+        self._tables = TableWriter(connection, graph, staging)
 
     def load_seed(self, seed: Seed) -> bool:
         """Load a seed's CSV as a table unless it is up to date; return True if it was loaded. Empty cells are NULL.
@@ -123,7 +117,7 @@ class Materializer:
         try:
             if model.materialized == "inline":
                 return self._check_step(model, known, began)
-            months = self._stale(model, known)
+            months = self._stale.of(model, known)
             if months is not None and not months:
                 return self._keep(model, known)
             return self._make(model, known, months, began)
@@ -163,41 +157,11 @@ class Materializer:
         rows = sum(digest.rows for digest in digests.values())
         if self._is_reworded(model, known):
             types = promised_types(self._types, model)
-            self._comment(model, types)
+            self._tables.comment(model, types)
             self._save(model, types, 0.0)
             return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=True)
         self._state.touch_model(model.name, self._staging.landing)
         return ModelResult(model.name, model.materialized, rows, 0, 0, 0.0, built=False)
-
-    def _stale(self, model: Model, known: ModelState | None) -> set[date] | None:
-        """Return the months of ``model`` to build, or None for all of it."""
-        tables = self._graph.staging(model.name)
-        for table in tables:
-            check_dataset(self._staging, self._graph, model, table)
-        if known is None or known.sql_hash != model.sql_hash or self._full:
-            return None
-        if tables and not self._staging.holds(known.landing):
-            return None
-        changed: set[date | None] = set(self._state.changed_inputs(model.name, self._graph.upstream(model.name)))
-        if tables:
-            changed |= self._staging.changed_months(tables, known.landing)
-        if not changed:
-            return set()
-        if None in changed or not model.by_month:
-            return None
-        months = widen_months((month for month in changed if month is not None), model.lookback, model.lookahead)
-        if not tables:  # the months of staging are not counted
-            months &= self._months_read(model).keys() | self._state.digests(model.name).keys() | changed
-        return months
-
-    def _months_read(self, model: Model) -> dict[date, int]:
-        """Return the months in which a model or seed that ``model`` reads has rows, and the rows of the longest."""
-        found: dict[date, int] = {}
-        for name in self._graph.upstream(model.name):
-            for month, digest in self._state.digests(name).items():
-                if month is not None:
-                    found[month] = max(found.get(month, 0), digest.rows)
-        return found
 
     def _make(self, model: Model, known: ModelState | None, months: set[date] | None, began: float) -> ModelResult:
         """Compute ``months``, or everything if None, and write the months that changed."""
@@ -212,7 +176,7 @@ class Materializer:
             and known.materialized != "inline"
             and types_of(self._connection, quoted(model.name)) == types
         )
-        if months is not None and (not same or len(months) > WHOLE_ABOVE * len(months | before.keys())):
+        if months is not None and (not same or is_whole_cheaper(months, before)):
             months = None
 
         created = known_types is None if model.materialized == "view" else not same
@@ -220,21 +184,18 @@ class Materializer:
             self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(model.schema)}")
         if model.materialized == "view":
             if created:
-                sql = without_if(self._graph.sql(model.name))
-                self._connection.execute(f"CREATE OR REPLACE VIEW {quoted(model.name)} AS {sql}")
-            after = self._digest_view(model, types, months, before)
+                self._tables.create_view(model)
+            after = self._tables.digest_view(model, types, months, before)
         elif months is None and same and not self._full and not model.by_month:
-            after = self._refresh(model, types, before)
-        elif months is None and (batches := self._batches(model, types)):
+            after = self._tables.refresh(model, types, before)
+        elif months is None and (batches := self._stale.batches(model, len(types))):
             created = True
-            after = self._build_batches(model, types, batches)
+            after = self._tables.create_in_batches(model, types, batches)
         elif months is None:
             created = True
-            ordered = f"SELECT * FROM ({self._graph.sql(model.name)}\n) {self._by_month(model)}"
-            run(self._connection, f"CREATE OR REPLACE TABLE {quoted(model.name)} AS {ordered}")
-            after = month_digests(self._connection, quoted(model.name), types, model.time_column)
+            after = self._tables.create(model, types)
         else:
-            after = self._build_months(model, types, months, before)
+            after = self._tables.rebuild_months(model, types, months, before)
         if model.time_column is not None and None in after:
             rows = after[None].rows
             raise ModelError(
@@ -246,7 +207,7 @@ class Materializer:
         rows = sum(digest.rows for digest in after.values())
         seconds = time.monotonic() - began
         if created or self._is_reworded(model, known):
-            self._comment(model, types)
+            self._tables.comment(model, types)
         self._save(model, types, seconds)
         changed = {month for month in before.keys() | after.keys() if before.get(month) != after.get(month)}
         return ModelResult(
@@ -282,136 +243,3 @@ class Materializer:
     def _save(self, model: Model, types: Mapping[str, str], seconds: float) -> None:
         reads = sorted(self._graph.reads(model.name))
         self._state.save_model(model, types, reads, self._staging.landing, self._clock.now(), seconds)
-
-    def _refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
-        """Compute all of a model that cannot be built by month, and write only the months that changed."""
-        run(self._connection, f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS {self._graph.sql(model.name)}")
-        after = month_digests(self._connection, _SCRATCH, types, model.time_column)
-        if model.time_column is None:
-            if after != before:
-                self._replace(model, "true")
-        else:
-            changed = {month for month in before.keys() | after.keys() if before.get(month) != after.get(month)}
-            self._write_months(model, changed)
-        self._connection.execute(f"DROP TABLE {_SCRATCH}")
-        return after
-
-    def _batches(self, model: Model, types: Mapping[str, str]) -> list[Span]:
-        """Return the spans in which to compute all of ``model``, so that each fits in memory.
-
-        Windows and joins hold what they compute until they are done with it. A model that reads staging, whose
-        months are not counted, is one batch.
-        """
-        if not model.by_month or self._graph.staging(model.name):
-            return []
-        found = self._months_read(model)
-        if not found:
-            return []
-        months = sorted(widen_months(found, model.lookback, model.lookahead))
-        at_once = min(SPAN_MONTHS, max(1, int(BATCH_VALUES / (max(found.values()) * len(types)))))
-        return list(short_spans(months, at_once))
-
-    def _build_batches(self, model: Model, types: Mapping[str, str], batches: Iterable[Span]) -> Digests:
-        """Compute all of ``model``, one of ``batches`` after another."""
-        assert model.time_column is not None
-        name = quoted(model.name)
-        columns = ", ".join(f"{quoted(column)} {kind}" for column, kind in types.items())
-        run(self._connection, f"CREATE OR REPLACE TABLE {name} ({columns})")
-        for batch in batches:
-            condition = within(model.time_column, batch.start, batch.end)
-            run(
-                self._connection,
-                f"INSERT INTO {name} SELECT * FROM ({self._restricted(model, batch)}\n) WHERE {condition} "
-                f"{self._by_grain(model)}",
-            )
-        return month_digests(self._connection, name, types, model.time_column)
-
-    def _build_months(self, model: Model, types: Mapping[str, str], months: set[date], before: Digests) -> Digests:
-        """Compute ``months`` from their part of the upstream tables, and write those that changed."""
-        assert model.time_column is not None
-        after = {month: digest for month, digest in before.items() if month not in months}
-        for span in short_spans(months):
-            sql = self._restricted(model, span)
-            condition = within(model.time_column, span.start, span.end)
-            run(
-                self._connection,
-                f"CREATE OR REPLACE TEMP TABLE {_SCRATCH} AS SELECT * FROM ({sql}\n) WHERE {condition}",
-            )
-            computed = month_digests(self._connection, _SCRATCH, types, model.time_column)
-            self._write_months(model, [month for month in span.months if computed.get(month) != before.get(month)])
-            after |= computed
-        self._connection.execute(f"DROP TABLE IF EXISTS {_SCRATCH}")
-        return after
-
-    def _write_months(self, model: Model, months: Iterable[date | None]) -> None:
-        assert model.time_column is not None
-        for span in spans(month for month in months if month is not None):
-            self._replace(model, within(model.time_column, span.start, span.end))
-
-    def _replace(self, model: Model, condition: str) -> None:
-        """Replace the rows that meet ``condition`` with those of the scratch table."""
-        name = quoted(model.name)
-        run(self._connection, f"DELETE FROM {name} WHERE {condition}")
-        run(self._connection, f"INSERT INTO {name} SELECT * FROM {_SCRATCH} WHERE {condition} {self._by_grain(model)}")
-
-    def _digest_view(
-        self, model: Model, types: Mapping[str, str], months: set[date] | None, before: Digests
-    ) -> Digests:
-        """Return the digests of a view, computed a few months at a time because all of it may not fit in memory."""
-        if model.time_column is None:
-            return month_digests(self._connection, quoted(model.name), types, None)
-        after: Digests = {}
-        if months is None:
-            month = f"date_trunc('month', {quoted(model.time_column)})::DATE"
-            found = {row[0] for row in run(self._connection, f"SELECT DISTINCT {month} FROM {quoted(model.name)}")}
-            months = found - {None}
-            if None in found:
-                nowhere = f"{quoted(model.time_column)} IS NULL"
-                after = month_digests(self._connection, quoted(model.name), types, model.time_column, nowhere)
-        else:
-            after = {month: digest for month, digest in before.items() if month not in months}
-        for span in short_spans(months):
-            condition = within(model.time_column, span.start, span.end)
-            after |= month_digests(self._connection, quoted(model.name), types, model.time_column, condition)
-        return after
-
-    def _restricted(self, model: Model, span: Span) -> str:
-        """Return the model's SQL, reading only what the hours of ``span`` can depend on."""
-
-        def condition(table: str, reach: Reach) -> str | None:
-            start, end = span.read_start(reach[0]), span.end + reach[1]
-            if (stamp := self._staging.stamp(table)) is not None:
-                return within(stamp.column, start + stamp.offset, end + stamp.offset)
-            if (upstream := self._graph.models.get(table)) is not None and upstream.time_column is not None:
-                return within(upstream.time_column, start, end)
-            return None
-
-        return self._graph.restricted(model.name, condition)
-
-    @staticmethod
-    def _by_month(model: Model) -> str:
-        """Return the physical order of a whole table: each month is one stretch of the file.
-
-        Sorting by region and hour within the month as well would take as long again as computing the largest
-        tables (measured: 31 M rows in 10 s against 6 s), and a month is read whole anyway.
-        """
-        if model.time_column is None:
-            return f"ORDER BY {', '.join(quoted(column) for column in model.grain)}"
-        return f"ORDER BY date_trunc('month', {quoted(model.time_column)})"
-
-    @staticmethod
-    def _by_grain(model: Model) -> str:
-        """Return the physical order of a few months: by month, then the other grain columns, then time."""
-        if model.time_column is None:
-            return Materializer._by_month(model)
-        time_column = quoted(model.time_column)
-        keys = [quoted(column) for column in model.grain if column != model.time_column]
-        keys = [f"date_trunc('month', {time_column})", *keys, time_column]
-        return f"ORDER BY {', '.join(keys)}"
-
-    def _comment(self, model: Model, types: Mapping[str, str]) -> None:
-        name = quoted(model.name)
-        kind = model.materialized.upper()
-        statements = [f"COMMENT ON {kind} {name} IS {text(model.description)}"]
-        statements += [f"COMMENT ON COLUMN {name}.{quoted(c)} IS {text(model.columns[c])}" for c in types]
-        self._connection.execute(";".join(("BEGIN", *statements, "COMMIT")))  # one write to disk instead of many

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from energywh.models.build import materialize
+from energywh.models.build import stale_months
 from energywh.models.versions.publish import current_version
 from tests.models.folder import DEMAND, FUEL_CSV, GRID, MODELS, ROLLING, START, TABLES, Desk
 
@@ -95,7 +95,7 @@ def test_any_history_of_changes_gives_what_a_full_build_gives(examples: int) -> 
 def replay(steps: list[tuple[str, ...]], whole_above: float) -> None:
     """Run the steps with their builds, and compare with a full build."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(materialize, "WHOLE_ABOVE", whole_above)
+        patch.setattr(stale_months, "WHOLE_ABOVE", whole_above)
         desk = Desk(Path(folder))
         desk.land_demand(date(2024, 1, 1), 10, hours=24 * 150)
         desk.build()
