@@ -19,6 +19,7 @@ from energywh.models.versions.publish import (
     RECORD,
     Version,
     current_version,
+    gone_back_to,
     list_versions,
     move_link,
     publications,
@@ -114,8 +115,8 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
     elif target is None:
         what = "it leads nowhere" if link.is_symlink() else "it is missing"
         if good:
-            gone_back_to = _gone_back_to(examined, versions)
-            chosen = next((version for version in good if version.path.name == gone_back_to), good[-1])
+            again = _gone_back_to(examined, versions)
+            chosen = again if again is not None and again in good else good[-1]
             yield Diagnosis(
                 "versions",
                 "problem",
@@ -136,7 +137,7 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
             "builds start from the newest version of this home",
             "energywh build",
         )
-    elif good and target.name not in (good[-1].path.name, _gone_back_to(examined, versions)):
+    elif good and target.name not in {each.path.name for each in (good[-1], _gone_back_to(examined, versions)) if each}:
         yield Diagnosis(
             "versions",
             "note",
@@ -147,13 +148,10 @@ def _check_link(examined: Examined, versions: list[Version], good: list[Version]
         )
 
 
-def _gone_back_to(examined: Examined, versions: list[Version]) -> str:
-    """Return the file of the version that a person published again since the newest was built; else nothing."""
+def _gone_back_to(examined: Examined, versions: list[Version]) -> Version | None:
     with suppress(EnergywhError):  # `_check_records` says why
-        last = publications(examined.home)[-1:]
-        if last and last[0].newest == versions[-1].number:
-            return f"{last[0].version}.duckdb"
-    return ""
+        return gone_back_to(examined.home, versions)
+    return None
 
 
 def _publish(home: Home, version: Version) -> str:

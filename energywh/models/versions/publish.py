@@ -97,6 +97,18 @@ def list_versions(home: Home, suffix: str = ".duckdb") -> list[Version]:
     return sorted(found)
 
 
+def gone_back_to(home: Home, versions: list[Version]) -> Version | None:
+    """Return which of ``versions`` a person published again since the newest of them was built.
+
+    Raises:
+        StorageError: the file that lists the returns is damaged.
+    """
+    last = publications(home)[-1:]
+    if not last or not versions or last[0].newest < versions[-1].number:
+        return None
+    return next((version for version in versions if version.name == last[0].version), None)
+
+
 def current_version(home: Home) -> Path | None:
     """Return the real path of the published version, or None if nothing is published.
 
@@ -112,9 +124,9 @@ def current_version(home: Home) -> Path | None:
 
 def version_path(home: Home, moment: datetime) -> Path:
     """Return the path of the next version, finished at ``moment`` (UTC)."""
-    versions = list_versions(home)
-    number = versions[-1].number + 1 if versions else 1
-    return home.versions / f"energy-{moment:%Y%m%dT%H%M%SZ}-{number:06d}.duckdb"
+    # Above the one that was newest at the last return too, whose file may be gone: `gone_back_to` compares numbers.
+    before = [version.number for version in list_versions(home)] + [each.newest for each in publications(home)]
+    return home.versions / f"energy-{moment:%Y%m%dT%H%M%SZ}-{max(before, default=0) + 1:06d}.duckdb"
 
 
 def check_link(home: Home) -> None:

@@ -21,6 +21,7 @@ from energywh.models.versions.publish import (
     Version,
     check_link,
     current_version,
+    gone_back_to,
     list_versions,
     make_read_only,
     move_link,
@@ -35,10 +36,7 @@ def finish_publishing(home: Home) -> None:
     versions = list_versions(home)
     if not versions:
         return
-    target = versions[-1]
-    last = publications(home)[-1:]
-    if last and last[0].newest == target.number:
-        target = next((version for version in versions if version.name == last[0].version), target)
+    target = gone_back_to(home, versions) or versions[-1]
     current = current_version(home)
     if current is None or current.name != target.path.name:
         move_link(home, target.path)

@@ -80,6 +80,19 @@ def test_a_return_to_what_staging_still_says_stays(desk: Desk) -> None:
     assert current_version(desk.home) == list_versions(desk.home)[0].path.resolve(), "a build has pruned two"
 
 
+def test_a_withdrawn_version_that_a_person_deletes_changes_nothing_of_that(desk: Desk) -> None:
+    publish_again(desk.home, "1")
+    first, _, third = list_versions(desk.home)
+    third.path.unlink()
+    finish_publishing(desk.home)
+    assert current_version(desk.home) == first.path.resolve(), "and not the second"
+    assert desk.build().published
+    built = list_versions(desk.home)[-1]
+    assert built.number == 4
+    finish_publishing(desk.home)
+    assert current_version(desk.home) == built.path.resolve()
+
+
 def test_it_is_not_pruned_while_it_is_published(desk: Desk) -> None:
     publish_again(desk.home, "1")
     assert prune(desk.home, 2) == []
