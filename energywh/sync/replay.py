@@ -131,7 +131,8 @@ def exclude_syncs(home: Home) -> Iterator[None]:
     Raises:
         LockedError: one is running.
     """
-    with file_lock(home.locks / REPLAY_LOCK, "another 'energywh replay' or 'prune'", wait_seconds=0):
+    # Not at once: doctor and du hold a lock for a moment to see whether it is free.
+    with file_lock(home.locks / REPLAY_LOCK, "another 'energywh replay' or 'prune'", wait_seconds=0.5):
         running = living_owners(home.locks)
         if running:
             pids = ", ".join(sorted(name.split("-")[0] for name in running))

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from energywh.core.locks import file_lock
 from energywh.core.paths import Home
 from energywh.core.time import utc_now
 from energywh.errors import LockedError, StorageError
 from energywh.simulate.server import Simulator
 from energywh.sync.journals import Journal
-from energywh.sync.ledger import Owner
+from energywh.sync.ledger import REPLAY_LOCK, Owner
 from energywh.sync.payload_index import PayloadIndex
 from energywh.sync.payloads import PayloadStore
 from energywh.sync.replay import ReplayResult, exclude_syncs, replay
@@ -223,6 +224,17 @@ def test_without_payloads_there_is_nothing_to_replay(desk: Desk, sim: Simulator)
     keeps_none.sync("eia.region_data", regions=["CISO"], since="2024-03-01", until="2024-03-02")
     assert not desk.home.payloads.exists()
     assert query(desk.staging, "select journal from sync.landing") == [(None,)]
+
+
+def test_a_lock_that_is_held_for_a_moment_to_see_whether_it_is_free_stops_no_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    looking = file_lock(home.locks / REPLAY_LOCK, "doctor", wait_seconds=0)
+    looking.__enter__()
+    monkeypatch.setattr("energywh.core.locks.time.sleep", lambda _: looking.__exit__(None, None, None))
+    with exclude_syncs(home):
+        pass
 
 
 def test_payloads_are_kept_as_long_as_is_set_and_no_longer(live: tuple[Desk, Simulator], clock: MovableClock) -> None:
