@@ -41,6 +41,10 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> 
             number of SET TimeZone.
         CorruptError: the database is damaged.
     """
+    if not sql.isascii() and sql != sql.encode(errors="replace").decode():
+        raise UsageError(
+            "the SQL holds bytes that are not UTF-8: give it in UTF-8, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
     with query_errors():
         statements = connection.extract_statements(sql)
         if not statements:
@@ -89,6 +93,8 @@ def _check(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -
         if len(words) < 2 or words[0] != kind.lower() or words[1] not in allowed or words[2:3] == ["."]:
             raise UsageError(f"of {kind}, only what shows something is allowed: {', '.join(sorted(allowed))}")
     else:
+        if kind == "LOAD":  # the kind of INSTALL too
+            kind = _words(statement.query)[0].upper()
         raise UsageError(
             f"the warehouse is read-only: {kind} is not allowed. To change a model, edit sql/ and run 'energywh "
             "build'; to write a result to a file, use 'energywh sql --output FILE' or 'energywh export'"

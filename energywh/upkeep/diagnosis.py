@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -61,6 +62,11 @@ class Examined:
     def name(self, path: Path) -> str:
         """Return a path as it is shown: below the home where it is in it."""
         return str(path.relative_to(self.home.path)) if path.is_relative_to(self.home.path) else str(path)
+
+
+def typed(path: Path | str) -> str:
+    """Return a path as it is typed in a shell: quoted where it holds spaces."""
+    return shlex.quote(str(path))
 
 
 def reason(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from energywh.models.versions.records import versions_of
 from energywh.sync.compact import free_room
 from energywh.sync.payload_index import days, days_before
 from energywh.sync.schema import open_staging
+from energywh.upkeep.diagnosis import typed
 from energywh.upkeep.leftovers import find_leftovers
 from energywh.upkeep.shared_blocks import shared_bytes
 
@@ -122,7 +123,7 @@ def _staging(home: Home) -> Iterator[Usage]:
     for log in home.path.glob("staging.duckdb.wal"):
         yield Usage("staging", log.name, size_of(log))
     for each in aside:
-        yield Usage("staging", each.name, size_of(each), size_of(each), f"rm {each}", "put aside by replay")
+        yield Usage("staging", each.name, size_of(each), size_of(each), f"rm {typed(each)}", "put aside by replay")
 
 
 def _tables(connection: object) -> dict[str, int]:

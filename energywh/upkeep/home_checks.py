@@ -17,7 +17,7 @@ from energywh.core.time import EPOCH
 from energywh.core.wording import count
 from energywh.errors import EnergywhError
 from energywh.models.versions.publish import list_versions
-from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+from energywh.upkeep.diagnosis import Diagnosis, Examined, reason, typed
 
 LEAST_FREE_BYTES = 100e6
 LEAST_FREE_FILES = 1000
@@ -42,11 +42,16 @@ def check_home(examined: Examined) -> Iterator[Diagnosis]:
                 "it cannot be written to" if folder.is_dir() else "a file is in the place of a folder",
                 examined.name(folder) if folder != path else str(path),
                 "sync and build fail",
-                f"chmod u+rwx {folder}" if folder.is_dir() else f"move {folder} away",
+                f"chmod u+rwx {typed(folder)}" if folder.is_dir() else f"move {folder} away",
             )
     if path.stat().st_mode & stat.S_IWOTH and not path.stat().st_mode & stat.S_ISVTX:
         yield Diagnosis(
-            "home", "note", "every user may write to it", str(path), "anyone can change the data", f"chmod o-w {path}"
+            "home",
+            "note",
+            "every user may write to it",
+            str(path),
+            "anyone can change the data",
+            f"chmod o-w {typed(path)}",
         )
     if not (examined.home.staging.exists() or examined.home.energy.is_symlink()):
         yield Diagnosis("home", "note", "nothing is synced yet", str(path), "", "energywh sync, or energywh demo")
@@ -83,7 +88,7 @@ def check_settings(examined: Examined) -> Iterator[Diagnosis]:
             f"others may read it, and it holds {', '.join(held)}",
             examined.name(file),
             "the key can be copied",
-            f"chmod 600 {file}",
+            f"chmod 600 {typed(file)}",
             close,
         )
 

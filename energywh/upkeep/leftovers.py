@@ -19,7 +19,7 @@ from energywh.errors import LockedError
 from energywh.models.versions.publish import BUILDING
 from energywh.sync.ledger import REPLAY_LOCK
 from energywh.sync.payloads import PART
-from energywh.upkeep.diagnosis import Diagnosis, Examined
+from energywh.upkeep.diagnosis import Diagnosis, Examined, typed
 
 _COMMANDS = {"sync": "a sync", "build": "a build", "replay": "a replay or prune", "dataset": "a dataset being made"}
 UNTOUCHED_SECONDS = 86_400.0  # what nobody can be asked about is left alone as long as something could be at work on it
@@ -131,7 +131,9 @@ def check_locks(examined: Examined) -> Iterator[Diagnosis]:
             )
     for process in sorted(folder.glob("*.lock.pid")):
         if not process.with_suffix("").exists():
-            yield Diagnosis("locks", "note", "it belongs to no lock", examined.name(process), "", f"rm {process}")
+            yield Diagnosis(
+                "locks", "note", "it belongs to no lock", examined.name(process), "", f"rm {typed(process)}"
+            )
     yield Diagnosis("locks", "ok", f"held by {', '.join(held)}" if held else "none is held", examined.name(folder))
 
 
@@ -171,5 +173,5 @@ def check_leftovers(examined: Examined) -> Iterator[Diagnosis]:
             f"{count(len(aside), 'file')} put aside by replay, {sum(f.stat().st_size for f in aside) / 1e6:,.1f} MB",
             examined.name(aside[0]),
             "they only take room once nothing is missing",
-            f"rm {aside[0].with_name('staging.damaged-*')}",
+            f"rm {typed(aside[0].parent)}/staging.damaged-*",
         )

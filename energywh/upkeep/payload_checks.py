@@ -13,9 +13,10 @@ from energywh.core.wording import count
 from energywh.errors import EnergywhError
 from energywh.sync.journals import JOURNALS
 from energywh.sync.packs import PACK, held, scan
-from energywh.sync.payload_index import SCHEMA, PayloadIndex, days, payload_name
+from energywh.sync.payload_index import DAY, SCHEMA, PayloadIndex, days, payload_name
 from energywh.sync.payloads import FileVersion
-from energywh.upkeep.diagnosis import Diagnosis, Examined, reason
+from energywh.sync.schema import open_staging
+from energywh.upkeep.diagnosis import Diagnosis, Examined, reason, typed
 
 QUICK_DAYS = 2  # the newest, which a replay needs most
 QUICK_PAYLOADS = 40
@@ -33,6 +34,7 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
     except EnergywhError as error:
         yield Diagnosis("payloads", "problem", reason(error), examined.name(folder / FILE), "sync and replay fail")
         return
+    landings = _landings(examined, folder)  # before the packs: what a running sync lands meanwhile is not missed
     index = PayloadIndex()
     if examined.full or not days(folder):  # without days: those of the first versions, in files of their own
         index.add_folder(folder)
@@ -61,9 +63,16 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
             examined.name(folder),
             _WHY,
         )
+    lost: dict[str, int] = {}
+    for landed_on, name, chunks in landings:
+        if f"{JOURNALS}/{name}" not in index.members:
+            lost[landed_on] = lost.get(landed_on, 0) + chunks
+    for landed_on, chunks in lost.items():
+        what = f"the journals of {count(chunks, 'chunk')} that landed that day are not there: a pack was cut or removed"
+        yield Diagnosis("payloads", "problem", what, examined.name(folder / landed_on), _WHY, _TODO)
     yield from _cut_ends(examined, folder)
     yield from _other_files(examined, folder)
-    if not damages:
+    if not damages and not lost:
         part = "" if len(looked) == len(names) else f" of {len(names):,} in the newest days"
         yield Diagnosis(
             "payloads",
@@ -71,6 +80,26 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
             f"{count(len(looked), 'payload')}{part} and {count(len(journals), 'journal')} are whole",
             examined.name(folder),
         )
+
+
+def _landings(examined: Examined, folder: Path) -> list[tuple[str, str, int]]:
+    """Return day, journal and number of chunks of the landings whose journal must be in the folder.
+
+    Those of which every chunk landed again since are left out. Without a staging file that can be read: none.
+    """
+    kept = days(folder)[0 if examined.full else -QUICK_DAYS :]
+    if not kept or (folder / JOURNALS).is_dir():  # the first versions had no days
+        return []
+    with suppress(EnergywhError), open_staging(examined.home.staging, read_only=True, wait_seconds=0) as connection:
+        # The day of a journal is that of its writing, which may be the one after the landing began.
+        landed = connection.execute(
+            "select landed_at_utc, journal, count(*) from sync.landing join sync.chunk using (landed_at_utc) "
+            "where journal is not null and strftime(landed_at_utc, ?) in (select unnest(?)) "
+            "and strftime(landed_at_utc + interval 10 minutes, ?) in (select unnest(?)) group by all order by all",
+            [DAY, [day.name for day in kept]] * 2,
+        ).fetchall()
+        return [(f"{at:{DAY}}", name, chunks) for at, name, chunks in landed]
+    return []
 
 
 def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
@@ -97,7 +126,7 @@ def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
                 rest = f"its last {found.size - found.end:,} bytes are"
                 if found.torn:
                     what, why = (
-                        f"{rest} of a sync that was killed",
+                        f"{rest} the beginning of a payload, as a sync leaves it that is killed",
                         "they only take room: the next sync fetched it again",
                     )
                     todo = "energywh doctor --fix cuts them off"
@@ -125,7 +154,7 @@ def _other_files(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
                 f"it cannot be read ({reason(error)})",
                 examined.name(file),
                 "the next sync downloads that file again",
-                f"rm {file}",
+                f"rm {typed(file)}",
                 forget,
             )
     for day in days(folder):

@@ -20,6 +20,7 @@ from energywh.sync.compact import compact, free_room
 from energywh.sync.ledger import REPLAY_LOCK
 from energywh.sync.payload_index import days_before
 from energywh.sync.schema import open_staging
+from energywh.upkeep.diagnosis import reason
 from energywh.upkeep.disk_usage import require_folder, size_of
 from energywh.upkeep.leftovers import find_leftovers
 
@@ -84,7 +85,8 @@ def prune_home(
         try:
             report.freed.extend(step(settings, options, now, dry_run, on_say))
         except (EnergywhError, OSError) as error:
-            report.skipped.append(str(error))
+            where = f" at {error.filename}" if isinstance(error, OSError) and error.filename else ""
+            report.skipped.append(f"{reason(error)}{where}")
     return report
 
 

@@ -26,7 +26,7 @@ from energywh.models.versions.publish import (
 )
 from energywh.models.versions.records import is_changed, read_record, versions_of
 from energywh.models.versions.verify import changed_tables
-from energywh.upkeep.diagnosis import Diagnosis, Examined, Severity, reason
+from energywh.upkeep.diagnosis import Diagnosis, Examined, Severity, reason, typed
 
 WAIT_SECONDS = 2.0
 _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -49,7 +49,7 @@ def check_versions(examined: Examined) -> Iterator[Diagnosis]:
                 what,
                 examined.name(path),
                 "readers get wrong values or an error" if published else "nobody reads it but by its name",
-                "energywh build --full" if published else f"rm {path}",
+                "energywh build --full" if published else f"rm {typed(path)}",
             )
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _WRITE:
@@ -64,7 +64,7 @@ def check_versions(examined: Examined) -> Iterator[Diagnosis]:
                 "it can be written to",
                 examined.name(path),
                 "another program that opens it may change it",
-                f"chmod a-w {path}",
+                f"chmod a-w {typed(path)}",
                 close,
             )
     yield from _check_records(examined, versions)
@@ -172,7 +172,14 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
         publications(examined.home)
     except EnergywhError as error:
         why = "the next build cannot tell whether a person went back to an earlier version"
-        yield Diagnosis("versions", "problem", reason(error), examined.name(again), why, f"mv {again} {again}.damaged")
+        yield Diagnosis(
+            "versions",
+            "problem",
+            reason(error),
+            examined.name(again),
+            why,
+            f"mv {typed(again)} {typed(f'{again}.damaged')}",
+        )
     for listed in versions_of(examined.home):
         record = examined.home.versions / f"{listed.version}{RECORD}"
         severity = _severity_of(record)
@@ -206,7 +213,7 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
                 "the record of a pruned version cannot be read",
                 examined.name(record),
                 "",
-                f"rm {record}",
+                f"rm {typed(record)}",
                 remove,
             )
     for pin in list_versions(examined.home, KEEP):
@@ -222,7 +229,7 @@ def _check_records(examined: Examined, versions: list[Version]) -> Iterator[Diag
                 "it pins a version that is gone",
                 examined.name(pin.path),
                 "",
-                f"rm {pin.path}",
+                f"rm {typed(pin.path)}",
                 unpin,
             )
 

@@ -111,6 +111,16 @@ def test_what_writes_or_changes_settings_is_refused(
     assert not (folder / "new").exists()
 
 
+def test_a_refusal_names_what_was_asked_for(closed: duckdb.DuckDBPyConnection) -> None:
+    for sql, said in {
+        "INSTALL httpfs": "INSTALL is not allowed",
+        "load httpfs": "LOAD is not allowed",
+        "SELECT '\udcff'": "not UTF-8",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            ask(closed, sql)
+
+
 @pytest.mark.parametrize(
     "sql", ["FROM '{0}/a.csv'", "SELECT content FROM read_text('{0}/a.csv')", "FROM glob('{0}/*')"]
 )

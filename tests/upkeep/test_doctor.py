@@ -20,6 +20,8 @@ from energywh.models.versions.publish import PUBLISHED_AGAIN, list_versions
 from energywh.models.versions.rollback import publish_again
 from energywh.sources import load_settings
 from energywh.sync.packs import scan
+from energywh.sync.payload_index import PayloadIndex
+from energywh.sync.schema import open_staging
 from energywh.upkeep.diagnosis import Diagnosis, Examined
 from energywh.upkeep.doctor import CHECKS, examine, is_well
 from energywh.upkeep.version_checks import check_versions
@@ -173,6 +175,39 @@ def test_fix_mends_what_it_can_and_says_so(home: Home) -> None:
     assert pack.stat().st_size == size
     assert home.energy.resolve() == newest.path
     assert told(look(home, full=True)) == {}
+
+
+def test_commands_can_be_typed_where_the_name_of_the_home_has_spaces(home: Home) -> None:
+    spaced = Home(home.path.rename(home.path.with_name("my home")))
+    aside = spaced.path / "staging.damaged-20260101T000000.duckdb"
+    aside.touch()
+    subprocess.run(next(each.todo for each in look(spaced) if aside.name in each.where), shell=True, check=True)
+    assert not aside.exists()
+    assert told(look(spaced)) == {}
+
+
+def test_a_pack_that_lost_its_end_is_a_problem_where_the_ledger_knows_of_more(home: Home) -> None:
+    (pack,) = packs(home.payloads)
+    (journal,) = PayloadIndex.of(home.payloads).journals()
+    landed = utc_now().replace(hour=12) - timedelta(days=1)
+    day = pack.parent.rename(pack.parent.with_name(f"{landed:%Y-%m-%d}"))
+    with open_staging(home.staging) as connection:
+        connection.execute(
+            "insert into sync.chunk by name select 'eia.region_data' as dataset, 'A' as slice, ? as first_hour_utc, "
+            "? as last_hour_utc, 'done' as status, ? as fetched_at_utc, ? as landed_at_utc",
+            [landed] * 4,
+        )
+        connection.execute(
+            "insert into sync.landing by name select 99 as landing_id, ? as landed_at_utc, ? as journal, 1 as chunks, "
+            "0 as rows, 0 as rows_new, 0 as rows_changed, 0 as rows_withdrawn",
+            [landed, journal],
+        )
+    assert told(look(home)) == told(look(home, full=True)) == {}
+    pack = day / pack.name
+    os.truncate(pack, scan(pack).members[-1][1].offset - 700)  # within the payload before the journal
+    for found in (look(home), look(home, full=True), look(home, fix=True), look(home)):
+        assert told(found)[f"payloads/{day.name}"] == "problem"
+        assert any("the journals of 1 chunk that landed that day are not there" in each.what for each in found)
 
 
 def test_a_damaged_end_of_a_pack_is_a_problem_and_is_not_cut_off(home: Home) -> None:

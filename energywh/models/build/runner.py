@@ -90,6 +90,8 @@ def _build(
     project = load_project(sql, {"corrections": options.corrections}, options.models)
     wanted = project.pick(names)
     if not home.staging.is_file():
+        if any(home.payloads.glob("*/*.tar")):
+            raise StorageError(f"{home.staging} is missing: put it back, or rebuild it by 'energywh replay'")
         raise StorageError(
             f"nothing has been synced into {home.path} yet; run 'energywh sync', or 'energywh demo' to see it all work"
         )

@@ -164,6 +164,13 @@ def test_a_missing_sync_is_reported(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_of_a_staging_file_that_was_moved_away_it_says_how_to_get_it_back(tmp_path: Path) -> None:
+    (tmp_path / "payloads/2026-01-01").mkdir(parents=True)
+    (tmp_path / "payloads/2026-01-01/1.tar").touch()
+    with pytest.raises(StorageError, match=r"staging\.duckdb is missing: .*'energywh replay'"):
+        build(Home(tmp_path))
+
+
 def test_a_staging_file_that_is_not_a_database_is_reported(desk: Desk) -> None:
     desk.home.staging.write_bytes(b"not a database" * 1000)
     with pytest.raises(StorageError, match=r"staging\.duckdb: .*is not a DuckDB database"):
