@@ -78,7 +78,7 @@ def unpin(session: Session, version: tuple[str, ...]) -> None:
     from energywh.models.versions.records import unpin as unpin_version
 
     for wanted in version:
-        click.echo(f"{unpin_version(session.home, wanted)} is no longer pinned: the next build may prune it")
+        click.echo(f"{unpin_version(session.home, wanted)} is not pinned now: the next build may prune it")
 
 
 @versions.command()
