@@ -24,7 +24,7 @@ class _DatasetGroup(click.Group):
         if args[0] not in self.commands and not args[0].startswith("-"):
             near = did_you_mean(args[0], self.commands)
             ctx.fail(
-                f"no command of 'energywh dataset' is named '{args[0]}'{near}; a dataset of that name is made by "
+                f"no command of 'energywh dataset' is named '{args[0]}'{near or '.'} A dataset of that name is made by "
                 f"'energywh dataset make {args[0]}'"
             )
         return super().resolve_command(ctx, args)
