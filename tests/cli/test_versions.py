@@ -199,6 +199,21 @@ def test_diff_of_rows_that_came_and_went(desk: Desk) -> None:
     assert (table["rows_added"], table["rows_removed"], table["rows_changed"]) == (48, 0, 0)
 
 
+def test_diff_is_the_same_however_few_months_are_joined_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write(
+        "normalized/demand.sql",
+        (desk.sql / "normalized" / "demand.sql").read_text().replace("value as", "value + 1 as"),
+    )
+    desk.build()
+    at_once = run(desk, "diff", "latest~1", "--json").output
+    (table,) = [each for each in json.loads(at_once)["tables"] if each["name"] == "normalized.demand"]
+    assert table["months"] == ["2024-01-01", "2024-03-01"]
+    assert table["columns"][0]["greatest_difference"] == 1
+    assert table["columns"][0]["place"] == {"region": "A", "hour_utc": "2024-01-01T00:00:00"}, "the first of equal ones"
+    monkeypatch.setattr("energywh.models.versions.diff.MOST_VALUES", 1)
+    assert run(desk, "diff", "latest~1", "--json").output == at_once
+
+
 def test_diff_of_equal_versions_says_that_all_is_equal(desk: Desk) -> None:
     found = json.loads(run(desk, "diff", "latest~1", "--json").output)
     assert found["tables"] == []

@@ -1,7 +1,7 @@
 """Compare two versions: which tables, months and columns differ, and by how much.
 
-Months whose digests are equal are never read. The others are joined on the grain, a few at a time, and only rows that
-differ are looked at column by column.
+Months whose digests are equal are never read. The others are joined on the grain, a few at a time; the rows that differ
+go to a temporary table, and only the columns that differ in them are looked at one by one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 BEFORE, AFTER = "version_before", "version_after"  # the names under which they are attached
-# Months joined at once, by the number of columns of the table, to bound memory.
-MONTH_COLUMNS = 240
+MOST_VALUES = 10_000_000  # rows times columns of the months of a version that are joined at once, to bound memory
 _NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)$|FLOAT|DOUBLE|DECIMAL")
 
 
@@ -218,110 +217,126 @@ class _Comparison:
     def _compare_rows(self, found: TableDiff, before: _Table, after: _Table, months: list[Any] | None) -> None:
         """Count what differs in the rows of these months (None: of all)."""
         shared = [column for column in after.types if column in before.types and column not in after.grain]
-        columns = {column: ColumnDiff(column) for column in shared}
-        totals: dict[str, float] = dict.fromkeys(shared, 0.0)
-        time = after.time_column if after.time_column == before.time_column else None
+        pairs = [_pair(column, before.types[column], after.types[column]) for column in shared]
+        columns = [ColumnDiff(column) for column in shared]
+        totals = [0.0] * len(shared)
+        # A time outside the grain may differ between the rows of a pair, so months cannot be compared one by one.
+        time = (
+            after.time_column if after.time_column == before.time_column and after.time_column in after.grain else None
+        )
+        # In the order of time and then of the grain, so that the first of equally great differences is named.
+        order = ", ".join(map(identifier, [time, *after.grain] if time else after.grain))
         for condition in self._conditions(found.name, time, months, len(shared)):
-            added, removed, changed, in_months, *facts = one_row(
-                self._connection, _join_sql(found.name, before, after, shared, time, condition)
-            )
+            self._connection.execute(_differing_sql(found.name, after.grain, pairs, condition))
+            added, removed, changed, in_months, *differs = one_row(self._connection, _counts_sql(time, len(pairs)))
             found.rows_added += added
             found.rows_removed += removed
             found.rows_changed += changed
             found.months += sorted(in_months or [])
-            for column, fact in zip(columns.values(), facts, strict=True):
-                totals[column.name] += _add(column, fact, after.grain)
-        for column in columns.values():
+            for i, column in enumerate(columns):
+                if differs[i]:
+                    totals[i] += self._add(column, i, pairs[i].are_numbers, after.grain, order)
+        for column, total in zip(columns, totals, strict=True):
             if column.greatest_difference is not None:
-                column.mean_difference = totals[column.name] / column.changed
-        found.columns = sorted((each for each in columns.values() if each.rows), key=lambda each: -each.rows)
+                column.mean_difference = total / column.changed
+        found.columns = sorted((each for each in columns if each.rows), key=lambda each: -each.rows)
+
+    def _add(self, column: ColumnDiff, i: int, are_numbers: bool, grain: Sequence[str], order: str) -> float:
+        """Add to a column, the ``i``-th, how it differs in the rows of `differing`; return the sum of differences."""
+        changed, became_null, got_value = one_row(
+            self._connection,
+            f"SELECT count(*) FILTER (a{i} <> b{i}), count(a{i}) FILTER (b{i} IS NULL), "
+            f"count(b{i}) FILTER (a{i} IS NULL) FROM differing WHERE in_a AND in_b",
+        )
+        column.changed += changed
+        column.became_null += became_null
+        column.got_value += got_value
+        if not are_numbers or not changed:
+            return 0.0
+        before, after = f"CAST(a{i} AS DOUBLE)", f"CAST(b{i} AS DOUBLE)"
+        change = f"abs({after} - {before})"
+        those = f"FROM differing WHERE in_a AND in_b AND a{i} <> b{i} AND isfinite({change})"
+        total, greatest = one_row(self._connection, f"SELECT sum({change}), max({change}) {those}")
+        if greatest is not None and (column.greatest_difference is None or greatest > column.greatest_difference):
+            keys = ", ".join(map(identifier, grain))
+            *place, column.before, column.after = one_row(
+                self._connection,
+                f"SELECT {keys}, {before}, {after} {those} AND {change} = $1 ORDER BY {order} LIMIT 1",
+                [greatest],
+            )
+            column.greatest_difference = greatest
+            column.place = dict(zip(grain, place, strict=True))
+        return total or 0.0
 
     def _conditions(self, name: str, time: str | None, months: list[Any] | None, columns: int) -> list[str]:
         """Return conditions that split the rows to read into chunks of a few months."""
         if time is None:
             return ["true"]
-        if months is None:
-            months = [
-                month
-                for (month,) in self._connection.execute(
-                    f"SELECT month FROM {BEFORE}.energywh.month WHERE model = $1 UNION "
-                    f"SELECT month FROM {AFTER}.energywh.month WHERE model = $1 ORDER BY 1",
-                    [name],
-                ).fetchall()
-            ]
-        step = max(1, MONTH_COLUMNS // max(columns, 1))
-        parts = [months[first : first + step] for first in range(0, len(months), step)]
-        return [" OR ".join(f"({within(time, span.start, span.end)})" for span in spans(part)) for part in parts]
+        rows: dict[date, int] = dict(
+            self._connection.execute(
+                f"SELECT month, max(rows) FROM (FROM {BEFORE}.energywh.month UNION ALL FROM {AFTER}.energywh.month) "
+                "WHERE model = ? GROUP BY month ORDER BY month",
+                [name],
+            ).fetchall()
+        )
+        chunks: list[list[date]] = []
+        values = MOST_VALUES
+        for month in rows if months is None else months:
+            values += rows[month] * columns
+            if values > MOST_VALUES:
+                chunks.append([])
+                values = rows[month] * columns
+            chunks[-1].append(month)
+        return [" OR ".join(f"({within(time, span.start, span.end)})" for span in spans(chunk)) for chunk in chunks]
 
 
-def _join_sql(
-    name: str, before: _Table, after: _Table, columns: Sequence[str], time: str | None, condition: str
-) -> str:
-    """Return the query of how many rows of ``condition`` are added, removed and changed, in which months, and a
-    struct of facts for each column."""
-    keys = [identifier(key) for key in after.grain]
+@dataclass(frozen=True)
+class _Pair:
+    """A column of both sides, as SQL of a form that can be compared."""
+
+    before: str
+    after: str
+    are_numbers: bool
+
+
+def _differing_sql(name: str, grain: Sequence[str], pairs: Sequence[_Pair], condition: str) -> str:
+    """Return the statement that writes the rows of ``condition`` that differ to the temporary table `differing`.
+
+    It has the columns in_a and in_b (NULL where that version has no such row), the grain, and values a0, b0, a1, b1...
+    """
+    keys = [identifier(key) for key in grain]
     same_key = " AND ".join(f"a.{key} IS NOT DISTINCT FROM b.{key}" for key in keys)
     either_key = ", ".join(f"coalesce(a.{key}, b.{key}) AS {key}" for key in keys)
-    pairs = [_pair(column, before.types[column], after.types[column]) for column in columns]
-    values = "".join(f", {one} AS a{i}, {other} AS b{i}" for i, (one, other, _) in enumerate(pairs))
-    differs = " OR ".join(f"a{i} IS DISTINCT FROM b{i}" for i in range(len(pairs))) or "false"
-    month = "NULL" if time is None else f"list(DISTINCT date_trunc('month', {identifier(time)})::DATE)"
-    facts = "".join(
-        f", {_facts(i, keys) if is_number else _counts(i)} AS c{i}" for i, (_, _, is_number) in enumerate(pairs)
-    )
+    values = "".join(f", {pair.before} AS a{i}, {pair.after} AS b{i}" for i, pair in enumerate(pairs))
+    differs = "".join(f" OR {pair.before} IS DISTINCT FROM {pair.after}" for pair in pairs)
     return f"""
-        WITH paired AS (
-            SELECT a.here AS in_a, b.here AS in_b, {either_key}{values}
-            FROM (SELECT true AS here, * FROM {BEFORE}.{quoted(name)} WHERE {condition}) a
-            FULL JOIN (SELECT true AS here, * FROM {AFTER}.{quoted(name)} WHERE {condition}) b ON {same_key}
-        ), differing AS (FROM paired WHERE in_a IS NULL OR in_b IS NULL OR {differs})
-        SELECT count(*) FILTER (in_a IS NULL), count(*) FILTER (in_b IS NULL), count(*) FILTER (in_a AND in_b),
-            {month}{facts}
-        FROM differing
+        CREATE OR REPLACE TEMP TABLE differing AS
+        SELECT a.here AS in_a, b.here AS in_b, {either_key}{values}
+        FROM (SELECT true AS here, * FROM {BEFORE}.{quoted(name)} WHERE {condition}) a
+        FULL JOIN (SELECT true AS here, * FROM {AFTER}.{quoted(name)} WHERE {condition}) b ON {same_key}
+        WHERE a.here IS NULL OR b.here IS NULL{differs}
     """
 
 
-def _pair(column: str, before: str, after: str) -> tuple[str, str, bool]:
-    """Return a column of both sides in a form that can be compared, and whether it holds numbers."""
+def _counts_sql(time: str | None, columns: int) -> str:
+    """Return the query of how many rows are added, removed and changed, in which months, and whether each column
+    differs.
+
+    It asks one cheap question of a column: DuckDB plans a query with several counts of each of 200 columns for seconds.
+    """
+    month = "NULL" if time is None else f"list(DISTINCT date_trunc('month', {identifier(time)})::DATE)"
+    differs = "".join(f", bool_or(in_a AND in_b AND a{i} IS DISTINCT FROM b{i})" for i in range(columns))
+    return (
+        "SELECT count(*) FILTER (in_a IS NULL), count(*) FILTER (in_b IS NULL), count(*) FILTER (in_a AND in_b), "
+        f"{month}{differs} FROM differing"
+    )
+
+
+def _pair(column: str, before: str, after: str) -> _Pair:
+    """Return how to compare a column of these types."""
     one, other = f"a.{identifier(column)}", f"b.{identifier(column)}"
     numbers = _NUMBER.match(before) is not None and _NUMBER.match(after) is not None
     if before == after:
-        return one, other, numbers
+        return _Pair(one, other, numbers)
     kind = "DOUBLE" if numbers else "VARCHAR"
-    return f"CAST({one} AS {kind})", f"CAST({other} AS {kind})", numbers
-
-
-def _counts(i: int) -> str:
-    """Return the struct of how often value ``i`` changed, in rows of both versions."""
-    both = "in_a AND in_b"
-    return (
-        f"struct_pack(changed := count(*) FILTER ({both} AND a{i} <> b{i}), "
-        f"became_null := count(*) FILTER ({both} AND a{i} IS NOT NULL AND b{i} IS NULL), "
-        f"got_value := count(*) FILTER ({both} AND a{i} IS NULL AND b{i} IS NOT NULL))"
-    )
-
-
-def _facts(i: int, keys: Sequence[str]) -> str:
-    """Return the struct of how often number ``i`` changed, by how much, and where by most."""
-    before, after = f"CAST(a{i} AS DOUBLE)", f"CAST(b{i} AS DOUBLE)"
-    change = f"abs({after} - {before})"
-    finite = f"in_a AND in_b AND a{i} <> b{i} AND isfinite({change})"
-    place = f"struct_pack({', '.join(f'{key} := {key}' for key in keys)})"
-    most = f"struct_pack(change := {change}, place := {place}, before := {before}, after := {after})"
-    return (
-        f"struct_insert({_counts(i)}, total := sum({change}) FILTER ({finite}), "
-        f"most := arg_max({most}, {change}) FILTER ({finite}))"
-    )
-
-
-def _add(column: ColumnDiff, fact: dict[str, Any], grain: Sequence[str]) -> float:
-    """Add the counts of one chunk of months to a column; return the sum of its differences."""
-    column.changed += fact["changed"]
-    column.became_null += fact["became_null"]
-    column.got_value += fact["got_value"]
-    most = fact.get("most")
-    if most is not None and (column.greatest_difference is None or most["change"] > column.greatest_difference):
-        column.greatest_difference = most["change"]
-        column.place = dict(zip(grain, most["place"].values(), strict=True))
-        column.before, column.after = most["before"], most["after"]
-    return fact.get("total") or 0.0
+    return _Pair(f"CAST({one} AS {kind})", f"CAST({other} AS {kind})", numbers)
