@@ -48,14 +48,18 @@ class TableWriter:
         name = quoted(model.name)
         columns = ", ".join(f"{quoted(column)} {kind}" for column, kind in types.items())
         run(self._connection, f"CREATE OR REPLACE TABLE {name} ({columns})")
+        # Of the user's own models alone: on ours it would cost the filters that DuckDB derives from the hours.
+        or_timeless = f" OR {quoted(model.time_column)} IS NULL" if model.name in self._graph.own else ""
         for batch in batches:
             condition = within(model.time_column, batch.start, batch.end)
             run(
                 self._connection,
-                f"INSERT INTO {name} SELECT * FROM ({self._restricted(model, batch)}\n) WHERE {condition} "
+                f"INSERT INTO {name} SELECT * FROM ({self._restricted(model, batch)}\n) WHERE {condition}{or_timeless} "
                 f"{_by_grain(model)}",
             )
-        return month_digests(self._connection, name, types, model.time_column)
+        digests = month_digests(self._connection, name, types, model.time_column)
+        # A row without time may only be one of an outer join whose other side the batch does not read.
+        return self.create(model, types) if None in digests else digests
 
     def refresh(self, model: Model, types: Mapping[str, str], before: Digests) -> Digests:
         """Compute all of a model that cannot be built by month, and write only the months that changed."""

@@ -209,6 +209,14 @@ def test_whatever_is_wrong_with_one_it_is_left_out_with_what_reads_it_and_the_re
         assert f"left out {schema}.z: {report.left_out[f'{schema}.z']}" in corner.said
 
 
+def test_rows_without_time_are_told_also_where_a_table_is_built_some_months_at_a_time(corner: Corner) -> None:
+    hours = "select timestamp '2024-01-01' + i * interval 1 hour as hour_utc from range(48) t(i)"
+    late = "select if(hour(hour_utc) > 3, hour_utc, null) as hour_utc from own.hours"
+    corner.write({"own/hours.sql": model(hours, "hour_utc")})
+    corner.write({"own/late.sql": model(late, "hour_utc", head='lookback = "0h"')})
+    assert "'hour_utc' is NULL in 8 rows" in corner.build().left_out["own.late"]
+
+
 def test_of_one_that_breaks_nothing_is_served_any_more_until_it_is_mended(corner: Corner) -> None:
     corner.write({"own/z.sql": model("select 7 as a"), "own/reader.sql": model("select a from own.z")})
     corner.write({"own/view.sql": model("select a from own.reader", head='materialized = "view"'), "own/w.sql": MINE})
