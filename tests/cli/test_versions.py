@@ -24,7 +24,7 @@ from energywh.core.paths import Home
 from energywh.errors import StorageError, UnknownNameError, UsageError
 from energywh.models.versions.publish import Version, list_versions
 from energywh.models.versions.records import versions_of
-from tests.models.folder import Desk
+from tests.models.folder import Desk, model
 from tests.support.desk import typed
 
 JANUARY, MARCH = date(2024, 1, 1), date(2024, 3, 1)
@@ -212,6 +212,18 @@ def test_diff_is_the_same_however_few_months_are_joined_at_once(desk: Desk, monk
     assert table["columns"][0]["place"] == {"region": "A", "hour_utc": "2024-01-01T00:00:00"}, "the first of equal ones"
     monkeypatch.setattr("energywh.models.versions.diff.MOST_VALUES", 1)
     assert run(desk, "diff", "latest~1", "--json").output == at_once
+
+
+def test_diff_pairs_rows_whose_time_is_not_in_the_grain_and_moved_to_another_month(desk: Desk) -> None:
+    select = "select region, max(hour_utc) as hour_utc from normalized.demand group by region"
+    last = model(select, "region hour_utc", head='refresh = "full"')
+    desk.write("n/last.sql", last.replace("['region', 'hour_utc']", "['region']"))
+    desk.build()
+    desk.land_demand(date(2024, 4, 1), 10)
+    desk.build()
+    (table,) = json.loads(run(desk, "diff", "latest~1", "--model", "n.last", "--json").output)["tables"]
+    assert (table["rows_added"], table["rows_removed"], table["rows_changed"]) == (0, 0, 2)
+    assert [(column["name"], column["changed"]) for column in table["columns"]] == [("hour_utc", 2)]
 
 
 def test_diff_of_equal_versions_says_that_all_is_equal(desk: Desk) -> None:
