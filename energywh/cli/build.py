@@ -56,8 +56,8 @@ def build(
     If one of your own models fails, it and the models that read it are left out, the rest is published, and the exit
     status is 1. Models whose folder is no longer given are dropped: name the folder in the setting build.models.
 
-    A version is not published if a table would lose more than build.max_loss_percent of its rows, or all rows of a
-    month or region: the staging file may have been moved away or be an old copy. --allow-loss publishes it.
+    A version is not published if a table, or a region in it, would lose more than build.max_loss_percent of its rows,
+    or all rows of a month: the staging file may have been moved away or be an old copy. --allow-loss publishes it.
 
     --as-of TIME (a day means its start) runs today's models on the values that were known at TIME, before later
     revisions, and writes a warehouse file to query with 'energywh sql --version FILE'. Nothing is published.

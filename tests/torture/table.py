@@ -11,7 +11,7 @@ COLUMNS = ("part", "tried", "failures", "seconds", "CPU s", "peak MB", "of these
 
 def cells(result: PartResult) -> tuple[str, ...]:
     """Return the row of a part."""
-    figures = ", ".join(f"{count:,} {name}" for name, count in sorted(result.counts.items()) if count)
+    figures = ", ".join(f"{name}: {count:,}" for name, count in sorted(result.counts.items()) if count)
     return (
         result.part,
         f"{result.tried:,}",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import duckdb
 
 FEWEST_ROWS = 24  # a day of one series: a source withdraws fewer now and then, such as those of a mistyped code
+FEWEST_ROWS_OF_KEY = 7 * 24  # of a value of the grain that keeps others: a week of one series
 LISTED_TABLES = 5
 _PUBLISHED = "published"
 
@@ -45,7 +46,7 @@ def check_losses(connection: duckdb.DuckDBPyConnection, published: Path, request
         LossError: a table would lose more than the options allow; the message lists what, and how to force it.
     """
     options, graph = request.options, request.graph
-    found = _losses(connection, published, graph)
+    found = _losses(connection, published, graph, options.max_loss_percent)
     own = [loss for loss in found if loss.table in graph.own and loss.percent > options.max_loss_percent]
     for loss in own:
         request.emit.say(f"warning: your own model loses rows: {loss}")
@@ -54,7 +55,8 @@ def check_losses(connection: duckdb.DuckDBPyConnection, published: Path, request
     large = [
         loss
         for loss in found
-        if loss.table not in graph.own and (loss.percent > options.max_loss_percent or loss.months or loss.keys)
+        if loss.table not in graph.own
+        and (loss.percent > options.max_loss_percent or loss.months or loss.keys or loss.shares)
     ]
     if not large:
         return
@@ -78,7 +80,9 @@ def _refusal(losses: list[TableLoss], version: str) -> str:
     return "\n".join(lines)
 
 
-def _losses(connection: duckdb.DuckDBPyConnection, published: Path, graph: Graph) -> list[TableLoss]:
+def _losses(
+    connection: duckdb.DuckDBPyConnection, published: Path, graph: Graph, max_loss_percent: float
+) -> list[TableLoss]:
     """Return the losses of all tables that are compared and have any worth a word, in build order."""
     import duckdb
 
@@ -94,9 +98,11 @@ def _losses(connection: duckdb.DuckDBPyConnection, published: Path, graph: Graph
         found = []
         for table in tables:
             if table in before and table in after and (loss := _loss(table, before[table], after[table])):
-                keys = _gone_keys(connection, table, graph.models[table].grain)
                 edited = hashes[0].get(table) != hashes[1].get(table)
-                found.append(TableLoss(table, loss.rows, loss.lost, loss.months, keys, edited))
+                keys, shares = _losses_of_keys(connection, table, graph.models[table].grain, max_loss_percent)
+                if loss.percent > max_loss_percent:
+                    shares = {}  # the loss of the whole table is enough to say
+                found.append(TableLoss(table, loss.rows, loss.lost, loss.months, keys, shares, edited))
         return found
     except duckdb.InterruptException:
         raise
@@ -155,22 +161,34 @@ def _hashes(connection: duckdb.DuckDBPyConnection, prefix: str) -> dict[str, str
     return dict(connection.execute(f"SELECT name, sql_hash FROM {prefix}energywh.model").fetchall())
 
 
-def _gone_keys(connection: duckdb.DuckDBPyConnection, table: str, grain: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return, for each text column of the grain, the values of which no row is left."""
+def _losses_of_keys(
+    connection: duckdb.DuckDBPyConnection, table: str, grain: Iterable[str], max_loss_percent: float
+) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, float]]]:
+    """Return the `keys` and the `shares` of a `TableLoss`."""
     texts = connection.execute(
         "SELECT column_name FROM duckdb_columns() WHERE concat(schema_name, '.', table_name) = $table AND "
         "data_type = 'VARCHAR' AND database_name IN (current_database(), $published) "
         "GROUP BY 1 HAVING count(*) = 2",  # in both versions
         {"table": table, "published": _PUBLISHED},
     ).fetchall()
-    gone = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    shares: dict[str, dict[str, float]] = {}
     for column in grain:
-        if (column,) in texts:
-            before, after = (
-                dict(connection.execute(f"SELECT {quoted(column)}, count(*) FROM {place} GROUP BY 1").fetchall())
-                for place in (f"{_PUBLISHED}.{quoted(table)}", quoted(table))
-            )
-            values = [value for value, rows in before.items() if value not in after and rows >= FEWEST_ROWS]
-            if values:
-                gone[column] = tuple(sorted(values, key=str))
-    return gone
+        if (column,) not in texts:
+            continue
+        before, after = (
+            dict(connection.execute(f"SELECT {quoted(column)}, count(*) FROM {place} GROUP BY 1 ORDER BY 1").fetchall())
+            for place in (f"{_PUBLISHED}.{quoted(table)}", quoted(table))
+        )
+        gone = [value for value, rows in before.items() if value not in after and rows >= FEWEST_ROWS]
+        lost = {
+            value: rows - after[value]
+            for value, rows in before.items()
+            if value in after and rows - after[value] >= FEWEST_ROWS_OF_KEY
+        }
+        large = {value: percent for value in lost if (percent := 100 * lost[value] / before[value]) > max_loss_percent}
+        if gone:
+            keys[column] = tuple(gone)
+        if large:
+            shares[column] = large
+    return keys, shares

@@ -17,6 +17,8 @@ class TableLoss:
         lost: rows missing from each month, added up; rows that other months gain do not count.
         months: those of which no row would be left.
         keys: by text column of the grain, the values of which no row would be left, such as regions.
+        shares: of a table that loses few of its rows, by text column of the grain: the values that would lose more than
+            is allowed, and how many percent of their rows.
         edited: the SQL of the model is not that of the published version.
     """
 
@@ -25,6 +27,7 @@ class TableLoss:
     lost: int
     months: tuple[date, ...] = ()
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)
     edited: bool = False
 
     @property
@@ -41,6 +44,8 @@ class TableLoss:
                 span = first if len(self.months) == 1 else f"{first} to {last}"
                 parts.append(f"all of {count(len(self.months), 'month')} ({span})")
             parts += [f"all of {column} {abbreviate(values)}" for column, values in self.keys.items()]
+            for column, shares in self.shares.items():
+                parts.append(f"of {column} {abbreviate([f'{value} {share:.1f} %' for value, share in shares.items()])}")
         if self.edited:
             parts.append("its SQL was changed")
         return ", ".join(parts)

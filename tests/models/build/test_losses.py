@@ -101,6 +101,14 @@ def test_rows_that_other_months_gain_do_not_make_up_for_lost_ones(desk: Desk) ->
     assert "all of" not in refused(desk)
 
 
+def test_a_region_that_loses_much_is_refused_also_where_the_whole_table_loses_little(desk: Desk) -> None:
+    lose(desk, "respondent = 'B' and period < '2024-02-01' and day(period) between 9 and 15")
+    assert "168 of 3,600 rows (4.7 %), of region B 9.3 %\n" in refused(desk)
+    assert desk.build(max_loss_percent=10.0).published
+    lose(desk, "respondent = 'B' and period < '2024-02-09' and day(period) between 3 and 5")
+    assert desk.build().published  # under a week: a source may withdraw as much
+
+
 def test_findings_and_models_whose_file_is_gone_may_shrink(desk: Desk) -> None:
     desk.land("UPDATE eia.region_data SET value = 1", changes={"eia.region_data": MONTHS})
     desk.build()
