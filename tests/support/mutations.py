@@ -139,10 +139,10 @@ def harm_csv(body: bytes, draw: random.Random) -> bytes:
     return out.getvalue().encode("utf-8", "surrogatepass")
 
 
-def reader(source: Source, folder: Path, url: str) -> Fetcher:
-    """Return a fetcher without retries."""
+def reader(source: Source, folder: Path, url: str, **environment: str) -> Fetcher:
+    """Return a fetcher without retries; ``environment`` has further settings, such as the key."""
     desk = Desk(folder, url).having(
-        SYNC_RETRIES="0", EIA_FILES_URL=url, CAISO_URL=url, OPEN_METEO_URL=url, SYNC_TIMEOUT_SECONDS="60"
+        SYNC_RETRIES="0", EIA_FILES_URL=url, CAISO_URL=url, OPEN_METEO_URL=url, SYNC_TIMEOUT_SECONDS="60", **environment
     )
     settings = desk.settings()
     limit = RequestLimit(folder, source.name, "", RateLimits())
