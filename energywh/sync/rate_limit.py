@@ -144,7 +144,7 @@ class RequestLimit:
         Raises:
             Stopped: ``stop`` was set meanwhile.
             LimitSpentError: it may go in more than two hours only.
-            SourceError: it may go in more than a day only, which no limit of a source says.
+            SourceError: it may go in clearly more than a day only, which no limit of a source says.
             StorageError: the shared count cannot be written.
         """
         if self._budget is not None:
@@ -165,7 +165,8 @@ class RequestLimit:
             # The clock may be set back while this runs: then all that was counted lies in the future.
             if pause_ms > SAY_AFTER_SECONDS * 1000 and self._heal(bucket):
                 continue
-            if pause_ms > DAY_SECONDS * 1000:
+            # A whole day may come with some milliseconds: the library rounds them up.
+            if pause_ms > (DAY_SECONDS + SAY_AFTER_SECONDS) * 1000:
                 raise SourceError(
                     f"the count of requests to {self._source} in {self._folder} allows none for "
                     f"{math.ceil(pause_ms / 3_600_000):,} h, which no limit of it says: check the clock, and delete "
@@ -173,7 +174,8 @@ class RequestLimit:
                 )
             if pause_ms > LONGEST_PAUSE_SECONDS * 1000:
                 raise LimitSpentError(
-                    f"what {self._source} allows in a day is used up for the next {math.ceil(pause_ms / 3_600_000)} h; "
+                    f"what {self._source} allows in a day is used up for the next "
+                    f"{min(24, math.ceil(pause_ms / 3_600_000))} h; "
                     "what is left is for the syncs after that"
                 )
             if pause_ms > SAY_AFTER_SECONDS * 1000:

@@ -91,6 +91,16 @@ def test_a_costly_request_counts_as_so_many_and_one_dearer_than_the_limit_takes_
     other.close()
 
 
+@pytest.mark.parametrize("more_ms", [0, 1, 250])
+def test_a_whole_day_to_wait_is_the_limit_of_the_day_and_no_fault_of_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more_ms: int
+) -> None:
+    spent = RequestLimit(tmp_path, "open_meteo", "url", RateLimits(requests_per_day=4))
+    monkeypatch.setattr(spent, "_ask", lambda bucket, weight: 86_400_000 + more_ms)
+    with pytest.raises(LimitSpentError, match="for the next 24 h"):
+        spent.wait(threading.Event())
+
+
 @pytest.mark.parametrize(("per_hour", "per_day", "most"), [(3, 5, 3), (3, 10_000, 3), (9, 4, 4), (0, 4, 4), (4, 96, 4)])
 def test_limits_of_an_hour_and_a_day_hold_together_whichever_is_the_stricter(
     tmp_path: Path, per_hour: int, per_day: int, most: int
