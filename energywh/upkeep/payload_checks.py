@@ -21,7 +21,7 @@ from energywh.upkeep.diagnosis import Diagnosis, Examined, reason, typed
 QUICK_DAYS = 2  # the newest, which a replay needs most
 QUICK_PAYLOADS = 40
 _WHY = "replay cannot give its rows again; it takes them from staging where that is whole"
-_TODO = "energywh sync --refresh 30d, which keeps new payloads"
+_ADVICE = "energywh sync --refresh 30d, which keeps new payloads"
 
 
 def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
@@ -47,7 +47,7 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
     damages = [*index.damages, *(damage for damage in map(index.verify, sorted(looked)) if damage is not None)]
     for damage in damages:
         place = damage.where.removeprefix(f"{examined.home.path}{os.sep}")
-        yield Diagnosis("payloads", "problem", damage.what, place, _WHY, _TODO)
+        yield Diagnosis("payloads", "problem", damage.what, place, _WHY, _ADVICE)
     missing = [
         f"{entry.dataset} {entry.slice}"
         for journal in journals.values()
@@ -69,7 +69,7 @@ def check_payloads(examined: Examined) -> Iterator[Diagnosis]:
             lost[landed_on] = lost.get(landed_on, 0) + chunks
     for landed_on, chunks in lost.items():
         what = f"the journals of {count(chunks, 'chunk')} that landed that day are not there: a pack was cut or removed"
-        yield Diagnosis("payloads", "problem", what, examined.name(folder / landed_on), _WHY, _TODO)
+        yield Diagnosis("payloads", "problem", what, examined.name(folder / landed_on), _WHY, _ADVICE)
     yield from _cut_ends(examined, folder)
     yield from _other_files(examined, folder)
     if not damages and not lost:
@@ -132,7 +132,7 @@ def _cut_ends(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
                     todo = "energywh doctor --fix cuts them off"
                     yield Diagnosis("payloads", "note", what, examined.name(pack), why, todo, cut)
                 else:
-                    yield Diagnosis("payloads", "problem", f"{rest} damaged", examined.name(pack), _WHY, _TODO)
+                    yield Diagnosis("payloads", "problem", f"{rest} damaged", examined.name(pack), _WHY, _ADVICE)
 
 
 def _other_files(examined: Examined, folder: Path) -> Iterator[Diagnosis]:
